@@ -1,0 +1,37 @@
+# make demo | test | lint | lock | clean. Every target brings its own set-up; the second call is quick.
+
+# macOS: ctypes does not look where Homebrew installs. Given in front of each command, since /bin/sh drops DYLD_*.
+BIN := $(if $(filter Darwin,$(shell uname -s)),DYLD_FALLBACK_LIBRARY_PATH=/opt/homebrew/lib:/usr/local/lib:/usr/lib )PYTHONUNBUFFERED=1 .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint lock clean
+.DEFAULT_GOAL := demo
+
+# Exit code 4 is what the demo means to show: one of its files is no radiograph, is recorded as such, and the run goes on.
+demo: $(READY)
+	@$(BIN)/cxr-audit run configs/demo.yaml || [ $$? -eq 4 ]
+	@echo "The PDFs:"; find reports/demo -name '*.pdf' | sort | sed 's/^/  /'
+
+test: $(READY)
+	@$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+# The index is named so that a machine's own mirrors and local folders do not leak into the lock.
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
+		--generate-hashes --no-header --no-emit-index-url --no-config --default-index https://pypi.org/simple \
+		--quiet --output-file requirements.lock
+
+clean: ## everything that was made here, reports included
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find reports -mindepth 1 ! -name README.md -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml setup.sh
+	@sh setup.sh
+	@touch $@

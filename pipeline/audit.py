@@ -1,0 +1,596 @@
+"""The composer: one config -> one run folder with an audit of every case.
+
+    1 ingest, 2 preprocess          `prepare`,  in worker processes, case by case
+    3 classifier, 4 explain         `Explainer`, here, batch by batch
+    6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
+
+A batch is always the same cases in the same places, whether or not a run was broken off, so that a
+resumed run ends in the same records.
+"""
+
+from __future__ import annotations
+
+import io
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import evidence, focus, ingest, report
+from pipeline import preprocess as geometry
+from pipeline.config import REFERENCE, AuditConfig
+from pipeline.errors import CaseError, ConfigError
+from pipeline.evidence import RunFolder
+from pipeline.records import (
+    FOCUS_METRICS,
+    CaseRecord,
+    CaseSource,
+    ClassActivationMap,
+    Decision,
+    Floats,
+    ModelFacts,
+    ModelInput,
+    Prediction,
+    RadiographFacts,
+    RunRecord,
+    to_json,
+)
+
+if TYPE_CHECKING:
+    from pipeline.classifier import Classifier
+    from pipeline.explain import Explainer
+
+SCALE_CASES = 32
+SCALE_PERCENTILE = 99
+
+
+class Engine(Protocol):
+    """Where work runs. `submit` calls a module-level function in some worker."""
+
+    num_workers: int
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]: ...
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with a phase in words, what is done, and the total."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run left: its folder and its counts by status."""
+
+    folder: Path
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A case ready for the classifier, or its failure."""
+
+    source: CaseSource
+    failure: CaseRecord | None = None
+    facts: RadiographFacts | None = None
+    model_input: ModelInput | None = None
+    preprocessing: tuple[Decision, ...] = ()
+    pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A case with the classifier's answer and its maps, ready to be written down."""
+
+    prepared: Prepared
+    prediction: Prediction | None = None
+    maps: tuple[ClassActivationMap, ...] = ()
+
+
+def audit(
+    config: AuditConfig,
+    engine: Engine,
+    resume: bool = False,
+    limit: int | None = None,
+    progress: Progress = lambda phase, done, total: None,
+) -> RunResult:
+    """Audit every case of a config.
+
+    Parameters
+    ----------
+    resume : go on with a run folder that exists instead of refusing it.
+    limit : audit the first cases only.
+    progress : called with (phase, done, total).
+
+    Raises
+    ------
+    ConfigError, ModelError, EngineError. What is wrong with one case is recorded, not raised.
+    """
+    clock = Clock()
+    sources = find_sources(config)[:limit]
+    explainer, model = open_classifier(config)
+    clock.mark("start")
+
+    folder, run = open_run(config, model, sources, resume, engine)
+    todo = [batch for batch in _batches(sources, config.engine.batch_size) if not _is_done(folder, batch)]
+    records = _finished(folder, sources) if resume else {}
+    progress("cases", len(records), len(sources))
+
+    writer = Writer(engine, folder, config, run)
+    for prepared in _prepare_ahead(engine, config, todo):
+        clock.mark("waiting for radiographs")
+        for record in writer.collect(limit=2 * config.engine.batch_size):
+            records[record.case_id] = record
+        clock.mark("waiting for documents")
+        explained = explain_batch(explainer, prepared, config.engine.batch_size)
+        if writer.run.model.is_deterministic is None:
+            writer.run = _with_determinism(writer.run, explainer, prepared, config.engine.batch_size)
+        clock.mark("classifier and maps")
+        writer.submit([case for case in explained if case.prepared.source.case_id not in records])
+        progress("cases", len(records), len(sources))
+    for record in writer.drain():
+        records[record.case_id] = record
+        progress("cases", len(records), len(sources))
+    clock.mark("waiting for documents")
+
+    ordered = [records[source.case_id] for source in sources]
+    counts = _count(ordered)
+    timings = {**run.timings_s, **clock.seconds, **writer.seconds} if todo else run.timings_s
+    finished = replace(
+        writer.run,
+        status="finished",
+        finished=_now() if todo or run.finished is None else run.finished,
+        counts=counts,
+        timings_s={name: round(value, 2) for name, value in timings.items()},
+        peak_memory_mib=_peak_memory() if todo else run.peak_memory_mib,
+    )
+    finish_run(folder, finished, ordered)
+    return RunResult(folder.path, counts)
+
+
+def find_sources(config: AuditConfig) -> list[CaseSource]:
+    """The cases of a config; its labels must be names of classes."""
+    source = config.ingest.source
+    if source == REFERENCE:
+        from pipeline.reference.radiographs import write_radiographs
+
+        source = str(write_radiographs(config.run.output / "reference-radiographs"))
+    return ingest.discover(source, config.ingest.labels)
+
+
+def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
+    """The classifier of a config, checked against the config, with what it is for the record."""
+    from pipeline import reference
+    from pipeline.classifier import Classifier, file_sha256, load_keras
+    from pipeline.explain import Explainer
+
+    asked, card = config.classifier, {}
+    path, sha256 = Path(asked.path), asked.sha256
+    if asked.path == REFERENCE:
+        card = reference.classifier_card()
+        path, sha256 = reference.WEIGHTS / card["weights"], sha256 or card["sha256"]
+    size = config.preprocess
+    classifier = Classifier(
+        load_keras(path, sha256),
+        (size.rows, size.columns, size.channels),
+        asked.class_names or tuple(card.get("class_names", ())),
+        asked.target_class,
+        asked.threshold if asked.threshold is not None else card.get("threshold"),
+        asked.threshold_source or (card.get("threshold_source") if asked.threshold is None else None),
+    )
+    explain = config.explain
+    explainer = Explainer(classifier, explain.methods, explain.target_layer, explain.layers, explain.classes)
+    return explainer, ModelFacts(
+        name=path.name if asked.path != REFERENCE else "cxr-audit reference classifier",
+        sha256=file_sha256(path),
+        parameters=classifier.parameters,
+        input_shape=classifier.input_shape,
+        output_activation=classifier.output_activation,
+        class_names=classifier.class_names,
+        target_layer=explainer.target.layer.name,
+        grid=explainer.target.layer.grid,
+        head=explainer.target.head_in_words,
+        is_exact=explainer.target.is_affine,
+        card=card,
+    )
+
+
+def check_labels(sources: Iterable[CaseSource], class_names: tuple[str, ...]) -> None:
+    """Every label must name a class. Raises `ConfigError` with those that do not."""
+    unknown = sorted({source.label for source in sources if source.label is not None} - set(class_names))
+    if unknown:
+        raise ConfigError(
+            f"labels that are no class: {', '.join(map(repr, unknown[:10]))}; classes are {', '.join(class_names)}",
+            "set classifier.class_names to the names that the labels use, or ingest.labels: none",
+        )
+
+
+def open_run(
+    config: AuditConfig, model: ModelFacts, sources: list[CaseSource], resume: bool, engine: Engine
+) -> tuple[RunFolder, RunRecord]:
+    """A new run folder with its first `run.json`, or the one to go on with."""
+    check_labels(sources, model.class_names)
+    path = config.run.output / config.run.name
+    identity = config.sha256()
+    if resume and (path / "run.json").is_file():
+        folder = RunFolder.open(path)
+        run = folder.read_run()
+        for what, old, new in (("config", run.config_sha256, identity), ("model", run.model.sha256, model.sha256)):
+            if old != new:
+                raise ConfigError(
+                    f"{path} was made with another {what} and cannot be resumed", "set run.name to start another run"
+                )
+        run = replace(run, status="running", num_cases=len(sources))
+    else:
+        folder = RunFolder.create(path)
+        run = RunRecord(
+            name=config.run.name,
+            status="running",
+            started=_now(),
+            config=config.resolved(),
+            config_sha256=identity,
+            seed=config.run.seed,
+            model=model,
+            num_cases=len(sources),
+            versions=versions(),
+            engine={"name": config.engine.name, "workers": engine.num_workers, "batch_size": config.engine.batch_size},
+        )
+    run = replace(run, crosswalk_sha256=evidence.write_crosswalk(folder, sources))
+    folder.write_run(run)
+    return folder, run
+
+
+def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
+    """Stages 1 and 2 of one case, in a worker. The one place where a `CaseError` is caught."""
+    start = time.perf_counter()
+    try:
+        radiograph = ingest.read(source)
+    except CaseError as error:
+        failure = CaseRecord(
+            case_id=source.case_id,
+            status="failed",
+            reason=str(error),
+            error=type(error).__name__,
+            hint=error.hint,
+            label=source.label,
+            file_sha256=source.file_sha256,
+        )
+        return Prepared(source, failure, seconds=time.perf_counter() - start)
+    model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
+    pictures = {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)}
+    return Prepared(source, None, radiograph.facts, model_input, decisions, pictures, time.perf_counter() - start)
+
+
+def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) -> list[Explained]:
+    """Stages 3 and 4 of one batch. A case that failed leaves its place empty."""
+    tensor = _stack(explainer.classifier, batch, batch_size)
+    labels = [case.source.label for case in batch] + [None] * (batch_size - len(batch))
+    result = explainer.explain(tensor, labels)
+    explained = []
+    for n, case in enumerate(batch):
+        if case.failure is not None:
+            explained.append(Explained(case))
+        elif not np.isfinite(result.logits[n]).all():
+            failure = CaseRecord(
+                case_id=case.source.case_id,
+                status="failed",
+                reason="the classifier's output is not a finite number",
+                error="ModelError",
+                hint="check preprocess.scaling: the classifier may expect another value range",
+                label=case.source.label,
+                file_sha256=case.source.file_sha256,
+                radiograph=case.facts,
+            )
+            explained.append(Explained(replace(case, failure=failure)))
+        else:
+            prediction = explainer.classifier.predict(result.logits[n], case.source.label)
+            explained.append(Explained(case, prediction, result.maps[n]))
+    return explained
+
+
+def document(case: Explained, run: RunRecord, path: Path, config: AuditConfig) -> tuple[CaseRecord, dict[str, float]]:
+    """Stages 6, 8 and 9 of one case, in a worker: metrics, pictures, PDF, record. Seconds by stage beside it."""
+    clock = Clock()
+    folder = RunFolder(path)
+    folder.clear_case(case.prepared.source.case_id)
+    where = folder.case(case.prepared.source.case_id)
+    record, pictures, arrays = _describe(case, run, config.focus.high_focus_threshold)
+    for name, image in pictures.items():
+        evidence.write(where / name, report.encode_jpeg(image))
+    if arrays:
+        evidence.write(where / "map.npz", _npz(arrays))
+    clock.mark("focus and pictures")
+    if config.report.documents:
+        evidence.write(where / "report.pdf", _renderer().case_pdf(record, run, where))
+    evidence.write(where / "case.json", to_json(record))
+    clock.mark("documents")
+    return record, clock.seconds
+
+
+def render_case(path: Path, case_id: str, template_dir: Path | None) -> str:
+    """The PDF of one case again, from its record and pictures, in a worker."""
+    folder = RunFolder(path)
+    record = folder.read_case(case_id)
+    assert record is not None
+    where = folder.case(case_id)
+    evidence.write(where / "report.pdf", _renderer(template_dir).case_pdf(record, folder.read_run(), where))
+    return case_id
+
+
+def render(
+    path: Path, engine: Engine, template_dir: Path | None = None, progress: Progress = lambda phase, done, total: None
+) -> RunResult:
+    """All documents of a run again, from its records, without the classifier. Raises `ConfigError`."""
+    folder = RunFolder.open(path)
+    run = folder.read_run()
+    case_ids = folder.case_ids()
+    futures = [engine.submit(render_case, path, case_id, template_dir) for case_id in case_ids]
+    for done, future in enumerate(futures, 1):
+        future.result()
+        progress("documents", done, len(futures))
+    records = [record for case_id in _run_order(folder, case_ids) if (record := folder.read_case(case_id))]
+    finish_run(folder, run, records, template_dir)
+    return RunResult(path, _count(records))
+
+
+def finish_run(
+    folder: RunFolder, run: RunRecord, records: list[CaseRecord], template_dir: Path | None = None
+) -> None:
+    """The files of the whole run; `SHA256SUMS` is last."""
+    evidence.write(folder.path / "cases.csv", cases_table(records).encode())
+    evidence.write(folder.path / "index.html", _renderer(template_dir).index_html(records, run).encode())
+    folder.write_run(run)
+    evidence.write_checksums(folder)
+
+
+def cases_table(records: list[CaseRecord]) -> str:
+    """`cases.csv`: one row a case, failed ones included; empty = undefined. Metrics are of the first map."""
+    import pandas as pd
+
+    rows = []
+    for record in records:
+        prediction, first = record.prediction, record.maps[0] if record.maps else None
+        metrics = record.focus.get(first.key) if first else None
+        row: dict[str, Any] = {"case_id": record.case_id, "status": record.status, "reason": record.reason}
+        row |= {"error": record.error, "label": record.label}
+        for name in ("predicted", "target_class", "logit", "probability", "threshold", "is_correct"):
+            row[name] = getattr(prediction, name, None)
+        for name in ("method", "layer", "status"):
+            row[f"map_{name}"] = getattr(first, name, None)
+        row |= {name: getattr(metrics, name, None) for name in FOCUS_METRICS}
+        row["file_sha256"] = record.file_sha256
+        rows.append(row)
+    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+
+
+def versions() -> dict[str, str]:
+    """What ran: our version, Python, and the libraries that can change a number or a page."""
+    names = ("cxr-audit", "tensorflow", "keras", "numpy", "opencv-python-headless", "pydicom", "pillow", "weasyprint")
+    return {"python": platform.python_version(), "system": platform.platform(), **{n: metadata.version(n) for n in names}}
+
+
+class Writer:
+    """Hands explained cases to the workers. Holds the first ones back until the run's colour scale is known."""
+
+    def __init__(self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord) -> None:
+        self.engine, self.folder, self.config, self.run = engine, folder, config, run
+        self.waiting: list[Explained] = []
+        self.pending: list[Future[tuple[CaseRecord, dict[str, float]]]] = []
+        self.seconds: dict[str, float] = {}
+
+    def submit(self, cases: list[Explained]) -> None:
+        self.waiting += cases
+        for case in cases:
+            self._add_seconds({"ingest and preprocess": case.prepared.seconds})
+        if self.run.scale is not None or sum(bool(case.maps) for case in self.waiting) >= SCALE_CASES:
+            self._flush()
+
+    def collect(self, limit: int) -> Iterator[CaseRecord]:
+        """Finished cases, waiting until no more than `limit` are under way."""
+        while self.pending and (len(self.pending) > limit or self.pending[0].done()):
+            record, seconds = self.pending.pop(0).result()
+            self._add_seconds(seconds)
+            yield record
+
+    def drain(self) -> Iterator[CaseRecord]:
+        self._flush()
+        yield from self.collect(limit=0)
+
+    def _flush(self) -> None:
+        if self.run.scale is None:
+            self.run = _with_scale(self.run, self.waiting)
+            self.folder.write_run(self.run)
+        for case in self.waiting:
+            self.pending.append(self.engine.submit(document, case, self.run, self.folder.path, self.config))
+        self.waiting = []
+
+    def _add_seconds(self, seconds: dict[str, float]) -> None:
+        for name, value in seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + value
+
+
+class Clock:
+    """Seconds by name, summed between marks."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def mark(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+def _describe(
+    case: Explained, run: RunRecord, threshold: float
+) -> tuple[CaseRecord, dict[str, npt.NDArray[np.uint8]], dict[str, Floats]]:
+    """A case's record, its pictures by file name and its arrays by key."""
+    prepared = case.prepared
+    pictures = {f"{role}.jpg": image for role, image in prepared.pictures.items()}
+    names = {role: f"{role}.jpg" for role in prepared.pictures}
+    if prepared.failure is not None:
+        return replace(prepared.failure, pictures=names), pictures, {}
+    assert prepared.facts is not None and prepared.model_input is not None and case.prediction is not None
+    placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
+    seen = geometry.seen(placement, *background.shape)
+    metrics = {}
+    for number, class_map in enumerate(case.maps):
+        facts = class_map.facts
+        finite = class_map.values if facts.status != "not_finite" else np.zeros_like(class_map.values)
+        heatmap = geometry.restore(finite, placement, *background.shape)
+        shares = geometry.cell_shares(placement, facts.grid_rows, facts.grid_columns, focus.BORDER)
+        metrics[facts.key] = focus.measure(
+            class_map.values, facts.status, heatmap, seen, *shares, threshold
+        )
+        scale = run.scale if number == 0 else run.scales[scale_key(class_map)]
+        assert scale is not None
+        names[facts.key] = f"map-{number}.jpg"
+        pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold)
+    record = CaseRecord(
+        case_id=prepared.source.case_id,
+        status="ok",
+        label=prepared.source.label,
+        file_sha256=prepared.source.file_sha256,
+        radiograph=prepared.facts,
+        placement=placement,
+        preprocessing=prepared.preprocessing,
+        prediction=case.prediction,
+        maps=tuple(class_map.facts for class_map in case.maps),
+        focus=metrics,
+        pictures=names,
+    )
+    return record, pictures, {class_map.facts.key: class_map.values for class_map in case.maps}
+
+
+def scale_key(class_map: ClassActivationMap) -> str:
+    """Maps of one method at one layer share a colour scale."""
+    return f"{class_map.facts.method}@{class_map.facts.layer}"
+
+
+def _with_scale(run: RunRecord, cases: list[Explained]) -> RunRecord:
+    """Fix the colour scales of the run: a percentile of the positive cells of the first cases."""
+    cells: dict[str, list[Floats]] = {}
+    chosen = [case for case in cases if case.maps][:SCALE_CASES]
+    for case in chosen:
+        for class_map in case.maps:
+            positive = class_map.values[np.isfinite(class_map.values) & (class_map.values > 0)]
+            cells.setdefault(scale_key(class_map), []).append(positive)
+    scales = {}
+    for key, values in cells.items():
+        together = np.concatenate(values)
+        scales[key] = _round_up(float(np.percentile(together, SCALE_PERCENTILE))) if together.size else 1.0
+    # A class or layer that the first cases did not show (the debug view) uses the scale of its method and layer
+    # where there is one; every key that can occur later occurs in the first cases too, but for failed ones.
+    first = scale_key(chosen[0].maps[0]) if chosen else ""
+    source = f"{SCALE_PERCENTILE}th percentile of the positive cells of the first {len(chosen)} cases; larger values are clipped"
+    return replace(run, scale=scales.get(first, 1.0), scale_source=source, scales=scales)
+
+
+def _round_up(value: float) -> float:
+    """To two significant digits."""
+    digit = 10.0 ** (np.floor(np.log10(value)) - 1)
+    return float(f"{np.ceil(value / digit) * digit:.3g}")
+
+
+def _with_determinism(run: RunRecord, explainer: Explainer, batch: list[Prepared], batch_size: int) -> RunRecord:
+    """Ask the classifier twice; the same input must give the same bits."""
+    if all(case.failure is not None for case in batch):
+        return run
+    tensor = _stack(explainer.classifier, batch, batch_size)
+    first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
+    return replace(run, model=replace(run.model, is_deterministic=bool(np.array_equal(first, second, equal_nan=True))))
+
+
+def _stack(classifier: Classifier, batch: list[Prepared], batch_size: int) -> Floats:
+    """Model inputs (batch_size, rows, columns, channels); places of failed or missing cases are 0."""
+    tensor = np.zeros((batch_size, *classifier.input_shape), np.float32)
+    for n, case in enumerate(batch):
+        if case.model_input is not None:
+            tensor[n] = case.model_input.tensor
+    return tensor
+
+
+def _batches(sources: list[CaseSource], size: int) -> list[list[CaseSource]]:
+    return [sources[start : start + size] for start in range(0, len(sources), size)]
+
+
+def _is_done(folder: RunFolder, batch: list[CaseSource]) -> bool:
+    return all((folder.case(source.case_id) / "case.json").is_file() for source in batch)
+
+
+def _finished(folder: RunFolder, sources: list[CaseSource]) -> dict[str, CaseRecord]:
+    found = (folder.read_case(source.case_id) for source in sources)
+    return {record.case_id: record for record in found if record is not None}
+
+
+def _prepare_ahead(
+    engine: Engine, config: AuditConfig, batches: list[list[CaseSource]]
+) -> Iterator[list[Prepared]]:
+    """Prepared batches in order, two batches ahead of the classifier."""
+    ahead: list[list[Future[Prepared]]] = []
+    for batch in batches:
+        ahead.append([engine.submit(prepare, source, config) for source in batch])
+        if len(ahead) > 2:
+            yield [future.result() for future in ahead.pop(0)]
+    for futures in ahead:
+        yield [future.result() for future in futures]
+
+
+def _run_order(folder: RunFolder, case_ids: list[str]) -> list[str]:
+    """Case ids in the order of the run, which `cases.csv` keeps."""
+    import pandas as pd
+
+    table = folder.path / "cases.csv"
+    order = list(pd.read_csv(table, dtype=str)["case_id"]) if table.is_file() else []
+    rank = {case_id: n for n, case_id in enumerate(order)}
+    return sorted(case_ids, key=lambda case_id: rank.get(case_id, len(rank)))
+
+
+def _count(records: Iterable[CaseRecord]) -> dict[str, int]:
+    counts = {"ok": 0, "excluded": 0, "failed": 0}
+    for record in records:
+        counts[record.status] += 1
+    return counts
+
+
+def _npz(arrays: dict[str, Floats]) -> bytes:
+    """`.npz` with fixed time stamps, so that the same arrays give the same bytes."""
+    import zipfile
+
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, array in arrays.items():
+            entry = io.BytesIO()
+            np.save(entry, array)
+            archive.writestr(zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0)), entry.getvalue())
+    return data.getvalue()
+
+
+@lru_cache(maxsize=2)
+def _renderer(template_dir: Path | None = None) -> Any:
+    return report.Renderer(template_dir)
+
+
+def _peak_memory() -> dict[str, float]:
+    """Largest resident size of this process and of its largest worker, MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return {
+        name: round(resource.getrusage(who).ru_maxrss / unit, 1)
+        for name, who in (("main", resource.RUSAGE_SELF), ("largest worker", resource.RUSAGE_CHILDREN))
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+

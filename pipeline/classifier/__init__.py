@@ -1,0 +1,25 @@
+"""A Keras model file -> Classifier = features, then head; logits; target layers."""
+
+import os
+
+
+def _import_tensorflow() -> None:
+    """Import TensorFlow without the notices of its C++ start-up (no GPU, instruction sets), which no setting stops."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
+
+
+_import_tensorflow()
+
+from pipeline.classifier.classifier import Classifier, Split  # noqa: E402
+from pipeline.classifier.inspection import inspect_model  # noqa: E402
+from pipeline.classifier.load import file_sha256, load_keras  # noqa: E402
+
+__all__ = ["Classifier", "Split", "file_sha256", "inspect_model", "load_keras"]

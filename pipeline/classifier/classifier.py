@@ -1,0 +1,373 @@
+"""A Keras model -> its features at a target layer, and the head that turns them into logits.
+
+The activation of the output is taken off analytically, so that what is explained is the logit y:
+
+    one sigmoid unit   y = z for the positive class, -z for the other
+    two softmax units  y = z_c - z_other
+    n units            y = z_c
+
+always a selector times the logits: y = s . z. The head from global average pooling to one Dense layer
+is read in closed form: dy/dA^k = w_k / Z everywhere, no gradient is computed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from pipeline.classifier.graph import Graph, Step, ancestors, descendants, flatten, run
+from pipeline.errors import ModelError
+from pipeline.records import Floats, Prediction
+
+# Layers that are affine (or the identity) at inference; with a linear activation where they have one.
+_AFFINE = (
+    "GlobalAveragePooling2D Flatten Reshape Dropout SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout "
+    "BatchNormalization AveragePooling2D Dense Logits Conv2D DepthwiseConv2D ZeroPadding2D Cropping2D Permute Rescaling Identity"
+).split()
+_IDENTITY = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Identity")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A layer with a grid on the path to the logit."""
+
+    name: str
+    kind: str
+    grid: tuple[int, int]
+    channels: int
+
+
+class Classifier:
+    """A model opened: logits, classes, target layers, and a `Split` at any of them."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        input_shape: tuple[int, int, int],
+        class_names: tuple[str, ...] = (),
+        target_class: str | None = None,
+        threshold: float | None = None,
+        threshold_source: str | None = None,
+    ) -> None:
+        self.name = model.name
+        self.parameters = int(model.count_params())
+        self.input_shape = _check_input(model, input_shape)
+        graph, self.output_activation = _without_activation(flatten(model))
+        self.graph: Graph = graph
+        self.num_units = int(_shape_of(graph)[-1] or 0)
+        self.class_names = _name_classes(class_names, self.num_units)
+        self.target_class = self._known_class(target_class or self.class_names[-1])
+        self.threshold = 0.5 if threshold is None else threshold
+        self.threshold_source = threshold_source or ("config" if threshold is not None else "default, not validated")
+        if threshold is not None and not self.is_binary:
+            raise ModelError(
+                f"classifier.threshold is for one or two classes; this model has {self.num_units} and predicts the largest score",
+                "remove classifier.threshold",
+            )
+
+    @property
+    def is_binary(self) -> bool:
+        return len(self.class_names) == 2
+
+    @functools.cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every layer with a grid larger than 1x1, from the input to the logit."""
+        found = []
+        for step, shape in self._shapes:
+            if len(shape) == 4 and min(shape[1], shape[2]) > 1:
+                found.append(Candidate(step.name, type(step.operation).__name__, (shape[1], shape[2]), shape[3]))
+        return tuple(found)
+
+    def split(self, layer: str = "auto") -> Split:
+        """Features and head at `layer`; auto = the last layer with a grid."""
+        if not any("Conv" in type(step.operation).__name__ for step in self.graph.steps):
+            raise ModelError(
+                f"the model {self.name!r} has no convolution; class activation maps need one", "audit an image classifier"
+            )
+        names = [candidate.name for candidate in self.candidates]
+        if not names:
+            raise ModelError(f"no layer of the model {self.name!r} has a grid larger than 1x1", "audit an image classifier")
+        if layer == "auto":
+            layer = names[-1]
+        if layer not in names:
+            if layer in (step.name for step in self.graph.steps):
+                raise ModelError(
+                    f"the layer {layer!r} has no grid of cells; expected one such as {names[-1]!r}",
+                    "cxr-audit inspect MODEL lists the layers with a grid",
+                )
+            near = difflib.get_close_matches(layer, names, 1, 0.4)
+            raise ModelError(
+                f"the model has no layer {layer!r}; perhaps you meant {(near or names[-1:])[0]!r}",
+                "cxr-audit inspect MODEL lists the layers with a grid",
+            )
+        return Split(self, next(c for c in self.candidates if c.name == layer))
+
+    def selector(self, class_name: str) -> Floats:
+        """s with y = s . z, the explained scalar of a class; float32 (units,)."""
+        index = self.class_names.index(self._known_class(class_name))
+        if self.num_units == 1:
+            return np.asarray([1 if index == 1 else -1], np.float32)
+        chosen = np.zeros(self.num_units, np.float32)
+        chosen[index] = 1
+        if self.is_softmax and self.num_units == 2:
+            chosen[1 - index] = -1
+        return chosen
+
+    def scalar(self, class_name: str) -> str:
+        """The explained scalar in words."""
+        if self.num_units == 1:
+            return f'logit of "{class_name}" (sigmoid unit{"" if class_name == self.class_names[1] else ", negated"})'
+        if self.is_softmax and self.num_units == 2:
+            return f'logit of "{class_name}" minus the logit of the other class (two softmax units)'
+        return f'logit of "{class_name}" ({self.output_activation} unit, 1 of {self.num_units})'
+
+    @property
+    def is_softmax(self) -> bool:
+        return self.num_units > 1 and self.output_activation != "sigmoid"
+
+    def predict(self, logits: npt.NDArray[np.floating[Any]], expected: str | None) -> Prediction:
+        """One case's logits (units,) -> prediction. Raises ValueError where they are not finite."""
+        z = np.asarray(logits, np.float64)
+        if self.num_units == 1:
+            scores = np.asarray([_sigmoid(-z[0]), _sigmoid(z[0])])
+        elif self.is_softmax:
+            scores = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+        else:
+            scores = np.asarray([_sigmoid(v) for v in z])
+        target = self.class_names.index(self.target_class)
+        if self.is_binary:
+            predicted = target if scores[target] >= self.threshold else 1 - target
+        else:
+            predicted = int(np.argmax(scores))
+        return Prediction(
+            target_class=self.target_class,
+            scalar=self.scalar(self.target_class),
+            logit=float(self.selector(self.target_class).astype(np.float64) @ z),
+            probability=float(scores[target]),
+            class_scores={name: float(s) for name, s in zip(self.class_names, scores, strict=True)},
+            threshold=self.threshold,
+            threshold_source=self.threshold_source,
+            predicted=self.class_names[predicted],
+            expected=expected,
+        )
+
+    def _known_class(self, name: str) -> str:
+        if name not in self.class_names:
+            near = difflib.get_close_matches(name, self.class_names, 1, 0.4)
+            perhaps = f"; perhaps you meant {near[0]!r}" if near else ""
+            raise ModelError(
+                f"the model has no class {name!r}{perhaps}; its classes are {', '.join(self.class_names)}",
+                "see classifier.class_names",
+            )
+        return name
+
+    @functools.cached_property
+    def _shapes(self) -> list[tuple[Step, tuple[Any, ...]]]:
+        """Every step with its output's shape at the audit's input size (a model may leave rows and columns open)."""
+        if all(size is not None for step in self.graph.steps for size in step.shape[1:]):
+            return [(step, step.shape) for step in self.graph.steps]
+        values: dict[int, Any] = {self.graph.input: np.zeros((1, *self.input_shape), np.float32)}
+        shapes = []
+        for step in self.graph.steps:
+            step.call(values)
+            shapes.append((step, tuple(values[step.outputs[0]].shape)))
+        return shapes
+
+
+class Split:
+    """A classifier cut at one layer: `forward` gives features and logits, `gradients` dy/dA through the head only."""
+
+    def __init__(self, classifier: Classifier, layer: Candidate) -> None:
+        self.classifier, self.layer = classifier, layer
+        graph = classifier.graph
+        cut = next(step for step in graph.steps if step.name == layer.name).outputs[0]
+        after = descendants(graph.steps, {cut}) - {cut}
+        self.head = tuple(s for s in graph.steps if after.intersection(s.outputs))
+        # Branches around the split: values made before it that the head needs as well.
+        self.sides = tuple(sorted({i for s in self.head for i in s.inputs} - after - {cut}))
+        needed = ancestors(graph.steps, {cut, *self.sides})
+        self.features = tuple(s for s in graph.steps if needed.intersection(s.outputs) and s not in self.head)
+        self.cut, self.input, self.output = cut, graph.input, graph.output
+        self._forward = tf.function(self._forward_steps, reduce_retracing=True)
+        self._with_gradients = tf.function(self._forward_and_gradients, reduce_retracing=True)
+        self._head_gradients = tf.function(self._gradients, reduce_retracing=True)
+
+    @functools.cached_property
+    def pooled_weights(self) -> tuple[Floats, Floats] | None:
+        """(kernel (channels, units), bias (units,)) where the head is global average pooling, then one Dense."""
+        steps = [step.operation for step in self.head if type(step.operation).__name__ not in _IDENTITY]
+        kinds = [type(operation).__name__ for operation in steps]
+        if not self.is_affine or kinds not in (["GlobalAveragePooling2D", "Logits"], ["GlobalAveragePooling2D", "Dense"]):
+            return None
+        dense = steps[-1]
+        kernel = np.asarray(dense.kernel, np.float32)
+        bias = np.zeros(kernel.shape[1], np.float32) if dense.bias is None else np.asarray(dense.bias, np.float32)
+        return kernel, bias
+
+    @functools.cached_property
+    def is_affine(self) -> bool:
+        """Whether the logits are affine in the features, so that a decomposition can be exact."""
+        return not self.sides and all(
+            type(step.operation).__name__ in _AFFINE
+            and getattr(step.operation, "activation", None) in (None, keras.activations.linear)
+            for step in self.head
+        )
+
+    @property
+    def head_in_words(self) -> str:
+        if self.pooled_weights is not None:
+            return "global average pooling and one dense layer, read in closed form"
+        names = " -> ".join(type(step.operation).__name__ for step in self.head[:6])
+        more = f" -> ... ({len(self.head)} steps)" if len(self.head) > 6 else ""
+        kind = "affine" if self.is_affine else "not affine"
+        return f"{names or 'none'}{more}, {kind}, by gradient through the head"
+
+    def bias(self, selector: Floats) -> float | None:
+        """y at features of zero where the head is affine: the part of the logit that lies in no cell."""
+        if not self.is_affine:
+            return None
+        zeros = tf.zeros((1, *self.layer.grid, self.layer.channels))
+        logits = self._head_steps(zeros, ())
+        return float(np.asarray(logits, np.float64)[0] @ selector.astype(np.float64))
+
+    def forward(self, batch: Floats, selectors: Floats | None) -> tuple[Any, tuple[Any, ...], Floats, Floats | None]:
+        """One batch through the model.
+
+        Parameters
+        ----------
+        batch : float32 (N, rows, columns, channels).
+        selectors : float32 (N, units), y = selector . logits of each case; None = no gradients wanted.
+
+        Returns
+        -------
+        features (N, h, w, channels) and side values as tensors, logits (N, units), gradients dy/dA
+        (N, h, w, channels) or None.
+        """
+        if selectors is None:
+            features, sides, logits = self._forward(tf.constant(batch))
+            return features, sides, np.asarray(logits), None
+        if self.pooled_weights is not None:
+            features, sides, logits = self._forward(tf.constant(batch))
+            return features, sides, np.asarray(logits), self._closed_form(selectors)
+        features, sides, logits, gradients = self._with_gradients(tf.constant(batch), tf.constant(selectors))
+        return features, sides, np.asarray(logits), np.asarray(gradients)
+
+    def gradients(self, features: Any, sides: tuple[Any, ...], selectors: Floats) -> Floats:
+        """dy/dA (N, h, w, channels) for other classes on features already computed."""
+        if self.pooled_weights is not None:
+            return self._closed_form(selectors)
+        return np.asarray(self._head_gradients(features, sides, tf.constant(selectors))[1])
+
+    def _closed_form(self, selectors: Floats) -> Floats:
+        assert self.pooled_weights is not None
+        rows, columns = self.layer.grid
+        weights = selectors @ self.pooled_weights[0].T / np.float32(rows * columns)
+        return np.broadcast_to(weights[:, None, None, :], (len(weights), rows, columns, weights.shape[-1]))
+
+    def _forward_steps(self, batch: Any) -> Any:
+        values = run(self.features, {self.input: batch})
+        features, sides = values[self.cut], tuple(values[i] for i in self.sides)
+        return features, sides, tf.cast(self._head_steps(features, sides), tf.float32)
+
+    def _forward_and_gradients(self, batch: Any, selectors: Any) -> Any:
+        values = run(self.features, {self.input: batch})
+        features, sides = values[self.cut], tuple(values[i] for i in self.sides)
+        logits, gradients = self._gradients(features, sides, selectors)
+        return features, sides, logits, gradients
+
+    def _gradients(self, features: Any, sides: tuple[Any, ...], selectors: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            logits = tf.cast(self._head_steps(features, sides), tf.float32)
+            explained = tf.reduce_sum(logits * selectors)
+        return logits, tf.cast(tape.gradient(explained, features, unconnected_gradients="zero"), tf.float32)
+
+    def _head_steps(self, features: Any, sides: tuple[Any, ...]) -> Any:
+        values = run(self.head, {self.cut: features, **dict(zip(self.sides, sides, strict=True))})
+        return tf.reshape(values[self.output], (-1, self.classifier.num_units))
+
+
+def _check_input(model: keras.Model, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    expected = model.input_shape
+    if not isinstance(expected, tuple) or len(expected) != 4:
+        raise ModelError(
+            f"the model {model.name!r} takes {expected}, expected one image (batch, rows, columns, channels)",
+            "audit an image classifier of one input",
+        )
+    if any(want is not None and want != have for want, have in zip(expected[1:], shape, strict=True)):
+        rows, columns, channels = expected[1:]
+        raise ModelError(
+            f"the model takes {rows}x{columns}x{channels} (rows x columns x channels), "
+            f"the config makes {shape[0]}x{shape[1]}x{shape[2]}",
+            f"set preprocess.rows: {rows}, preprocess.columns: {columns}, preprocess.channels: {channels}",
+        )
+    return shape
+
+
+def _without_activation(graph: Graph) -> tuple[Graph, str]:
+    """The graph up to the logits, and the activation that was taken off."""
+    last = next(step for step in graph.steps if graph.output in step.outputs)
+    kind = type(last.operation).__name__
+    if kind in ("Activation", "Softmax", "Sigmoid"):
+        activation = last.operation.activation.__name__ if kind == "Activation" else kind.lower()
+        if activation in ("sigmoid", "softmax", "linear"):
+            steps = tuple(step for step in graph.steps if step is not last)
+            inner, _ = _without_activation(Graph(steps, graph.input, last.inputs[0]))
+            return inner, activation
+    activation = getattr(getattr(last.operation, "activation", None), "__name__", "linear")
+    if activation in ("sigmoid", "softmax") and kind == "Dense":
+        step = Step(last.name, Logits(last.operation), last.args, last.kwargs, last.outputs, last.shape)
+        return Graph(tuple(step if s is last else s for s in graph.steps), graph.input, graph.output), activation
+    if activation != "linear":
+        raise ModelError(
+            f"the output of the model has the activation {activation!r} ({kind}), expected sigmoid, softmax or logits",
+            "save the model with a Dense output of one of these",
+        )
+    return graph, activation
+
+
+class Logits:
+    """A Dense layer without its activation."""
+
+    activation = None
+
+    def __init__(self, dense: Any) -> None:
+        self.kernel, self.bias = dense.kernel, dense.bias
+        self.dtype = dense.compute_dtype
+
+    def __call__(self, features: Any) -> Any:
+        logits = keras.ops.matmul(keras.ops.cast(features, self.dtype), keras.ops.cast(self.kernel, self.dtype))
+        return logits if self.bias is None else logits + keras.ops.cast(self.bias, self.dtype)
+
+
+def _shape_of(graph: Graph) -> tuple[int | None, ...]:
+    return next(step.shape for step in graph.steps if graph.output in step.outputs)
+
+
+def _name_classes(names: tuple[str, ...], num_units: int) -> tuple[str, ...]:
+    if num_units == 1:
+        if len(names) == 1:
+            return f"not {names[0]}", names[0]
+        expected = 2
+    else:
+        expected = num_units
+    if not names:
+        return tuple(f"class {index}" for index in range(expected))
+    if len(names) != expected:
+        raise ModelError(
+            f"the model has {num_units} output unit{'s' if num_units > 1 else ''}, but classifier.class_names has "
+            f"{len(names)} names",
+            f"give {'two: [negative, positive]' if num_units == 1 else expected}",
+        )
+    return names
+
+
+def _sigmoid(z: float) -> float:
+    return float(1 / (1 + np.exp(-z))) if z >= 0 else float(np.exp(z) / (1 + np.exp(z)))

@@ -1,0 +1,85 @@
+"""A model file -> what it is, for `cxr-audit inspect` and for a first config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pipeline.classifier.classifier import Classifier
+from pipeline.classifier.load import file_sha256, load_keras
+from pipeline.errors import ModelError
+
+# Value range by the family in the model's or a layer's name: how keras.applications trained it.
+_SCALINGS = {
+    "inception_resnet": "minus_one_one",
+    "inception": "minus_one_one",
+    "xception": "minus_one_one",
+    "mobilenetv3": "raw_255",
+    "mobilenet": "minus_one_one",
+    "nasnet": "minus_one_one",
+    "efficientnet": "raw_255",
+    "convnext": "raw_255",
+    "densenet": "imagenet",
+    "resnet50v2": "minus_one_one",
+    "resnet101v2": "minus_one_one",
+    "resnet152v2": "minus_one_one",
+    "resnet": "caffe",
+    "vgg": "caffe",
+}
+
+
+def inspect_model(path: Path) -> dict[str, Any]:
+    """Plain facts of a model, JSON-ready. `layers` are those with a grid, from the input to the logit.
+
+    Raises `ModelError` as `load_keras` and `Classifier` do.
+    """
+    model = load_keras(path)
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ModelError(f"the model takes {shape}, expected one image (batch, rows, columns, channels)")
+    rows, columns, channels = (size or default for size, default in zip(shape[1:], (224, 224, 3), strict=True))
+    classifier = Classifier(model, (rows, columns, channels))
+    target = classifier.split()
+    scaling, why = _guess_scaling(classifier)
+    return {
+        "file": path.name,
+        "sha256": file_sha256(path),
+        "name": classifier.name,
+        "keras": keras.__version__,
+        "parameters": classifier.parameters,
+        "input": f"{shape[1] or 'any'}x{shape[2] or 'any'}x{shape[3] or 'any'} (rows x columns x channels)",
+        "rows": rows,
+        "columns": columns,
+        "channels": channels,
+        "scaling_guess": scaling,
+        "scaling_reason": why,
+        "output_units": classifier.num_units,
+        "output_activation": classifier.output_activation,
+        "target_layer": target.layer.name,
+        "head": target.head_in_words,
+        "logit_is_sum_of_cells": target.is_affine,
+        "layers": [
+            {
+                "name": candidate.name,
+                "kind": candidate.kind,
+                "grid": f"{candidate.grid[0]}x{candidate.grid[1]}",
+                "channels": candidate.channels,
+                "head": "affine" if classifier.split(candidate.name).is_affine else "not affine",
+            }
+            for candidate in classifier.candidates
+        ],
+    }
+
+
+def _guess_scaling(classifier: Classifier) -> tuple[str, str]:
+    """A value range and why; a guess to be checked against the training program."""
+    names = [classifier.name, *(step.name for step in classifier.graph.steps)]
+    in_front = [type(step.operation).__name__ for step in classifier.graph.steps[:4]]
+    if "Rescaling" in in_front or "Normalization" in in_front:
+        return "raw_255", "the model rescales by itself"
+    for family, scaling in _SCALINGS.items():
+        if any(family in name.lower() for name in names):
+            return scaling, f"keras.applications trains {family} so"
+    return "unit", "no known family; a guess"

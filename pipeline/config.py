@@ -1,0 +1,355 @@
+"""An audit config: YAML -> one frozen, validated object.
+
+One section a room, one level deep. Unknown keys are refused with the nearest known one, and all problems
+are reported at once with file, line and key. Relative paths are relative to the config's folder.
+The only room that knows pydantic and YAML.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ConfigError
+from pipeline.records import Resize
+
+REFERENCE = "reference"
+
+Method = Literal["grad-cam", "grad-cam++", "hirescam", "layercam", "xgrad-cam"]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+# In YAML a class may be written as a number or a yes/no word; it is a name all the same.
+ClassName = Annotated[Name, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Run(_Section):
+    """Where the run lands: `<output>/<name>/`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
+        description="name of the run and of its folder: letters, digits, dot, dash, underscore"
+    )
+    output: Path = Field(Path("reports"), description="folder for runs, relative to this config")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="seed of everything random")
+
+
+class Ingest(_Section):
+    """Which radiographs, and where their labels come from."""
+
+    source: Name = Field(
+        description="a folder, a glob, one file, a CSV manifest, or the word reference (radiographs that ship)"
+    )
+    labels: Name = Field("none", description="none | folder (the parent folder's name) | a manifest column")
+
+
+class Preprocess(_Section):
+    """Radiograph -> model input. Must be what the classifier was trained with."""
+
+    rows: Annotated[int, Field(ge=1, le=4096)] = Field(224, description="height of the model input in pixels")
+    columns: Annotated[int, Field(ge=1, le=4096)] = Field(224, description="width of the model input in pixels")
+    channels: Literal[1, 3] = Field(3, description="1 (grey) or 3 (the grey value three times)")
+    resize: Resize = Field(
+        "stretch", description="stretch (aspect changes) | letterbox (pads with black) | center_crop"
+    )
+    scaling: Literal["unit", "minus_one_one", "imagenet", "caffe", "raw_255", "txv"] | None = Field(
+        None,
+        description="unit [0, 1] | minus_one_one [-1, 1] | imagenet (mean and deviation, RGB) | caffe (BGR minus "
+        "mean, 0-255) | raw_255 [0, 255] | txv [-1024, 1024]; or give scale and offset instead",
+    )
+    scale: float | None = Field(None, description="explicit: input = pixel * scale + offset, pixel in [0, 1]")
+    offset: float | None = Field(None, description="explicit: see scale")
+    clahe: Annotated[float, Field(gt=0, le=40)] | None = Field(
+        None, description="clip limit of contrast-limited adaptive histogram equalisation (8x8 tiles); empty = off"
+    )
+
+    @model_validator(mode="after")
+    def _one_scaling(self) -> Preprocess:
+        explicit = (self.scale is not None, self.offset is not None)
+        if (self.scaling is not None) == any(explicit) or any(explicit) != all(explicit):
+            raise ValueError("give either scaling, or both scale and offset")
+        if self.scaling in ("imagenet", "caffe") and self.channels == 1:
+            raise ValueError(f"scaling {self.scaling} has a mean for each of 3 channels, but channels is 1")
+        return self
+
+
+class Classifier(_Section):
+    """The Keras model under audit."""
+
+    path: Name = Field(description="a .keras or .h5 file, or the word reference (the classifier that ships)")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = Field(
+        None, description="SHA-256 of the file; another file is refused. `cxr-audit inspect` prints it"
+    )
+    class_names: tuple[ClassName, ...] = Field(
+        (), description="one name an output unit, in order; two for one sigmoid unit: [negative, positive]"
+    )
+    target_class: ClassName | None = Field(
+        None, description="the class to explain; default: the last of class_names"
+    )
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="probability from which the target class is predicted (one or two classes); default 0.5"
+    )
+    threshold_source: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="where the threshold comes from; printed in every report"
+    )
+
+    @model_validator(mode="after")
+    def _classes(self) -> Classifier:
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError("class_names has a name twice")
+        if self.target_class is not None and self.class_names and self.target_class not in self.class_names:
+            raise ValueError(
+                f"target_class {self.target_class!r} is none of class_names{_perhaps(self.target_class, self.class_names)}"
+            )
+        return self
+
+
+class Explain(_Section):
+    """Which class activation maps."""
+
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = Field(
+        ("grad-cam",),
+        description="the first gives the numbers: grad-cam | hirescam | grad-cam++ | layercam | xgrad-cam",
+    )
+    target_layer: Name = Field("auto", description="auto = the last layer with a grid; `cxr-audit inspect` lists them")
+    layers: tuple[Name, ...] = Field((), description="further layers, drawn side by side")
+    classes: tuple[ClassName, ...] = Field((), description="further classes, drawn side by side")
+
+
+class Focus(_Section):
+    """Where the evidence lies."""
+
+    high_focus_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="share of the map's maximum from which a pixel counts as high focus"
+    )
+
+
+class Report(_Section):
+    """What is written."""
+
+    documents: bool = Field(True, description="a PDF for every case; false = records and pictures only")
+
+
+class Engine(_Section):
+    """Where the work runs."""
+
+    name: Literal["local"] = Field("local", description="local = worker processes on this machine")
+    workers: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        None, description="processes that read and render; default: the machine's cores"
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="radiographs a model call")
+
+
+class AuditConfig(BaseModel):
+    """A whole audit. `cxr-audit schema` prints this as JSON Schema."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="cxr-audit config")
+
+    run: Run
+    ingest: Ingest
+    preprocess: Preprocess
+    classifier: Classifier
+    explain: Explain = Explain()
+    focus: Focus = Focus()
+    report: Report = Report()
+    engine: Engine = Engine()
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain JSON values, every key present."""
+        return self.model_dump(mode="json")
+
+    def sha256(self) -> str:
+        """Identity of what the config asks for. Where it lands and how many workers it uses are not part of it."""
+        asked = self.resolved()
+        del asked["run"]["output"], asked["engine"]
+        asked["engine"] = {"batch_size": self.engine.batch_size}
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
+    """Read, override and validate a config.
+
+    Parameters
+    ----------
+    path : the YAML file.
+    overrides : `section.key=value`, the value parsed as YAML; an empty value unsets the key.
+
+    Raises
+    ------
+    ConfigError : naming every problem with file, line and key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"cannot read the config {path}: {reason}", "cxr-audit init writes one") from error
+    document = _parse(text, str(path))
+    for override in overrides:
+        _apply(document, override)
+    try:
+        config = AuditConfig.model_validate(document.values)
+    except ValidationError as error:
+        document.problems.extend(_problems(error, document))
+    if document.problems:
+        lines = [f"{where}: {message}" for _, where, message in sorted(document.problems)]
+        count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
+        raise ConfigError(f"{count} in the config\n" + "\n".join(lines), "cxr-audit schema prints every key")
+    return _with_absolute_paths(config, path.resolve().parent)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a config; editors use it to complete and check."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **AuditConfig.model_json_schema()}
+
+
+def starter(values: dict[str, dict[str, tuple[Any, str]]]) -> str:
+    """A commented config with every key. `values[section][key]` = (value, remark) replaces the default."""
+    lines = [
+        "# An audit config. Paths are relative to this file; keys with a # before them show their default.",
+        "#   cxr-audit check FILE    what can be known without running",
+        "#   cxr-audit run FILE      the audit",
+    ]
+    for name, section in AuditConfig.model_fields.items():
+        kind: Any = section.annotation
+        lines += ["", f"# {kind.__doc__}", f"{name}:"]
+        if not values.get(name):
+            lines[-1] = f"# {name}:"
+        for key, field in kind.model_fields.items():
+            if key in values.get(name, {}):
+                value, remark = values[name][key]
+                lines.append(f"  # {remark or field.description}")
+                lines.append(f"  {key}: {_yaml(value)}")
+            else:
+                default = field.get_default()
+                lines.append(f"  # {key}: {_yaml(default)}" + (f"    # {field.description}" if field.description else ""))
+    return "\n".join(lines) + "\n"
+
+
+def _yaml(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        value = list(value)
+    return yaml.safe_dump(str(value) if isinstance(value, Path) else value, default_flow_style=True, width=1000).split("\n")[0]
+
+
+@dataclass
+class _Document:
+    file: str
+    values: dict[str, Any]
+    lines: dict[tuple[str, ...], int]
+    problems: list[tuple[int, str, str]]
+    overridden: set[tuple[str, ...]]
+
+    def add(self, key: tuple[str, ...], message: str) -> None:
+        dotted = ".".join(key)
+        known = next((k for n in range(len(key), -1, -1) if (k := key[:n]) in self.lines), ())
+        line = self.lines.get(known, 1)
+        where = f"--set {dotted}" if key in self.overridden else f"{self.file}:{line}: {dotted}"
+        self.problems.append((line, where, message))
+
+
+def _parse(text: str, file: str) -> _Document:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        raise ConfigError(f"{where}: not YAML: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{file}: not YAML: {error}") from error
+    if not isinstance(root, yaml.MappingNode) or not isinstance(values, dict):
+        raise ConfigError(f"{file}: a config is a mapping of sections (run, ingest, ...)", "cxr-audit init writes one")
+    document = _Document(file, values, {}, [], set())
+    for key, node in _keys(root, ()):
+        if key in document.lines:
+            document.add(key, f"given twice, first in line {document.lines[key]}")
+        document.lines[key] = node.start_mark.line + 1
+    return document
+
+
+def _keys(node: yaml.Node, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            key = (*prefix, str(key_node.value))
+            yield key, key_node
+            yield from _keys(value_node, key)
+
+
+def _apply(document: _Document, override: str) -> None:
+    name, equals, text = override.partition("=")
+    key = tuple(part.strip() for part in name.split("."))
+    if not equals or len(key) != 2 or not all(key):
+        raise ConfigError(f"--set {override}: expected section.key=value", "for example --set engine.batch_size=8")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML") from error
+    section = document.values.setdefault(key[0], {})
+    if not isinstance(section, dict):
+        raise ConfigError(f"--set {override}: {key[0]} is not a section in {document.file}")
+    document.overridden.add(key)
+    if text.strip() == "":
+        section.pop(key[1], None)
+    else:
+        section[key[1]] = value
+
+
+def _problems(error: ValidationError, document: _Document) -> Iterator[tuple[int, str, str]]:
+    found = _Document(document.file, {}, document.lines, [], document.overridden)
+    for item in error.errors():
+        if item["type"] == "too_short" and any(_is_below(other["loc"], item["loc"]) for other in error.errors()):
+            continue  # its items are reported themselves
+        key = tuple(str(part) for part in item["loc"])
+        match item["type"]:
+            case "extra_forbidden":
+                known = AuditConfig if len(key) == 1 else AuditConfig.model_fields[key[0]].annotation
+                names = list(known.model_fields)  # type: ignore[union-attr]
+                message = f"unknown {'section' if len(key) == 1 else 'key'}{_perhaps(key[-1], names)}"
+            case "missing":
+                message = "missing; it has no default"
+            case "model_type" | "model_attributes_type" | "dict_type":
+                message = "expected a section with keys"
+            case "value_error":
+                message = str(item["ctx"]["error"])
+            case "literal_error":
+                message = f"{item['msg'].lower()}, received {item['input']!r}{_perhaps(item['input'], _choices(item))}"
+            case _:
+                message = f"{item['msg'][0].lower()}{item['msg'][1:]}, received {item['input']!r}"
+        found.add(key, message)
+    yield from found.problems
+
+
+def _is_below(location: tuple[int | str, ...], parent: tuple[int | str, ...]) -> bool:
+    return len(location) > len(parent) and location[: len(parent)] == parent
+
+
+def _choices(item: Any) -> list[str]:
+    return [part.strip(" '") for part in item["ctx"]["expected"].replace(" or ", ",").split(",")]
+
+
+def _perhaps(word: Any, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(str(word), known, 1, 0.5)
+    return f". Perhaps you meant {near[0]!r}" if near else f". Known: {', '.join(known)}"
+
+
+def _with_absolute_paths(config: AuditConfig, folder: Path) -> AuditConfig:
+    def absolute(value: str) -> str:
+        return value if value == REFERENCE else os.path.normpath(folder / Path(value).expanduser())
+
+    run = config.run.model_copy(update={"output": Path(absolute(str(config.run.output)))})
+    ingest = config.ingest.model_copy(update={"source": absolute(config.ingest.source)})
+    classifier = config.classifier.model_copy(update={"path": absolute(config.classifier.path)})
+    return config.model_copy(update={"run": run, "ingest": ingest, "classifier": classifier})

@@ -1,0 +1,33 @@
+"""Where the work runs; never what the work is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline import audit
+from pipeline.config import AuditConfig
+from pipeline.engines.local import LocalEngine
+
+ENGINES = {"local": LocalEngine}
+
+
+def run_audit(
+    config: AuditConfig,
+    resume: bool = False,
+    limit: int | None = None,
+    progress: audit.Progress = lambda phase, done, total: None,
+) -> audit.RunResult:
+    """Audit every case of a config on the engine that it names; see `pipeline.audit.audit`."""
+    with ENGINES[config.engine.name](config.engine.workers) as engine:
+        return audit.audit(config, engine, resume, limit, progress)
+
+
+def render_run(
+    path: Path,
+    template_dir: Path | None = None,
+    workers: int | None = None,
+    progress: audit.Progress = lambda phase, done, total: None,
+) -> audit.RunResult:
+    """Write the documents of a run again from its records; see `pipeline.audit.render`."""
+    with LocalEngine(workers) as engine:
+        return audit.render(path, engine, template_dir, progress)

@@ -1,0 +1,181 @@
+"""The run folder: atomic writes, the done mark, checksums, verification.
+
+Every file is written under a temporary name beside its place and renamed, so nothing half-written stands
+under a final name. `case.json` is a case's last file and the mark "done". `SHA256SUMS` names every file
+but itself and the private crosswalk, in the format of coreutils' `sha256sum -c`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import ConfigError, EngineError, VerificationError
+from pipeline.records import CaseRecord, CaseSource, Record, RunRecord, from_json, to_json
+
+CHECKSUMS = "SHA256SUMS"
+PRIVATE = "private"  # names and paths of patients' files; never hand it on
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths of a run. `create` makes a new one, `open` takes one that exists."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """A new, empty run folder. Raises `ConfigError` where there is one already or it cannot be written."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ConfigError(
+                f"the run folder {path} exists already; evidence is never overwritten",
+                "--resume goes on with it, --set run.name=NAME starts another",
+            )
+        folder = cls(path)
+        try:
+            folder.cases.mkdir(parents=True)
+            folder.private.mkdir(mode=0o700)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the run folder {path}: {error.strerror}", "set run.output to a folder that you can write"
+            ) from error
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """A run folder that exists. Raises `ConfigError` where `path` is none."""
+        if not (path / "run.json").is_file():
+            raise ConfigError(f"{path} is no run folder: it has no run.json", "give the folder that a run has written")
+        return cls(path)
+
+    @property
+    def cases(self) -> Path:
+        return self.path / "cases"
+
+    @property
+    def private(self) -> Path:
+        return self.path / PRIVATE
+
+    def case(self, case_id: str) -> Path:
+        return self.cases / case_id
+
+    def read_run(self) -> RunRecord:
+        return _read(self.path / "run.json", RunRecord)
+
+    def write_run(self, record: RunRecord) -> None:
+        write(self.path / "run.json", to_json(record))
+
+    def read_case(self, case_id: str) -> CaseRecord | None:
+        """The record of a finished case, None where the case is not finished."""
+        path = self.case(case_id) / "case.json"
+        return _read(path, CaseRecord) if path.is_file() else None
+
+    def clear_case(self, case_id: str) -> None:
+        """Remove what an unfinished case has left."""
+        shutil.rmtree(self.case(case_id), ignore_errors=True)
+
+    def case_ids(self) -> list[str]:
+        """Finished cases, in order of their ids."""
+        return sorted(path.parent.name for path in self.cases.glob("*/case.json"))
+
+
+def write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file so that it stands there whole or not at all.
+
+    Raises `EngineError` where the disk is full or the folder is gone.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise EngineError(
+            f"cannot write {path.name} in the run folder: {error.strerror}",
+            "make room, then go on with cxr-audit run CONFIG --resume",
+        ) from error
+
+
+def write_crosswalk(folder: RunFolder, sources: Iterable[CaseSource]) -> str:
+    """`private/crosswalk.csv`, mode 0600: which file, patient and manifest columns a case id stands for.
+
+    Returns its SHA-256, which the run record keeps.
+    """
+    sources = list(sources)
+    columns = sorted({name for source in sources for name in source.metadata})
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["case_id", "path", "file_sha256", "label", "patient_id", *columns])
+    for s in sources:
+        further = [s.metadata.get(name, "") for name in columns]
+        table.writerow([s.case_id, s.relative_path, s.file_sha256 or "", s.label or "", s.patient_id or "", *further])
+    data = text.getvalue().encode("utf-8", "surrogateescape")
+    write(folder.private / "crosswalk.csv", data, 0o600)
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_checksums(folder: RunFolder) -> None:
+    """`SHA256SUMS` of every file, sorted by path."""
+    lines = [f"{_sha256(folder.path / name)}  {name}\n" for name in _files(folder)]
+    write(folder.path / CHECKSUMS, "".join(lines).encode())
+
+
+def verify(folder: RunFolder) -> list[str]:
+    """Every difference between the folder and its `SHA256SUMS`, in words; empty = nothing was changed.
+
+    Raises `VerificationError` where there is no readable `SHA256SUMS`.
+    """
+    try:
+        lines = (folder.path / CHECKSUMS).read_text().splitlines()
+        expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except (OSError, ValueError) as error:
+        raise VerificationError(
+            f"{folder.path} has no readable {CHECKSUMS}", "the run has not finished: cxr-audit run CONFIG --resume"
+        ) from error
+    found = set(_files(folder))
+    problems = [f"missing: {name}" for name in expected if name not in found]
+    problems += [f"added: {name}" for name in found if name not in expected]
+    problems += [
+        f"changed: {name}" for name, digest in expected.items() if name in found and _sha256(folder.path / name) != digest
+    ]
+    return sorted(problems + list(_crosswalk_problems(folder)))
+
+
+def _crosswalk_problems(folder: RunFolder) -> Iterator[str]:
+    """The crosswalk may be kept elsewhere; where it is present it must be the run's own."""
+    crosswalk = folder.private / "crosswalk.csv"
+    try:
+        expected = folder.read_run().crosswalk_sha256
+    except VerificationError as error:
+        yield f"unreadable: {error}"
+        return
+    if crosswalk.is_file() and _sha256(crosswalk) != expected:
+        yield f"changed: {PRIVATE}/{crosswalk.name}"
+
+
+def _files(folder: RunFolder) -> list[str]:
+    names = (p.relative_to(folder.path).as_posix() for p in folder.path.rglob("*") if p.is_file() or p.is_symlink())
+    return sorted(name for name in names if name != CHECKSUMS and not name.startswith(f"{PRIVATE}/"))
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        return "not a file"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path, kind: type[Record]) -> Record:
+    try:
+        return from_json(path.read_bytes(), kind)
+    except (OSError, ValueError) as error:
+        raise VerificationError(f"{path.name} in {path.parent} cannot be read: {error}", "cxr-audit verify RUN") from error

@@ -1,0 +1,83 @@
+"""(map, where it lies) -> FocusMetrics. NumPy only.
+
+Everything is about the positive part S+ of the map. Shares are exact over cells: a cell that lies partly
+in a region counts by its area. The high-focus fraction is measured on the heatmap that the reader sees.
+A map without positive part leaves every metric undefined, with the reason: never 0, never a hit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.records import FOCUS_METRICS, Floats, FocusMetrics, MapStatus
+
+BORDER = 0.05
+REASONS: dict[MapStatus, str] = {
+    "dead": "the map is zero everywhere",
+    "negative_only": "the map has no positive part: nothing speaks for this class",
+    "saturated": "the gradient is lost in float32",
+    "not_finite": "the map is not finite",
+}
+
+
+def measure(
+    values: Floats,
+    status: MapStatus,
+    heatmap: Floats,
+    seen: npt.NDArray[np.bool_],
+    radiograph_share: Floats,
+    interior_share: Floats,
+    cell_positions: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+    threshold: float,
+) -> FocusMetrics:
+    """Focus metrics of one class activation map.
+
+    Parameters
+    ----------
+    values : (h, w), the signed map on its own grid.
+    heatmap, seen : (rows, columns), the map over the radiograph, and where the model saw it.
+    radiograph_share : (h, w), share of each cell's area on the radiograph; the rest is padding.
+    interior_share : (h, w), share of each cell's area on the radiograph but not in its border ring.
+    cell_positions : rows (h,) and columns (w,) of the cell centres, in fractions of the radiograph.
+    threshold : share of the heatmap's maximum from which a pixel is high focus.
+    """
+    if status in REASONS:
+        return undefined(threshold, REASONS[status])
+    positive = np.maximum(values.astype(np.float64), 0)
+    on_radiograph = positive * radiograph_share
+    mass, total = on_radiograph.sum(), positive.sum()
+    if mass <= 0:
+        return undefined(threshold, "all positive evidence lies in padding")
+    found: dict[str, Any] = {"padding_fraction": float(1 - mass / total)}
+
+    high = float(np.mean((heatmap >= threshold * heatmap.max()) & (heatmap > 0), where=seen))
+    found["high_focus_fraction"] = high
+    found["focus_band"] = "diffuse" if high > 0.7 else "regional" if high >= 0.3 else "focal"
+    rows, columns = cell_positions
+    found["centroid_row_fraction"] = float(on_radiograph.sum(1) @ rows / mass)
+    found["centroid_column_fraction"] = float(on_radiograph.sum(0) @ columns / mass)
+    peak = np.unravel_index(np.argmax(np.where(seen, heatmap, -np.inf)), heatmap.shape)
+    found["peak_row_fraction"] = float((peak[0] + 0.5) / heatmap.shape[0])
+    found["peak_column_fraction"] = float((peak[1] + 0.5) / heatmap.shape[1])
+    found["entropy"] = _entropy((on_radiograph / mass)[radiograph_share > 0])
+    border = radiograph_share - interior_share
+    found["border_fraction"] = float((positive * border).sum() / mass)
+    found["border_chance"] = float(border.sum() / radiograph_share.sum())
+    reasons = {name: "the map has a single cell" for name in ("entropy",) if found[name] is None}
+    return FocusMetrics(threshold=threshold, **found, undefined=reasons)
+
+
+def undefined(threshold: float, reason: str) -> FocusMetrics:
+    """No metric at all, and why."""
+    return FocusMetrics(threshold=threshold, undefined=dict.fromkeys(FOCUS_METRICS, reason))
+
+
+def _entropy(shares: npt.NDArray[np.float64]) -> float | None:
+    """Shannon entropy of the cells' shares over log(number of cells); None for a single cell."""
+    if shares.size == 1:
+        return None
+    present = shares[shares > 0]
+    return float(abs(-(present * np.log(present)).sum() / np.log(shares.size)))

@@ -1,0 +1,11 @@
+"""A folder, a pattern, a file or a manifest -> `CaseSource`; a `CaseSource` -> `Radiograph`.
+
+The only room that knows pydicom. Formats: DICOM (PS3.3, PS3.5), JPEG, PNG, TIFF. Each assumption is a
+`Decision`; what cannot be read rightly is refused by name (`UnreadableFile`, `NotARadiograph`,
+`UnsupportedRadiograph`), in words that never carry a path, a name or the text of an attribute.
+"""
+
+from pipeline.ingest.reading import probe, read
+from pipeline.ingest.sources import discover
+
+__all__ = ["discover", "probe", "read"]

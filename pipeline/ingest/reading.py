@@ -1,0 +1,177 @@
+"""`CaseSource` -> `Radiograph`, by the file's content, never by its name.
+
+Refuses what is empty, cut short, changed since it was listed, too large, or no radiograph.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
+from pipeline.ingest.dicom import is_bare_dataset, probe_dicom, read_dicom
+from pipeline.ingest.image import probe_image, read_image
+from pipeline.records import CaseSource, Floats, Radiograph, RadiographFacts
+
+# A radiograph needs 2 bytes a pixel, a colour capture 3 or 6; beyond 8, and room for headers, it is neither.
+BYTES_A_PIXEL = 8
+HEADER_BYTES = 64 * 2**20
+
+MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+}
+OTHER_IMAGES = {
+    b"GIF8": "a GIF image",
+    b"BM": "a BMP image",
+    b"RIFF": "a WebP image or a RIFF file",
+    b"\x00\x00\x00\x0cjP  ": "a JPEG 2000 image outside DICOM",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 image outside DICOM",
+    b"II+\x00": "a BigTIFF image",
+    b"MM\x00+": "a BigTIFF image",
+}
+OTHER_FILES = {
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a ZIP archive or an office document",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x89HDF": "an HDF5 file",
+}
+EXTENSIONS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".dcm": "DICOM",
+    ".dicom": "DICOM",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    read: Callable[[bytes, str, int], tuple[Floats, RadiographFacts]]
+    probe: Callable[[bytes, int], None]
+
+
+FORMATS = {
+    "DICOM": _Format(read_dicom, probe_dicom),
+    "JPEG": _Format(read_image, probe_image),
+    "PNG": _Format(read_image, probe_image),
+    "TIFF": _Format(read_image, probe_image),
+}
+
+
+def read(case: CaseSource, max_pixels: int = 100_000_000) -> Radiograph:
+    """Read one case.
+
+    Parameters
+    ----------
+    case
+        As `discover` lists it. Where it carries a hash, the file must still have it.
+    max_pixels
+        The largest image that is decoded; checked by the header, before memory is taken.
+
+    Returns
+    -------
+    Radiograph
+        float32 (rows, columns) in [0, 1], 0 = black as displayed. Its `pixel_sha256` is the SHA-256 of the
+        decoded stored values and nothing else: C order, little endian, one or two bytes a sample; for DICOM
+        masked to Bits Stored and sign-extended, before the grayscale chain; for other images upright.
+
+    Raises
+    ------
+    UnreadableFile, NotARadiograph, UnsupportedRadiograph
+    """
+    data, name = _open(case, max_pixels)
+    pixels, facts = FORMATS[name].read(data, hashlib.sha256(data).hexdigest(), max_pixels)
+    says = EXTENSIONS.get(case.path.suffix.lower(), name)
+    if says != name:
+        warning = f"the file's extension says {says}, its content is {name}; read by its content"
+        facts = replace(facts, warnings=(*facts.warnings, warning))
+    return Radiograph(case.case_id, pixels, facts)
+
+
+def probe(case: CaseSource, max_pixels: int = 100_000_000) -> None:
+    """Raise what `read` would raise, as far as it can be known without decoding the pixels."""
+    data, name = _open(case, max_pixels)
+    FORMATS[name].probe(data, max_pixels)
+
+
+def _open(case: CaseSource, max_pixels: int) -> tuple[bytes, str]:
+    """The file's bytes and the name of its format."""
+    data = _read_bytes(case.path, BYTES_A_PIXEL * max_pixels + HEADER_BYTES)
+    if not data:
+        raise UnreadableFile("the file is empty (0 bytes)", "Copy it again from its origin.")
+    if case.file_sha256 is not None and hashlib.sha256(data).hexdigest() != case.file_sha256:
+        raise UnreadableFile(
+            "the file has changed since the cases were listed", "Let nothing write to the source."
+        )
+    return data, _detect(data)
+
+
+def _read_bytes(path: Path, max_bytes: int) -> bytes:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableFile("the path is a folder, not a file", "Name the image file itself.")
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableFile("the path is a pipe, a socket or a device, not a file")
+        if status.st_size > max_bytes:
+            raise UnsupportedRadiograph(
+                f"the file has {status.st_size} bytes, more than the {max_bytes} that the pixel limit allows",
+                "Raise the pixel limit if this is really a radiograph.",
+            )
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        named = _file_error(error)
+    raise named  # outside the handler: the original error names the path
+
+
+def _file_error(error: OSError | ValueError) -> UnreadableFile:
+    code = error.errno if isinstance(error, OSError) else None
+    reasons = {
+        errno.ENOENT: ("the file does not exist", "Check the path in the manifest."),
+        errno.EACCES: ("no permission to read the file", "Give this user the right to read it."),
+        errno.EPERM: ("no permission to read the file", "Give this user the right to read it."),
+        errno.ELOOP: ("the path is a link that leads back to itself", "Point the link at the file."),
+        errno.ENOTDIR: (
+            "the path leads through something that is not a folder",
+            "Check the path in the manifest.",
+        ),
+        errno.ENAMETOOLONG: ("the path is too long", "Shorten it."),
+    }
+    if code in reasons:
+        return UnreadableFile(*reasons[code])
+    return UnreadableFile(f"the file cannot be read ({errno.errorcode.get(code or 0, 'an invalid path')})")
+
+
+def _detect(data: bytes) -> str:
+    """The name of the format. DICM comes first: a DICOM file may carry a TIFF header in its preamble."""
+    if data[128:132] == b"DICM":
+        return "DICOM"
+    for magic, name in MAGIC.items():
+        if data.startswith(magic):
+            return name
+    if is_bare_dataset(data):
+        return "DICOM"
+    raise _not_a_format(data)
+
+
+def _not_a_format(data: bytes) -> CaseError:
+    hint = "Audits read DICOM, JPEG, PNG and TIFF."
+    for magic, name in OTHER_IMAGES.items():
+        if data.startswith(magic):
+            return UnsupportedRadiograph(f"the file is {name}", f"Convert it to PNG. {hint}")
+    for magic, name in OTHER_FILES.items():
+        if data.startswith(magic):
+            return NotARadiograph(f"the file is {name}, not an image", hint)
+    if b"\x00" not in data[:1024]:
+        return NotARadiograph("the file is text, not an image", hint)
+    return NotARadiograph("the file is no image of a known format", hint)

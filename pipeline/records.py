@@ -1,0 +1,330 @@
+"""What travels between the rooms: frozen dataclasses, checked at birth, arrays read-only.
+
+An invalid record is refused (`ValueError`), never repaired. Arrays are (rows, columns), points
+(row, column); suffixes `_mm`, `_px`; `_fraction` is in [0, 1]. What is undefined is None and has a reason.
+Records without arrays are also the JSON of the run folder: `to_json` and `from_json` at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+SCHEMA_VERSION = 1
+
+Floats = npt.NDArray[np.float32]
+CaseStatus = Literal["ok", "excluded", "failed"]
+MapStatus = Literal["ok", "dead", "negative_only", "saturated", "not_finite"]
+Resize = Literal["stretch", "letterbox", "center_crop"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _read_only(array: Floats, ndim: int, name: str) -> None:
+    _require(array.dtype == np.float32, f"{name} must be float32, received {array.dtype}")
+    _require(array.ndim == ndim, f"{name} must have {ndim} dimensions, received {array.shape}")
+    _require(array.size > 0, f"{name} is empty: {array.shape}")
+    array.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseSource:
+    """One case as found, before it is read. `path`, `patient_id` and `metadata` may name a person:
+    they go to the private crosswalk only, never into a report, a record or a log."""
+
+    case_id: str
+    path: Path
+    relative_path: str
+    file_sha256: str | None
+    label: str | None = None
+    patient_id: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """Where the pixels came from. `transfer_syntax` is the DICOM UID's name, None for plain images."""
+
+    file_sha256: str
+    pixel_sha256: str
+    format: str
+    transfer_syntax: str | None
+    decoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One assumption: `what` was decided, `how`, and the section of the standard or the `why`."""
+
+    what: str
+    how: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RadiographFacts:
+    """A radiograph without its pixels. `attributes` is the allow-list only; `pixel_spacing_mm` is (row, column)."""
+
+    rows: int
+    columns: int
+    source: SourceFile
+    pixel_spacing_mm: tuple[float, float] | None = None
+    view_position: str | None = None
+    patient_orientation: tuple[str, str] | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(self.rows > 0 and self.columns > 0, f"a radiograph of {self.rows}x{self.columns} pixels")
+        if self.pixel_spacing_mm is not None:
+            _require(all(s > 0 for s in self.pixel_spacing_mm), f"pixel spacing {self.pixel_spacing_mm}")
+
+
+@dataclass(frozen=True, slots=True)
+class Radiograph:
+    """`pixels` float32 (rows, columns) in [0, 1], 0 = black as displayed."""
+
+    case_id: str
+    pixels: Floats
+    facts: RadiographFacts
+
+    def __post_init__(self) -> None:
+        _read_only(self.pixels, 2, "pixels")
+        _require(
+            self.pixels.shape == (self.facts.rows, self.facts.columns),
+            f"pixels {self.pixels.shape} do not fit the facts {self.facts.rows}x{self.facts.columns}",
+        )
+        low, high = float(self.pixels.min()), float(self.pixels.max())
+        _require(0 <= low and high <= 1, f"pixels must lie in [0, 1], received [{low}, {high}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the radiograph lies in the model input. With half-pixel centres, for rows (columns alike):
+
+        input = (radiograph + 0.5) * scale + offset - 0.5
+
+    `offset_*` in model-input pixels: positive = padding before, negative = cropped.
+    """
+
+    radiograph_rows: int
+    radiograph_columns: int
+    input_rows: int
+    input_columns: int
+    scale_rows: float
+    scale_columns: float
+    offset_rows: int = 0
+    offset_columns: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = (self.radiograph_rows, self.radiograph_columns, self.input_rows, self.input_columns)
+        _require(min(sizes) > 0, f"sizes must be positive, received {sizes}")
+        _require(self.scale_rows > 0 and self.scale_columns > 0, "scales must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """`tensor` float32 (rows, columns, channels), in the range that the model was trained on."""
+
+    tensor: Floats
+    placement: Placement
+
+    def __post_init__(self) -> None:
+        _read_only(self.tensor, 3, "tensor")
+        _require(bool(np.isfinite(self.tensor).all()), "the model input is not finite")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """`logit` is the explained scalar of `target_class`: z, -z, z1 - z0 or z_c (`scalar` says which, in words)."""
+
+    target_class: str
+    scalar: str
+    logit: float
+    probability: float
+    class_scores: dict[str, float]
+    threshold: float
+    threshold_source: str
+    predicted: str
+    expected: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(math.isfinite(self.logit), f"logit {self.logit} is not finite")
+        _require(0 <= self.probability <= 1, f"probability {self.probability} is not in [0, 1]")
+        _require(self.predicted in self.class_scores, f"predicted class {self.predicted!r} has no score")
+
+    @property
+    def is_correct(self) -> bool | None:
+        """None where no class is expected."""
+        return None if self.expected is None else self.predicted == self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class MapFacts:
+    """A class activation map without its values. `bias` and `gap`: logit = sum of the signed map + bias + gap;
+    `is_exact` where the method promises gap = 0 (|gap| <= 1e-4); `key` names the array in `map.npz`."""
+
+    key: str
+    method: str
+    layer: str
+    class_name: str
+    status: MapStatus
+    grid_rows: int
+    grid_columns: int
+    bias: float | None = None
+    gap: float | None = None
+    is_exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClassActivationMap:
+    """`values` float32 (grid rows, grid columns): signed, in logit units, on the layer's own grid."""
+
+    values: Floats
+    facts: MapFacts
+
+    def __post_init__(self) -> None:
+        _read_only(self.values, 2, "values")
+        _require(self.values.shape == (self.facts.grid_rows, self.facts.grid_columns), "values do not fit the grid")
+
+
+@dataclass(frozen=True, slots=True)
+class FocusMetrics:
+    """Where the positive evidence of one map lies. Every None has its reason in `undefined`.
+
+    high_focus_fraction: share of the radiograph at or above `threshold` x the map's maximum
+    focus_band: focal (< 0.3), regional (0.3 to 0.7), diffuse (> 0.7) of high_focus_fraction
+    centroid_*, peak_*: position in fractions of the radiograph, (0, 0) = its upper left corner
+    entropy: Shannon entropy of the map's cells, over its maximum: 0 = one cell, 1 = even
+    border_fraction, border_chance: share of the evidence in the outer 5 % ring; the ring's share of the image
+    padding_fraction: share of the evidence that fell into padding, outside the radiograph
+    """
+
+    threshold: float
+    high_focus_fraction: float | None = None
+    focus_band: Literal["focal", "regional", "diffuse"] | None = None
+    centroid_row_fraction: float | None = None
+    centroid_column_fraction: float | None = None
+    peak_row_fraction: float | None = None
+    peak_column_fraction: float | None = None
+    entropy: float | None = None
+    border_fraction: float | None = None
+    border_chance: float | None = None
+    padding_fraction: float | None = None
+    undefined: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in FOCUS_METRICS:
+            value = getattr(self, name)
+            _require((value is None) == (name in self.undefined), f"{name}: a value or a reason, not both")
+            _require(value is None or isinstance(value, str) or math.isfinite(value), f"{name} is not finite")
+
+
+FOCUS_METRICS = (
+    "high_focus_fraction",
+    "focus_band",
+    "centroid_row_fraction",
+    "centroid_column_fraction",
+    "peak_row_fraction",
+    "peak_column_fraction",
+    "entropy",
+    "border_fraction",
+    "border_chance",
+    "padding_fraction",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRecord:
+    """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
+    `focus` has one entry a map key; `pictures` maps a role to a file name in the case's folder."""
+
+    case_id: str
+    status: CaseStatus
+    reason: str | None = None
+    error: str | None = None
+    hint: str | None = None
+    label: str | None = None
+    file_sha256: str | None = None
+    radiograph: RadiographFacts | None = None
+    placement: Placement | None = None
+    preprocessing: tuple[Decision, ...] = ()
+    prediction: Prediction | None = None
+    maps: tuple[MapFacts, ...] = ()
+    focus: dict[str, FocusMetrics] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        _require((self.status == "ok") == (self.reason is None), "a reason exactly where the status is not ok")
+        _require(self.status != "ok" or self.prediction is not None, "an audited case has a prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What was audited. `grid` is the target layer's (rows, columns); `head` says how the logit is read from it."""
+
+    name: str
+    sha256: str
+    parameters: int
+    input_shape: tuple[int, int, int]
+    output_activation: str
+    class_names: tuple[str, ...]
+    target_layer: str
+    grid: tuple[int, int]
+    head: str
+    is_exact: bool
+    is_deterministic: bool | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
+    for the first map of each case; `scales` has one for each `method@layer` drawn."""
+
+    name: str
+    status: Literal["running", "finished"]
+    started: str
+    config: dict[str, Any]
+    config_sha256: str
+    seed: int
+    model: ModelFacts
+    num_cases: int
+    versions: dict[str, str]
+    engine: dict[str, Any]
+    scale: float | None = None
+    scale_source: str | None = None
+    scales: dict[str, float] = field(default_factory=dict)
+    finished: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    timings_s: dict[str, float] = field(default_factory=dict)
+    peak_memory_mib: dict[str, float] = field(default_factory=dict)
+    crosswalk_sha256: str | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+Record = TypeVar("Record")
+
+
+def to_json(record: Any) -> bytes:
+    """A record as indented UTF-8 JSON with a final newline; the same record gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(record, order="deterministic"), indent=2) + b"\n"
+
+
+def from_json(data: bytes, kind: type[Record]) -> Record:
+    """The record back. Raises `ValueError` naming the field where the JSON is not one of these records."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a {kind.__name__}: {error}") from error

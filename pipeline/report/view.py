@@ -1,0 +1,602 @@
+"""CaseRecord, RunRecord -> the plain words and finished numbers that the templates set.
+
+All arithmetic and all rounding happen here; the templates only place text. Scores have two decimals
+at most; a class name stands in double quotes; what is undefined keeps its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from pipeline.records import (
+    CaseRecord,
+    FocusMetrics,
+    MapFacts,
+    Placement,
+    Prediction,
+    RadiographFacts,
+    RunRecord,
+)
+from pipeline.report.pictures import colour_bar_stops
+
+View = dict[str, Any]
+Rows = list[tuple[str, str]]
+
+BANNER = "Model audit - not a diagnosis - not for clinical decisions"
+PICTURE_MM = 58.0
+MAP_MM = 80.0
+SMALL_MAP_MM = 54.0
+MAPS_IN_A_ROW = 3
+
+STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
+
+STOPPED_WORDS = {
+    "excluded": "This case was excluded; the model gave no output for it.",
+    "failed": "This case failed; the model gave no output for it.",
+}
+
+# status -> (shape, words, what it means)
+MAP_STATES = {
+    "ok": ("circle", "Map computed", "The map has positive evidence and finite values."),
+    "dead": ("square", "Map is empty", "No cell of the map has positive evidence. Nothing is drawn."),
+    "negative_only": (
+        "triangle",
+        "Evidence against only",
+        "Every cell of the map argues against this class. Nothing is drawn.",
+    ),
+    "saturated": (
+        "triangle",
+        "Gradient saturated",
+        "The model's last activation has lost the gradient; the map may be smaller than it should be.",
+    ),
+    "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
+}
+
+# metric -> (name, definition)
+METRICS = {
+    "high_focus_fraction": (
+        "High-focus area",
+        "Share of the radiograph where the map reaches {threshold} of its own maximum; the contour encloses it.",
+    ),
+    "focus_band": ("Focus band", "Focal below 30 %, regional from 30 to 70 %, diffuse above 70 % high-focus area."),
+    "centroid": ("Centre of the evidence", "Mean position of the positive evidence, from the upper left corner."),
+    "peak": ("Highest point", "Position of the map's maximum, from the upper left corner."),
+    "entropy": ("Spread (entropy)", "0 = all evidence in one cell, 1 = the same everywhere."),
+    "border_fraction": (
+        "Evidence in the border",
+        "Share of the positive evidence in the outer 5 % ring of the radiograph. By area alone: {border_chance}.",
+    ),
+    "padding_fraction": (
+        "Evidence in padding",
+        "Share of the positive evidence outside the radiograph, in padding added for the model.",
+    ),
+}
+
+
+def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -> View:
+    """Everything that `case.html.j2` prints. `pictures` maps the roles that exist to their URL."""
+    facts, prediction = record.radiograph, record.prediction
+    maps = [_map(record, run, facts_of_map, pictures) for facts_of_map in record.maps]
+    return {
+        "banner": BANNER,
+        "title": f"Model audit of case {record.case_id}",
+        "case_id": record.case_id,
+        "status": record.status,
+        "stopped": STOPPED_WORDS.get(record.status),
+        "is_long": len(record.case_id) > 40,
+        "label": quoted(record.label),
+        "reason": record.reason,
+        "error": record.error,
+        "hint": record.hint,
+        "run": _run(run),
+        "radiograph": _picture(pictures.get("radiograph"), _shape(facts), PICTURE_MM),
+        "model_input": _picture(pictures.get("model_input"), _input_shape(record.placement), PICTURE_MM),
+        "facts": _facts(facts, record.placement),
+        "prediction": None if prediction is None else _prediction(prediction),
+        "maps": maps,
+        "primary": maps[0] if maps else None,
+        "map_rows": [maps[i : i + MAPS_IN_A_ROW] for i in range(0, len(maps), MAPS_IN_A_ROW)],
+        "debug": _debug(prediction, maps),
+        "scale": _scale(run),
+        "fitness": _fitness(facts),
+        "limits": _limits(run),
+        "hashes": _hashes(record, run),
+        **_groups(record, run),
+        "decisions": _decisions(record),
+        "warnings": list(facts.warnings) if facts else [],
+    }
+
+
+def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
+    """Everything that `index.html.j2` prints; links are relative to the run folder."""
+    cases = [_index_row(record) for record in records]
+    counts: dict[str, int] = {}
+    for record in records:
+        counts[record.status] = counts.get(record.status, 0) + 1
+    correct = [r.prediction.is_correct for r in records if r.prediction and r.prediction.is_correct is not None]
+    return {
+        "banner": BANNER,
+        "run": _run(run),
+        "scale": _scale(run),
+        "cases": cases,
+        "num_cases": len(cases),
+        "counts": [(STATUS_WORDS[status], counts.get(status, 0)) for status in ("ok", "excluded", "failed")],
+        "agreement": f"{sum(correct)} of {len(correct)}" if correct else None,
+        "statuses": sorted({case["status"] for case in cases}),
+        "labels": sorted({case["label"] for case in cases if case["label"]}),
+        "predicted": sorted({case["predicted"] for case in cases if case["predicted"]}),
+    }
+
+
+# ---- words and numbers
+
+
+def quoted(name: str | None) -> str | None:
+    return None if name is None else f'"{name}"'
+
+
+def number(value: float, decimals: int = 2) -> str:
+    """Fixed decimals with a true minus sign; never "-0.00"."""
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def score(probability: float) -> str:
+    """A probability in two decimals; neither 0.00 nor 1.00 unless it is exactly that."""
+    if 0 < probability < 0.005:
+        return "<0.01"
+    if 0.995 <= probability < 1:
+        return ">0.99"
+    return number(probability)
+
+
+def percent(fraction: float) -> str:
+    if 0 < fraction < 0.005:
+        return "<1 %"
+    return f"{100 * fraction:.0f} %"
+
+
+def place(row_fraction: float, column_fraction: float, facts: RadiographFacts | None) -> str:
+    """Thirds in words; the side of the patient only where the file states the orientation."""
+    rows = ("upper", "middle", "lower")[min(2, int(3 * max(0.0, row_fraction)))]
+    third = min(2, int(3 * max(0.0, column_fraction)))
+    columns = ("left", "centre", "right")[third]
+    side = _patient_side(facts, third)
+    return f"{rows} third, image {columns}" + (f" (patient's {side})" if side else "")
+
+
+def utc(timestamp: str | None) -> str | None:
+    """An ISO 8601 time as "2026-11-22 02:25 UTC"."""
+    return None if timestamp is None else f"{_moment(timestamp):%Y-%m-%d %H:%M} UTC"
+
+
+def w3c(timestamp: str) -> str:
+    """An ISO 8601 time as PDF metadata wants it."""
+    return f"{_moment(timestamp):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _moment(timestamp: str) -> datetime:
+    moment = datetime.fromisoformat(timestamp)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _patient_side(facts: RadiographFacts | None, third: int) -> str | None:
+    """PS3.3 C.7.6.1.1.1: the first value of Patient Orientation is where the rows run to."""
+    if facts is None or facts.patient_orientation is None or third == 1:
+        return None
+    towards = facts.patient_orientation[0][:1].upper()
+    if towards not in ("L", "R"):
+        return None
+    left_is = {"L": "right", "R": "left"}[towards]
+    right_is = {"L": "left", "R": "right"}[towards]
+    return left_is if third == 0 else right_is
+
+
+def _times(rows: float, columns: float, decimals: int = 0) -> str:
+    return f"{number(rows, decimals)} × {number(columns, decimals)}"
+
+
+def _hash(value: str | None) -> str | None:
+    """The first 12 hexadecimal digits, for the eye; the whole hash stands in the provenance."""
+    return None if value is None else value[:12]
+
+
+# ---- page 1
+
+
+def _run(run: RunRecord) -> View:
+    return {
+        "name": run.name,
+        "started": utc(run.started),
+        "created": w3c(run.started),
+        "finished": utc(run.finished),
+        "status": run.status,
+        "model": run.model.name,
+        "model_hash": _hash(run.model.sha256),
+        "layer": run.model.target_layer,
+        "num_cases": run.num_cases,
+    }
+
+
+def _shape(facts: RadiographFacts | None) -> tuple[int, int] | None:
+    return None if facts is None else (facts.rows, facts.columns)
+
+
+def _input_shape(placement: Placement | None) -> tuple[int, int] | None:
+    return None if placement is None else (placement.input_rows, placement.input_columns)
+
+
+def _picture(url: str | None, shape: tuple[int, int] | None, box_mm: float) -> View | None:
+    """The picture's size on paper: as large as the box allows, the aspect kept."""
+    if url is None:
+        return None
+    rows, columns = shape or (1, 1)
+    longest = max(rows, columns)
+    width, height = max(4.0, box_mm * columns / longest), max(4.0, box_mm * rows / longest)
+    return {
+        "url": url,
+        "width_mm": f"{width:.2f}",
+        "height_mm": f"{height:.2f}",
+        "bar_mm": f"{width + 2.4:.2f}",
+        "bar_height_mm": f"{min(56.0, max(36.0, height - 6)):.2f}",
+    }
+
+
+def _facts(facts: RadiographFacts | None, placement: Placement | None) -> Rows:
+    """What stands beside the pictures."""
+    rows: Rows = []
+    if facts:
+        rows += [
+            ("View", facts.view_position or "not stated"),
+            ("Side", _side(facts)),
+            ("Radiograph", f"{_times(facts.rows, facts.columns)} px"),
+            ("Pixel spacing", _spacing(facts)),
+        ]
+    if placement:
+        rows.append(("Model input", f"{_times(placement.input_rows, placement.input_columns)} px"))
+    return rows
+
+
+def _side(facts: RadiographFacts) -> str:
+    side = _patient_side(facts, 0)
+    return f"image left is the patient's {side}" if side else "not stated by the file"
+
+
+def _spacing(facts: RadiographFacts) -> str:
+    if facts.pixel_spacing_mm is None:
+        return "not known"
+    return f"{_times(*facts.pixel_spacing_mm, decimals=3)} mm"
+
+
+def _prediction(prediction: Prediction) -> View:
+    reached = prediction.probability >= prediction.threshold
+    return {
+        "sentence": (
+            f"Model output for {quoted(prediction.target_class)}: {score(prediction.probability)}; "
+            f"threshold {score(prediction.threshold)} ({_clipped(prediction.threshold_source, 80)})."
+        ),
+        "reached": "at or above the threshold" if reached else "below the threshold",
+        "predicted": quoted(prediction.predicted),
+        "expected": quoted(prediction.expected),
+        "is_correct": prediction.is_correct,
+        "target": quoted(prediction.target_class),
+        "scalar": prediction.scalar,
+        "logit": number(prediction.logit),
+        "scores": [
+            {
+                "name": quoted(name),
+                "value": score(value),
+                "width": f"{100 * min(1.0, max(0.0, value)):.1f}",
+                "marks": [
+                    mark
+                    for mark, marked in (
+                        ("predicted", prediction.predicted),
+                        ("expected", prediction.expected),
+                        ("explained", prediction.target_class),
+                    )
+                    if marked == name
+                ],
+            }
+            for name, value in prediction.class_scores.items()
+        ],
+        "threshold_left": f"{100 * min(1.0, max(0.0, prediction.threshold)):.1f}",
+    }
+
+
+def _map(record: CaseRecord, run: RunRecord, facts: MapFacts, pictures: Mapping[str, str]) -> View:
+    shape, word, meaning = MAP_STATES[facts.status]
+    focus = record.focus.get(facts.key)
+    picture_shape = _shape(record.radiograph)
+    return {
+        "key": facts.key,
+        "method": facts.method,
+        "layer": facts.layer,
+        "class": quoted(facts.class_name),
+        "status": facts.status,
+        "shape": shape,
+        "word": word,
+        "meaning": meaning,
+        "grid": f"{_times(facts.grid_rows, facts.grid_columns)} cells",
+        "cell": _cell(facts, record.placement, record.radiograph),
+        "picture": _picture(pictures.get(facts.key), picture_shape, MAP_MM),
+        "small": _picture(pictures.get(facts.key), picture_shape, SMALL_MAP_MM),
+        "focus": [] if focus is None else focus_sentences(focus, record.radiograph),
+        "metrics": [] if focus is None else _metrics(focus, record.radiograph),
+        "columns": _metric_columns(focus),
+        "budget": _budget(facts, record.prediction),
+        "is_drawn": facts.status in ("ok", "saturated"),
+        "threshold": "half" if focus is None or focus.threshold == 0.5 else percent(focus.threshold),
+        "_names": (facts.class_name, facts.method, facts.layer),
+    }
+
+
+def _cell(facts: MapFacts, placement: Placement | None, radiograph: RadiographFacts | None) -> str | None:
+    """The true size of one cell of the map: model input, radiograph, and mm where the spacing is known."""
+    if placement is None:
+        return None
+    rows, columns = placement.input_rows / facts.grid_rows, placement.input_columns / facts.grid_columns
+    words = [f"{_times(rows, columns)} px of the model input"]
+    rows, columns = rows / placement.scale_rows, columns / placement.scale_columns
+    words.append(f"{_times(rows, columns)} px of the radiograph")
+    if radiograph and radiograph.pixel_spacing_mm:
+        row_mm, column_mm = radiograph.pixel_spacing_mm
+        words.append(f"{_times(rows * row_mm, columns * column_mm)} mm")
+    return " = ".join(words)
+
+
+def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None) -> list[str]:
+    """One to three plain sentences for the clinician."""
+    if focus.high_focus_fraction is None:
+        return [f"No focus region: {focus.undefined['high_focus_fraction'].rstrip('.')}."]
+    band = f" ({focus.focus_band})" if focus.focus_band else ""
+    sentences = [f"The contour encloses {percent(focus.high_focus_fraction)} of the radiograph{band}."]
+    if focus.centroid_row_fraction is not None and focus.centroid_column_fraction is not None:
+        where = place(focus.centroid_row_fraction, focus.centroid_column_fraction, facts)
+        sentences.append(f"The evidence is centred in the {where}.")
+    if focus.peak_row_fraction is not None and focus.peak_column_fraction is not None:
+        sentences.append(f"Its highest point: {place(focus.peak_row_fraction, focus.peak_column_fraction, facts)}.")
+    if focus.border_fraction is not None and focus.border_chance is not None:
+        if focus.border_fraction > focus.border_chance:
+            sentences.append(
+                f"{percent(focus.border_fraction)} of the evidence lies in the outer border"
+                f" ({percent(focus.border_chance)} by area alone)."
+            )
+    if focus.padding_fraction:
+        sentences.append(f"{percent(focus.padding_fraction)} of the evidence fell into padding, outside the radiograph.")
+    return sentences
+
+
+def _fitness(facts: RadiographFacts | None) -> View:
+    """Warnings of the input, clipped for page 1; whole in the provenance."""
+    warnings = [] if facts is None else list(facts.warnings)
+    return {
+        "warnings": [_clipped(text, 110) for text in warnings[:3]],
+        "more": max(0, len(warnings) - 3),
+        "none": "No warning was raised when the radiograph was read." if not warnings else None,
+    }
+
+
+def _limits(run: RunRecord) -> View:
+    stated = run.model.card.get("limits")
+    if isinstance(stated, str):
+        stated = [stated]
+    if not isinstance(stated, list) or not stated:
+        return {
+            "stated": [],
+            "all": [],
+            "more": 0,
+            "generic": (
+                f"The model scores {len(run.model.class_names)} class"
+                f"{'' if len(run.model.class_names) == 1 else 'es'} and nothing else. Its model card states no limits: "
+                "population, devices and findings outside its training data are unknown to this report."
+            ),
+        }
+    texts = [str(text) for text in stated]
+    return {
+        "stated": [f'"{_clipped(text, 130)}"' for text in texts[:4]],
+        "all": [f'"{text}"' for text in texts],
+        "more": max(0, len(texts) - 4),
+        "generic": None,
+    }
+
+
+def _clipped(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def _scale(run: RunRecord) -> View:
+    """The colour bar, drawn upwards from 0 to the run's fixed end."""
+    stops = colour_bar_stops()
+    view: View = {"stops": stops, "gradient": ", ".join(stops), "ticks": [], "source": run.scale_source}
+    if run.scale is not None:
+        decimals = 2 if run.scale < 2 else 1
+        view["ticks"] = [
+            {"text": number(run.scale * share, decimals), "bottom": f"{100 * share:.0f}"} for share in (0, 0.25, 0.5, 0.75, 1)
+        ]
+        view["end"] = number(run.scale, decimals)
+    return view
+
+
+# ---- page 2
+
+
+def _metrics(focus: FocusMetrics, facts: RadiographFacts | None) -> list[View]:
+    """One row a metric: name, value or None, reason, definition."""
+    words = {
+        "threshold": percent(focus.threshold),
+        "border_chance": "not known" if focus.border_chance is None else percent(focus.border_chance),
+    }
+    rows = []
+    for key, (name, definition) in METRICS.items():
+        value, reason = _metric(focus, key, facts)
+        rows.append({"name": name, "value": value, "reason": reason, "definition": definition.format(**words)})
+    return rows
+
+
+def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tuple[str | None, str | None]:
+    if key in ("centroid", "peak"):
+        row = getattr(focus, f"{key}_row_fraction")
+        column = getattr(focus, f"{key}_column_fraction")
+        if row is None or column is None:
+            return None, focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(f"{key}_column_fraction")
+        return f"{percent(row)} down, {percent(column)} across: {place(row, column, facts)}", None
+    value = getattr(focus, key)
+    if value is None:
+        return None, focus.undefined[key]
+    if isinstance(value, str):
+        return value, None
+    return (number(value) if key == "entropy" else percent(value)), None
+
+
+def _metric_columns(focus: FocusMetrics | None) -> list[str]:
+    """The short row of the table of all maps: high focus, band, entropy, border, padding."""
+    if focus is None:
+        return ["–"] * 5
+    keys = ("high_focus_fraction", "focus_band", "entropy", "border_fraction", "padding_fraction")
+    return [_metric(focus, key, None)[0] or "undefined" for key in keys]
+
+
+def _budget(facts: MapFacts, prediction: Prediction | None) -> View | None:
+    """The signed sum: logit = sum of the map + bias + gap, for the maps of the explained class."""
+    if prediction is None or facts.class_name != prediction.target_class or facts.bias is None or facts.gap is None:
+        return None
+    total = prediction.logit - facts.bias - facts.gap
+    parts = [("sum of the map", total), ("bias", facts.bias)]
+    if not facts.is_exact:
+        parts.append(("not accounted for", facts.gap))
+    words = f"{number(prediction.logit)} = {number(total)} ({parts[0][0]})"
+    for name, value in parts[1:]:
+        sign = "\N{MINUS SIGN}" if round(value, 2) < 0 else "+"
+        words += f" {sign} {number(abs(value))} ({name})"
+    return {"sum": words, "is_exact": facts.is_exact}
+
+
+def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:
+    """Expected against predicted, where they differ; a class without a map says so."""
+    if prediction is None or prediction.is_correct is not False:
+        return None
+    sides = []
+    for role, name in (("expected", prediction.expected), ("predicted", prediction.predicted)):
+        found = next((one for one in maps if one["_names"][0] == name), None)
+        value = prediction.class_scores.get(name or "")
+        sides.append(
+            {
+                "role": role,
+                "class": quoted(name),
+                "score": None if value is None else score(value),
+                "map": found,
+            }
+        )
+    return {"sides": sides}
+
+
+# ---- page 3
+
+
+def _hashes(record: CaseRecord, run: RunRecord) -> Rows:
+    source = record.radiograph.source if record.radiograph else None
+    hashes = [
+        ("File", source.file_sha256 if source else record.file_sha256),
+        ("Pixels", source.pixel_sha256 if source else None),
+        ("Model", run.model.sha256),
+        ("Config", run.config_sha256),
+    ]
+    return [(name, value) for name, value in hashes if value]
+
+
+def _case_groups(record: CaseRecord) -> list[View]:
+    """What is known of the radiograph, as titled rows of (name, value)."""
+    facts, groups = record.radiograph, []
+    if facts:
+        kind = " · ".join(filter(None, (facts.source.format, facts.source.transfer_syntax)))
+        orientation = "\\".join(facts.patient_orientation) if facts.patient_orientation else "not stated"
+        rows = [
+            ("Format", kind),
+            ("Decoder", facts.source.decoder),
+            ("Size", f"{_times(facts.rows, facts.columns)} px"),
+            ("Pixel spacing", _spacing(facts)),
+            ("Orientation", orientation),
+        ]
+        groups.append({"title": "Source", "rows": rows})
+    if record.placement:
+        groups.append({"title": "Placement in the model input", "rows": _placement(record.placement)})
+    if facts and facts.attributes:
+        groups.append({"title": "DICOM attributes used", "rows": sorted(facts.attributes.items())})
+    return groups
+
+
+def _groups(record: CaseRecord, run: RunRecord) -> View:
+    """The two columns of page 3; without a radiograph, model and run take one each."""
+    left, right = _case_groups(record), _run_groups(run, record.schema_version)
+    return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
+
+
+def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
+    model = run.model
+    model_rows = [
+        ("Name", model.name),
+        ("Input", " × ".join(map(str, model.input_shape)) + " (rows, columns, channels)"),
+        ("Target layer", f"{model.target_layer}, {_times(*model.grid)} cells"),
+        ("Head", model.head),
+        ("Output", model.output_activation),
+        ("Parameters", f"{model.parameters:,}"),
+        ("Two calls equal", {True: "yes", False: "no", None: "not checked"}[model.is_deterministic]),
+    ]
+    run_rows = [
+        ("Name", run.name),
+        ("Started", utc(run.started) or ""),
+        ("Seed", str(run.seed)),
+        ("Record schema", str(schema_version)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
+    ]
+    return [{"title": "Model", "rows": model_rows}, {"title": "Run", "rows": run_rows}]
+
+
+def _placement(placement: Placement) -> Rows:
+    size = _times(placement.radiograph_rows, placement.radiograph_columns)
+    return [
+        ("Radiograph to input", f"{size} px to {_times(placement.input_rows, placement.input_columns)} px"),
+        ("Scale", f"{placement.scale_rows:.5f} rows, {placement.scale_columns:.5f} columns"),
+        ("Offset", f"{placement.offset_rows} rows, {placement.offset_columns} columns (positive = padding)"),
+    ]
+
+
+def _decisions(record: CaseRecord) -> list[View]:
+    steps = [("ingestion", d) for d in (record.radiograph.decisions if record.radiograph else ())]
+    steps += [("preprocessing", d) for d in record.preprocessing]
+    return [{"step": step, "what": d.what, "how": d.how, "why": d.why} for step, d in steps]
+
+
+# ---- index
+
+
+def _index_row(record: CaseRecord) -> View:
+    prediction, folder = record.prediction, f"cases/{quote(record.case_id, safe='')}"
+    key = record.maps[0].key if record.maps else ""
+    thumbnail = record.pictures.get(key) or record.pictures.get("radiograph")
+    focus = record.focus.get(key)
+    is_correct = prediction.is_correct if prediction else None
+    return {
+        "case_id": record.case_id,
+        "status": STATUS_WORDS[record.status],
+        "reason": record.reason or "",
+        "label": record.label or (prediction.expected if prediction else None) or "",
+        "predicted": prediction.predicted if prediction else "",
+        "agrees": {True: "same", False: "differs", None: ""}[is_correct],
+        "score": score(prediction.probability) if prediction else "",
+        "score_key": f"{prediction.probability:.6f}" if prediction else "-1",
+        "target": prediction.target_class if prediction else "",
+        "map": MAP_STATES[record.maps[0].status][1] if record.maps else "",
+        "high_focus": percent(focus.high_focus_fraction) if focus and focus.high_focus_fraction is not None else "",
+        "high_focus_key": f"{focus.high_focus_fraction:.6f}" if focus and focus.high_focus_fraction is not None else "-1",
+        "band": (focus.focus_band or "") if focus else "",
+        "thumbnail": f"{folder}/{quote(thumbnail)}" if thumbnail else None,
+        "pdf": f"{folder}/report.pdf",
+        "json": f"{folder}/case.json",
+        "num_warnings": len(record.radiograph.warnings) if record.radiograph else 0,
+    }
