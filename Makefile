@@ -9,6 +9,7 @@ READY := .venv/.ready
 
 # Exit code 4 is what the demo means to show: one of its files is no radiograph, is recorded as such, and the run goes on.
 demo: $(READY)
+	@rm -rf reports/demo
 	@$(BIN)/cxr-audit run configs/demo.yaml || [ $$? -eq 4 ]
 	@echo "The PDFs:"; find reports/demo -name '*.pdf' | sort | sed 's/^/  /'
 
@@ -27,10 +28,9 @@ lock: $(READY)
 		--generate-hashes --no-header --no-emit-index-url --no-config --default-index https://pypi.org/simple \
 		--quiet --output-file requirements.lock
 
-clean: ## everything that was made here, reports included
+clean: ## what can be made again; runs below reports/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	find reports -mindepth 1 ! -name README.md -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml setup.sh
 	@sh setup.sh

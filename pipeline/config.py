@@ -274,14 +274,16 @@ def _parse(text: str, file: str) -> _Document:
         raise ConfigError(f"{file}: a config is a mapping of sections (run, ingest, ...)", "cxr-audit init writes one")
     document = _Document(file, values, {}, [], set())
     for key, node in _keys(root, ()):
-        if key in document.lines:
-            document.add(key, f"given twice, first in line {document.lines[key]}")
+        first = document.lines.get(key)
         document.lines[key] = node.start_mark.line + 1
+        if first is not None:
+            document.add(key, f"given twice, first in line {first}")
     return document
 
 
 def _keys(node: yaml.Node, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
-    if isinstance(node, yaml.MappingNode):
+    """Sections and their keys; nothing is deeper."""
+    if isinstance(node, yaml.MappingNode) and len(prefix) < 2:
         for key_node, value_node in node.value:
             key = (*prefix, str(key_node.value))
             yield key, key_node

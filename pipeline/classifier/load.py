@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,15 +64,23 @@ def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
     try:
         model = keras.saving.load_model(path, custom_objects=APPLICATION_LAYERS, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError) as error:
-        first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"Keras {keras.__version__} cannot load {path}: {first_line}",
+            f"Keras {keras.__version__} cannot load {path}: {_reason(error)}",
             "custom layers cannot be audited safely; save a model of Keras' own layers, without training parts",
         ) from error
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise ModelError(f"the weight {weight.path} of {path} is not finite", "the training diverged; use another file")
     return model
+
+
+def _reason(error: Exception) -> str:
+    """The point of one of Keras' long messages."""
+    unknown = re.search(r"Could not locate class '(\w+)'", str(error))
+    if unknown:
+        return f"it has a layer of the class {unknown.group(1)!r}, which neither Keras nor keras.applications defines"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]
 
 
 def _refuse_other_formats(path: Path) -> None:

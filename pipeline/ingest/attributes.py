@@ -13,6 +13,7 @@ import struct
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
@@ -22,6 +23,7 @@ from pipeline.ingest.grayscale import Notes
 PARSER_ERRORS = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError,
     RuntimeError, SyntaxError, TypeError, ValueError, struct.error,
+    BytesLengthException,
 )  # fmt: skip
 
 FRONTAL_VIEWS = frozenset({"AP", "PA"})

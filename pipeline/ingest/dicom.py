@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import io
 import logging
+import pickle
 import re
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -113,6 +116,14 @@ NATIVE = frozenset(
         uid.DeflatedExplicitVRLittleEndian,
     }
 )
+DECODE_TIMEOUT_S = 300
+DECODE_APART = """
+import pickle, sys
+from pydicom.pixels.decoders.base import get_decoder
+data, options = pickle.load(sys.stdin.buffer)
+decoded, properties = get_decoder(options.pop("transfer_syntax_uid")).as_array(data, **options)
+pickle.dump((decoded, str(properties["photometric_interpretation"])), sys.stdout.buffer)
+"""
 END_MARKER = b"\xff\xd9"  # the last bytes of a JPEG, JPEG-LS, JPEG 2000 and HTJ2K codestream alike
 COPY_AGAIN = "Copy it again from its origin."
 EXPORT_PLAIN = "Export it from the PACS uncompressed (Explicit VR Little Endian)."
@@ -231,13 +242,15 @@ def _parse(data: bytes, max_pixels: int) -> FileDataset:
 
 def _check_deflated(data: bytes, max_bytes: int) -> None:
     """Refuse a deflated dataset that grows beyond all measure, before pydicom inflates it as a whole."""
-    if data[128:132] != b"DICM" or uid.DeflatedExplicitVRLittleEndian.encode() not in data[:1024]:
+    # PS3.10 7.1: the group length comes first, 12 bytes, Explicit VR Little Endian.
+    length = int.from_bytes(data[140:144], "little")
+    if data[128:132] != b"DICM" or uid.DeflatedExplicitVRLittleEndian.encode() not in data[144:1024]:
         return
-    meta = pydicom.filereader.read_file_meta_info(io.BytesIO(data))  # type: ignore[arg-type]
-    length = meta.get("FileMetaInformationGroupLength")
-    if str(meta.get("TransferSyntaxUID")) != uid.DeflatedExplicitVRLittleEndian or not isinstance(
-        length, int
-    ):
+    if data[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
+        raise UnreadableFile(
+            "the deflated DICOM file lacks the length of its file meta information", COPY_AGAIN
+        )
+    if uid.DeflatedExplicitVRLittleEndian.encode() not in data[144 : 144 + length]:
         return
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     rest, total = data[144 + length :], 0
@@ -489,6 +502,10 @@ def _decode(dataset: FileDataset, header: _Header) -> tuple[npt.NDArray[Any], st
     )
     # As checked, where the dataset itself may be silent; the unused bits are ours to mask.
     options: dict[str, Any] = {
+        "index": 0,
+        "raw": True,
+        "decoding_plugin": plugin,
+        "transfer_syntax_uid": str(header.transfer_syntax),
         "number_of_frames": 1,
         "samples_per_pixel": header.samples,
         "bits_stored": header.bits_stored,
@@ -500,20 +517,40 @@ def _decode(dataset: FileDataset, header: _Header) -> tuple[npt.NDArray[Any], st
     failure: UnreadableFile
     try:
         with strict_pillow():
-            decoded, properties = get_decoder(header.transfer_syntax).as_array(
-                dataset,
-                index=0,
-                raw=True,
-                decoding_plugin=plugin,
-                **options,
+            decoded, found = (
+                _decode_apart(dataset, options) if plugin == GDCM[0] else _as_array(dataset, options)
             )
         expected = (header.rows, header.columns) if header.samples == 1 else (header.rows, header.columns, 3)
         if decoded.shape == expected and decoded.dtype.itemsize <= 2:
-            return decoded, str(properties["photometric_interpretation"]), name
+            return decoded, found, name
         failure = UnreadableFile("the decoded pixels have another shape than the header says", COPY_AGAIN)
-    except PARSER_ERRORS as error:
+    except (*PARSER_ERRORS, subprocess.TimeoutExpired) as error:
         failure = UnreadableFile(f"the pixels cannot be decoded ({type(error).__name__})", COPY_AGAIN)
     raise failure
+
+
+def _as_array(dataset: FileDataset, options: dict[str, Any]) -> tuple[npt.NDArray[Any], str]:
+    decoded, properties = get_decoder(options.pop("transfer_syntax_uid")).as_array(dataset, **options)
+    return decoded, str(properties["photometric_interpretation"])
+
+
+def _decode_apart(dataset: FileDataset, options: dict[str, Any]) -> tuple[npt.NDArray[Any], str]:
+    """Decode in a process of its own: GDCM ends its process at a damaged JPEG; the run must go on."""
+    options |= {
+        "rows": integer(dataset, "Rows"),
+        "columns": integer(dataset, "Columns"),
+        "bits_allocated": integer(dataset, "BitsAllocated"),
+        "planar_configuration": integer(dataset, "PlanarConfiguration") or 0,
+        "pixel_keyword": "PixelData",
+        "pixel_vr": "OB",
+    }
+    request = pickle.dumps((value(dataset, "PixelData"), options))
+    command = [sys.executable, "-W", "ignore", "-c", DECODE_APART]
+    child = subprocess.run(command, input=request, capture_output=True, timeout=DECODE_TIMEOUT_S, check=False)
+    if child.returncode != 0:
+        raise ValueError("the decoder gave up")
+    decoded, photometric_interpretation = pickle.loads(child.stdout)
+    return decoded, photometric_interpretation
 
 
 def _stored(decoded: npt.NDArray[Any], header: _Header, notes: Notes) -> npt.NDArray[Any]:

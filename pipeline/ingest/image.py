@@ -34,6 +34,7 @@ DECODER_ERRORS = (
     TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
 
+PNG_END = b"IEND\xaeB`\x82"
 ORIENTATION_TAG = 0x0112
 ORIENTATIONS = {
     2: "mirrored left to right",
@@ -181,8 +182,21 @@ def _check_header(image: Image.Image, data: bytes, max_pixels: int) -> None:
             "the image has 32 bits a pixel, and no rule says which value is white",
             "Convert it to 16-bit PNG.",
         )
-    if image.format == "PNG" and b"IEND" not in data:
+    if (image.format == "PNG" and PNG_END not in data) or (
+        image.format == "TIFF" and _tiff_end(image) > len(data)
+    ):
         raise UnreadableFile("the image is cut short", "Copy it again from its origin.")
+
+
+def _tiff_end(image: Image.Image) -> int:
+    """Where the last strip or tile ends by the header (TIFF 6.0: StripOffsets, TileOffsets, their counts)."""
+    tags = getattr(image, "tag_v2", {})
+    ends = [0]
+    for offsets, counts in ((273, 279), (324, 325)):
+        ends.extend(
+            start + length for start, length in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)
+        )
+    return int(max(ends))
 
 
 def _damaged(error: BaseException) -> UnreadableFile:

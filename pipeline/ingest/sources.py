@@ -151,7 +151,8 @@ def _glob(pattern: Path) -> tuple[Path, list[Path]]:
     root = Path(*parts[:fixed])
     if "**" not in parts:
         found = root.glob("/".join(parts[fixed:]))
-        return root, [path for path in found if not path.is_dir() and not _is_litter(path.name)]
+        clean = (path for path in found if not any(map(_is_litter, path.relative_to(root).parts)))
+        return root, [path for path in clean if not path.is_dir()]
     if not root.is_dir():
         return root, []
     # Our own walk, because glob follows a loop of links through all its turns.

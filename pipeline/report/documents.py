@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +23,9 @@ from pipeline.records import CaseRecord, RunRecord, to_json
 from pipeline.report.view import View, case_view, index_view, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
-from weasyprint import CSS, HTML, Attachment  # type: ignore[import-untyped]  # noqa: E402
-from weasyprint.text.fonts import FontConfiguration  # type: ignore[import-untyped]  # noqa: E402
-from weasyprint.urls import URLFetcher, URLFetcherResponse  # type: ignore[import-untyped]  # noqa: E402
+from weasyprint import CSS, HTML, Attachment  # noqa: E402
+from weasyprint.text.fonts import FontConfiguration  # noqa: E402
+from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: E402
 
 # WeasyPrint lets Pillow accept truncated files, for the whole process; ingestion must not.
 ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
@@ -35,7 +36,7 @@ TEMPLATE_FILES = {".css", ".woff2", ".woff", ".otf", ".ttf", ".png", ".jpg", ".j
 
 
 def data_folder(name: str) -> Path:
-    """A folder that ships: `pipeline/_data/<name>` in a wheel, else `<name>` beside `pipeline/` in a checkout."""
+    """A folder that ships: `pipeline/_data/<name>` in a wheel, else `<name>` beside `pipeline/`."""
     package = Path(__file__).resolve().parents[1]
     packed = package / "_data" / name
     return packed if packed.is_dir() else package.parent / name
@@ -80,16 +81,20 @@ class Renderer:
         """
         urls, pictures = _pictures(record, folder)
         html = self._jinja.get_template("case.html.j2").render(case_view(record, run, urls))
-        document = HTML(string=html, base_url=TEMPLATE_URL, url_fetcher=_Fetcher(self._template_file, pictures))
-        return bytes(
-            document.write_pdf(
-                stylesheets=[self._css],
-                font_config=self._fonts,
-                cache={},  # one a document: a shared one shows one case's picture in another's
-                pdf_variant="pdf/a-3a",
-                attachments=_attachments(record, run, folder),
+        fetcher = _Fetcher(self._template_file, pictures)
+        document = HTML(string=html, base_url=TEMPLATE_URL, url_fetcher=fetcher)
+        with warnings.catch_warnings():
+            # WeasyPrint leaves closing its sRGB profile to the garbage collector.
+            warnings.simplefilter("ignore", ResourceWarning)
+            return bytes(
+                document.write_pdf(
+                    stylesheets=[self._css],
+                    font_config=self._fonts,
+                    cache={},  # one a document: a shared one shows one case's picture in another's
+                    pdf_variant="pdf/a-3a",
+                    attachments=_attachments(record, run, folder),
+                )
             )
-        )
 
     def index_html(self, records: Sequence[CaseRecord], run: RunRecord) -> str:
         """`index.html` of a run: one self-contained page, links relative to the run folder."""
@@ -150,13 +155,16 @@ def _attachments(record: CaseRecord, run: RunRecord, folder: Path) -> list[Any]:
         ("config.json", "The resolved audit config", "Source", to_json(run.config)),
     ]
     if (folder / "map.npz").is_file():
-        files.append(
-            ("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes())
-        )
+        files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
     moment = datetime.fromisoformat(w3c(run.started))
     return [
         Attachment(
-            string=content, name=name, description=description, relationship=relationship, created=moment, modified=moment
+            string=content,
+            name=name,
+            description=description,
+            relationship=relationship,
+            created=moment,
+            modified=moment,
         )
         for name, description, relationship, content in files
     ]

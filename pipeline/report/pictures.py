@@ -43,9 +43,7 @@ def display(pixels: npt.NDArray[np.float32], longest_px: int = 900) -> Bytes:
         factor = min(SHORTEST_PX, longest_px) / longest
     size = (max(1, round(columns * factor)), max(1, round(rows * factor)))
     if size != (columns, rows):
-        pixels = cv2.resize(
-            pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-        )
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
     return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
 
 

@@ -26,9 +26,11 @@ View = dict[str, Any]
 Rows = list[tuple[str, str]]
 
 BANNER = "Model audit - not a diagnosis - not for clinical decisions"
-PICTURE_MM = 58.0
-MAP_MM = 80.0
+PICTURE_MM = 56.0
+MAP_MM = 76.0
 SMALL_MAP_MM = 54.0
+TIMES = "\N{MULTIPLICATION SIGN}"
+DASH = "\N{EN DASH}"
 MAPS_IN_A_ROW = 3
 
 STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
@@ -50,7 +52,7 @@ MAP_STATES = {
     "saturated": (
         "triangle",
         "Gradient saturated",
-        "The model's last activation has lost the gradient; the map may be smaller than it should be.",
+        "The last activation has lost the gradient; the map may be smaller than it should be.",
     ),
     "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
 }
@@ -59,15 +61,23 @@ MAP_STATES = {
 METRICS = {
     "high_focus_fraction": (
         "High-focus area",
-        "Share of the radiograph where the map reaches {threshold} of its own maximum; the contour encloses it.",
+        "Share of the radiograph where the map reaches {threshold} of its own maximum; "
+        "the contour encloses it.",
     ),
-    "focus_band": ("Focus band", "Focal below 30 %, regional from 30 to 70 %, diffuse above 70 % high-focus area."),
-    "centroid": ("Centre of the evidence", "Mean position of the positive evidence, from the upper left corner."),
+    "focus_band": (
+        "Focus band",
+        "Focal below 30 %, regional from 30 to 70 %, diffuse above 70 % high-focus area.",
+    ),
+    "centroid": (
+        "Centre of the evidence",
+        "Mean position of the positive evidence, from the upper left corner.",
+    ),
     "peak": ("Highest point", "Position of the map's maximum, from the upper left corner."),
     "entropy": ("Spread (entropy)", "0 = all evidence in one cell, 1 = the same everywhere."),
     "border_fraction": (
         "Evidence in the border",
-        "Share of the positive evidence in the outer 5 % ring of the radiograph. By area alone: {border_chance}.",
+        "Share of the positive evidence in the outer 5 % ring of the radiograph. "
+        "By area alone: {border_chance}.",
     ),
     "padding_fraction": (
         "Evidence in padding",
@@ -79,7 +89,10 @@ METRICS = {
 def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -> View:
     """Everything that `case.html.j2` prints. `pictures` maps the roles that exist to their URL."""
     facts, prediction = record.radiograph, record.prediction
-    maps = [_map(record, run, facts_of_map, pictures) for facts_of_map in record.maps]
+    maps = [_map(record, one, pictures) for one in record.maps]
+    debug = _debug(prediction, maps)
+    shown = [side["map"]["key"] for side in debug["sides"] if side["map"]] if debug else []
+    others = [one for one in maps if one["small"] and one["key"] not in shown]
     return {
         "banner": BANNER,
         "title": f"Model audit of case {record.case_id}",
@@ -98,8 +111,8 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "prediction": None if prediction is None else _prediction(prediction),
         "maps": maps,
         "primary": maps[0] if maps else None,
-        "map_rows": [maps[i : i + MAPS_IN_A_ROW] for i in range(0, len(maps), MAPS_IN_A_ROW)],
-        "debug": _debug(prediction, maps),
+        "map_rows": [others[i : i + MAPS_IN_A_ROW] for i in range(0, len(others), MAPS_IN_A_ROW)],
+        "debug": debug,
         "scale": _scale(run),
         "fitness": _fitness(facts),
         "limits": _limits(run),
@@ -116,7 +129,9 @@ def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
     counts: dict[str, int] = {}
     for record in records:
         counts[record.status] = counts.get(record.status, 0) + 1
-    correct = [r.prediction.is_correct for r in records if r.prediction and r.prediction.is_correct is not None]
+    correct = [
+        r.prediction.is_correct for r in records if r.prediction and r.prediction.is_correct is not None
+    ]
     return {
         "banner": BANNER,
         "run": _run(run),
@@ -198,7 +213,7 @@ def _patient_side(facts: RadiographFacts | None, third: int) -> str | None:
 
 
 def _times(rows: float, columns: float, decimals: int = 0) -> str:
-    return f"{number(rows, decimals)} × {number(columns, decimals)}"
+    return f"{number(rows, decimals)} {TIMES} {number(columns, decimals)}"
 
 
 def _hash(value: str | None) -> str | None:
@@ -308,7 +323,7 @@ def _prediction(prediction: Prediction) -> View:
     }
 
 
-def _map(record: CaseRecord, run: RunRecord, facts: MapFacts, pictures: Mapping[str, str]) -> View:
+def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> View:
     shape, word, meaning = MAP_STATES[facts.status]
     focus = record.focus.get(facts.key)
     picture_shape = _shape(record.radiograph)
@@ -359,15 +374,18 @@ def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None) -> list[
         where = place(focus.centroid_row_fraction, focus.centroid_column_fraction, facts)
         sentences.append(f"The evidence is centred in the {where}.")
     if focus.peak_row_fraction is not None and focus.peak_column_fraction is not None:
-        sentences.append(f"Its highest point: {place(focus.peak_row_fraction, focus.peak_column_fraction, facts)}.")
-    if focus.border_fraction is not None and focus.border_chance is not None:
-        if focus.border_fraction > focus.border_chance:
-            sentences.append(
-                f"{percent(focus.border_fraction)} of the evidence lies in the outer border"
-                f" ({percent(focus.border_chance)} by area alone)."
-            )
+        sentences.append(
+            f"Its highest point: {place(focus.peak_row_fraction, focus.peak_column_fraction, facts)}."
+        )
+    border, chance = focus.border_fraction, focus.border_chance
+    if border is not None and chance is not None and border > chance:
+        sentences.append(
+            f"{percent(border)} of the evidence lies in the outer border ({percent(chance)} by area alone)."
+        )
     if focus.padding_fraction:
-        sentences.append(f"{percent(focus.padding_fraction)} of the evidence fell into padding, outside the radiograph.")
+        sentences.append(
+            f"{percent(focus.padding_fraction)} of the evidence fell into padding, outside the radiograph."
+        )
     return sentences
 
 
@@ -375,14 +393,14 @@ def _fitness(facts: RadiographFacts | None) -> View:
     """Warnings of the input, clipped for page 1; whole in the provenance."""
     warnings = [] if facts is None else list(facts.warnings)
     return {
-        "warnings": [_clipped(text, 110) for text in warnings[:3]],
+        "warnings": [_clipped(text, 96) for text in warnings[:3]],
         "more": max(0, len(warnings) - 3),
         "none": "No warning was raised when the radiograph was read." if not warnings else None,
     }
 
 
 def _limits(run: RunRecord) -> View:
-    stated = run.model.card.get("limits")
+    stated, num_classes = run.model.card.get("limits"), len(run.model.class_names)
     if isinstance(stated, str):
         stated = [stated]
     if not isinstance(stated, list) or not stated:
@@ -391,14 +409,14 @@ def _limits(run: RunRecord) -> View:
             "all": [],
             "more": 0,
             "generic": (
-                f"The model scores {len(run.model.class_names)} class"
-                f"{'' if len(run.model.class_names) == 1 else 'es'} and nothing else. Its model card states no limits: "
-                "population, devices and findings outside its training data are unknown to this report."
+                f"The model scores {num_classes} class{'' if num_classes == 1 else 'es'} and nothing else. "
+                "Its model card states no limits: population, devices and findings outside its training data "
+                "are unknown to this report."
             ),
         }
     texts = [str(text) for text in stated]
     return {
-        "stated": [f'"{_clipped(text, 130)}"' for text in texts[:4]],
+        "stated": [f'"{_clipped(text, 112)}"' for text in texts[:4]],
         "all": [f'"{text}"' for text in texts],
         "more": max(0, len(texts) - 4),
         "generic": None,
@@ -416,7 +434,8 @@ def _scale(run: RunRecord) -> View:
     if run.scale is not None:
         decimals = 2 if run.scale < 2 else 1
         view["ticks"] = [
-            {"text": number(run.scale * share, decimals), "bottom": f"{100 * share:.0f}"} for share in (0, 0.25, 0.5, 0.75, 1)
+            {"text": number(run.scale * share, decimals), "bottom": f"{100 * share:.0f}"}
+            for share in (0, 0.25, 0.5, 0.75, 1)
         ]
         view["end"] = number(run.scale, decimals)
     return view
@@ -434,7 +453,9 @@ def _metrics(focus: FocusMetrics, facts: RadiographFacts | None) -> list[View]:
     rows = []
     for key, (name, definition) in METRICS.items():
         value, reason = _metric(focus, key, facts)
-        rows.append({"name": name, "value": value, "reason": reason, "definition": definition.format(**words)})
+        rows.append(
+            {"name": name, "value": value, "reason": reason, "definition": definition.format(**words)}
+        )
     return rows
 
 
@@ -443,7 +464,9 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
         row = getattr(focus, f"{key}_row_fraction")
         column = getattr(focus, f"{key}_column_fraction")
         if row is None or column is None:
-            return None, focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(f"{key}_column_fraction")
+            return None, focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(
+                f"{key}_column_fraction"
+            )
         return f"{percent(row)} down, {percent(column)} across: {place(row, column, facts)}", None
     value = getattr(focus, key)
     if value is None:
@@ -456,14 +479,19 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
 def _metric_columns(focus: FocusMetrics | None) -> list[str]:
     """The short row of the table of all maps: high focus, band, entropy, border, padding."""
     if focus is None:
-        return ["–"] * 5
+        return [DASH] * 5
     keys = ("high_focus_fraction", "focus_band", "entropy", "border_fraction", "padding_fraction")
     return [_metric(focus, key, None)[0] or "undefined" for key in keys]
 
 
 def _budget(facts: MapFacts, prediction: Prediction | None) -> View | None:
     """The signed sum: logit = sum of the map + bias + gap, for the maps of the explained class."""
-    if prediction is None or facts.class_name != prediction.target_class or facts.bias is None or facts.gap is None:
+    if (
+        prediction is None
+        or facts.class_name != prediction.target_class
+        or facts.bias is None
+        or facts.gap is None
+    ):
         return None
     total = prediction.logit - facts.bias - facts.gap
     parts = [("sum of the map", total), ("bias", facts.bias)]
@@ -540,7 +568,7 @@ def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
     model = run.model
     model_rows = [
         ("Name", model.name),
-        ("Input", " × ".join(map(str, model.input_shape)) + " (rows, columns, channels)"),
+        ("Input", f" {TIMES} ".join(map(str, model.input_shape)) + " (rows, columns, channels)"),
         ("Target layer", f"{model.target_layer}, {_times(*model.grid)} cells"),
         ("Head", model.head),
         ("Output", model.output_activation),
@@ -592,8 +620,12 @@ def _index_row(record: CaseRecord) -> View:
         "score_key": f"{prediction.probability:.6f}" if prediction else "-1",
         "target": prediction.target_class if prediction else "",
         "map": MAP_STATES[record.maps[0].status][1] if record.maps else "",
-        "high_focus": percent(focus.high_focus_fraction) if focus and focus.high_focus_fraction is not None else "",
-        "high_focus_key": f"{focus.high_focus_fraction:.6f}" if focus and focus.high_focus_fraction is not None else "-1",
+        "high_focus": percent(focus.high_focus_fraction)
+        if focus and focus.high_focus_fraction is not None
+        else "",
+        "high_focus_key": f"{focus.high_focus_fraction:.6f}"
+        if focus and focus.high_focus_fraction is not None
+        else "-1",
         "band": (focus.focus_band or "") if focus else "",
         "thumbnail": f"{folder}/{quote(thumbnail)}" if thumbnail else None,
         "pdf": f"{folder}/report.pdf",

@@ -31,7 +31,7 @@ def realdata() -> Path:
 
 @pytest.fixture
 def dicom() -> Callable[..., Dataset]:
-    """A CR dataset with the given stored values; every keyword is an element to set, None one to leave out."""
+    """A CR dataset with the given stored values; each keyword is an element to set, None one to leave out."""
 
     def build(stored: Any, transfer_syntax: str = ExplicitVRLittleEndian, **elements: Any) -> Dataset:
         stored = np.asarray(stored)
@@ -39,7 +39,9 @@ def dicom() -> Callable[..., Dataset]:
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = transfer_syntax
-        dataset.file_meta.MediaStorageSOPClassUID = elements.get("SOPClassUID") or ComputedRadiographyImageStorage
+        dataset.file_meta.MediaStorageSOPClassUID = (
+            elements.get("SOPClassUID") or ComputedRadiographyImageStorage
+        )
         dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["cxr-audit"])
         dataset.SOPClassUID = ComputedRadiographyImageStorage
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
@@ -62,7 +64,9 @@ def dicom() -> Callable[..., Dataset]:
         if "PixelData" not in elements:
             raw = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
             dataset.PixelData = raw + b"\x00" * (len(raw) % 2)
-            dataset["PixelData"].VR = "OW" if bits == 16 or transfer_syntax == ImplicitVRLittleEndian else "OB"
+            dataset["PixelData"].VR = (
+                "OW" if bits == 16 or transfer_syntax == ImplicitVRLittleEndian else "OB"
+            )
         return dataset
 
     return build

@@ -34,7 +34,8 @@ def lut(descriptor, data, vr="US", first_vr="US"):
 
 
 def test_linear_window(show):
-    # c = 100, w = 11: (x - 99.5) / 10 + 0.5. 94 -> -0.05 -> 0; 95 -> 0.05; 100 -> 0.55; 104 -> 0.95; 105 -> 1.05 -> 1
+    # c = 100, w = 11: (x - 99.5) / 10 + 0.5.
+    # 94 -> -0.05 -> 0; 95 -> 0.05; 100 -> 0.55; 104 -> 0.95; 105 -> 1.05 -> 1
     radiograph = show(grey(94, 95, 100, 104, 105), WindowCenter=100, WindowWidth=11)
     assert shown(radiograph) == pytest.approx([0, 0.05, 0.55, 0.95, 1], abs=1e-7)
     assert hows(radiograph, "display window") == ["center 100, width 11, LINEAR; window 1 of 1"]
@@ -136,9 +137,7 @@ def test_one_inversion(show, photometric_interpretation, shape, expected):
 
 def test_inversion_is_over_the_output_range_not_the_images_own(show):
     # c = 50, w = 101: (x - 49.5) / 100 + 0.5. 20 -> 0.205, 60 -> 0.605; inverted 0.795, 0.395
-    radiograph = show(
-        grey(20, 60), WindowCenter=50, WindowWidth=101, PhotometricInterpretation="MONOCHROME1"
-    )
+    radiograph = show(grey(20, 60), WindowCenter=50, WindowWidth=101, PhotometricInterpretation="MONOCHROME1")
     assert shown(radiograph) == pytest.approx([0.795, 0.395], abs=1e-7)
 
 

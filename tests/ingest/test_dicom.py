@@ -1,0 +1,440 @@
+from __future__ import annotations
+
+import hashlib
+import logging
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom import uid
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
+
+from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
+from pipeline.ingest import dicom as module
+from pipeline.ingest import discover, probe, read
+from pipeline.records import CaseSource
+
+GREY = (np.arange(64, dtype=np.uint16) * 60).reshape(8, 8)
+LARGE = np.kron(GREY, np.ones((8, 8), np.uint16))  # JPEG 2000 needs some room
+PLAIN_SYNTAXES = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+
+
+def example(name):
+    path = get_testdata_file(name, download=False)
+    if path is None:
+        pytest.skip(f"pydicom-data has no {name}")
+    return Path(path)
+
+
+def refused(path, kind, match=None, **options):
+    (case,) = discover(path)
+    with pytest.raises(kind, match=match) as error:
+        read(case, **options)
+    assert path.name not in str(error.value) + str(error.value.hint)
+    return error.value
+
+
+def warned(radiograph, text):
+    return any(text in warning for warning in radiograph.facts.warnings)
+
+
+def hows(radiograph, what):
+    return [decision.how for decision in radiograph.facts.decisions if decision.what == what]
+
+
+@pytest.mark.parametrize("syntax", PLAIN_SYNTAXES)
+def test_uncompressed_syntaxes(dicom, save, read_path, syntax):
+    dataset = dicom(GREY, BitsStored=12)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    if syntax == uid.ExplicitVRBigEndian:
+        dataset.PixelData = GREY.astype(">u2").tobytes()
+    radiograph = read_path(save(dataset))
+    # own range 0 to 3780
+    assert radiograph.pixels == pytest.approx(GREY / 3780, abs=1e-7)
+    source = radiograph.facts.source
+    assert source.pixel_sha256 == hashlib.sha256(GREY.astype("<u2").tobytes()).hexdigest()
+    assert source.transfer_syntax == syntax.name
+    assert source.decoder == f"pydicom {pydicom.__version__} (uncompressed)"
+    assert radiograph.facts.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("syntax", "decoder"),
+    [
+        (uid.RLELossless, "pydicom"),
+        (uid.JPEGLSLossless, "pyjpegls"),
+        (uid.JPEG2000Lossless, "pylibjpeg-openjpeg"),
+    ],
+)
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_lossless_syntaxes(dicom, save, read_path, syntax, decoder, is_signed):
+    stored = LARGE.astype(np.int16) - 2000 if is_signed else LARGE
+    dataset = dicom(stored, BitsStored=12)
+    dataset.compress(syntax, generate_instance_uid=False)
+    radiograph = read_path(save(dataset))
+    assert radiograph.pixels == pytest.approx(LARGE / 3780, abs=1e-7)
+    assert radiograph.facts.source.pixel_sha256 == hashlib.sha256(stored.tobytes()).hexdigest()
+    assert radiograph.facts.source.decoder.startswith(decoder)
+
+
+def as_radiograph(name, save, **elements):
+    """A test file of another modality, called a CR for its codec's sake."""
+    dataset = pydicom.dcmread(example(name))
+    dataset.Modality = "CR"
+    for keyword, element in elements.items():
+        setattr(dataset, keyword, element)
+    return save(dataset, conform=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "decoder"),
+    [
+        ("JPEG-LL.dcm", "python-gdcm"),
+        ("JPGLosslessP14SV1_1s_1f_8b.dcm", "python-gdcm"),
+        ("JPGExtended.dcm", None),  # 12 bits
+        ("JPEGLSNearLossless_16.dcm", "pyjpegls"),
+        ("emri_small_jpeg_ls_lossless.dcm", None),  # several frames
+    ],
+)
+def test_other_codecs(save, read_path, name, decoder):
+    path = as_radiograph(name, save)
+    if decoder is None:
+        refused(path, UnsupportedRadiograph)
+        return
+    radiograph = read_path(path)
+    assert radiograph.facts.source.decoder.startswith(decoder)
+    assert 0 < radiograph.pixels.mean() < 1
+
+
+def test_gpl_plugin_is_never_chosen():
+    assert all(
+        distribution != "pylibjpeg-libjpeg"
+        for choices in module.PLUGINS.values()
+        for _, distribution in choices
+    )
+    jpeg = [
+        syntax
+        for syntax in module.PLUGINS
+        if syntax.startswith(("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.7"))
+    ]
+    assert len(jpeg) == 4
+    assert all(plugin != "pylibjpeg" for syntax in jpeg for plugin, _ in module.PLUGINS[syntax])
+
+
+@pytest.mark.parametrize("pair", [("RG1_J2KI.dcm", "RG1_UNCI.dcm"), ("RG1_J2KR.dcm", "RG1_UNCR.dcm")])
+def test_jpeg_2000_equals_its_uncompressed_twin(read_path, pair):
+    compressed, plain = (read_path(example(name)) for name in pair)
+    assert compressed.facts.source.pixel_sha256 == plain.facts.source.pixel_sha256
+    assert np.array_equal(compressed.pixels, plain.pixels)
+    # MONOCHROME1, window 15000 / 30000, by an independent NumPy formula on pydicom's raw array
+    stored = pydicom.dcmread(example(pair[1])).pixel_array.astype(float)
+    expected = 1 - np.clip((stored - 14999.5) / 29999 + 0.5, 0, 1)
+    assert abs(plain.pixels - expected).max() < 1e-6
+    assert plain.facts.pixel_spacing_mm is None
+    assert warned(plain, "Pixel Spacing is zero")
+
+
+def test_missing_codec_says_what_to_install(dicom, save, monkeypatch):
+    dataset = dicom(LARGE, BitsStored=12)
+    dataset.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
+    path = save(dataset)
+    monkeypatch.setattr(module, "_is_installed", lambda distribution: False)
+    assert refused(path, UnsupportedRadiograph, "JPEG 2000").hint == "Install pylibjpeg-openjpeg."
+    with pytest.raises(UnsupportedRadiograph):
+        probe(discover(path)[0])
+
+
+def test_unknown_transfer_syntax(dicom, save):
+    dataset = dicom(GREY, BitsStored=12)
+    path = save(dataset)
+    data = path.read_bytes().replace(b"1.2.840.10008.1.2.1\x00", b"1.2.826.0.1.3680.99\x00", 1)
+    path.write_bytes(data)
+    error = refused(path, UnsupportedRadiograph, "private transfer syntax")
+    assert "3680" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("elements", "kind", "match"),
+    [
+        ({"Modality": "CT"}, NotARadiograph, "computed tomography"),
+        ({"Modality": "MG"}, NotARadiograph, "mammography"),
+        ({"Modality": "CANARY", "SOPClassUID": uid.CTImageStorage}, NotARadiograph, "unknown"),
+        ({"NumberOfFrames": 2}, UnsupportedRadiograph, "2 frames"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, UnsupportedRadiograph, "palette"),
+        ({"PhotometricInterpretation": "CANARY"}, UnsupportedRadiograph, "0028,0004"),
+        ({"PhotometricInterpretation": None}, UnsupportedRadiograph, "0028,0004"),
+        ({"BitsStored": 17}, UnreadableFile, "'Bits Stored' is 17, it must be 2 to 16"),
+        ({"BitsAllocated": 32}, UnsupportedRadiograph, "'Bits Allocated' is 32"),
+        ({"Rows": None}, UnreadableFile, "Rows"),
+        ({"Rows": 0}, UnreadableFile, "0 x 8"),
+        ({"Rows": 60000, "Columns": 60000}, UnsupportedRadiograph, "60000 x 60000"),
+        ({"Rows": 9}, UnreadableFile, "128 bytes of 144"),
+        ({"PixelData": b""}, UnreadableFile, "before its pixels"),
+    ],
+)
+def test_refusals(dicom, save, elements, kind, match):
+    path = save(dicom(GREY, **elements))
+    assert "CANARY" not in str(refused(path, kind, match))
+    with pytest.raises(kind, match=match):
+        probe(discover(path)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("test-SR.dcm", "Basic Text SR|Comprehensive SR|SR Storage"),
+        ("rtplan.dcm", "RT Plan Storage"),
+        ("rtdose.dcm", "radiotherapy dose"),
+        ("CT_small.dcm", "computed tomography"),
+        ("waveform_ecg.dcm", "ECG Waveform Storage"),
+        ("DICOMDIR", "Media Storage Directory Storage"),
+    ],
+)
+def test_other_objects(name, match):
+    path = example(name)
+    refused(path, NotARadiograph, match)
+    with pytest.raises(NotARadiograph):
+        probe(discover(path)[0])
+
+
+@pytest.mark.parametrize(
+    ("elements", "text"),
+    [
+        ({"Modality": "OT"}, "OT"),
+        ({"Modality": "DR"}, "DR"),
+        ({"Modality": ""}, "missing"),
+        ({"SOPClassUID": uid.SecondaryCaptureImageStorage}, "Secondary Capture"),
+        ({"ImageType": ["DERIVED", "SECONDARY"]}, "DERIVED"),
+        ({"ImageType": ["DERIVED", "SECONDARY"]}, "SECONDARY"),
+        ({"BurnedInAnnotation": "YES"}, "burned"),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
+        ({"ViewPosition": "LL"}, "frontal"),
+        ({"BodyPartExamined": "HAND"}, "chest"),
+        ({"LossyImageCompression": "01"}, "loss"),
+        ({"PatientOrientation": ["R", "F"]}, "mirrored"),
+        ({"PatientOrientation": ["L", "H"]}, "upside down"),
+        ({"PatientOrientation": ["F", "L"]}, "side"),
+        ({"PixelSpacing": [0.1, 0.2]}, "square"),
+        ({"PixelAspectRatio": [1, 2]}, "square"),
+    ],
+)
+def test_flags(show, elements, text):
+    assert warned(show(GREY, **elements), text)
+
+
+def test_nothing_to_flag(show):
+    radiograph = show(
+        GREY,
+        BitsStored=12,
+        ImageType=["ORIGINAL", "PRIMARY"],
+        ViewPosition="PA",
+        PatientOrientation=["L", "F"],
+        BodyPartExamined="CHEST",
+        PixelSpacing=[0.15, 0.15],
+        PatientAge="045Y",
+        PatientSex="F",
+        ExposureIndex="412.5",
+    )
+    assert radiograph.facts.warnings == ()
+    assert radiograph.facts.view_position == "PA"
+    assert radiograph.facts.patient_orientation == ("L", "F")
+    assert radiograph.facts.attributes == {
+        "BitsAllocated": "16",
+        "BitsStored": "12",
+        "BodyPartExamined": "CHEST",
+        "ExposureIndex": "412.5",
+        "ImageType": "ORIGINAL\\PRIMARY",
+        "Modality": "CR",
+        "PatientAge": "40-49",
+        "PatientSex": "F",
+        "PhotometricInterpretation": "MONOCHROME2",
+        "PixelRepresentation": "0",
+        "ViewPosition": "PA",
+    }
+
+
+@pytest.mark.parametrize(
+    ("elements", "spacing", "how"),
+    [
+        ({"PixelSpacing": [0.1, 0.1]}, (0.1, 0.1), "calibrated"),
+        ({"ImagerPixelSpacing": [0.2, 0.2]}, (0.2, 0.2), "detector plane"),
+        ({"PixelSpacing": [0.1, 0.1], "ImagerPixelSpacing": [0.2, 0.2]}, (0.1, 0.1), "calibrated"),
+        ({"PixelSpacing": [0.2, 0.2], "ImagerPixelSpacing": [0.2, 0.2]}, (0.2, 0.2), "detector plane"),
+        ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.2, 0.2]}, (0.2, 0.2), "detector plane"),
+        ({"PixelSpacing": [0, 0]}, None, "none"),
+        ({}, None, "none"),
+    ],
+)
+def test_pixel_spacing(show, elements, spacing, how):
+    radiograph = show(GREY, **elements)
+    assert radiograph.facts.pixel_spacing_mm == spacing
+    assert hows(radiograph, "pixel spacing")[0].startswith(how)
+
+
+@pytest.mark.parametrize(
+    ("age", "band"),
+    [("000Y", "0-9"), ("039Y", "30-39"), ("089Y", "80-89"), ("090Y", "90+"), ("107Y", "90+"), ("018M", "0-9"),
+     ("200M", "10-19"), ("010D", "0-9"), ("", None)],
+)  # fmt: skip
+def test_age_is_a_band(show, age, band):
+    assert show(GREY, PatientAge=age).facts.attributes.get("PatientAge") == band
+
+
+def test_colour(show):
+    # 0.299 x 255 / 255 = 0.299
+    stored = np.zeros((2, 2, 3), np.uint8)
+    stored[0] = (255, 0, 0)
+    radiograph = show(stored)
+    assert radiograph.pixels[0, 0] == pytest.approx(0.299, abs=1e-6)
+    assert radiograph.pixels[1, 1] == 0
+    assert warned(radiograph, "colour")
+
+
+def test_brightness_channel(show):
+    stored = np.full((2, 2, 3), 128, np.uint8)
+    stored[0, 0, 0] = 51
+    radiograph = show(stored, PhotometricInterpretation="YBR_FULL")
+    assert radiograph.pixels[0, 0] == pytest.approx(0.2)
+    assert not radiograph.facts.warnings
+
+
+@pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian])
+@pytest.mark.parametrize("kept", ["meta", "dataset"])
+def test_missing_preamble(dicom, tmp_path, save, read_path, syntax, kept):
+    dataset = dicom(GREY, BitsStored=12)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    data = save(dataset).read_bytes()
+    start = {"meta": 132, "dataset": 144 + int.from_bytes(data[140:144], "little")}[kept]
+    data = data[start:]
+    path = tmp_path / "bare"
+    path.write_bytes(data)
+    assert read_path(path).pixels == pytest.approx(GREY / 3780, abs=1e-7)
+    assert warned(read_path(path), "transfer syntax") == (kept == "dataset")
+
+
+def test_bytes_that_only_start_like_dicom(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100" + b"\x00" * 40)
+    refused(path, NotARadiograph)
+
+
+@pytest.mark.parametrize(
+    "syntax", [*PLAIN_SYNTAXES, uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless]
+)
+def test_truncated_never_loads(dicom, save, tmp_path, syntax):
+    stored = np.random.default_rng(3).integers(0, 4096, (32, 32)).astype(np.uint16)
+    dataset = dicom(stored, BitsStored=12)
+    if syntax in PLAIN_SYNTAXES:
+        dataset.file_meta.TransferSyntaxUID = syntax
+    else:
+        dataset.compress(syntax, generate_instance_uid=False)
+    data = save(dataset).read_bytes()
+    path = tmp_path / "cut.dcm"
+    end = len(data) - (0 if syntax in PLAIN_SYNTAXES else 8)  # the sequence delimiter carries no pixels
+    for length in [*range(0, end - 4, 37), end - 4]:
+        path.write_bytes(data[:length])
+        with pytest.raises(CaseError):
+            read(discover(path)[0])
+
+
+def test_size_inside_the_codestream_must_agree(dicom, save):
+    dataset = dicom(GREY, BitsStored=12)
+    dataset.compress(uid.JPEGLSLossless, generate_instance_uid=False)
+    dataset.Rows = 4
+    refused(save(dataset), UnreadableFile, "another size")
+
+
+def test_deflated_bomb(dicom, save, tmp_path):
+    dataset = dicom(GREY, BitsStored=12)
+    dataset.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    path = save(dataset)
+    data = path.read_bytes()
+    start = 144 + int.from_bytes(data[140:144], "little")
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = b"".join(deflater.compress(bytes(2**20)) for _ in range(80)) + deflater.flush()
+    path.write_bytes(data[:start] + bomb)
+    refused(path, UnsupportedRadiograph, "inflates", max_pixels=1000)
+
+
+def test_garbage_as_compressed_pixels(dicom, save):
+    dataset = dicom(GREY, BitsStored=12)
+    for syntax in (uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.JPEGLosslessSV1, uid.JPEGBaseline8Bit):
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.PixelData = encapsulate([b"\xff\xd8garbage garbage\xff\xd9"])
+        dataset["PixelData"].is_undefined_length = True
+        refused(save(dataset), UnreadableFile)
+
+
+def plant(dataset, canary):
+    """The canary as every text that the standard has for such an object, and some numbers gone bad."""
+    texts = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR"}
+    for tag, (vr, vm, _, is_retired, keyword) in pydicom.datadict.DicomDictionary.items():
+        if vr in texts and keyword and not is_retired and tag >> 16 > 2 and keyword not in dataset:
+            dataset.add_new(tag, vr, canary if vm == "1" else [canary, canary])
+    for keyword in (
+        "BodyPartExamined",
+        "ViewPosition",
+        "PatientSex",
+        "VOILUTFunction",
+        "PresentationLUTShape",
+    ):
+        setattr(dataset, keyword, canary)
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", canary]
+
+
+def outcome(case):
+    """All that a case leaves behind: its facts, or the words of its error."""
+    try:
+        return repr(read(case, max_pixels=10_000).facts)
+    except CaseError as error:
+        return f"{error} {error.hint} {error.__cause__} {error.__context__}"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_canary(dicom, save, tmp_path, read_path, capfd, caplog):
+    canary = "CANARY"
+    dataset = dicom(GREY, BitsStored=12)
+    plant(dataset, canary)
+    dataset.VOILUTSequence = Sequence([pydicom.Dataset()])
+    caplog.set_level(logging.DEBUG)
+    path = save(dataset, "CANARY.dcm")
+    caplog.clear()
+    radiograph = read_path(path)
+    assert canary not in repr(radiograph.facts)
+    assert radiograph.facts.attributes["ImageType"] == "ORIGINAL\\PRIMARY"
+    data = path.read_bytes()
+    random = np.random.default_rng(5)
+    for _ in range(150):
+        damaged = bytearray(data)
+        for position in random.integers(132, len(data), 6):
+            damaged[position] = random.integers(256)
+        path.write_bytes(bytes(damaged))
+        case = CaseSource("x", path, path.name, None)
+        assert canary not in outcome(case)
+    out, err = capfd.readouterr()
+    assert canary not in out + err + caplog.text
+
+
+def test_parser_warnings_are_counted_not_shown(dicom, save, read_path):
+    path = save(dicom(GREY, PixelData=GREY.tobytes() + b"\x00" * 256))
+    meta, mark, rest = path.read_bytes().rpartition(b"1.2.840.10008.5.1.4.1.1.1")
+    path.write_bytes(meta + mark[:-6] + b"XYZY.1" + rest)  # no UID: pydicom's warning quotes it
+    radiograph = read_path(path)
+    assert warned(radiograph, "longer than the image")
+    assert warned(radiograph, "from the DICOM parser")
+    assert "XYZY" not in repr(radiograph.facts)
+
+
+def test_a_decoder_that_ends_its_process_does_not_end_the_run(save, monkeypatch):
+    path = as_radiograph("JPEG-LL.dcm", save)
+    monkeypatch.setattr(module, "DECODE_APART", "import os; os.abort()")
+    refused(path, UnreadableFile, "cannot be decoded")

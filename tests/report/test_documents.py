@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pypdf
+import pytest
+from PIL import ImageFile
+
+from pipeline.records import FOCUS_METRICS, CaseRecord, FocusMetrics, to_json
+from pipeline.report import Renderer, colour_bar_stops
+from pipeline.report.view import BANNER, place, score
+
+FORBIDDEN = (
+    r"diagnos\w*",
+    r"detected",
+    r"confirms?",
+    r"rules? out",
+    r"normal",
+    r"healthy",
+    r"confidence",
+    r"explains? why",
+)
+
+
+def pages(data: bytes) -> list[str]:
+    return [re.sub(r"\s+", " ", page.extract_text()) for page in pypdf.PdfReader(io.BytesIO(data)).pages]
+
+
+def own_words(text: str) -> str:
+    return re.sub(r'"[^"]*"', '""', text.replace(BANNER, ""))
+
+
+def failed(**changes) -> CaseRecord:
+    record = CaseRecord(
+        "case-00c1",
+        "failed",
+        reason="The file ends after 1,204 of 3,145,728 bytes.",
+        error="UnreadableFile",
+        hint="Export it again.",
+        file_sha256="e" * 64,
+    )
+    return replace(record, **changes)
+
+
+def test_a_case_is_three_pages_with_everything_that_a_reader_needs(renderer, make, run):
+    record, folder = make()
+    first, second, third = pages(renderer.case_pdf(record, run, folder))
+    for page, text in enumerate((first, second, third), 1):
+        assert BANNER in text
+        assert f"Page {page} of 3" in text
+        assert record.case_id in text
+    assert 'Model output for "PNEUMONIA": 0.71; threshold 0.50 (model card).' in first
+    assert 'The expected label is "NORMAL": they differ.' in first
+    assert "The contour encloses 12 % of the radiograph (focal)." in first
+    assert "image right (patient's left)" in first
+    assert "29 % of the evidence lies in the outer border (19 % by area alone)." in first
+    cell = "16 x 16 px of the model input = 43 x 36 px of the radiograph = 6 x 5 mm"
+    assert cell.replace(" x ", " \N{MULTIPLICATION SIGN} ") in first
+    assert first.index("Own reading, before seeing the model's") < first.index(
+        "With the model's output in view"
+    )
+    assert "Pixel Spacing is detector spacing." in first
+    assert "an adult is out of population" in first
+    assert "0.90 = 1.21 (sum of the map) \N{MINUS SIGN} 0.31 (bias)" in second
+    assert "Expected against predicted" in second
+    assert 'No map was computed for "NORMAL".' in second
+    for text in (
+        "c" * 64,
+        "d" * 64,
+        "a" * 64,
+        "b" * 64,
+        "PS3.3 C.11.2.1.2",
+        "MONOCHROME2",
+        "keras 3.15.1",
+        "Seed",
+    ):
+        assert text in third
+
+
+def test_a_right_answer_has_no_debug_view(renderer, make, run):
+    record, folder = make(expected="PNEUMONIA")
+    text = " ".join(pages(renderer.case_pdf(record, run, folder)))
+    assert "Expected against predicted" not in text
+    assert "The expected label is the same." in text
+
+
+def test_both_classes_stand_side_by_side_when_the_answer_is_wrong(renderer, make, run):
+    record, folder = make(maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL"), ("layercam", "PNEUMONIA")))
+    text = " ".join(pages(renderer.case_pdf(record, run, folder)))
+    assert 'Expected: "NORMAL", score 0.29' in text
+    assert "No map was computed" not in text
+    assert "All maps" in text
+    assert "layercam" in text
+
+
+def test_undefined_metrics_give_their_reason(renderer, make, run):
+    record, folder = make()
+    key = record.maps[0].key
+    undefined = dict.fromkeys(FOCUS_METRICS, "the map has no positive evidence")
+    record = replace(
+        record,
+        maps=(replace(record.maps[0], status="dead"),),
+        focus={key: FocusMetrics(0.5, undefined=undefined)},
+    )
+    first, second, _ = pages(renderer.case_pdf(record, run, folder))
+    assert "Map is empty" in first
+    assert "No focus region: the map has no positive evidence." in first
+    assert second.count("undefined: the map has no positive evidence") == 7
+
+
+@pytest.mark.parametrize("status", ["failed", "excluded"])
+def test_failed_and_excluded_cases_are_one_page(renderer, run, tmp_path, status):
+    (text,) = pages(renderer.case_pdf(failed(status=status), run, tmp_path))
+    assert f"{status}; the model gave no output" in text
+    assert "1,204 of 3,145,728" in text
+    assert "Export it again." in text
+    assert "UnreadableFile" in text
+    assert "e" * 64 in text
+
+
+def test_forbidden_words_are_in_no_document(renderer, make, run, tmp_path):
+    right, folder = make("case-right", expected="PNEUMONIA")
+    wrong, other = make("case-wrong", maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL")))
+    bare = replace(run, model=replace(run.model, card={}))
+    documents = [
+        renderer.case_pdf(right, run, folder),
+        renderer.case_pdf(wrong, bare, other),
+        renderer.case_pdf(failed(), run, tmp_path),
+    ]
+    for status in ("dead", "negative_only", "saturated", "not_finite"):
+        case = replace(right, maps=(replace(right.maps[0], status=status, is_exact=False),))
+        documents.append(renderer.case_pdf(case, run, folder))
+    for document in documents:
+        text = own_words(" ".join(pages(document)))
+        for word in FORBIDDEN:
+            assert not re.search(rf"\b{word}\b", text, re.IGNORECASE), word
+        assert not re.search(
+            r"\b[01]\.\d{3,}\b(?! (mm|rows|columns))", re.sub(r"\d+\.\d+ \N{MULTIPLICATION SIGN}", "", text)
+        )
+
+
+def test_the_same_records_give_the_same_bytes_in_any_process(renderer, make, run, tmp_path):
+    record, folder = make()
+    first = renderer.case_pdf(record, run, folder)
+    assert first == renderer.case_pdf(record, run, folder)
+    (tmp_path / "record.json").write_bytes(to_json(record))
+    (tmp_path / "run.json").write_bytes(to_json(run))
+    code = (
+        "import sys, hashlib, pathlib; from pipeline.records import *; from pipeline.report import Renderer\n"
+        "t = pathlib.Path(sys.argv[1]); f = pathlib.Path(sys.argv[2])\n"
+        "record = from_json((t / 'record.json').read_bytes(), CaseRecord)\n"
+        "run = from_json((t / 'run.json').read_bytes(), RunRecord)\n"
+        "sys.stdout.buffer.write(Renderer().case_pdf(record, run, f))"
+    )
+    moved = folder.rename(tmp_path / "moved")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path, moved], capture_output=True, check=True)
+    assert done.stdout == first
+
+
+def test_two_cases_with_equal_names_keep_their_own_pictures(renderer, make, run, tmp_path):
+    """A shared cache would show the first case's map in the second's document."""
+    embedded = []
+    for name, where in (("one", (0.2, 0.2)), ("two", (0.8, 0.8))):
+        record, folder = make(name, place=where)
+        reader = pypdf.PdfReader(io.BytesIO(renderer.case_pdf(record, run, folder)))
+        pictures = [one.data for one in reader.pages[0].images]
+        assert len(pictures) == 3
+        streams = [one.get_object()._data for one in reader.pages[0]["/Resources"]["/XObject"].values()]
+        assert (folder / "overlay-0.jpg").read_bytes() in streams  # passed through, byte for byte
+        embedded.append(set(streams))
+    overlays = embedded[0] ^ embedded[1]
+    assert len(overlays) == 2
+
+
+def test_archival_form(renderer, make, run):
+    record, folder = make()
+    reader = pypdf.PdfReader(io.BytesIO(renderer.case_pdf(record, run, folder)))
+    root = reader.trailer["/Root"]
+    assert root["/Lang"] == "en"
+    assert root["/MarkInfo"]["/Marked"]
+    assert "/StructTreeRoot" in root
+    metadata = root["/Metadata"].get_object().get_data()
+    assert b'pdfaid:part="3"' in metadata
+    assert b'pdfaid:conformance="A"' in metadata
+    assert reader.metadata.title == f"Model audit of case {record.case_id}"
+    assert reader.metadata["/CreationDate"] == "D:20261121184207Z"
+    assert json.loads(reader.attachments["case.json"][0]) == json.loads(to_json(record))
+    assert json.loads(reader.attachments["config.json"][0]) == run.config
+    values = np.load(io.BytesIO(reader.attachments["map.npz"][0]))
+    assert values[record.maps[0].key].shape == (14, 14)
+    figures = [one for one in _structure(root["/StructTreeRoot"]) if one.get("/S") == "/Figure"]
+    assert len(figures) == 4
+    assert all(one["/Alt"].startswith("The radiograph") for one in figures)
+    fonts = {one.get_object()["/BaseFont"] for one in reader.pages[0]["/Resources"]["/Font"].values()}
+    assert fonts
+    assert all("Plex" in font for font in fonts)
+
+
+def _structure(node):
+    node = node.get_object()
+    if isinstance(node, dict):
+        yield node
+        kids = node.get("/K", [])
+        for kid in kids if isinstance(kids, list) else [kids]:
+            if not isinstance(kid, int):
+                yield from _structure(kid)
+
+
+@pytest.mark.parametrize("shape", [(3000, 300), (300, 3000), (60, 60)])
+@pytest.mark.parametrize("num_classes", [1, 2, 20])
+def test_extremes_keep_page_1_on_page_1(renderer, make, run, shape, num_classes):
+    classes = tuple(f"class {n} with a rather long name" for n in range(num_classes))
+    record, folder = make(
+        "x" * 90, shape, classes=classes, expected=classes[0], warnings=("many words " * 180,) * 5
+    )
+    first, *rest = pages(renderer.case_pdf(record, run, folder))
+    assert "Reviewer" in first
+    assert "Date:" in first
+    assert "2 more under Provenance" in first
+    assert rest[-1].count("many words") > 100
+
+
+def test_a_reason_of_2000_characters(renderer, run, tmp_path):
+    text = " ".join(pages(renderer.case_pdf(failed(reason="no space " * 222, hint="y" * 500), run, tmp_path)))
+    assert text.count("no space") == 222
+
+
+def test_names_cannot_load_or_inject_anything(renderer, make, run):
+    evil = '<img src="file:///etc/passwd"><style>@import "http://example.org/x.css"</style><script>alert(1)</script>'
+    record, folder = make("case-evil", warnings=(evil,))
+    record = replace(record, label=evil, radiograph=replace(record.radiograph, attributes={"Modality": evil}))
+    data = renderer.case_pdf(record, run, folder)
+    assert "file:///etc/passwd" in " ".join(pages(data))
+    assert b"root:" not in data
+    html = renderer.index_html([record], run)
+    assert "<script>alert" not in html
+
+
+def test_the_fetcher_denies_everything_else(renderer, tmp_path, make, run):
+    (tmp_path / "case.css").write_text('p { background: url("file:///etc/passwd") } body { color: red }')
+    (tmp_path / "secret.txt").write_text("secret")
+    from pipeline.report.documents import TEMPLATE_URL, _Fetcher
+
+    fetcher = _Fetcher(Renderer(tmp_path)._template_file, {})
+    for url in (
+        "file:///etc/passwd",
+        "http://example.org/a.png",
+        "data:image/png;base64,AAAA",
+        TEMPLATE_URL + "secret.txt",
+        TEMPLATE_URL + "case.html.j2",
+    ):
+        with pytest.raises(ValueError, match="its own pictures"):
+            fetcher.fetch(url)
+    for url in (
+        TEMPLATE_URL + "../pyproject.css",
+        TEMPLATE_URL + "%2e%2e/%2e%2e/x.css",
+        TEMPLATE_URL + "/etc/x.css",
+    ):
+        with pytest.raises((FileNotFoundError, ValueError)):
+            fetcher.fetch(url)
+    assert fetcher.fetch(TEMPLATE_URL + "fonts/ibm-plex-sans-latin-400-normal.woff2").read(4) == b"wOF2"
+
+
+def test_a_picture_outside_the_folder_is_refused(renderer, make, run):
+    record, folder = make()
+    with pytest.raises(ValueError, match="file name in the case's folder"):
+        renderer.case_pdf(replace(record, pictures={"radiograph": "../radiograph.jpg"}), run, folder)
+
+
+def test_a_hospital_replaces_one_template(make, run, tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "case.html.j2").write_text(
+        "<!DOCTYPE html><html lang=en><title>x</title><p>Hospital {{ case_id }}"
+    )
+    record, folder = make()
+    (text,) = pages(Renderer(tmp_path / "own").case_pdf(record, run, folder))
+    assert text.startswith(f"Hospital {record.case_id}")
+
+
+def test_letter_paper(make, run, tmp_path):
+    from pipeline.report.documents import data_folder
+
+    css = (data_folder("templates") / "case.css").read_text().replace("--paper: A4", "--paper: Letter")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "case.css").write_text(css)
+    record, folder = make(shape=(500, 600))
+    reader = pypdf.PdfReader(io.BytesIO(Renderer(tmp_path / "own").case_pdf(record, run, folder)))
+    assert [float(side) for side in reader.pages[0].mediabox[2:]] == [612, 792]
+    assert len(reader.pages) == 3
+    assert "Date:" in reader.pages[0].extract_text()
+
+
+def test_other_scripts_do_not_crash(renderer, make, run, no_weasyprint_warning):
+    record, folder = make("病例-١٢٣-κ", classes=("健康", "肺炎 пневмония"), expected="健康")
+    assert len(pages(renderer.case_pdf(record, run, folder))) == 3
+    # Without a font for a script on this machine WeasyPrint says so and prints a box.
+    no_weasyprint_warning[:] = [one for one in no_weasyprint_warning if ".notdef" not in one]
+
+
+def test_truncated_pictures_stay_refused(renderer):
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0.00"), (0.001, "<0.01"), (0.7109, "0.71"), (0.996, ">0.99"), (1.0, "1.00")]
+)
+def test_scores_are_never_rounded_to_certainty(value, text):
+    assert score(value) == text
+
+
+def test_places_in_words(make):
+    facts = make()[0].radiograph
+    assert place(0.1, 0.9, facts) == "upper third, image right (patient's left)"
+    assert place(0.5, 0.5, facts) == "middle third, image centre"
+    assert place(0.99, 0.0, replace(facts, patient_orientation=None)) == "lower third, image left"
+    assert (
+        place(0.99, 0.0, replace(facts, patient_orientation=("R", "F")))
+        == "lower third, image left (patient's left)"
+    )
+
+
+def test_the_printed_colour_bar_is_the_colour_map(renderer):
+    source, _, _ = renderer._jinja.loader.get_source(renderer._jinja, "case.html.j2")
+    assert "linear-gradient(to top, {{ scale.gradient }})" in source
+    assert len(colour_bar_stops()) == 16
+
+
+# ---- index
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def test_index_links_and_loads_only_the_run_folder(renderer, make, run):
+    record, _ = make("case a-ü")
+    html = renderer.index_html([record, failed()], run)
+    tags = Tags()
+    tags.feed(html)
+    links = [attrs["href"] for tag, attrs in tags.found if tag == "a"]
+    assert "cases/case%20a-%C3%BC/report.pdf" in links
+    assert "cases/case-00c1/case.json" in links
+    images = [attrs for tag, attrs in tags.found if tag == "img"]
+    assert [one["src"] for one in images] == ["cases/case%20a-%C3%BC/overlay-0.jpg"]
+    assert all(one["loading"] == "lazy" and one["alt"] for one in images)
+    assert not [tag for tag, _ in tags.found if tag in ("link", "iframe", "object")]
+    assert "http:" not in html
+    assert "https:" not in html
+    assert BANNER in html
+    assert len([tag for tag, _ in tags.found if tag == "tr"]) == 3
+    assert "1,204 of 3,145,728" in html
+    assert "differs from the label" in html
+
+
+def test_index_of_no_cases(renderer, run):
+    assert "Run kermany-test" in renderer.index_html([], run)

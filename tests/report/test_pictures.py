@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.report.pictures import colour_bar_stops, display, encode_jpeg, overlay
+
+RNG = np.random.default_rng(7)
+
+
+def covered_everywhere(shape):
+    return np.ones(shape, bool)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((2500, 2000), (900, 720)),
+        ((900, 700), (900, 700)),
+        ((224, 224), (450, 450)),
+        ((3000, 300), (900, 90)),
+        ((300, 3000), (90, 900)),
+        ((3000, 1), (900, 1)),
+    ],
+)
+def test_display_keeps_the_aspect_and_a_useful_size(shape, expected):
+    assert display(np.zeros(shape, np.float32)).shape == expected
+
+
+def test_display_keeps_black_white_and_the_mean():
+    pixels = RNG.random((1800, 1800)).astype(np.float32)
+    assert abs(display(pixels).mean() / 255 - pixels.mean()) < 1e-3
+    assert display(np.ones((10, 10), np.float32)).min() == 255
+
+
+def test_display_does_not_overshoot_when_it_enlarges():
+    step = np.zeros((100, 100), np.float32)
+    step[:, 50:] = 1
+    enlarged = display(step)
+    assert enlarged[:, :100].max() == 0
+    assert enlarged[:, -100:].min() == 255
+
+
+def test_jpeg_is_deterministic_and_colour_is_not_subsampled():
+    picture = RNG.integers(0, 256, (64, 64, 3), np.uint8)
+    data = encode_jpeg(picture)
+    assert data == encode_jpeg(picture)
+    frame = data[data.index(b"\xff\xc0") :]
+    assert frame[9] == 3
+    assert frame[11] == frame[14] == frame[17] == 0x11
+    assert abs(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB).mean() - picture.mean()) < 3
+
+
+def test_jpeg_refuses_floats():
+    with pytest.raises(ValueError, match="uint8"):
+        encode_jpeg(np.zeros((4, 4), np.float32))
+
+
+def test_negative_dead_and_not_finite_maps_draw_nothing():
+    picture = RNG.integers(0, 256, (40, 50), np.uint8)
+    plain = np.repeat(picture[..., None], 3, axis=2)
+    for value in (-1.0, 0.0, np.nan, np.inf):
+        heatmap = np.full(picture.shape, value, np.float32)
+        assert np.array_equal(overlay(picture, heatmap, covered_everywhere(picture.shape), 1.0), plain)
+
+
+def test_no_colour_where_the_model_did_not_look():
+    picture = np.full((100, 100), 90, np.uint8)
+    covered = covered_everywhere(picture.shape)
+    covered[:, 60:] = False
+    drawn = overlay(picture, np.ones(picture.shape, np.float32), covered, 1.0)
+    assert (drawn[:, 65:] == 90).all()
+    assert (drawn[20:80, 10:50] != 90).any(axis=2).all()
+
+
+def test_colour_is_on_the_fixed_scale_and_clipped():
+    """Independent formula: out = (1 - a) * grey + a * cividis(level), a = 0.65 * level ** 0.8."""
+    picture = np.full((60, 60), 100, np.uint8)
+    for value, scale in ((0.2, 0.4), (0.1, 0.4), (0.4, 0.4), (9.0, 0.4)):
+        heatmap = np.full(picture.shape, value, np.float32)
+        heatmap[0, 0] = 100  # so that the contour is elsewhere
+        level = min(1.0, value / scale)
+        grey = np.full((1, 1), round(255 * level), np.uint8)
+        blue, green, red = cv2.applyColorMap(grey, cv2.COLORMAP_CIVIDIS)[0, 0].astype(float)
+        opacity = 0.65 * level**0.8
+        expected = (1 - opacity) * 100 + opacity * np.array([red, green, blue])
+        drawn = overlay(picture, heatmap, covered_everywhere(picture.shape), scale)
+        assert np.abs(drawn[40, 40] - expected).max() <= 2
+
+
+def test_contour_encloses_half_of_the_maximum():
+    picture = np.full((450, 450), 128, np.uint8)
+    heatmap = np.zeros(picture.shape, np.float32)
+    heatmap[100:300, 150:350] = 0.51
+    heatmap[200, 250] = 1.0
+    drawn = overlay(picture, heatmap, covered_everywhere(picture.shape), 1e6)
+    white = np.argwhere((drawn > 190).all(axis=2))
+    assert white.min(axis=0).tolist() == [100, 150]
+    assert white.max(axis=0).tolist() == [299, 349]
+    assert (drawn < 60).all(axis=2).any()  # the halo
+    below = overlay(picture, np.where(heatmap == 1, 1.1, heatmap), covered_everywhere(picture.shape), 1e6)
+    changed = np.argwhere((below != 128).any(axis=2))
+    assert 0 < np.ptp(changed, axis=0).max() < 12  # 0.51 < 0.55: only the peak is left
+
+
+def test_overlay_refuses_other_shapes_and_scales():
+    picture = np.zeros((4, 4), np.uint8)
+    with pytest.raises(ValueError, match="shapes differ"):
+        overlay(picture, np.zeros((4, 5), np.float32), covered_everywhere((4, 4)), 1.0)
+    with pytest.raises(ValueError, match="above 0"):
+        overlay(picture, np.zeros((4, 4), np.float32), covered_everywhere((4, 4)), 0.0)
+
+
+def test_colour_bar_is_the_colour_map():
+    """The ends of cividis are known: dark blue and yellow; grey rises without a fall."""
+    stops = colour_bar_stops()
+    assert stops[0] == "#00224e"
+    assert stops[-1] == "#fee838"
+    levels = np.linspace(0, 255, len(stops)).round().astype(np.uint8)[:, None]
+    expected = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)[:, 0, ::-1]
+    assert [tuple(bytes.fromhex(stop[1:])) for stop in stops] == [tuple(map(int, one)) for one in expected]
+    luminance = expected @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(luminance) > 0).all()
+
+
+def test_pictures_do_not_import_weasyprint():
+    code = (
+        "import pipeline.report, sys; print([m for m in ('weasyprint', 'jinja2', 'PIL') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

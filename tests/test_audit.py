@@ -1,0 +1,303 @@
+"""The main job, end to end, on generated radiographs and a small model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline import load_config, run_audit
+from pipeline.audit import audit, cases_table
+from pipeline.errors import ConfigError, ModelError
+from pipeline.evidence import RunFolder, verify
+from pipeline.records import FOCUS_METRICS
+from tests.classifier.models import nested
+
+
+class Inline:
+    """Runs everything here, at once."""
+
+    num_workers = 1
+
+    def submit(self, function: Any, /, *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+def write_image(path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = cv2.GaussianBlur(rng.random((60, 50)).astype(np.float32), (0, 0), 4)
+    cv2.imwrite(str(path), cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    nested().save(path)
+    return path
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, model_file: Path) -> Path:
+    for label in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for n in range(4):
+            write_image(tmp_path / "images" / label / f"Doe^Jane_{n}.png", seed=n + 10 * (label == "NORMAL"))
+    path = tmp_path / "audit.yaml"
+    path.write_text(
+        f"""\
+run: {{name: test}}
+ingest: {{source: images, labels: folder}}
+preprocess: {{rows: 32, columns: 32, scaling: unit}}
+classifier: {{path: {model_file}, class_names: [NORMAL, PNEUMONIA]}}
+engine: {{batch_size: 3, workers: 1}}
+"""
+    )
+    return path
+
+
+def run(config_file: Path, *overrides: str, **options: Any) -> RunFolder:
+    result = audit(load_config(config_file, overrides), Inline(), **options)
+    return RunFolder(result.folder)
+
+
+def rows_of(folder: RunFolder) -> list[dict[str, str]]:
+    with (folder.path / "cases.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def everything(folder: RunFolder) -> dict[str, bytes]:
+    """Every file of the cases, by name."""
+    return {p.relative_to(folder.path).as_posix(): p.read_bytes() for p in sorted(folder.cases.rglob("*")) if p.is_file()}
+
+
+def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path) -> None:
+    folder = run(config_file)
+    rows = rows_of(folder)
+    assert len(rows) == 8
+    assert {row["status"] for row in rows} == {"ok"}
+    assert {row["label"] for row in rows} == {"NORMAL", "PNEUMONIA"}
+    assert set(FOCUS_METRICS) < set(rows[0])
+    for row in rows:
+        case = folder.case(row["case_id"])
+        assert (case / "report.pdf").read_bytes().startswith(b"%PDF")
+        record = json.loads((case / "case.json").read_text())
+        assert float(row["logit"]) == record["prediction"]["logit"]
+        with np.load(case / "map.npz") as arrays:
+            values = arrays["grad-cam"]
+        assert values.shape == (8, 8)
+        bias = record["maps"][0]["bias"]
+        assert values.sum(dtype=float) + bias == pytest.approx(float(row["logit"]), abs=1e-4)
+    assert verify(folder) == []
+    record = folder.read_run()
+    assert record.status == "finished"
+    assert record.counts == {"ok": 8, "excluded": 0, "failed": 0}
+    assert record.model.is_deterministic is True
+
+
+def test_probabilities_are_those_of_the_model_itself(config_file: Path, model_file: Path) -> None:
+    """Against Keras and OpenCV directly, without our rooms."""
+    import keras
+
+    folder = run(config_file)
+    model = keras.saving.load_model(model_file)
+    with (folder.private / "crosswalk.csv").open() as file:
+        paths = {row["case_id"]: row["path"] for row in csv.DictReader(file)}
+    for row in rows_of(folder):
+        grey = cv2.imread(str(config_file.parent / "images" / paths[row["case_id"]]), cv2.IMREAD_GRAYSCALE)
+        resized = cv2.resize(grey.astype(np.float32) / 255, (32, 32), interpolation=cv2.INTER_AREA)
+        expected = model.predict(np.repeat(resized[None, ..., None], 3, -1), verbose=0)[0, 0]
+        assert float(row["probability"]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_wrong_prediction_shows_both_classes(config_file: Path) -> None:
+    folder = run(config_file)
+    records = [folder.read_case(case_id) for case_id in folder.case_ids()]
+    wrong = [r for r in records if r.prediction.is_correct is False]
+    assert wrong
+    assert all({m.class_name for m in r.maps} == {"NORMAL", "PNEUMONIA"} for r in wrong)
+    assert all(len(r.maps) == 1 for r in records if r.prediction.is_correct)
+
+
+def test_no_name_leaves_the_private_folder(config_file: Path) -> None:
+    (config_file.parent / "images" / "NORMAL" / "Doe^Jane_notes.txt").write_text("Doe^Jane")
+    folder = run(config_file)
+    for path in folder.path.rglob("*"):
+        if path.is_file() and path.parent.name != "private":
+            assert b"Doe" not in path.read_bytes(), path
+            assert "Doe" not in path.name
+
+
+def test_one_bad_case_never_stops_a_run(config_file: Path) -> None:
+    images = config_file.parent / "images" / "NORMAL"
+    (images / "empty.png").touch()
+    (images / "notes.txt").write_text("not an image")
+    whole = (images / "Doe^Jane_0.png").read_bytes()
+    (images / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (images / "loop.png").symlink_to("loop.png")
+    folder = run(config_file)
+    rows = rows_of(folder)
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert len(rows) == 12
+    assert sorted(row["error"] for row in failed) == ["NotARadiograph", "UnreadableFile", "UnreadableFile", "UnreadableFile"]
+    assert all(row["reason"] and not row["probability"] for row in failed)
+    assert all((folder.case(row["case_id"]) / "report.pdf").is_file() for row in failed)
+    # The others are what they are without the bad ones.
+    alone = {row["case_id"]: row["probability"] for row in rows if row["status"] == "ok"}
+    for name in ("empty.png", "notes.txt", "cut.png", "loop.png"):
+        (images / name).unlink()
+    again = run(config_file, "run.name=clean")
+    for row in rows_of(again):
+        assert float(row["probability"]) == pytest.approx(float(alone[row["case_id"]]), abs=1e-6)
+
+
+def test_the_same_file_twice_is_two_cases(config_file: Path) -> None:
+    images = config_file.parent / "images"
+    (images / "NORMAL" / "copy.png").write_bytes((images / "NORMAL" / "Doe^Jane_0.png").read_bytes())
+    ids = [row["case_id"] for row in rows_of(run(config_file))]
+    assert len(set(ids)) == 9
+    assert sum(case_id.endswith("-2") for case_id in ids) == 1
+
+
+def test_the_same_run_gives_the_same_bytes(config_file: Path) -> None:
+    first, second = run(config_file), run(config_file, "run.name=again")
+    one, two = everything(first), everything(second)
+    assert set(one) == set(two)
+    # The PDF prints the run's name and start; everything else is the same to the byte.
+    different = {name for name in one if one[name] != two[name] and not name.endswith("report.pdf")}
+    assert different == set()
+    assert (first.path / "cases.csv").read_bytes() == (second.path / "cases.csv").read_bytes()
+
+
+def test_a_resumed_run_ends_in_the_same_records(config_file: Path) -> None:
+    whole = run(config_file)
+    broken = run(config_file, "run.name=broken")
+    for case_id in broken.case_ids()[2:6]:
+        (broken.case(case_id) / "case.json").unlink()
+    (broken.path / "SHA256SUMS").unlink()
+    before = {case_id: (broken.case(case_id) / "case.json").stat().st_mtime_ns for case_id in broken.case_ids()}
+    resumed = run(config_file, "run.name=broken", resume=True)
+    for case_id, written in before.items():
+        assert (resumed.case(case_id) / "case.json").stat().st_mtime_ns == written
+    one, two = everything(whole), everything(resumed)
+    assert {n: d for n, d in one.items() if not n.endswith(".pdf")} == {n: d for n, d in two.items() if not n.endswith(".pdf")}
+    assert verify(resumed) == []
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
+    """SIGKILL to the process and its workers as soon as two cases stand."""
+    for n in range(20, 40):
+        write_image(config_file.parent / "images" / "NORMAL" / f"more_{n}.png", n)
+    command = [sys.executable, "-m", "pipeline.cli", "run", str(config_file), "--set", "run.name=killed"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    folder = RunFolder(config_file.parent / "reports" / "killed")
+    deadline = time.monotonic() + 120
+    while len(folder.case_ids()) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 2 <= len(folder.case_ids()) < 28
+    assert not (folder.path / "SHA256SUMS").exists()
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    whole = run(config_file)
+    one, two = everything(whole), everything(folder)
+    assert {n: d for n, d in one.items() if not n.endswith(".pdf")} == {n: d for n, d in two.items() if not n.endswith(".pdf")}
+    assert verify(folder) == []
+    assert (whole.path / "cases.csv").read_bytes() == (folder.path / "cases.csv").read_bytes()
+
+
+def test_resume_refuses_another_config(config_file: Path) -> None:
+    run(config_file)
+    with pytest.raises(ConfigError, match="made with another config"):
+        run(config_file, "focus.high_focus_threshold=0.4", resume=True)
+
+
+def test_limit_takes_the_first_cases(config_file: Path) -> None:
+    assert len(rows_of(run(config_file, limit=2))) == 2
+
+
+def test_records_only(config_file: Path) -> None:
+    folder = run(config_file, "report.documents=false")
+    assert not list(folder.cases.rglob("report.pdf"))
+    assert verify(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "words"),
+    [
+        ("ingest.source=nowhere", ConfigError, "does not exist"),
+        ("ingest.labels=finding", ConfigError, "finding"),
+        ("classifier.class_names=[HEALTHY, SICK]", ConfigError, "labels that are no class: 'NORMAL', 'PNEUMONIA'"),
+        ("classifier.path=missing.keras", ModelError, "no such model"),
+        (f"classifier.sha256={"a" * 64}", ModelError, "is not the model of the config"),
+        ("preprocess.rows=224", ModelError, "takes 32x32x3"),
+        ("explain.target_layer=conv9", ModelError, "no layer 'conv9'"),
+        ("explain.classes=[COVID]", ModelError, "no class 'COVID'"),
+    ],
+)
+def test_mistakes_stop_before_anything_is_written(config_file: Path, override: str, error: type, words: str) -> None:
+    with pytest.raises(error, match=words) as caught:
+        run(config_file, override)
+    assert caught.value.hint
+    assert not (config_file.parent / "reports").exists()
+
+
+def test_an_empty_folder_has_no_cases(config_file: Path) -> None:
+    (config_file.parent / "empty").mkdir()
+    with pytest.raises(ConfigError, match="holds no case"):
+        run(config_file, "ingest.source=empty", "ingest.labels=none")
+
+
+def test_a_manifest_keeps_its_columns_in_the_crosswalk(config_file: Path) -> None:
+    manifest = config_file.parent / "manifest.csv"
+    manifest.write_text(
+        "path,finding,patient_id,scanner\nimages/NORMAL/Doe^Jane_0.png,NORMAL,p1,A\nimages/gone.png,PNEUMONIA,p2,B\n"
+    )
+    folder = run(config_file, "ingest.source=manifest.csv", "ingest.labels=finding")
+    assert [row["status"] for row in rows_of(folder)] == ["ok", "failed"]
+    assert [row["label"] for row in rows_of(folder)] == ["NORMAL", "PNEUMONIA"]
+    crosswalk = (folder.private / "crosswalk.csv").read_text()
+    assert "scanner" in crosswalk
+    assert "p2" in crosswalk
+
+
+def test_several_methods_layers_and_classes(config_file: Path) -> None:
+    folder = run(
+        config_file,
+        "explain.methods=[hirescam, layercam]",
+        "explain.layers=[backbone/relu1]",
+        "explain.classes=[NORMAL]",
+        limit=2,
+    )
+    record = folder.read_case(folder.case_ids()[0])
+    keys = ["hirescam", "layercam", "hirescam@backbone/relu1", "hirescam:NORMAL"]
+    assert [m.key for m in record.maps] == keys
+    assert set(record.focus) == set(keys)
+    with np.load(folder.case(record.case_id) / "map.npz") as arrays:
+        assert set(arrays.files) == set(keys)
+        np.testing.assert_array_equal(arrays["hirescam:NORMAL"], -arrays["hirescam"])
+
+
+def test_worker_processes_give_the_same_as_inline(config_file: Path) -> None:
+    inline = run(config_file)
+    result = run_audit(load_config(config_file, ["run.name=pool"]))
+    one, two = everything(inline), everything(RunFolder(result.folder))
+    assert {n: d for n, d in one.items() if not n.endswith(".pdf")} == {n: d for n, d in two.items() if not n.endswith(".pdf")}
+
+
+def test_the_table_of_no_cases_is_empty() -> None:
+    assert cases_table([]).strip() == ""

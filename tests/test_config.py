@@ -1,0 +1,142 @@
+"""Configs: every mistake at once, with its line; overrides; paths."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import json_schema, load_config, starter
+from pipeline.errors import ConfigError
+
+GOOD = """\
+run: {name: a}
+ingest:
+  source: images
+preprocess:
+  scaling: unit
+classifier:
+  path: model.keras
+  class_names: [NORMAL, PNEUMONIA]
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    path = tmp_path / "audit.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def problems(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    return str(caught.value).splitlines()
+
+
+def test_paths_are_relative_to_the_config(config_file: Path) -> None:
+    config = load_config(config_file)
+    assert config.ingest.source == str(config_file.parent / "images")
+    assert config.classifier.path == str(config_file.parent / "model.keras")
+    assert config.run.output == config_file.parent / "reports"
+
+
+def test_the_word_reference_is_no_path(config_file: Path) -> None:
+    config = load_config(config_file, ["classifier.path=reference", "ingest.source=reference"])
+    assert (config.classifier.path, config.ingest.source) == ("reference", "reference")
+
+
+def test_five_mistakes_are_reported_at_once_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "run:\n  nme: x\ningest:\n  source: a\npreprocess:\n  scaling: unt\n  rows: -1\nclassifier:\n  path: m\nfocs: {}\n"
+    )
+    found = problems(path)
+    assert found[0] == "5 problems in the config"
+    assert found[1].startswith(f"{path}:1: run.name: missing")
+    assert found[2] == f"{path}:2: run.nme: unknown key. Perhaps you meant 'name'"
+    assert "bad.yaml:6: preprocess.scaling" in found[3]
+    assert found[3].endswith("Perhaps you meant 'unit'")
+    assert "bad.yaml:7: preprocess.rows" in found[4]
+    assert found[5] == f"{path}:10: focs: unknown section. Perhaps you meant 'focus'"
+
+
+def test_a_key_given_twice_is_refused(config_file: Path) -> None:
+    config_file.write_text(GOOD + "focus:\n  high_focus_threshold: 0.4\n  high_focus_threshold: 0.6\n")
+    assert "audit.yaml:11: focus.high_focus_threshold: given twice, first in line 10" in problems(config_file)[1]
+
+
+def test_an_override_is_parsed_as_yaml_and_an_empty_one_unsets(config_file: Path) -> None:
+    config = load_config(config_file, ["explain.methods=[hirescam, grad-cam]", "classifier.class_names=", "run.seed=7"])
+    assert config.explain.methods == ("hirescam", "grad-cam")
+    assert config.classifier.class_names == ()
+    assert config.run.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("engine.workrs=2", "--set engine.workrs: unknown key. Perhaps you meant 'workers'"),
+        ("nonsense", "--set nonsense: expected section.key=value"),
+        ("run.name=../../etc", "--set run.name: string should match pattern"),
+        ("preprocess.scale=2", "give either scaling, or both scale and offset"),
+        ("classifier.target_class=PNEUMONA", "Perhaps you meant 'PNEUMONIA'"),
+        ("preprocess.channels=2", "input should be 1 or 3, received 2"),
+        ("classifier.sha256=abc", "string should match pattern"),
+    ],
+)
+def test_a_wrong_override_names_itself(config_file: Path, override: str, expected: str) -> None:
+    assert expected in "\n".join(problems(config_file, override))
+
+
+def test_caffe_needs_three_channels(config_file: Path) -> None:
+    found = problems(config_file, "preprocess.scaling=caffe", "preprocess.channels=1")
+    assert "scaling caffe has a mean for each of 3 channels" in found[1]
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "just words", "a: [", "run: &a {b: *a}"])
+def test_what_is_no_config_is_a_named_error(config_file: Path, text: str) -> None:
+    config_file.write_text(text)
+    problems(config_file)
+
+
+def test_a_missing_config_names_the_file(tmp_path: Path) -> None:
+    assert "cannot read the config" in problems(tmp_path / "none.yaml")[0]
+
+
+def test_the_identity_ignores_where_a_run_lands_and_how_many_work(config_file: Path) -> None:
+    identity = load_config(config_file).sha256()
+    assert load_config(config_file, ["run.output=/elsewhere", "engine.workers=7"]).sha256() == identity
+    assert load_config(config_file, ["focus.high_focus_threshold=0.6"]).sha256() != identity
+    assert load_config(config_file, ["engine.batch_size=8"]).sha256() != identity
+
+
+def test_every_section_and_key_of_the_schema_has_a_description() -> None:
+    schema = json_schema()
+    json.dumps(schema)
+    for name, section in schema["$defs"].items():
+        assert section["description"], name
+        for key, value in section["properties"].items():
+            assert value.get("description"), f"{name}.{key} has no description"
+
+
+def test_a_starter_config_is_valid_and_names_every_key(tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    path.write_text(
+        starter(
+            {
+                "run": {"name": ("new", "")},
+                "ingest": {"source": ("images", "")},
+                "preprocess": {"scaling": ("unit", "")},
+                "classifier": {"path": ("reference", "")},
+            }
+        )
+    )
+    assert load_config(path).run.name == "new"
+    for section in json_schema()["$defs"].values():
+        for key in section["properties"]:
+            assert f"{key}:" in path.read_text()
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_configs_are_valid(path: Path) -> None:
+    load_config(path)

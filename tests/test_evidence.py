@@ -1,0 +1,102 @@
+"""The run folder: whole files, checksums that coreutils accepts, every change found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline import evidence
+from pipeline.errors import ConfigError, EngineError, VerificationError
+from pipeline.evidence import RunFolder
+from pipeline.records import CaseSource, ModelFacts, RunRecord
+
+MODEL = ModelFacts("m", "0" * 64, 1, (8, 8, 1), "sigmoid", ("a", "b"), "conv", (4, 4), "gap", True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder.create(tmp_path / "run")
+    sources = [CaseSource("0001", tmp_path / "a.png", "Doe^Jane/a.png", None, "a", "Doe^Jane", {"ward": "3"})]
+    digest = evidence.write_crosswalk(folder, sources)
+    folder.write_run(RunRecord("run", "finished", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 1, {}, {}, crosswalk_sha256=digest))
+    evidence.write(folder.case("0001") / "case.json", b"{}\n")
+    evidence.write(folder.case("0001") / "report.pdf", b"%PDF-")
+    evidence.write_checksums(folder)
+    return folder
+
+
+def test_an_untouched_run_verifies_here_and_with_coreutils(folder: RunFolder) -> None:
+    assert evidence.verify(folder) == []
+    tool = shutil.which("sha256sum")
+    if tool is None:
+        pytest.skip("no sha256sum on this machine")
+    done = subprocess.run([tool, "--strict", "-c", "SHA256SUMS"], cwd=folder.path, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "cases/0001/report.pdf: OK" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["cases/0001/report.pdf", "cases/0001/case.json", "run.json"])
+def test_one_changed_byte_is_named(folder: RunFolder, name: str) -> None:
+    data = bytearray((folder.path / name).read_bytes())
+    data[-1] ^= 1
+    (folder.path / name).write_bytes(data)
+    assert f"changed: {name}" in evidence.verify(folder)
+
+
+def test_missing_added_and_replaced_files_are_named(folder: RunFolder) -> None:
+    (folder.case("0001") / "report.pdf").unlink()
+    (folder.path / "cases" / "extra.txt").write_text("x")
+    (folder.case("0001") / "link.pdf").symlink_to("nowhere")
+    assert evidence.verify(folder) == ["added: cases/0001/link.pdf", "added: cases/extra.txt", "missing: cases/0001/report.pdf"]
+
+
+def test_a_changed_crosswalk_is_named_and_a_missing_one_is_not(folder: RunFolder) -> None:
+    crosswalk = folder.private / "crosswalk.csv"
+    crosswalk.write_text(crosswalk.read_text().replace("0001", "0002"))
+    assert evidence.verify(folder) == ["changed: private/crosswalk.csv"]
+    shutil.rmtree(folder.private)
+    assert evidence.verify(folder) == []
+
+
+def test_the_crosswalk_is_for_its_owner_only(folder: RunFolder) -> None:
+    assert stat.S_IMODE((folder.private / "crosswalk.csv").stat().st_mode) == 0o600
+    assert "Doe^Jane/a.png" in (folder.private / "crosswalk.csv").read_text()
+
+
+def test_a_run_without_checksums_cannot_be_verified(folder: RunFolder) -> None:
+    (folder.path / "SHA256SUMS").unlink()
+    with pytest.raises(VerificationError, match="no readable SHA256SUMS"):
+        evidence.verify(folder)
+
+
+def test_evidence_is_never_overwritten(folder: RunFolder) -> None:
+    with pytest.raises(ConfigError, match="never overwritten"):
+        RunFolder.create(folder.path)
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot write the run folder"):
+        RunFolder.create(tmp_path / "file" / "run")
+
+
+def test_a_folder_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no run folder"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    evidence.write(tmp_path / "a.txt", b"old")
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(EngineError, match="No space left"):
+        evidence.write(tmp_path / "a.txt", b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_bytes() == b"old"

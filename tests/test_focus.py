@@ -1,0 +1,88 @@
+"""Focus metrics against hand-computed values."""
+
+import numpy as np
+import pytest
+
+from pipeline import focus
+from pipeline.preprocess import cell_shares, place, restore, seen
+from pipeline.records import FOCUS_METRICS, FocusMetrics, MapStatus
+
+
+def measure(values: list[list[float]], placement=None, status: MapStatus = "ok", threshold: float = 0.5) -> FocusMetrics:
+    grid = np.asarray(values, np.float32)
+    placement = placement or place(100, 100, 100, 100, "stretch")
+    rows, columns = placement.radiograph_rows, placement.radiograph_columns
+    heatmap = restore(grid, placement, rows, columns)
+    shares = cell_shares(placement, *grid.shape, focus.BORDER)
+    return focus.measure(grid, status, heatmap, seen(placement, rows, columns), *shares, threshold)
+
+
+def test_an_even_map() -> None:
+    metrics = measure([[1, 1], [1, 1]])
+    assert metrics.high_focus_fraction == 1
+    assert metrics.focus_band == "diffuse"
+    assert (metrics.centroid_row_fraction, metrics.centroid_column_fraction) == (0.5, 0.5)
+    assert metrics.entropy == pytest.approx(1)
+    # Ring of 5 % on each side: 1 - 0.9 * 0.9
+    assert metrics.border_fraction == pytest.approx(0.19)
+    assert metrics.border_chance == pytest.approx(0.19)
+    assert metrics.padding_fraction == 0
+
+
+def test_one_cell_of_sixteen() -> None:
+    grid = [[0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    metrics = measure(grid)
+    # Bilinear hat of 50 px base each way; above half its height: |x|, |y| hats with product >= 1/2.
+    # Area of {(1 - a)(1 - b) >= 1/2, 0 <= a, b}: 1/2 - ln(2)/2, in units of (25 px)^2, four quadrants.
+    assert metrics.high_focus_fraction == pytest.approx(4 * (0.5 - np.log(2) / 2) * 25**2 / 100**2, abs=0.003)
+    assert metrics.focus_band == "focal"
+    assert (metrics.centroid_row_fraction, metrics.centroid_column_fraction) == (0.375, 0.375)
+    assert metrics.peak_row_fraction == pytest.approx(0.375, abs=0.01)
+    assert metrics.entropy == 0
+    assert metrics.border_fraction == 0
+
+
+def test_entropy_of_two_equal_cells_of_four() -> None:
+    assert measure([[3, 3], [0, -9]]).entropy == pytest.approx(np.log(2) / np.log(4))
+
+
+def test_negative_cells_do_not_count() -> None:
+    assert measure([[1, -5], [0, -3]]).centroid_row_fraction == 0.25
+
+
+def test_evidence_in_padding_is_reported_and_left_out_of_the_rest() -> None:
+    # 50x100 letterboxed into 100x100: the middle two of four rows of cells are on the radiograph.
+    placement = place(50, 100, 100, 100, "letterbox")
+    metrics = measure([[1] * 4, [1] * 4, [0] * 4, [0] * 4], placement)
+    assert metrics.padding_fraction == 0.5
+    assert metrics.centroid_row_fraction == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("status", ["dead", "negative_only", "saturated", "not_finite"])
+def test_property_5_a_map_without_positive_part_is_undefined_with_its_reason(status: MapStatus) -> None:
+    metrics = measure([[0, 0], [0, 0]], status=status)
+    assert all(getattr(metrics, name) is None for name in FOCUS_METRICS)
+    assert set(metrics.undefined) == set(FOCUS_METRICS)
+    assert metrics.undefined["entropy"] == focus.REASONS[status]
+
+
+def test_evidence_in_padding_only_is_undefined() -> None:
+    placement = place(50, 100, 100, 100, "letterbox")
+    metrics = measure([[1] * 4, [0] * 4, [0] * 4, [0] * 4], placement)
+    assert metrics.undefined["peak_row_fraction"] == "all positive evidence lies in padding"
+
+
+def test_a_single_cell_has_no_entropy() -> None:
+    metrics = measure([[2]])
+    assert metrics.entropy is None
+    assert metrics.undefined == {"entropy": "the map has a single cell"}
+    assert metrics.high_focus_fraction == 1
+
+
+def test_the_bands_meet_at_their_limits() -> None:
+    # The left 3 of 10 columns at full height; nearest-cell grids make the share exact enough by construction.
+    grid = np.zeros((1, 1000))
+    for share, band in ((0.29, "focal"), (0.31, "regional"), (0.69, "regional"), (0.71, "diffuse")):
+        grid[:] = 0
+        grid[:, : int(share * 1000)] = 1
+        assert measure(grid.tolist()).focus_band == band

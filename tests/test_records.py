@@ -1,0 +1,74 @@
+"""Records are valid from birth and come back from JSON."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.records import (
+    CaseRecord,
+    ClassActivationMap,
+    FocusMetrics,
+    MapFacts,
+    ModelInput,
+    Placement,
+    Prediction,
+    Radiograph,
+    RadiographFacts,
+    SourceFile,
+    from_json,
+    to_json,
+)
+
+SOURCE = SourceFile("0" * 64, "1" * 64, "DICOM", "JPEG 2000", "openjpeg")
+FACTS = RadiographFacts(2, 3, SOURCE, (0.1, 0.2), "PA", ("L", "F"), {"Modality": "CR"})
+PREDICTION = Prediction("P", "logit", 0.5, 0.62, {"N": 0.38, "P": 0.62}, 0.5, "default", "P", None)
+
+
+def test_a_case_comes_back_from_its_json() -> None:
+    record = CaseRecord("a", "ok", radiograph=FACTS, placement=Placement(2, 3, 4, 4, 2.0, 4 / 3), prediction=PREDICTION)
+    assert from_json(to_json(record), CaseRecord) == record
+    assert to_json(from_json(to_json(record), CaseRecord)) == to_json(record)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"case_id": "a", "status": "fine"}', b'{"case_id": 3, "status": "ok"}'])
+def test_what_is_no_record_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="not a CaseRecord"):
+        from_json(data, CaseRecord)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((2, 3)),
+        np.zeros((2, 2), np.float32),
+        np.full((2, 3), 1.5, np.float32),
+        np.full((2, 3), np.nan, np.float32),
+        np.zeros((2, 3, 1), np.float32),
+    ],
+    ids=["float64", "shape", "range", "nan", "ndim"],
+)
+def test_pixels_that_are_no_radiograph(pixels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="pixels"):
+        Radiograph("a", pixels, FACTS)
+
+
+def test_arrays_are_read_only() -> None:
+    radiograph = Radiograph("a", np.zeros((2, 3), np.float32), FACTS)
+    with pytest.raises(ValueError, match="read-only"):
+        radiograph.pixels[0, 0] = 1
+
+
+def test_other_invalid_records() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        ModelInput(np.full((2, 2, 1), np.inf, np.float32), Placement(2, 2, 2, 2, 1, 1))
+    with pytest.raises(ValueError, match="scales"):
+        Placement(2, 2, 2, 2, 0, 1)
+    with pytest.raises(ValueError, match="grid"):
+        ClassActivationMap(np.zeros((2, 2), np.float32), MapFacts("k", "m", "l", "c", "ok", 3, 3))
+    with pytest.raises(ValueError, match="reason"):
+        CaseRecord("a", "failed")
+    with pytest.raises(ValueError, match="prediction"):
+        CaseRecord("a", "ok")
+    with pytest.raises(ValueError, match="a value or a reason, not both"):
+        FocusMetrics(0.5)
