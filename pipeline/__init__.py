@@ -1,7 +1,7 @@
 """cxr-audit: from one config to an audit of every chest radiograph.
 
-    from pipeline import load_config, run_audit
-    result = run_audit(load_config("configs/demo.yaml"))
+from pipeline import load_config, run_audit
+result = run_audit(load_config("configs/demo.yaml"))
 """
 
 from __future__ import annotations

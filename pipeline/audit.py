@@ -39,6 +39,7 @@ from pipeline.records import (
     ClassActivationMap,
     Decision,
     Floats,
+    MapFacts,
     ModelFacts,
     ModelInput,
     Prediction,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from pipeline.explain import Explainer
 
 SCALE_CASES = 32
-SCALE_PERCENTILE = 99
+SCALE_PERCENTILE = 90
 
 
 class Engine(Protocol):
@@ -69,10 +70,11 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run left: its folder and its counts by status."""
+    """What a run left: its folder, its counts by status, and the cases that failed."""
 
     folder: Path
     counts: dict[str, int]
+    failed: tuple[CaseRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +124,14 @@ def audit(
     clock.mark("start")
 
     folder, run = open_run(config, model, sources, resume, engine)
-    todo = [batch for batch in _batches(sources, config.engine.batch_size) if not _is_done(folder, batch)]
     records = _finished(folder, sources) if resume else {}
     progress("cases", len(records), len(sources))
+    if run.scale is None:
+        run = calibrate(run, explainer, engine, config, sources)
+        folder.write_run(run)
+    clock.mark("calibration")
 
+    todo = [batch for batch in _batches(sources, config.engine.batch_size) if not _is_done(folder, batch)]
     writer = Writer(engine, folder, config, run)
     for prepared in _prepare_ahead(engine, config, todo):
         clock.mark("waiting for radiographs")
@@ -133,12 +139,10 @@ def audit(
             records[record.case_id] = record
         clock.mark("waiting for documents")
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
-        if writer.run.model.is_deterministic is None:
-            writer.run = _with_determinism(writer.run, explainer, prepared, config.engine.batch_size)
         clock.mark("classifier and maps")
         writer.submit([case for case in explained if case.prepared.source.case_id not in records])
         progress("cases", len(records), len(sources))
-    for record in writer.drain():
+    for record in writer.collect(limit=0):
         records[record.case_id] = record
         progress("cases", len(records), len(sources))
     clock.mark("waiting for documents")
@@ -147,7 +151,7 @@ def audit(
     counts = _count(ordered)
     timings = {**run.timings_s, **clock.seconds, **writer.seconds} if todo else run.timings_s
     finished = replace(
-        writer.run,
+        run,
         status="finished",
         finished=_now() if todo or run.finished is None else run.finished,
         counts=counts,
@@ -155,7 +159,7 @@ def audit(
         peak_memory_mib=_peak_memory() if todo else run.peak_memory_mib,
     )
     finish_run(folder, finished, ordered)
-    return RunResult(folder.path, counts)
+    return RunResult(folder.path, counts, tuple(record for record in ordered if record.status == "failed"))
 
 
 def find_sources(config: AuditConfig) -> list[CaseSource]:
@@ -248,6 +252,35 @@ def open_run(
     run = replace(run, crosswalk_sha256=evidence.write_crosswalk(folder, sources))
     folder.write_run(run)
     return folder, run
+
+
+def calibrate(
+    run: RunRecord, explainer: Explainer, engine: Engine, config: AuditConfig, sources: list[CaseSource]
+) -> RunRecord:
+    """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
+    the upper ends of the colour scales, and whether the classifier answers the same bits when asked twice."""
+    size = config.engine.batch_size
+    step = max(1, len(sources) // SCALE_CASES)
+    sample = sources[::step][:SCALE_CASES]
+    peaks: dict[str, list[float]] = {}
+    is_deterministic, num_cases = True, 0
+    for prepared in _prepare_ahead(engine, config, _batches(sample, size)):
+        tensor = _stack(explainer.classifier, prepared, size)
+        first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
+        is_deterministic &= np.array_equal(first, second, equal_nan=True)
+        for case in explain_batch(explainer, prepared, size):
+            num_cases += bool(case.maps)
+            for class_map in case.maps:
+                if class_map.facts.status == "ok":
+                    peaks.setdefault(scale_key(class_map.facts), []).append(float(class_map.values.max()))
+    scales = {key: _round_up(float(np.percentile(values, SCALE_PERCENTILE))) for key, values in peaks.items()}
+    source = (
+        f"{SCALE_PERCENTILE}th percentile of the maps' maxima over {num_cases} cases spread over the run; "
+        "larger values are clipped"
+    )
+    model = replace(run.model, is_deterministic=is_deterministic)
+    target = f"{explainer.methods[0]}@{explainer.target.layer.name}"
+    return replace(run, model=model, scale=scales.get(target, 1.0), scale_source=source, scales=scales)
 
 
 def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
@@ -343,9 +376,7 @@ def render(
     return RunResult(path, _count(records))
 
 
-def finish_run(
-    folder: RunFolder, run: RunRecord, records: list[CaseRecord], template_dir: Path | None = None
-) -> None:
+def finish_run(folder: RunFolder, run: RunRecord, records: list[CaseRecord], template_dir: Path | None = None) -> None:
     """The files of the whole run; `SHA256SUMS` is last."""
     evidence.write(folder.path / "cases.csv", cases_table(records).encode())
     evidence.write(folder.path / "index.html", _renderer(template_dir).index_html(records, run).encode())
@@ -376,24 +407,25 @@ def cases_table(records: list[CaseRecord]) -> str:
 def versions() -> dict[str, str]:
     """What ran: our version, Python, and the libraries that can change a number or a page."""
     names = ("cxr-audit", "tensorflow", "keras", "numpy", "opencv-python-headless", "pydicom", "pillow", "weasyprint")
-    return {"python": platform.python_version(), "system": platform.platform(), **{n: metadata.version(n) for n in names}}
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        **{n: metadata.version(n) for n in names},
+    }
 
 
 class Writer:
-    """Hands explained cases to the workers. Holds the first ones back until the run's colour scale is known."""
+    """Hands explained cases to the workers and collects their records, in order."""
 
     def __init__(self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord) -> None:
         self.engine, self.folder, self.config, self.run = engine, folder, config, run
-        self.waiting: list[Explained] = []
         self.pending: list[Future[tuple[CaseRecord, dict[str, float]]]] = []
         self.seconds: dict[str, float] = {}
 
     def submit(self, cases: list[Explained]) -> None:
-        self.waiting += cases
         for case in cases:
             self._add_seconds({"ingest and preprocess": case.prepared.seconds})
-        if self.run.scale is not None or sum(bool(case.maps) for case in self.waiting) >= SCALE_CASES:
-            self._flush()
+            self.pending.append(self.engine.submit(document, case, self.run, self.folder.path, self.config))
 
     def collect(self, limit: int) -> Iterator[CaseRecord]:
         """Finished cases, waiting until no more than `limit` are under way."""
@@ -401,18 +433,6 @@ class Writer:
             record, seconds = self.pending.pop(0).result()
             self._add_seconds(seconds)
             yield record
-
-    def drain(self) -> Iterator[CaseRecord]:
-        self._flush()
-        yield from self.collect(limit=0)
-
-    def _flush(self) -> None:
-        if self.run.scale is None:
-            self.run = _with_scale(self.run, self.waiting)
-            self.folder.write_run(self.run)
-        for case in self.waiting:
-            self.pending.append(self.engine.submit(document, case, self.run, self.folder.path, self.config))
-        self.waiting = []
 
     def _add_seconds(self, seconds: dict[str, float]) -> None:
         for name, value in seconds.items():
@@ -441,7 +461,9 @@ def _describe(
     names = {role: f"{role}.jpg" for role in prepared.pictures}
     if prepared.failure is not None:
         return replace(prepared.failure, pictures=names), pictures, {}
-    assert prepared.facts is not None and prepared.model_input is not None and case.prediction is not None
+    assert prepared.facts is not None
+    assert prepared.model_input is not None
+    assert case.prediction is not None
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
     seen = geometry.seen(placement, *background.shape)
     metrics = {}
@@ -450,11 +472,8 @@ def _describe(
         finite = class_map.values if facts.status != "not_finite" else np.zeros_like(class_map.values)
         heatmap = geometry.restore(finite, placement, *background.shape)
         shares = geometry.cell_shares(placement, facts.grid_rows, facts.grid_columns, focus.BORDER)
-        metrics[facts.key] = focus.measure(
-            class_map.values, facts.status, heatmap, seen, *shares, threshold
-        )
-        scale = run.scale if number == 0 else run.scales[scale_key(class_map)]
-        assert scale is not None
+        metrics[facts.key] = focus.measure(class_map.values, facts.status, heatmap, seen, *shares, threshold)
+        scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
         names[facts.key] = f"map-{number}.jpg"
         pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold)
     record = CaseRecord(
@@ -473,43 +492,15 @@ def _describe(
     return record, pictures, {class_map.facts.key: class_map.values for class_map in case.maps}
 
 
-def scale_key(class_map: ClassActivationMap) -> str:
+def scale_key(facts: MapFacts) -> str:
     """Maps of one method at one layer share a colour scale."""
-    return f"{class_map.facts.method}@{class_map.facts.layer}"
-
-
-def _with_scale(run: RunRecord, cases: list[Explained]) -> RunRecord:
-    """Fix the colour scales of the run: a percentile of the positive cells of the first cases."""
-    cells: dict[str, list[Floats]] = {}
-    chosen = [case for case in cases if case.maps][:SCALE_CASES]
-    for case in chosen:
-        for class_map in case.maps:
-            positive = class_map.values[np.isfinite(class_map.values) & (class_map.values > 0)]
-            cells.setdefault(scale_key(class_map), []).append(positive)
-    scales = {}
-    for key, values in cells.items():
-        together = np.concatenate(values)
-        scales[key] = _round_up(float(np.percentile(together, SCALE_PERCENTILE))) if together.size else 1.0
-    # A class or layer that the first cases did not show (the debug view) uses the scale of its method and layer
-    # where there is one; every key that can occur later occurs in the first cases too, but for failed ones.
-    first = scale_key(chosen[0].maps[0]) if chosen else ""
-    source = f"{SCALE_PERCENTILE}th percentile of the positive cells of the first {len(chosen)} cases; larger values are clipped"
-    return replace(run, scale=scales.get(first, 1.0), scale_source=source, scales=scales)
+    return f"{facts.method}@{facts.layer}"
 
 
 def _round_up(value: float) -> float:
     """To two significant digits."""
     digit = 10.0 ** (np.floor(np.log10(value)) - 1)
     return float(f"{np.ceil(value / digit) * digit:.3g}")
-
-
-def _with_determinism(run: RunRecord, explainer: Explainer, batch: list[Prepared], batch_size: int) -> RunRecord:
-    """Ask the classifier twice; the same input must give the same bits."""
-    if all(case.failure is not None for case in batch):
-        return run
-    tensor = _stack(explainer.classifier, batch, batch_size)
-    first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
-    return replace(run, model=replace(run.model, is_deterministic=bool(np.array_equal(first, second, equal_nan=True))))
 
 
 def _stack(classifier: Classifier, batch: list[Prepared], batch_size: int) -> Floats:
@@ -534,9 +525,7 @@ def _finished(folder: RunFolder, sources: list[CaseSource]) -> dict[str, CaseRec
     return {record.case_id: record for record in found if record is not None}
 
 
-def _prepare_ahead(
-    engine: Engine, config: AuditConfig, batches: list[list[CaseSource]]
-) -> Iterator[list[Prepared]]:
+def _prepare_ahead(engine: Engine, config: AuditConfig, batches: list[list[CaseSource]]) -> Iterator[list[Prepared]]:
     """Prepared batches in order, two batches ahead of the classifier."""
     ahead: list[list[Future[Prepared]]] = []
     for batch in batches:
@@ -593,4 +582,3 @@ def _peak_memory() -> dict[str, float]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-

@@ -81,10 +81,12 @@ def run(
         result = run_audit(audit_config, resume, limit, progress)
     counts = ", ".join(f"{count} {name}" for name, count in result.counts.items() if count)
     err.print(f"{sum(result.counts.values())} cases: {counts}", highlight=False)
-    if result.counts["failed"]:
-        err.print("failed cases are listed with their reasons in cases.csv and index.html", highlight=False)
+    for record in result.failed[:10]:
+        err.print(f"  failed {record.case_id}: {escape(record.reason or '')}", highlight=False)
+    if len(result.failed) > 10:
+        err.print(f"  and {len(result.failed) - 10} more: see cases.csv", highlight=False)
     out.print(str(result.folder / "index.html"), highlight=False)
-    if result.counts["failed"]:
+    if result.failed:
         raise typer.Exit(CaseError.exit_code)
 
 
@@ -114,7 +116,9 @@ def check(config: ConfigFile, overrides: Overrides = None) -> None:
     check_labels(sources, model.class_names)
     rows, columns = model.grid
     err.print(f"model: {escape(model.name)}, SHA-256 {model.sha256}", highlight=False)
-    err.print(f"classes: {escape(', '.join(model.class_names))}; explained: {escape(explainer.classifier.target_class)}")
+    err.print(
+        f"classes: {escape(', '.join(model.class_names))}; explained: {escape(explainer.classifier.target_class)}"
+    )
     err.print(f"target layer: {model.target_layer}, {rows}x{columns} cells; head: {model.head}", highlight=False)
     Renderer()
     err.print("templates: complete")

@@ -93,9 +93,7 @@ class Classifier(_Section):
     class_names: tuple[ClassName, ...] = Field(
         (), description="one name an output unit, in order; two for one sigmoid unit: [negative, positive]"
     )
-    target_class: ClassName | None = Field(
-        None, description="the class to explain; default: the last of class_names"
-    )
+    target_class: ClassName | None = Field(None, description="the class to explain; default: the last of class_names")
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="probability from which the target class is predicted (one or two classes); default 0.5"
     )
@@ -108,9 +106,8 @@ class Classifier(_Section):
         if len(set(self.class_names)) != len(self.class_names):
             raise ValueError("class_names has a name twice")
         if self.target_class is not None and self.class_names and self.target_class not in self.class_names:
-            raise ValueError(
-                f"target_class {self.target_class!r} is none of class_names{_perhaps(self.target_class, self.class_names)}"
-            )
+            perhaps = _perhaps(self.target_class, self.class_names)
+            raise ValueError(f"target_class {self.target_class!r} is none of class_names{perhaps}")
         return self
 
 
@@ -232,7 +229,9 @@ def starter(values: dict[str, dict[str, tuple[Any, str]]]) -> str:
                 lines.append(f"  {key}: {_yaml(value)}")
             else:
                 default = field.get_default()
-                lines.append(f"  # {key}: {_yaml(default)}" + (f"    # {field.description}" if field.description else ""))
+                lines.append(
+                    f"  # {key}: {_yaml(default)}" + (f"    # {field.description}" if field.description else "")
+                )
     return "\n".join(lines) + "\n"
 
 
@@ -241,7 +240,9 @@ def _yaml(value: Any) -> str:
         return ""
     if isinstance(value, tuple):
         value = list(value)
-    return yaml.safe_dump(str(value) if isinstance(value, Path) else value, default_flow_style=True, width=1000).split("\n")[0]
+    return yaml.safe_dump(str(value) if isinstance(value, Path) else value, default_flow_style=True, width=1000).split(
+        "\n"
+    )[0]
 
 
 @dataclass

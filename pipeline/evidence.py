@@ -96,7 +96,7 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise EngineError(
@@ -145,7 +145,9 @@ def verify(folder: RunFolder) -> list[str]:
     problems = [f"missing: {name}" for name in expected if name not in found]
     problems += [f"added: {name}" for name in found if name not in expected]
     problems += [
-        f"changed: {name}" for name, digest in expected.items() if name in found and _sha256(folder.path / name) != digest
+        f"changed: {name}"
+        for name, digest in expected.items()
+        if name in found and _sha256(folder.path / name) != digest
     ]
     return sorted(problems + list(_crosswalk_problems(folder)))
 
@@ -178,4 +180,6 @@ def _read(path: Path, kind: type[Record]) -> Record:
     try:
         return from_json(path.read_bytes(), kind)
     except (OSError, ValueError) as error:
-        raise VerificationError(f"{path.name} in {path.parent} cannot be read: {error}", "cxr-audit verify RUN") from error
+        raise VerificationError(
+            f"{path.name} in {path.parent} cannot be read: {error}", "cxr-audit verify RUN"
+        ) from error

@@ -74,9 +74,7 @@ def resample(pixels: Floats, placement: Placement) -> Floats:
         round(placement.radiograph_columns * placement.scale_columns),
     )
     shrinks = placement.scale_rows < 1 or placement.scale_columns < 1
-    resized = cv2.resize(
-        pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    resized = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     canvas = np.zeros((placement.input_rows, placement.input_columns), np.float32)
     rows, rows_from = _overlap(placement.offset_rows, size[0], placement.input_rows)
     columns, columns_from = _overlap(placement.offset_columns, size[1], placement.input_columns)
@@ -134,9 +132,7 @@ def restore(values: Floats, placement: Placement, rows: int, columns: int) -> Fl
 
 def seen(placement: Placement, rows: int, columns: int) -> npt.NDArray[np.bool_]:
     """Which pixels of the radiograph at (rows, columns) the model saw: bool, False where cropped away."""
-    inside = [
-        _is_inside(size, *_axis(placement, axis)) for axis, size in enumerate((rows, columns))
-    ]
+    inside = [_is_inside(size, *_axis(placement, axis)) for axis, size in enumerate((rows, columns))]
     return np.outer(*inside)
 
 
@@ -146,7 +142,7 @@ def box_share(
     """Share of each cell's area inside a box (top, left, bottom, right) in radiograph pixels."""
     shares = []
     for axis, cells in enumerate((grid_rows, grid_columns)):
-        size, scale, offset, extent = _axis(placement, axis)
+        _, scale, offset, extent = _axis(placement, axis)
         edges = np.arange(cells + 1) * (extent / cells)
         low, high = (box[axis] * scale + offset, box[axis + 2] * scale + offset)
         length = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)

@@ -105,7 +105,7 @@ class Radiograph:
             f"pixels {self.pixels.shape} do not fit the facts {self.facts.rows}x{self.facts.columns}",
         )
         low, high = float(self.pixels.min()), float(self.pixels.max())
-        _require(0 <= low and high <= 1, f"pixels must lie in [0, 1], received [{low}, {high}]")
+        _require(low >= 0 and high <= 1, f"pixels must lie in [0, 1], received [{low}, {high}]")
 
 
 @dataclass(frozen=True, slots=True)

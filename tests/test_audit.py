@@ -80,7 +80,9 @@ def rows_of(folder: RunFolder) -> list[dict[str, str]]:
 
 def everything(folder: RunFolder) -> dict[str, bytes]:
     """Every file of the cases, by name."""
-    return {p.relative_to(folder.path).as_posix(): p.read_bytes() for p in sorted(folder.cases.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(folder.path).as_posix(): p.read_bytes() for p in sorted(folder.cases.rglob("*")) if p.is_file()
+    }
 
 
 def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path) -> None:
@@ -151,7 +153,12 @@ def test_one_bad_case_never_stops_a_run(config_file: Path) -> None:
     rows = rows_of(folder)
     failed = [row for row in rows if row["status"] == "failed"]
     assert len(rows) == 12
-    assert sorted(row["error"] for row in failed) == ["NotARadiograph", "UnreadableFile", "UnreadableFile", "UnreadableFile"]
+    assert sorted(row["error"] for row in failed) == [
+        "NotARadiograph",
+        "UnreadableFile",
+        "UnreadableFile",
+        "UnreadableFile",
+    ]
     assert all(row["reason"] and not row["probability"] for row in failed)
     assert all((folder.case(row["case_id"]) / "report.pdf").is_file() for row in failed)
     # The others are what they are without the bad ones.
@@ -192,7 +199,9 @@ def test_a_resumed_run_ends_in_the_same_records(config_file: Path) -> None:
     for case_id, written in before.items():
         assert (resumed.case(case_id) / "case.json").stat().st_mtime_ns == written
     one, two = everything(whole), everything(resumed)
-    assert {n: d for n, d in one.items() if not n.endswith(".pdf")} == {n: d for n, d in two.items() if not n.endswith(".pdf")}
+    assert {n: d for n, d in one.items() if not n.endswith(".pdf")} == {
+        n: d for n, d in two.items() if not n.endswith(".pdf")
+    }
     assert verify(resumed) == []
 
 
@@ -215,7 +224,9 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
     assert done.returncode == 0, done.stderr
     whole = run(config_file)
     one, two = everything(whole), everything(folder)
-    assert {n: d for n, d in one.items() if not n.endswith(".pdf")} == {n: d for n, d in two.items() if not n.endswith(".pdf")}
+    assert {n: d for n, d in one.items() if not n.endswith(".pdf")} == {
+        n: d for n, d in two.items() if not n.endswith(".pdf")
+    }
     assert verify(folder) == []
     assert (whole.path / "cases.csv").read_bytes() == (folder.path / "cases.csv").read_bytes()
 
@@ -296,7 +307,9 @@ def test_worker_processes_give_the_same_as_inline(config_file: Path) -> None:
     inline = run(config_file)
     result = run_audit(load_config(config_file, ["run.name=pool"]))
     one, two = everything(inline), everything(RunFolder(result.folder))
-    assert {n: d for n, d in one.items() if not n.endswith(".pdf")} == {n: d for n, d in two.items() if not n.endswith(".pdf")}
+    assert {n: d for n, d in one.items() if not n.endswith(".pdf")} == {
+        n: d for n, d in two.items() if not n.endswith(".pdf")
+    }
 
 
 def test_the_table_of_no_cases_is_empty() -> None:

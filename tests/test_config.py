@@ -48,7 +48,8 @@ def test_the_word_reference_is_no_path(config_file: Path) -> None:
 def test_five_mistakes_are_reported_at_once_with_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(
-        "run:\n  nme: x\ningest:\n  source: a\npreprocess:\n  scaling: unt\n  rows: -1\nclassifier:\n  path: m\nfocs: {}\n"
+        "run:\n  nme: x\ningest:\n  source: a\npreprocess:\n  scaling: unt\n  rows: -1\n"
+        "classifier:\n  path: m\nfocs: {}\n"
     )
     found = problems(path)
     assert found[0] == "5 problems in the config"

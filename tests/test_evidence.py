@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import subprocess
@@ -23,7 +22,9 @@ def folder(tmp_path: Path) -> RunFolder:
     folder = RunFolder.create(tmp_path / "run")
     sources = [CaseSource("0001", tmp_path / "a.png", "Doe^Jane/a.png", None, "a", "Doe^Jane", {"ward": "3"})]
     digest = evidence.write_crosswalk(folder, sources)
-    folder.write_run(RunRecord("run", "finished", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 1, {}, {}, crosswalk_sha256=digest))
+    folder.write_run(
+        RunRecord("run", "finished", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 1, {}, {}, crosswalk_sha256=digest)
+    )
     evidence.write(folder.case("0001") / "case.json", b"{}\n")
     evidence.write(folder.case("0001") / "report.pdf", b"%PDF-")
     evidence.write_checksums(folder)
@@ -52,7 +53,11 @@ def test_missing_added_and_replaced_files_are_named(folder: RunFolder) -> None:
     (folder.case("0001") / "report.pdf").unlink()
     (folder.path / "cases" / "extra.txt").write_text("x")
     (folder.case("0001") / "link.pdf").symlink_to("nowhere")
-    assert evidence.verify(folder) == ["added: cases/0001/link.pdf", "added: cases/extra.txt", "missing: cases/0001/report.pdf"]
+    assert evidence.verify(folder) == [
+        "added: cases/0001/link.pdf",
+        "added: cases/extra.txt",
+        "missing: cases/0001/report.pdf",
+    ]
 
 
 def test_a_changed_crosswalk_is_named_and_a_missing_one_is_not(folder: RunFolder) -> None:
@@ -95,7 +100,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     evidence.write(tmp_path / "a.txt", b"old")
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(EngineError, match="No space left"):
         evidence.write(tmp_path / "a.txt", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]

@@ -8,7 +8,9 @@ from pipeline.preprocess import cell_shares, place, restore, seen
 from pipeline.records import FOCUS_METRICS, FocusMetrics, MapStatus
 
 
-def measure(values: list[list[float]], placement=None, status: MapStatus = "ok", threshold: float = 0.5) -> FocusMetrics:
+def measure(
+    values: list[list[float]], placement=None, status: MapStatus = "ok", threshold: float = 0.5
+) -> FocusMetrics:
     grid = np.asarray(values, np.float32)
     placement = placement or place(100, 100, 100, 100, "stretch")
     rows, columns = placement.radiograph_rows, placement.radiograph_columns

@@ -39,9 +39,7 @@ def test_every_module_says_what_it_is(module: Path) -> None:
     assert ast.get_docstring(ast.parse(source)), f"{module.relative_to(ROOT)} has no docstring"
 
 
-@pytest.mark.parametrize(
-    "module", ["pipeline.cli", "pipeline.config", "pipeline.evidence", "pipeline.report"]
-)
+@pytest.mark.parametrize("module", ["pipeline.cli", "pipeline.config", "pipeline.evidence", "pipeline.report"])
 def test_starts_without_tensorflow(module: str) -> None:
     """`--help`, `check`, `verify` and `render` must not wait for TensorFlow."""
     if importlib.util.find_spec(module) is None:
@@ -67,9 +65,7 @@ def test_lock_names_no_place() -> None:
 
 def test_lock_holds_every_direct_dependency() -> None:
     names = {
-        line.split("==")[0]
-        for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()
-        if "==" in line
+        line.split("==")[0] for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines() if "==" in line
     }
     direct = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
     assert {dependency.split(">=")[0].lower() for dependency in direct} <= names

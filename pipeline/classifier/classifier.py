@@ -27,10 +27,27 @@ from pipeline.errors import ModelError
 from pipeline.records import Floats, Prediction
 
 # Layers that are affine (or the identity) at inference; with a linear activation where they have one.
-_AFFINE = (
-    "GlobalAveragePooling2D Flatten Reshape Dropout SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout "
-    "BatchNormalization AveragePooling2D Dense Logits Conv2D DepthwiseConv2D ZeroPadding2D Cropping2D Permute Rescaling Identity"
-).split()
+_AFFINE = {
+    "AlphaDropout",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "Conv2D",
+    "Cropping2D",
+    "Dense",
+    "DepthwiseConv2D",
+    "Dropout",
+    "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling2D",
+    "Identity",
+    "Logits",
+    "Permute",
+    "Rescaling",
+    "Reshape",
+    "SpatialDropout2D",
+    "ZeroPadding2D",
+}
 _IDENTITY = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Identity")
 
 
@@ -68,7 +85,8 @@ class Classifier:
         self.threshold_source = threshold_source or ("config" if threshold is not None else "default, not validated")
         if threshold is not None and not self.is_binary:
             raise ModelError(
-                f"classifier.threshold is for one or two classes; this model has {self.num_units} and predicts the largest score",
+                f"classifier.threshold is for one or two classes; this model has {self.num_units} "
+                "and predicts the largest score",
                 "remove classifier.threshold",
             )
 
@@ -89,11 +107,14 @@ class Classifier:
         """Features and head at `layer`; auto = the last layer with a grid."""
         if not any("Conv" in type(step.operation).__name__ for step in self.graph.steps):
             raise ModelError(
-                f"the model {self.name!r} has no convolution; class activation maps need one", "audit an image classifier"
+                f"the model {self.name!r} has no convolution; class activation maps need one",
+                "audit an image classifier",
             )
         names = [candidate.name for candidate in self.candidates]
         if not names:
-            raise ModelError(f"no layer of the model {self.name!r} has a grid larger than 1x1", "audit an image classifier")
+            raise ModelError(
+                f"no layer of the model {self.name!r} has a grid larger than 1x1", "audit an image classifier"
+            )
         if layer == "auto":
             layer = names[-1]
         if layer not in names:
@@ -204,7 +225,10 @@ class Split:
         """(kernel (channels, units), bias (units,)) where the head is global average pooling, then one Dense."""
         steps = [step.operation for step in self.head if type(step.operation).__name__ not in _IDENTITY]
         kinds = [type(operation).__name__ for operation in steps]
-        if not self.is_affine or kinds not in (["GlobalAveragePooling2D", "Logits"], ["GlobalAveragePooling2D", "Dense"]):
+        if not self.is_affine or kinds not in (
+            ["GlobalAveragePooling2D", "Logits"],
+            ["GlobalAveragePooling2D", "Dense"],
+        ):
             return None
         dense = steps[-1]
         kernel = np.asarray(dense.kernel, np.float32)

@@ -75,7 +75,8 @@ def flatten(model: keras.Model) -> Graph:
         if len(tensors) != 1:
             names = ", ".join(tensor.name for tensor in tensors)
             raise ModelError(
-                f"the model {model.name!r} has {len(tensors)} {what} ({names}), expected one", f"audit a model of one {what[:-1]}"
+                f"the model {model.name!r} has {len(tensors)} {what} ({names}), expected one",
+                f"audit a model of one {what[:-1]}",
             )
     steps: list[Step] = []
     counter = iter(range(10**9))
@@ -123,9 +124,7 @@ def _function_of(operation: Any) -> Any:
     return operation if isinstance(operation, keras.src.models.functional.Functional) else None
 
 
-def _inline(
-    function: Any, inputs: tuple[int, ...], prefix: str, steps: list[Step], counter: Any
-) -> tuple[int, ...]:
+def _inline(function: Any, inputs: tuple[int, ...], prefix: str, steps: list[Step], counter: Any) -> tuple[int, ...]:
     values = {id(tensor): Value(index) for tensor, index in zip(function.inputs, inputs, strict=True)}
     for depth in sorted(function._nodes_by_depth, reverse=True):
         for node in function._nodes_by_depth[depth]:

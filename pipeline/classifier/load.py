@@ -22,7 +22,11 @@ from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 from pipeline.errors import ModelError
 
-APPLICATION_LAYERS = {"CustomScaleLayer": CustomScaleLayer, "LayerScale": LayerScale, "StochasticDepth": StochasticDepth}
+APPLICATION_LAYERS = {
+    "CustomScaleLayer": CustomScaleLayer,
+    "LayerScale": LayerScale,
+    "StochasticDepth": StochasticDepth,
+}
 
 # Layers that run code from the file or from elsewhere.
 _UNSAFE = {"Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer"}
@@ -70,7 +74,9 @@ def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
         ) from error
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
-            raise ModelError(f"the weight {weight.path} of {path} is not finite", "the training diverged; use another file")
+            raise ModelError(
+                f"the weight {weight.path} of {path} is not finite", "the training diverged; use another file"
+            )
     return model
 
 
@@ -94,7 +100,9 @@ def _refuse_other_formats(path: Path) -> None:
         kind, hint = _OTHER_FORMATS[suffix]
         raise ModelError(f"{path} is {kind}, expected a .keras or .h5 file", hint)
     if path.name.lower().endswith(".weights.h5"):
-        raise ModelError(f"{path} holds weights without a network", "save the whole model: model.save('classifier.keras')")
+        raise ModelError(
+            f"{path} holds weights without a network", "save the whole model: model.save('classifier.keras')"
+        )
     if suffix not in (".keras", ".h5", ".hdf5"):
         raise ModelError(f"{path} is no .keras or .h5 file", _CONVERT)
 

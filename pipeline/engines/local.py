@@ -31,6 +31,9 @@ class LocalEngine:
             initializer=_start_worker,
             max_tasks_per_child=TASKS_A_WORKER,
         )
+        # Started now, while this process is small and before it loads a model.
+        for _ in range(self.num_workers):
+            self._pool.submit(int)
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
         try:

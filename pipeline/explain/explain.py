@@ -68,7 +68,13 @@ class Explainer:
             layer_features, _, _, layer_gradients = split.forward(batch, self._selectors([target] * num))
             assert layer_gradients is not None
             found = self._maps(
-                split, [target] * num, np.asarray(layer_features, np.float32), layer_gradients, logits, first, at_layer=True
+                split,
+                [target] * num,
+                np.asarray(layer_features, np.float32),
+                layer_gradients,
+                logits,
+                first,
+                at_layer=True,
             )
             for n in range(num):
                 cases[n].append(found[first[0]][n])
@@ -112,7 +118,9 @@ class Explainer:
         found = {}
         for method in methods:
             values = METHODS[method](activations, gradients)
-            exact = split.is_affine and (method == "hirescam" or (split.pooled_weights is not None and method in ("grad-cam", "xgrad-cam")))
+            exact = split.is_affine and (
+                method == "hirescam" or (split.pooled_weights is not None and method in ("grad-cam", "xgrad-cam"))
+            )
             maps = []
             for n, name in enumerate(classes):
                 key = method + (f"@{split.layer.name}" if at_layer else "") + (f":{name}" if of_class else "")

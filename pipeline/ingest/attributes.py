@@ -156,9 +156,7 @@ def pixel_spacing(dataset: Dataset, notes: Notes) -> tuple[float, float] | None:
             "PS3.3 10.7.1.3: (0018,1164) Imager Pixel Spacing; true lengths are smaller (magnification)",
         )
     else:
-        notes.decide(
-            "pixel spacing", "none: lengths are given in pixels only", "no usable spacing in the header"
-        )
+        notes.decide("pixel spacing", "none: lengths are given in pixels only", "no usable spacing in the header")
     return found
 
 

@@ -234,9 +234,7 @@ def _parse(data: bytes, max_pixels: int) -> FileDataset:
     except CaseError:
         raise
     except (*PARSER_ERRORS, zlib.error, pydicom.errors.InvalidDicomError) as error:
-        failure = UnreadableFile(
-            f"the DICOM file is damaged or cut short ({type(error).__name__})", COPY_AGAIN
-        )
+        failure = UnreadableFile(f"the DICOM file is damaged or cut short ({type(error).__name__})", COPY_AGAIN)
     raise failure  # outside the handler: the parser's words stay out
 
 
@@ -247,9 +245,7 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
     if data[128:132] != b"DICM" or uid.DeflatedExplicitVRLittleEndian.encode() not in data[144:1024]:
         return
     if data[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
-        raise UnreadableFile(
-            "the deflated DICOM file lacks the length of its file meta information", COPY_AGAIN
-        )
+        raise UnreadableFile("the deflated DICOM file lacks the length of its file meta information", COPY_AGAIN)
     if uid.DeflatedExplicitVRLittleEndian.encode() not in data[144 : 144 + length]:
         return
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -268,9 +264,7 @@ def _check(dataset: FileDataset, max_pixels: int, notes: Notes) -> _Header:
     _check_object(dataset, notes)
     frames = integer(dataset, "NumberOfFrames")
     if frames is not None and frames > 1:
-        raise UnsupportedRadiograph(
-            f"the DICOM object has {frames} frames, a radiograph has one", "Split it."
-        )
+        raise UnsupportedRadiograph(f"the DICOM object has {frames} frames, a radiograph has one", "Split it.")
     rows, columns = _required(dataset, "Rows", "(0028,0010)"), _required(dataset, "Columns", "(0028,0011)")
     check_size(rows, columns, max_pixels)
     photometric_interpretation = str(value(dataset, "PhotometricInterpretation") or "").strip().upper()
@@ -304,9 +298,7 @@ def _check_object(dataset: FileDataset, notes: Notes) -> None:
     has_pixels = "PixelData" in dataset
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise NotARadiograph(f"a DICOM object with float pixels, a computed map ({_class_name(sop_class)})")
-    is_image = (
-        sop_class in RADIOGRAPHY_CLASSES | CAPTURE_CLASSES or "Rows" in dataset or "BitsStored" in dataset
-    )
+    is_image = sop_class in RADIOGRAPHY_CLASSES | CAPTURE_CLASSES or "Rows" in dataset or "BitsStored" in dataset
     if not has_pixels and not is_image:
         raise NotARadiograph(f"a DICOM object without pixels ({_class_name(sop_class)})", "Leave it out.")
     if modality in OTHER_MODALITIES:
@@ -351,9 +343,7 @@ def _check_photometric_interpretation(photometric_interpretation: str, samples: 
         3: ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"),
     }
     if photometric_interpretation == "PALETTE COLOR":
-        raise UnsupportedRadiograph(
-            "a palette image: its values are colours, not brightness", "Leave it out."
-        )
+        raise UnsupportedRadiograph("a palette image: its values are colours, not brightness", "Leave it out.")
     if photometric_interpretation not in expected.get(samples, ()):
         raise UnsupportedRadiograph(
             f"(0028,0004) 'Photometric Interpretation' with {samples} samples a pixel does not tell what"
@@ -365,26 +355,20 @@ def _check_bits(dataset: Dataset, notes: Notes) -> tuple[int, int, int]:
     """Bits Allocated, Bits Stored, High Bit (PS3.5 8.1.1)."""
     allocated = _required(dataset, "BitsAllocated", "(0028,0100)")
     if allocated not in (8, 16):
-        raise UnsupportedRadiograph(
-            f"(0028,0100) 'Bits Allocated' is {allocated}; expected 8 or 16", EXPORT_PLAIN
-        )
+        raise UnsupportedRadiograph(f"(0028,0100) 'Bits Allocated' is {allocated}; expected 8 or 16", EXPORT_PLAIN)
     stored = integer(dataset, "BitsStored")
     if stored is None:
         notes.warn("Bits Stored is missing and was taken as Bits Allocated")
         stored = allocated
     if not 1 < stored <= allocated:
-        raise UnreadableFile(
-            f"(0028,0101) 'Bits Stored' is {stored}, it must be 2 to {allocated}", COPY_AGAIN
-        )
+        raise UnreadableFile(f"(0028,0101) 'Bits Stored' is {stored}, it must be 2 to {allocated}", COPY_AGAIN)
     high_bit = integer(dataset, "HighBit")
     if high_bit is None or not stored - 1 <= high_bit < allocated:
         if high_bit is not None:
             notes.warn(f"High Bit {high_bit} does not fit Bits Stored {stored} and was ignored")
         high_bit = stored - 1
     elif high_bit != stored - 1:
-        notes.warn(
-            f"High Bit is {high_bit}, the standard asks for {stored - 1}; the values were shifted down"
-        )
+        notes.warn(f"High Bit is {high_bit}, the standard asks for {stored - 1}; the values were shifted down")
     return allocated, stored, high_bit
 
 
@@ -461,9 +445,7 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
         marker = frame[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
-        elif (
-            0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
-        ) or marker == 0xF7:  # SOF; F7: JPEG-LS
+        elif (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:  # SOF; F7: JPEG-LS
             height, width = struct.unpack(">HH", frame[position + 5 : position + 9])
             return height, width
         else:
@@ -495,11 +477,7 @@ def _is_installed(distribution: str) -> bool:
 def _decode(dataset: FileDataset, header: _Header) -> tuple[npt.NDArray[Any], str, str]:
     """Decompress the one frame: the decoder's array, its photometric interpretation, the decoder's name."""
     plugin, distribution = ("", "") if header.is_native else _plugin(header)
-    name = (
-        f"{distribution} {version(distribution)}"
-        if plugin
-        else f"pydicom {version('pydicom')} (uncompressed)"
-    )
+    name = f"{distribution} {version(distribution)}" if plugin else f"pydicom {version('pydicom')} (uncompressed)"
     # As checked, where the dataset itself may be silent; the unused bits are ours to mask.
     options: dict[str, Any] = {
         "index": 0,
@@ -517,9 +495,7 @@ def _decode(dataset: FileDataset, header: _Header) -> tuple[npt.NDArray[Any], st
     failure: UnreadableFile
     try:
         with strict_pillow():
-            decoded, found = (
-                _decode_apart(dataset, options) if plugin == GDCM[0] else _as_array(dataset, options)
-            )
+            decoded, found = _decode_apart(dataset, options) if plugin == GDCM[0] else _as_array(dataset, options)
         expected = (header.rows, header.columns) if header.samples == 1 else (header.rows, header.columns, 3)
         if decoded.shape == expected and decoded.dtype.itemsize <= 2:
             return decoded, found, name
@@ -567,9 +543,7 @@ def _stored(decoded: npt.NDArray[Any], header: _Header, notes: Notes) -> npt.NDA
         top = unsigned.type(1 << (header.bits_stored - 1))
         stored = ((stored ^ top) - top).view(signed)
     if shift == 0 and (stored.view(unsigned) != cells).any() and (cells > mask).any():
-        notes.warn(
-            "bits outside Bits Stored were in use and were masked; an old overlay, or a wrong Bits Stored"
-        )
+        notes.warn("bits outside Bits Stored were in use and were masked; an old overlay, or a wrong Bits Stored")
     return stored
 
 
@@ -629,9 +603,7 @@ def _lookup_tables(dataset: FileDataset, keyword: str, is_little: bool) -> list[
     return tables
 
 
-def _colour(
-    header: _Header, stored: npt.NDArray[Any], photometric_interpretation: str, notes: Notes
-) -> Floats:
+def _colour(header: _Header, stored: npt.NDArray[Any], photometric_interpretation: str, notes: Notes) -> Floats:
     """Brightness. YBR_FULL carries it as its first channel, by the same weights (PS3.3 C.7.6.3.1.2)."""
     white = (1 << header.bits_stored) - 1
     if photometric_interpretation in ("YBR_FULL", "YBR_FULL_422"):
@@ -639,9 +611,7 @@ def _colour(
         middle = (white + 1) // 2
         distance = np.abs(stored[..., 1:].astype(np.int32) - middle).max(axis=2)
         if np.mean(distance > white // 32) > 1e-3:
-            notes.warn(
-                "the image holds real colour (annotations, or not a plain radiograph); shown as brightness"
-            )
+            notes.warn("the image holds real colour (annotations, or not a plain radiograph); shown as brightness")
         brightness: Floats = (stored[..., 0] / np.float64(white)).astype(np.float32)
         return brightness
     return to_grey(stored, white, notes.decisions, notes.warnings)

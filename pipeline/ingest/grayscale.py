@@ -141,13 +141,7 @@ def _modality(header: GrayHeader, stored: Values, notes: Notes) -> tuple[Values,
     slope, intercept = header.rescale_slope, header.rescale_intercept
     if slope is None and intercept is None:
         return stored, header.is_signed
-    if (
-        slope is None
-        or intercept is None
-        or slope == 0
-        or not math.isfinite(slope)
-        or not math.isfinite(intercept)
-    ):
+    if slope is None or intercept is None or slope == 0 or not math.isfinite(slope) or not math.isfinite(intercept):
         notes.warn("rescale slope and intercept are incomplete or invalid and were ignored")
         return stored, header.is_signed
     values = stored * slope + intercept
@@ -256,9 +250,7 @@ def _inversion(header: GrayHeader, display: Values, notes: Notes) -> Values:
     same again (PS3.3 C.8.11.3.1.2): one inversion, never two."""
     shape = (header.presentation_lut_shape or "").strip().upper()
     if header.photometric_interpretation == "MONOCHROME1":
-        same = (
-            "; the Presentation LUT Shape INVERSE says the same, so not twice" if shape == "INVERSE" else ""
-        )
+        same = "; the Presentation LUT Shape INVERSE says the same, so not twice" if shape == "INVERSE" else ""
         notes.decide(
             "inversion",
             f"inverted once, last{same}",
@@ -266,9 +258,7 @@ def _inversion(header: GrayHeader, display: Values, notes: Notes) -> Values:
         )
         return 1 - display
     if shape == "INVERSE":
-        notes.warn(
-            "the header contradicts itself (MONOCHROME2 with Presentation LUT Shape INVERSE); not inverted"
-        )
+        notes.warn("the header contradicts itself (MONOCHROME2 with Presentation LUT Shape INVERSE); not inverted")
     return display
 
 

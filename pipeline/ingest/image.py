@@ -118,9 +118,7 @@ def stored_sha256(stored: Stored) -> str:
 def check_size(rows: int, columns: int, max_pixels: int) -> None:
     """Refuse a size before memory is taken for it."""
     if rows < 1 or columns < 1:
-        raise UnreadableFile(
-            f"the header says {rows} x {columns} pixels", "Copy the file again from its origin."
-        )
+        raise UnreadableFile(f"the header says {rows} x {columns} pixels", "Copy the file again from its origin.")
     if rows * columns > max_pixels:
         raise UnsupportedRadiograph(
             f"the header says {rows} x {columns} pixels, the limit is {max_pixels} in all",
@@ -139,9 +137,7 @@ def to_grey(stored: Stored, white: int, decisions: list[Decision], remarks: list
         )
         return (stored[..., 0] / np.float64(white)).astype(np.float32)
     if np.mean(spread > COLOUR_SPREAD * white) > COLOUR_FRACTION:
-        remarks.append(
-            "the image holds real colour (annotations, or not a plain radiograph); shown as brightness"
-        )
+        remarks.append("the image holds real colour (annotations, or not a plain radiograph); shown as brightness")
         why = "a radiograph has no colour: what is coloured was added"
     else:
         why = "the channels differ only by compression noise"
@@ -163,9 +159,7 @@ def _open_image(data: bytes, max_pixels: int) -> Image.Image:
     except CaseError:
         raise
     except UnidentifiedImageError:
-        failure = UnreadableFile(
-            "the image's header is damaged or cut short", "Copy it again from its origin."
-        )
+        failure = UnreadableFile("the image's header is damaged or cut short", "Copy it again from its origin.")
     except DECODER_ERRORS as error:
         failure = _damaged(error)
     raise failure  # outside the handler: the decoder's words stay out
@@ -182,9 +176,7 @@ def _check_header(image: Image.Image, data: bytes, max_pixels: int) -> None:
             "the image has 32 bits a pixel, and no rule says which value is white",
             "Convert it to 16-bit PNG.",
         )
-    if (image.format == "PNG" and PNG_END not in data) or (
-        image.format == "TIFF" and _tiff_end(image) > len(data)
-    ):
+    if (image.format == "PNG" and PNG_END not in data) or (image.format == "TIFF" and _tiff_end(image) > len(data)):
         raise UnreadableFile("the image is cut short", "Copy it again from its origin.")
 
 
@@ -193,9 +185,7 @@ def _tiff_end(image: Image.Image) -> int:
     tags = getattr(image, "tag_v2", {})
     ends = [0]
     for offsets, counts in ((273, 279), (324, 325)):
-        ends.extend(
-            start + length for start, length in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)
-        )
+        ends.extend(start + length for start, length in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False))
     return int(max(ends))
 
 
@@ -205,18 +195,14 @@ def _damaged(error: BaseException) -> UnreadableFile:
     )
 
 
-def _decode(
-    image: Image.Image, data: bytes, decisions: list[Decision], remarks: list[str]
-) -> tuple[Stored, str]:
+def _decode(image: Image.Image, data: bytes, decisions: list[Decision], remarks: list[str]) -> tuple[Stored, str]:
     """The stored values, uint8 or uint16, (rows, columns) or (rows, columns, RGB), upright; the decoder."""
     try:
         orientation = image.getexif().get(ORIENTATION_TAG, 1)
         image.load()  # a TIFF is upright after this
         stored, decoder = _samples(image, data, decisions, remarks)
         if orientation in ORIENTATIONS:
-            decisions.append(
-                Decision("orientation", ORIENTATIONS[orientation], "the EXIF tag Orientation asks for it")
-            )
+            decisions.append(Decision("orientation", ORIENTATIONS[orientation], "the EXIF tag Orientation asks for it"))
             if image.format != "TIFF":
                 stored = _upright(stored, orientation)
         return np.ascontiguousarray(stored), decoder
@@ -225,9 +211,7 @@ def _decode(
     raise failure
 
 
-def _samples(
-    image: Image.Image, data: bytes, decisions: list[Decision], remarks: list[str]
-) -> tuple[Stored, str]:
+def _samples(image: Image.Image, data: bytes, decisions: list[Decision], remarks: list[str]) -> tuple[Stored, str]:
     decoder = f"Pillow {version('pillow')}"
     if image.format == "PNG" and data[24] == 16 and image.mode not in ("I;16", "I;16B"):
         return _deep_png(data, decisions, remarks), f"OpenCV {cv2.__version__}"
@@ -244,9 +228,7 @@ def _samples(
         decisions.append(Decision("palette", "colours looked up", "the image stores indices into a palette"))
         image = image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
     elif image.mode == "CMYK":
-        decisions.append(
-            Decision("CMYK", "converted to red, green, blue", "the image was prepared for printing")
-        )
+        decisions.append(Decision("CMYK", "converted to red, green, blue", "the image was prepared for printing"))
         image = image.convert("RGB")
     elif image.mode in ("YCbCr", "LAB", "HSV"):
         image = image.convert("RGB")

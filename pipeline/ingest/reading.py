@@ -110,9 +110,7 @@ def _open(case: CaseSource, max_pixels: int) -> tuple[bytes, str]:
     if not data:
         raise UnreadableFile("the file is empty (0 bytes)", "Copy it again from its origin.")
     if case.file_sha256 is not None and hashlib.sha256(data).hexdigest() != case.file_sha256:
-        raise UnreadableFile(
-            "the file has changed since the cases were listed", "Let nothing write to the source."
-        )
+        raise UnreadableFile("the file has changed since the cases were listed", "Let nothing write to the source.")
     return data, _detect(data)
 
 

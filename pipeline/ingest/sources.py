@@ -71,9 +71,7 @@ def discover(source: str | Path, labels: str = "none") -> list[CaseSource]:
     """
     listed = _list(source, labels)
     if not listed:
-        raise ConfigError(
-            "the source holds no case", "Name a folder, a pattern or a manifest with at least one image."
-        )
+        raise ConfigError("the source holds no case", "Name a folder, a pattern or a manifest with at least one image.")
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
         hashes = list(pool.map(_file_sha256, (case.path for case in listed)))
     return [
@@ -98,9 +96,7 @@ def _list(source: str | Path, labels: str) -> list[_Listed]:
     elif glob.has_magic(str(path)):
         root, files = _glob(path)
     else:
-        raise ConfigError(
-            f"the source does not exist: {source}", "Check the path; a relative one starts here."
-        )
+        raise ConfigError(f"the source does not exist: {source}", "Check the path; a relative one starts here.")
     listed = [_Listed(file, file.relative_to(root).as_posix(), _folder_label(file, labels)) for file in files]
     return sorted(listed, key=lambda case: case.relative_path)
 
@@ -127,9 +123,7 @@ def _walk(root: Path) -> list[Path]:
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as listing:
-                entries = sorted(
-                    (entry for entry in listing if not _is_litter(entry.name)), key=lambda e: e.name
-                )
+                entries = sorted((entry for entry in listing if not _is_litter(entry.name)), key=lambda e: e.name)
         except OSError:
             files.append(folder)
             continue
@@ -170,9 +164,7 @@ def _pattern(parts: Iterable[str]) -> str:
 
 
 def _segment(part: str) -> str:
-    return "(?=[^/]*(?:/|$))" + fnmatch.translate(part).removesuffix(r"\Z").removesuffix(r"\z").replace(
-        ".*", "[^/]*"
-    )
+    return "(?=[^/]*(?:/|$))" + fnmatch.translate(part).removesuffix(r"\Z").removesuffix(r"\z").replace(".*", "[^/]*")
 
 
 def _read_manifest(manifest: Path, labels: str) -> list[_Listed]:
@@ -186,39 +178,27 @@ def _read_manifest(manifest: Path, labels: str) -> list[_Listed]:
     except csv.Error as error:
         raise ConfigError(f"the manifest is not a CSV table: {error}", "Save it as CSV UTF-8.") from error
     except OSError as error:
-        raise ConfigError(
-            f"the manifest cannot be read: {error.strerror}", "Check its permissions."
-        ) from error
+        raise ConfigError(f"the manifest cannot be read: {error.strerror}", "Check its permissions.") from error
     if not lines:
         raise ConfigError("the manifest is empty", "Its first line names the columns; one of them is 'path'.")
     header = [name.strip() for name in lines[0][1]]
     _check_columns(header, labels)
     label_column = None if labels in ("none", "folder") else labels
-    return [
-        _manifest_case(manifest.parent, header, line, row, labels, label_column) for line, row in lines[1:]
-    ]
+    return [_manifest_case(manifest.parent, header, line, row, labels, label_column) for line, row in lines[1:]]
 
 
 def _check_columns(header: list[str], labels: str) -> None:
     if "path" not in header:
         separators = [mark for mark in (";", "\t") if any(mark in name for name in header)]
-        hint = (
-            "Separate the columns by commas."
-            if separators
-            else "Its first line names the columns; add 'path'."
-        )
+        hint = "Separate the columns by commas." if separators else "Its first line names the columns; add 'path'."
         raise ConfigError("the manifest has no column 'path'", hint)
     twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
-        raise ConfigError(
-            f"the manifest names a column twice: {', '.join(map(repr, twice))}", "Rename one of them."
-        )
+        raise ConfigError(f"the manifest names a column twice: {', '.join(map(repr, twice))}", "Rename one of them.")
     choices = [name for name in header if name not in ("path", "")]
     if labels not in ("none", "folder", *choices):
         near = difflib.get_close_matches(labels, choices, n=1)
-        hint = (
-            f"Perhaps you meant {near[0]!r}." if near else f"Its columns are {', '.join(map(repr, choices))}."
-        )
+        hint = f"Perhaps you meant {near[0]!r}." if near else f"Its columns are {', '.join(map(repr, choices))}."
         raise ConfigError(f"the manifest has no column {labels!r} for the labels", hint)
 
 

@@ -72,9 +72,7 @@ def write_radiographs(folder: Path, seed: int = 1) -> Path:
         _write(folder / drawn.name, pixels, drawn.format, f"SYN-{seed}-{number}")
         label = "PNEUMONIA" if drawn.opacity else "NORMAL"
         rows.append((drawn.name, label, f"SYN-{number}", "synthetic radiograph"))
-    (folder / "notes.txt").write_text(
-        "Not a radiograph: it shows what an audit says about such a file.\n", "utf-8"
-    )
+    (folder / "notes.txt").write_text("Not a radiograph: it shows what an audit says about such a file.\n", "utf-8")
     rows.append(("notes.txt", "", "", "not a radiograph"))
     manifest = folder / "manifest.csv"
     with manifest.open("w", encoding="utf-8", newline="") as file:
@@ -148,9 +146,7 @@ def _thorax(rng: np.random.Generator, opacity: tuple[float, float, float] | None
     # Air: the trachea and its two branches, and the stomach's bubble under the left dome.
     branch = _dome((side - (y - 138) * 0.9) / 7, 2) * ((y > 138) & (y < 168))
     water = water - 15 * np.maximum(_dome((x + 2) / 8.5, 2) * _step(140 - y, 4), 0.8 * branch)
-    water = water - 45 * _dome(np.hypot((x - 72) / 30, (y - 292) / 17), 2) * _step(
-        y - 276 + 0.002 * (x - 70) ** 2, 2
-    )
+    water = water - 45 * _dome(np.hypot((x - 72) / 30, (y - 292) / 17), 2) * _step(y - 276 + 0.002 * (x - 70) ** 2, 2)
     return np.maximum(water, 0), _skeleton(x, y)
 
 
@@ -165,16 +161,12 @@ def _skeleton(x: Floats, y: Floats) -> Floats:
     # Ribs: tilted hoops, seen as a band behind (down and outwards) and one in front (down and inwards).
     for number in range(10):
         start = 42 + 20.5 * number
-        width = (
-            141 * np.sqrt(np.clip(1 - ((start - 235) / 262) ** 2, 0, 1)) * (0.86 + 0.14 * min(number / 4, 1))
-        )
+        width = 141 * np.sqrt(np.clip(1 - ((start - 235) / 262) ** 2, 0, 1)) * (0.86 + 0.14 * min(number / 4, 1))
         across = np.clip(side / width, 0, 0.999)
         away = np.sqrt(1 - across**2)
         for front in (False, True):
             turn = away if front else -away  # depth along the hoop, -1 at the spine
-            middle = (
-                start + (40 + 2.5 * number) * (1 + turn) - (0 if front else 9) * np.sin(np.pi * across**0.7)
-            )
+            middle = start + (40 + 2.5 * number) * (1 + turn) - (0 if front else 9) * np.sin(np.pi * across**0.7)
             slope = (40 + 2.5 * number) * across / away / width
             along = np.minimum(np.hypot(1, across / away), 3) / np.hypot(1, np.minimum(slope, 3))
             band = (y - middle) / np.hypot(1, slope) / (6.6 if front else 5.6)
@@ -184,9 +176,7 @@ def _skeleton(x: Floats, y: Floats) -> Floats:
     # Clavicles, the heads of the humeri, the shoulder blades' edges.
     middle = 62 - 0.17 * side - 7 * np.sin((side - 20) / 21)
     band = (y - middle) / (6.5 - 1.5 * _step(side - 60, 20))
-    bone = bone + 30 * (_dome(band, 2) - 0.5 * _dome(band / 0.7, 2)) * _step(side - 16, 2) * _step(
-        148 - side, 3
-    )
+    bone = bone + 30 * (_dome(band, 2) - 0.5 * _dome(band / 0.7, 2)) * _step(side - 16, 2) * _step(148 - side, 3)
     bone = bone + 22 * _dome(np.hypot((side - 172) / 23, (y - 70) / 25), 4)
     blade = (side - 112 - 0.32 * (y - 70)) / 30
     return np.asarray(bone + 7 * _dome(blade, 2) * _step(y - 58, 4) * _step(150 - y, 14), np.float32)
@@ -220,10 +210,7 @@ def _vessels(rng: np.random.Generator, x: Floats, y: Floats) -> Floats:
             px, py, angle = qx, qy, angle + rng.normal(0, 0.16)
         canvas += layer / np.float32(255)
         if radius > 0.9:
-            twigs += [
-                (px, py, angle + turn, radius * 0.68)
-                for turn in (rng.uniform(0.1, 0.6), -rng.uniform(0.1, 0.6))
-            ]
+            twigs += [(px, py, angle + turn, radius * 0.68) for turn in (rng.uniform(0.1, 0.6), -rng.uniform(0.1, 0.6))]
     return _blur(canvas, 0.7)
 
 
@@ -238,9 +225,7 @@ def _step(distance: Floats, width: float) -> Floats:
 
 
 def _blur(image: Floats, sigma_mm: float) -> Floats:
-    return np.asarray(
-        cv2.GaussianBlur(image, (0, 0), sigma_mm / SPACING_MM, borderType=cv2.BORDER_REFLECT), np.float32
-    )
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_mm / SPACING_MM, borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...], grain_mm: float) -> Floats:

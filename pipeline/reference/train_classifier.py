@@ -97,7 +97,7 @@ def augment(image: Floats, rng: np.random.Generator) -> Floats:
     if rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0))
     image = np.clip(image, 0, 1) ** rng.uniform(0.8, 1.25)
-    return np.clip((image - 0.5) * rng.uniform(0.8, 1.2) + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((image - 0.5) * rng.uniform(0.8, 1.2) + 0.5, 0, 1), np.float32)
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]

@@ -61,8 +61,7 @@ MAP_STATES = {
 METRICS = {
     "high_focus_fraction": (
         "High-focus area",
-        "Share of the radiograph where the map reaches {threshold} of its own maximum; "
-        "the contour encloses it.",
+        "Share of the radiograph where the map reaches {threshold} of its own maximum; the contour encloses it.",
     ),
     "focus_band": (
         "Focus band",
@@ -76,8 +75,7 @@ METRICS = {
     "entropy": ("Spread (entropy)", "0 = all evidence in one cell, 1 = the same everywhere."),
     "border_fraction": (
         "Evidence in the border",
-        "Share of the positive evidence in the outer 5 % ring of the radiograph. "
-        "By area alone: {border_chance}.",
+        "Share of the positive evidence in the outer 5 % ring of the radiograph. By area alone: {border_chance}.",
     ),
     "padding_fraction": (
         "Evidence in padding",
@@ -129,9 +127,7 @@ def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
     counts: dict[str, int] = {}
     for record in records:
         counts[record.status] = counts.get(record.status, 0) + 1
-    correct = [
-        r.prediction.is_correct for r in records if r.prediction and r.prediction.is_correct is not None
-    ]
+    correct = [r.prediction.is_correct for r in records if r.prediction and r.prediction.is_correct is not None]
     return {
         "banner": BANNER,
         "run": _run(run),
@@ -374,9 +370,7 @@ def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None) -> list[
         where = place(focus.centroid_row_fraction, focus.centroid_column_fraction, facts)
         sentences.append(f"The evidence is centred in the {where}.")
     if focus.peak_row_fraction is not None and focus.peak_column_fraction is not None:
-        sentences.append(
-            f"Its highest point: {place(focus.peak_row_fraction, focus.peak_column_fraction, facts)}."
-        )
+        sentences.append(f"Its highest point: {place(focus.peak_row_fraction, focus.peak_column_fraction, facts)}.")
     border, chance = focus.border_fraction, focus.border_chance
     if border is not None and chance is not None and border > chance:
         sentences.append(
@@ -453,9 +447,7 @@ def _metrics(focus: FocusMetrics, facts: RadiographFacts | None) -> list[View]:
     rows = []
     for key, (name, definition) in METRICS.items():
         value, reason = _metric(focus, key, facts)
-        rows.append(
-            {"name": name, "value": value, "reason": reason, "definition": definition.format(**words)}
-        )
+        rows.append({"name": name, "value": value, "reason": reason, "definition": definition.format(**words)})
     return rows
 
 
@@ -464,9 +456,7 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
         row = getattr(focus, f"{key}_row_fraction")
         column = getattr(focus, f"{key}_column_fraction")
         if row is None or column is None:
-            return None, focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(
-                f"{key}_column_fraction"
-            )
+            return None, focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(f"{key}_column_fraction")
         return f"{percent(row)} down, {percent(column)} across: {place(row, column, facts)}", None
     value = getattr(focus, key)
     if value is None:
@@ -486,12 +476,7 @@ def _metric_columns(focus: FocusMetrics | None) -> list[str]:
 
 def _budget(facts: MapFacts, prediction: Prediction | None) -> View | None:
     """The signed sum: logit = sum of the map + bias + gap, for the maps of the explained class."""
-    if (
-        prediction is None
-        or facts.class_name != prediction.target_class
-        or facts.bias is None
-        or facts.gap is None
-    ):
+    if prediction is None or facts.class_name != prediction.target_class or facts.bias is None or facts.gap is None:
         return None
     total = prediction.logit - facts.bias - facts.gap
     parts = [("sum of the map", total), ("bias", facts.bias)]
@@ -620,9 +605,7 @@ def _index_row(record: CaseRecord) -> View:
         "score_key": f"{prediction.probability:.6f}" if prediction else "-1",
         "target": prediction.target_class if prediction else "",
         "map": MAP_STATES[record.maps[0].status][1] if record.maps else "",
-        "high_focus": percent(focus.high_focus_fraction)
-        if focus and focus.high_focus_fraction is not None
-        else "",
+        "high_focus": percent(focus.high_focus_fraction) if focus and focus.high_focus_fraction is not None else "",
         "high_focus_key": f"{focus.high_focus_fraction:.6f}"
         if focus and focus.high_focus_fraction is not None
         else "-1",

@@ -14,7 +14,9 @@ from tests.classifier.models import corner_detector, images, layers, nested, sma
 
 
 @pytest.mark.parametrize("head", ["gap", "gmp", "flatten", "mlp"])
-@pytest.mark.parametrize(("units", "activation"), [(1, "sigmoid"), (2, "softmax"), (4, "softmax"), (3, "sigmoid"), (2, None)])
+@pytest.mark.parametrize(
+    ("units", "activation"), [(1, "sigmoid"), (2, "softmax"), (4, "softmax"), (3, "sigmoid"), (2, None)]
+)
 def test_features_then_head_give_the_models_own_scores(head: str, units: int, activation: str | None) -> None:
     model = nested(units, activation, head)
     classifier = Classifier(model, (32, 32, 3))
@@ -124,7 +126,9 @@ def test_a_model_of_another_shape_says_what_to_set() -> None:
 
 
 def test_an_unknown_layer_names_a_near_one() -> None:
-    assert "perhaps you meant 'backbone/conv3'" in str(error_of(Classifier(nested(), (32, 32, 3)).split, "backbone/conv33"))
+    assert "perhaps you meant 'backbone/conv3'" in str(
+        error_of(Classifier(nested(), (32, 32, 3)).split, "backbone/conv33")
+    )
 
 
 def test_a_pooled_layer_has_no_grid() -> None:
@@ -140,7 +144,9 @@ def test_an_unknown_class_names_a_near_one() -> None:
 def test_a_wrong_number_of_class_names(names: tuple[str, ...]) -> None:
     model = nested(2, "softmax")
     if names:
-        assert "has 2 output units, but classifier.class_names has 3 names" in str(error_of(Classifier, model, (32, 32, 3), names))
+        assert "has 2 output units, but classifier.class_names has 3 names" in str(
+            error_of(Classifier, model, (32, 32, 3), names)
+        )
     else:
         assert Classifier(model, (32, 32, 3)).class_names == ("class 0", "class 1")
 

@@ -48,7 +48,9 @@ def test_an_unknown_layer_class_is_refused(tmp_path: Path) -> None:
             return x
 
     image = keras.Input((8, 8, 1))
-    keras.Model(image, layers.Dense(1)(layers.Flatten()(Strange()(layers.Conv2D(1, 3)(image))))).save(tmp_path / "m.keras")
+    keras.Model(image, layers.Dense(1)(layers.Flatten()(Strange()(layers.Conv2D(1, 3)(image))))).save(
+        tmp_path / "m.keras"
+    )
     error = error_of(tmp_path / "m.keras")
     assert "Strange" in str(error)
     assert "custom layers" in error.hint
@@ -59,7 +61,9 @@ def test_own_layers_of_keras_applications_load(tmp_path: Path, family: str) -> N
     """The `.h5` of a nested InceptionResNetV2 needs CustomScaleLayer, that of a ConvNeXt LayerScale."""
     size = 75 if family == "InceptionResNetV2" else 32
     backbone = getattr(keras.applications, family)(weights=None, include_top=False, input_shape=(size, size, 3))
-    model = keras.Sequential([backbone, layers.GlobalAveragePooling2D(), layers.Dropout(0.2), layers.Dense(1, "sigmoid")])
+    model = keras.Sequential(
+        [backbone, layers.GlobalAveragePooling2D(), layers.Dropout(0.2), layers.Dense(1, "sigmoid")]
+    )
     model.build((None, size, size, 3))
     model.save(tmp_path / "m.keras")
     loaded = load_keras(tmp_path / "m.keras")

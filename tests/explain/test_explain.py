@@ -57,7 +57,9 @@ def test_property_2_a_shift_of_the_logit_leaves_the_map(head: str) -> None:
 
 @pytest.mark.parametrize(("head", "method"), [("gap", "grad-cam"), ("gap", "hirescam"), ("flatten", "hirescam")])
 @pytest.mark.parametrize(("units", "activation"), [(1, "sigmoid"), (2, "softmax"), (4, "softmax")])
-def test_property_3_the_signed_map_and_the_bias_are_the_logit(head: str, method: str, units: int, activation: str) -> None:
+def test_property_3_the_signed_map_and_the_bias_are_the_logit(
+    head: str, method: str, units: int, activation: str
+) -> None:
     model = nested(units, activation, head)
     classifier = Classifier(model, SHAPE)
     batch = images(3)
@@ -101,7 +103,9 @@ def test_property_5_and_12_dead_saturated_and_constant_models_get_a_status() -> 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_property_12_a_constant_image_is_explained_without_nan(value: float) -> None:
-    result = Explainer(Classifier(nested(), SHAPE), tuple(METHODS)).explain(np.full((1, *SHAPE), value, np.float32), [None])
+    result = Explainer(Classifier(nested(), SHAPE), tuple(METHODS)).explain(
+        np.full((1, *SHAPE), value, np.float32), [None]
+    )
     assert all(np.isfinite(class_map.values).all() for class_map in result.maps[0])
 
 
@@ -213,6 +217,8 @@ def test_property_10_methods_agree_with_loops(method: str) -> None:
 
 def test_all_methods_agree_on_global_average_pooling() -> None:
     """There Grad-CAM = XGrad-CAM = HiResCAM (explanations.md, "Features and head")."""
-    maps = Explainer(Classifier(nested(), SHAPE), ("grad-cam", "xgrad-cam", "hirescam")).explain(images(1), [None]).maps[0]
+    maps = (
+        Explainer(Classifier(nested(), SHAPE), ("grad-cam", "xgrad-cam", "hirescam")).explain(images(1), [None]).maps[0]
+    )
     for other in maps[1:]:
         np.testing.assert_allclose(other.values, maps[0].values, atol=1e-6)

@@ -39,9 +39,7 @@ def dicom() -> Callable[..., Dataset]:
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = transfer_syntax
-        dataset.file_meta.MediaStorageSOPClassUID = (
-            elements.get("SOPClassUID") or ComputedRadiographyImageStorage
-        )
+        dataset.file_meta.MediaStorageSOPClassUID = elements.get("SOPClassUID") or ComputedRadiographyImageStorage
         dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["cxr-audit"])
         dataset.SOPClassUID = ComputedRadiographyImageStorage
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
@@ -64,9 +62,7 @@ def dicom() -> Callable[..., Dataset]:
         if "PixelData" not in elements:
             raw = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
             dataset.PixelData = raw + b"\x00" * (len(raw) % 2)
-            dataset["PixelData"].VR = (
-                "OW" if bits == 16 or transfer_syntax == ImplicitVRLittleEndian else "OB"
-            )
+            dataset["PixelData"].VR = "OW" if bits == 16 or transfer_syntax == ImplicitVRLittleEndian else "OB"
         return dataset
 
     return build

@@ -117,14 +117,10 @@ def test_other_codecs(save, read_path, name, decoder):
 
 def test_gpl_plugin_is_never_chosen():
     assert all(
-        distribution != "pylibjpeg-libjpeg"
-        for choices in module.PLUGINS.values()
-        for _, distribution in choices
+        distribution != "pylibjpeg-libjpeg" for choices in module.PLUGINS.values() for _, distribution in choices
     )
     jpeg = [
-        syntax
-        for syntax in module.PLUGINS
-        if syntax.startswith(("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.7"))
+        syntax for syntax in module.PLUGINS if syntax.startswith(("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.7"))
     ]
     assert len(jpeg) == 4
     assert all(plugin != "pylibjpeg" for syntax in jpeg for plugin, _ in module.PLUGINS[syntax])
@@ -327,9 +323,7 @@ def test_bytes_that_only_start_like_dicom(tmp_path):
     refused(path, NotARadiograph)
 
 
-@pytest.mark.parametrize(
-    "syntax", [*PLAIN_SYNTAXES, uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless]
-)
+@pytest.mark.parametrize("syntax", [*PLAIN_SYNTAXES, uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless])
 def test_truncated_never_loads(dicom, save, tmp_path, syntax):
     stored = np.random.default_rng(3).integers(0, 4096, (32, 32)).astype(np.uint16)
     dataset = dicom(stored, BitsStored=12)

@@ -103,9 +103,7 @@ def test_negative_slope_turns_the_picture_once(show):
     # -1 x (0, 50, 100) + 100 = 100, 50, 0; own range 0 to 100
     assert shown(show(grey(0, 50, 100), RescaleSlope=-1, RescaleIntercept=100)) == [1, 0.5, 0]
     # and with MONOCHROME1 once more
-    radiograph = show(
-        grey(0, 50, 100), RescaleSlope=-1, RescaleIntercept=100, PhotometricInterpretation="MONOCHROME1"
-    )
+    radiograph = show(grey(0, 50, 100), RescaleSlope=-1, RescaleIntercept=100, PhotometricInterpretation="MONOCHROME1")
     assert shown(radiograph) == [0, 0.5, 1]
 
 
@@ -243,17 +241,13 @@ def test_modality_lut_is_used_instead_of_rescale(show):
 
 def test_modality_lut_with_negative_first_value(show):
     # first value -2 (as SS): -2 -> 0, -1 -> 10, 0 -> 20
-    radiograph = show(
-        grey(-2, -1, 0, dtype=np.int16), ModalityLUTSequence=lut([3, -2, 16], [0, 10, 20], first_vr="SS")
-    )
+    radiograph = show(grey(-2, -1, 0, dtype=np.int16), ModalityLUTSequence=lut([3, -2, 16], [0, 10, 20], first_vr="SS"))
     assert shown(radiograph) == [0, 0.5, 1]
 
 
 def test_voi_lut_is_preferred_to_the_window(show):
     # 8 bits: white = 255. 0 -> 0, 1 -> 51/255 = 0.2, 2 -> 1; beyond the last stays the last
-    radiograph = show(
-        grey(0, 1, 2, 3), VOILUTSequence=lut([3, 0, 8], [0, 51, 255]), WindowCenter=5, WindowWidth=2
-    )
+    radiograph = show(grey(0, 1, 2, 3), VOILUTSequence=lut([3, 0, 8], [0, 51, 255]), WindowCenter=5, WindowWidth=2)
     assert shown(radiograph) == pytest.approx([0, 0.2, 1, 1], abs=1e-7)
     assert "preferred to the window" in hows(radiograph, "display curve")[0]
 

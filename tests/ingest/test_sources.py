@@ -114,9 +114,7 @@ def test_no_permission_is_a_case(folder, monkeypatch):
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(type(folder), "open", refuse)
-    assert [case.case_id for case in discover(folder) if case.relative_path == "b/2.png"] == [
-        "unreadable-0001"
-    ]
+    assert [case.case_id for case in discover(folder) if case.relative_path == "b/2.png"] == ["unreadable-0001"]
 
 
 def manifest(folder, text, encoding="utf-8"):

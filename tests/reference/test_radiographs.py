@@ -55,9 +55,7 @@ def test_manifest_lists_every_file_once(folder: Path) -> None:
     with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["path", "label", "patient_id", "kind"]
-    assert sorted(row["path"] for row in rows) == sorted(
-        p.name for p in folder.iterdir() if p.name != "manifest.csv"
-    )
+    assert sorted(row["path"] for row in rows) == sorted(p.name for p in folder.iterdir() if p.name != "manifest.csv")
     labels = [row["label"] for row in rows if row["kind"] == "synthetic radiograph"]
     assert sorted(labels) == ["NORMAL"] * 3 + ["PNEUMONIA"] * 3
     assert all(row["label"] == "" for row in rows if row["kind"] != "synthetic radiograph")

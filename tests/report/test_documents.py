@@ -63,9 +63,7 @@ def test_a_case_is_three_pages_with_everything_that_a_reader_needs(renderer, mak
     assert "29 % of the evidence lies in the outer border (19 % by area alone)." in first
     cell = "16 x 16 px of the model input = 43 x 36 px of the radiograph = 6 x 5 mm"
     assert cell.replace(" x ", " \N{MULTIPLICATION SIGN} ") in first
-    assert first.index("Own reading, before seeing the model's") < first.index(
-        "With the model's output in view"
-    )
+    assert first.index("Own reading, before seeing the model's") < first.index("With the model's output in view")
     assert "Pixel Spacing is detector spacing." in first
     assert "an adult is out of population" in first
     assert "0.90 = 1.21 (sum of the map) \N{MINUS SIGN} 0.31 (bias)" in second
@@ -217,9 +215,7 @@ def _structure(node):
 @pytest.mark.parametrize("num_classes", [1, 2, 20])
 def test_extremes_keep_page_1_on_page_1(renderer, make, run, shape, num_classes):
     classes = tuple(f"class {n} with a rather long name" for n in range(num_classes))
-    record, folder = make(
-        "x" * 90, shape, classes=classes, expected=classes[0], warnings=("many words " * 180,) * 5
-    )
+    record, folder = make("x" * 90, shape, classes=classes, expected=classes[0], warnings=("many words " * 180,) * 5)
     first, *rest = pages(renderer.case_pdf(record, run, folder))
     assert "Reviewer" in first
     assert "Date:" in first
@@ -321,8 +317,7 @@ def test_places_in_words(make):
     assert place(0.5, 0.5, facts) == "middle third, image centre"
     assert place(0.99, 0.0, replace(facts, patient_orientation=None)) == "lower third, image left"
     assert (
-        place(0.99, 0.0, replace(facts, patient_orientation=("R", "F")))
-        == "lower third, image left (patient's left)"
+        place(0.99, 0.0, replace(facts, patient_orientation=("R", "F"))) == "lower third, image left (patient's left)"
     )
 
 

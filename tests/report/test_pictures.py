@@ -128,8 +128,6 @@ def test_colour_bar_is_the_colour_map():
 
 
 def test_pictures_do_not_import_weasyprint():
-    code = (
-        "import pipeline.report, sys; print([m for m in ('weasyprint', 'jinja2', 'PIL') if m in sys.modules])"
-    )
+    code = "import pipeline.report, sys; print([m for m in ('weasyprint', 'jinja2', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
