@@ -87,7 +87,7 @@ class Prepared:
     model_input: ModelInput | None = None
     preprocessing: tuple[Decision, ...] = ()
     pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
-    seconds: float = 0.0
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +149,15 @@ def audit(
 
     ordered = [records[source.case_id] for source in sources]
     counts = _count(ordered)
-    timings = {**run.timings_s, **clock.seconds, **writer.seconds} if todo else run.timings_s
     finished = replace(
         run,
         status="finished",
         finished=_now() if todo or run.finished is None else run.finished,
         counts=counts,
-        timings_s={name: round(value, 2) for name, value in timings.items()},
+        wall_s=_rounded(clock.wall_s) if todo else run.wall_s,
+        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps")})
+        if todo
+        else run.cpu_s,
         peak_memory_mib=_peak_memory() if todo else run.peak_memory_mib,
     )
     finish_run(folder, finished, ordered)
@@ -285,7 +287,7 @@ def calibrate(
 
 def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
     """Stages 1 and 2 of one case, in a worker. The one place where a `CaseError` is caught."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         radiograph = ingest.read(source)
     except CaseError as error:
@@ -298,10 +300,10 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
             label=source.label,
             file_sha256=source.file_sha256,
         )
-        return Prepared(source, failure, seconds=time.perf_counter() - start)
+        return Prepared(source, failure, cpu_s=time.process_time() - start)
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
     pictures = {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)}
-    return Prepared(source, None, radiograph.facts, model_input, decisions, pictures, time.perf_counter() - start)
+    return Prepared(source, None, radiograph.facts, model_input, decisions, pictures, time.process_time() - start)
 
 
 def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) -> list[Explained]:
@@ -332,7 +334,7 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
 
 
 def document(case: Explained, run: RunRecord, path: Path, config: AuditConfig) -> tuple[CaseRecord, dict[str, float]]:
-    """Stages 6, 8 and 9 of one case, in a worker: metrics, pictures, PDF, record. Seconds by stage beside it."""
+    """Stages 6, 8 and 9 of one case, in a worker: metrics, pictures, PDF, record. CPU seconds by stage beside it."""
     clock = Clock()
     folder = RunFolder(path)
     folder.clear_case(case.prepared.source.case_id)
@@ -347,7 +349,7 @@ def document(case: Explained, run: RunRecord, path: Path, config: AuditConfig) -
         evidence.write(where / "report.pdf", _renderer().case_pdf(record, run, where))
     evidence.write(where / "case.json", to_json(record))
     clock.mark("documents")
-    return record, clock.seconds
+    return record, clock.cpu_s
 
 
 def render_case(path: Path, case_id: str, template_dir: Path | None) -> str:
@@ -420,36 +422,46 @@ class Writer:
     def __init__(self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord) -> None:
         self.engine, self.folder, self.config, self.run = engine, folder, config, run
         self.pending: list[Future[tuple[CaseRecord, dict[str, float]]]] = []
-        self.seconds: dict[str, float] = {}
+        self.cpu_s: dict[str, float] = {}
 
     def submit(self, cases: list[Explained]) -> None:
         for case in cases:
-            self._add_seconds({"ingest and preprocess": case.prepared.seconds})
+            _add(self.cpu_s, {"ingest and preprocess": case.prepared.cpu_s})
             self.pending.append(self.engine.submit(document, case, self.run, self.folder.path, self.config))
 
     def collect(self, limit: int) -> Iterator[CaseRecord]:
         """Finished cases, waiting until no more than `limit` are under way."""
         while self.pending and (len(self.pending) > limit or self.pending[0].done()):
-            record, seconds = self.pending.pop(0).result()
-            self._add_seconds(seconds)
+            record, cpu_s = self.pending.pop(0).result()
+            _add(self.cpu_s, cpu_s)
             yield record
-
-    def _add_seconds(self, seconds: dict[str, float]) -> None:
-        for name, value in seconds.items():
-            self.seconds[name] = self.seconds.get(name, 0.0) + value
 
 
 class Clock:
-    """Seconds by name, summed between marks."""
+    """Wall and CPU seconds of this process by name, summed between marks."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self.wall_s: dict[str, float] = {}
+        self.cpu_s: dict[str, float] = {}
+        self._last = time.perf_counter(), time.process_time()
 
     def mark(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        now = time.perf_counter(), time.process_time()
+        _add(self.wall_s, {name: now[0] - self._last[0]})
+        _add(self.cpu_s, {name: now[1] - self._last[1]})
         self._last = now
+
+    def cpu_of(self, *names: str) -> dict[str, float]:
+        return {name: self.cpu_s[name] for name in names if name in self.cpu_s}
+
+
+def _add(total: dict[str, float], seconds: dict[str, float]) -> None:
+    for name, value in seconds.items():
+        total[name] = total.get(name, 0.0) + value
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in seconds.items()}
 
 
 def _describe(

@@ -194,6 +194,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
     document = _parse(text, str(path))
     for override in overrides:
         _apply(document, override)
+    document.values = _without_empty(document.values)
     try:
         config = AuditConfig.model_validate(document.values)
     except ValidationError as error:
@@ -337,6 +338,17 @@ def _problems(error: ValidationError, document: _Document) -> Iterator[tuple[int
 
 def _is_below(location: tuple[int | str, ...], parent: tuple[int | str, ...]) -> bool:
     return len(location) > len(parent) and location[: len(parent)] == parent
+
+
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    """A key left empty takes its default, a section left empty those of its keys."""
+    given = {name: {} if section is None else section for name, section in values.items()}
+    return {
+        name: {key: value for key, value in section.items() if value is not None}
+        if isinstance(section, dict)
+        else section
+        for name, section in given.items()
+    }
 
 
 def _choices(item: Any) -> list[str]:

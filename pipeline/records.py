@@ -291,7 +291,8 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
-    for the first map of each case; `scales` has one for each `method@layer` drawn."""
+    for the first map of each case; `scales` has one for each `method@layer` drawn. `wall_s` is
+    what the composer waited for, `cpu_s` what the stages used in all processes."""
 
     name: str
     status: Literal["running", "finished"]
@@ -308,7 +309,8 @@ class RunRecord:
     scales: dict[str, float] = field(default_factory=dict)
     finished: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    timings_s: dict[str, float] = field(default_factory=dict)
+    wall_s: dict[str, float] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
     crosswalk_sha256: str | None = None
     schema_version: int = SCHEMA_VERSION

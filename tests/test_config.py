@@ -141,3 +141,23 @@ def test_a_starter_config_is_valid_and_names_every_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(Path("configs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_shipped_configs_are_valid(path: Path) -> None:
     load_config(path)
+
+
+def test_the_demo_config_names_every_key() -> None:
+    import yaml
+
+    given = yaml.safe_load(Path("configs/demo.yaml").read_text())
+    sections = load_config("configs/demo.yaml").resolved()
+    assert {name: set(keys) for name, keys in given.items()} == {name: set(keys) for name, keys in sections.items()}
+
+
+def test_the_schema_beside_the_configs_is_the_programs() -> None:
+    """Written by `cxr-audit schema > configs/audit.schema.json`."""
+    assert json.loads(Path("configs/audit.schema.json").read_text()) == json_schema()
+
+
+def test_an_empty_key_takes_its_default(config_file: Path) -> None:
+    config_file.write_text(GOOD + "engine:\n  batch_size:\nfocus:\n")
+    config = load_config(config_file)
+    assert config.engine.batch_size == 16
+    assert config.focus.high_focus_threshold == 0.5
