@@ -123,9 +123,10 @@ def audit(
     explainer, model = open_classifier(config)
     clock.mark("start")
 
-    folder, run = open_run(config, model, sources, resume, engine)
-    records = _finished(folder, sources) if resume else {}
+    folder, run, records = open_run(config, model, sources, resume, engine)
     progress("cases", len(records), len(sources))
+    if run.status == "finished":
+        return _result(folder, list(records.values()))
     if run.scale is None:
         run = calibrate(run, explainer, engine, config, sources)
         folder.write_run(run)
@@ -148,20 +149,17 @@ def audit(
     clock.mark("waiting for documents")
 
     ordered = [records[source.case_id] for source in sources]
-    counts = _count(ordered)
     finished = replace(
         run,
         status="finished",
-        finished=_now() if todo or run.finished is None else run.finished,
-        counts=counts,
-        wall_s=_rounded(clock.wall_s) if todo else run.wall_s,
-        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps")})
-        if todo
-        else run.cpu_s,
-        peak_memory_mib=_peak_memory() if todo else run.peak_memory_mib,
+        finished=_now(),
+        counts=_count(ordered),
+        wall_s=_rounded(clock.wall_s),
+        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps")}),
+        peak_memory_mib=_peak_memory(),
     )
     finish_run(folder, finished, ordered)
-    return RunResult(folder.path, counts, tuple(record for record in ordered if record.status == "failed"))
+    return _result(folder, ordered)
 
 
 def find_sources(config: AuditConfig) -> list[CaseSource]:
@@ -223,37 +221,49 @@ def check_labels(sources: Iterable[CaseSource], class_names: tuple[str, ...]) ->
 
 def open_run(
     config: AuditConfig, model: ModelFacts, sources: list[CaseSource], resume: bool, engine: Engine
-) -> tuple[RunFolder, RunRecord]:
-    """A new run folder with its first `run.json`, or the one to go on with."""
+) -> tuple[RunFolder, RunRecord, dict[str, CaseRecord]]:
+    """A new run folder with its first `run.json`, or the one to go on with and its finished cases.
+
+    A run that has finished with these very cases is returned as it is, and nothing is written.
+    """
     check_labels(sources, model.class_names)
     path = config.run.output / config.run.name
-    identity = config.sha256()
     if resume and (path / "run.json").is_file():
         folder = RunFolder.open(path)
-        run = folder.read_run()
-        for what, old, new in (("config", run.config_sha256, identity), ("model", run.model.sha256, model.sha256)):
-            if old != new:
-                raise ConfigError(
-                    f"{path} was made with another {what} and cannot be resumed", "set run.name to start another run"
-                )
-        run = replace(run, status="running", num_cases=len(sources))
+        run, records = folder.read_run(), _finished(folder, sources)
+        changed = {
+            "config": run.config_sha256 != config.sha256(),
+            "model": run.model.sha256 != model.sha256,
+            "software": run.versions != versions(),
+            "radiographs or labels": len(folder.case_ids()) != len(records)
+            or any(records[s.case_id].label != s.label for s in sources if s.case_id in records),
+        }
+        if any(changed.values()):
+            what = ", ".join(name for name, is_changed in changed.items() if is_changed)
+            raise ConfigError(
+                f"{path} cannot be resumed; changed since it was made: {what}", "set run.name to start another run"
+            )
+        if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
+            return folder, run, records
     else:
-        folder = RunFolder.create(path)
+        folder, records = RunFolder.create(path), {}
         run = RunRecord(
             name=config.run.name,
             status="running",
             started=_now(),
-            config=config.resolved(),
-            config_sha256=identity,
+            config=_without_paths(config),
+            config_sha256=config.sha256(),
             seed=config.run.seed,
             model=model,
             num_cases=len(sources),
             versions=versions(),
             engine={"name": config.engine.name, "workers": engine.num_workers, "batch_size": config.engine.batch_size},
         )
-    run = replace(run, crosswalk_sha256=evidence.write_crosswalk(folder, sources))
+    crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
+    evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)
+    run = replace(run, status="running", num_cases=len(sources), crosswalk_sha256=crosswalk_sha256)
     folder.write_run(run)
-    return folder, run
+    return folder, run, records
 
 
 def calibrate(
@@ -375,7 +385,7 @@ def render(
         progress("documents", done, len(futures))
     records = [record for case_id in _run_order(folder, case_ids) if (record := folder.read_case(case_id))]
     finish_run(folder, run, records, template_dir)
-    return RunResult(path, _count(records))
+    return _result(folder, records)
 
 
 def finish_run(folder: RunFolder, run: RunRecord, records: list[CaseRecord], template_dir: Path | None = None) -> None:
@@ -556,6 +566,20 @@ def _run_order(folder: RunFolder, case_ids: list[str]) -> list[str]:
     order = list(pd.read_csv(table, dtype=str)["case_id"]) if table.is_file() else []
     rank = {case_id: n for n, case_id in enumerate(order)}
     return sorted(case_ids, key=lambda case_id: rank.get(case_id, len(rank)))
+
+
+def _without_paths(config: AuditConfig) -> dict[str, Any]:
+    """The resolved config as records and reports carry it: a path may name a patient and stays in `private/`."""
+    resolved = config.resolved()
+    resolved["run"]["output"] = "see private/config.json"
+    if config.ingest.source != REFERENCE:
+        resolved["ingest"]["source"] = "see private/config.json"
+    resolved["classifier"]["path"] = Path(config.classifier.path).name
+    return resolved
+
+
+def _result(folder: RunFolder, records: list[CaseRecord]) -> RunResult:
+    return RunResult(folder.path, _count(records), tuple(record for record in records if record.status == "failed"))
 
 
 def _count(records: Iterable[CaseRecord]) -> dict[str, int]:

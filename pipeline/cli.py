@@ -91,7 +91,11 @@ def run(
 
 
 @app.command()
-def check(config: ConfigFile, overrides: Overrides = None) -> None:
+def check(
+    config: ConfigFile,
+    names: Annotated[bool, typer.Option("--names", help="print the names of files; they may name patients")] = False,
+    overrides: Overrides = None,
+) -> None:
     """Everything that can be known without running: config, files, labels, model, layer, shapes, templates."""
     from pipeline.audit import check_labels, find_sources, open_classifier
     from pipeline.ingest import probe
@@ -106,11 +110,13 @@ def check(config: ConfigFile, overrides: Overrides = None) -> None:
             try:
                 probe(source)
             except CaseError as error:
-                problems.append(f"{source.relative_path}: {error}")
+                problems.append(f"{source.relative_path if names else f'{source.case_id}, file {done}'}: {error}")
             progress("headers", done, len(sources))
     err.print(f"radiographs: {len(sources)} found, {len(sources) - len(problems)} readable by header", highlight=False)
     for problem in problems:
         err.print(f"  {escape(problem)}", highlight=False)
+    if problems and not names:
+        err.print("  --names prints the names of these files", highlight=False)
     err.print("model: loading ...")
     explainer, model = open_classifier(audit_config)
     check_labels(sources, model.class_names)

@@ -65,6 +65,11 @@ class RunFolder:
     def case(self, case_id: str) -> Path:
         return self.cases / case_id
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the run's last file stands."""
+        return (self.path / CHECKSUMS).is_file()
+
     def read_run(self) -> RunRecord:
         return _read(self.path / "run.json", RunRecord)
 

@@ -90,6 +90,8 @@ def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path
     rows = rows_of(folder)
     assert len(rows) == 8
     assert {row["status"] for row in rows} == {"ok"}
+    assert str(config_file.parent) not in (folder.path / "run.json").read_text()
+    assert str(config_file.parent) in (folder.private / "config.json").read_text()
     assert {row["label"] for row in rows} == {"NORMAL", "PNEUMONIA"}
     assert set(FOCUS_METRICS) < set(rows[0])
     for row in rows:
@@ -233,8 +235,31 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
 
 def test_resume_refuses_another_config(config_file: Path) -> None:
     run(config_file)
-    with pytest.raises(ConfigError, match="made with another config"):
+    with pytest.raises(ConfigError, match="changed since it was made: config"):
         run(config_file, "focus.high_focus_threshold=0.4", resume=True)
+
+
+def test_resume_refuses_other_radiographs_and_labels(config_file: Path) -> None:
+    run(config_file)
+    images = config_file.parent / "images"
+    (images / "NORMAL" / "Doe^Jane_0.png").rename(images / "PNEUMONIA" / "moved.png")
+    with pytest.raises(ConfigError, match="changed since it was made: radiographs or labels"):
+        run(config_file, resume=True)
+    (images / "PNEUMONIA" / "moved.png").unlink()
+    with pytest.raises(ConfigError, match="changed since it was made: radiographs or labels"):
+        run(config_file, resume=True)
+
+
+def test_resuming_a_finished_run_writes_nothing(config_file: Path) -> None:
+    folder = run(config_file)
+    before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
+    assert run(config_file, resume=True) == folder
+    assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
+
+
+def test_a_limited_run_goes_on_with_all_cases(config_file: Path) -> None:
+    run(config_file, limit=4)
+    assert len(rows_of(run(config_file, resume=True))) == 8
 
 
 def test_limit_takes_the_first_cases(config_file: Path) -> None:

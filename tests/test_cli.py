@@ -63,7 +63,10 @@ def test_failed_cases_give_exit_code_4(config_file: Path) -> None:  # noqa: F811
     assert done.returncode == 4, done.stderr
     assert "9 cases: 8 ok, 1 failed" in done.stderr
     assert (config_file.parent / "elsewhere" / "test" / "SHA256SUMS").is_file()
-    assert cxr_audit("check", config_file).returncode == 4
+    checked = cxr_audit("check", config_file)
+    assert checked.returncode == 4
+    assert "notes.txt" not in checked.stderr
+    assert "NORMAL/notes.txt: the file is text" in cxr_audit("check", config_file, "--names").stderr
 
 
 def test_named_errors_have_their_exit_code_and_no_traceback(config_file: Path) -> None:  # noqa: F811

@@ -7,15 +7,18 @@ same records and pictures give the same bytes. Refuses a picture that the record
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import pydyf
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from PIL import ImageFile
 
@@ -83,7 +86,7 @@ class Renderer:
         html = self._jinja.get_template("case.html.j2").render(case_view(record, run, urls))
         fetcher = _Fetcher(self._template_file, pictures)
         document = HTML(string=html, base_url=TEMPLATE_URL, url_fetcher=fetcher)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _collected_once():
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             return bytes(
@@ -93,6 +96,7 @@ class Renderer:
                     cache={},  # one a document: a shared one shows one case's picture in another's
                     pdf_variant="pdf/a-3a",
                     attachments=_attachments(record, run, folder),
+                    finisher=_serialise_once,
                 )
             )
 
@@ -147,6 +151,38 @@ def _pictures(record: CaseRecord, folder: Path) -> tuple[dict[str, str], dict[st
         urls[role] = f"{PICTURE_URL}{hashlib.sha256(content).hexdigest()}"
         pictures[urls[role]] = content
     return urls, pictures
+
+
+@contextmanager
+def _collected_once() -> Iterator[None]:
+    """No cycle collection while a document's many boxes are built and kept; one pass over them at the end."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+            gc.collect(0)
+
+
+class _Serialised(pydyf.Object):  # type: ignore[misc]
+    """A PDF object that is bytes already."""
+
+    data: bytes = b""
+    compressible: bool = False
+
+    def __init__(self, source: Any) -> None:
+        super().__init__()
+        self.number, self.generation, self.free = source.number, source.generation, source.free
+        self.compressible = source.compressible
+        if self.free != "f":
+            self.data = source.data
+
+
+def _serialise_once(_document: Any, pdf: Any) -> None:
+    """pydyf would format and compress every object twice, once for the file's identifier. The bytes are the same."""
+    pdf.objects[:] = [_Serialised(one) for one in pdf.objects]
 
 
 def _attachments(record: CaseRecord, run: RunRecord, folder: Path) -> list[Any]:

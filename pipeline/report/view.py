@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, overload
 from urllib.parse import quote
 
 from pipeline.records import (
@@ -99,9 +99,9 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "stopped": STOPPED_WORDS.get(record.status),
         "is_long": len(record.case_id) > 40,
         "label": quoted(record.label),
-        "reason": record.reason,
+        "reason": sentence(record.reason),
         "error": record.error,
-        "hint": record.hint,
+        "hint": sentence(record.hint),
         "run": _run(run),
         "radiograph": _picture(pictures.get("radiograph"), _shape(facts), PICTURE_MM),
         "model_input": _picture(pictures.get("model_input"), _input_shape(record.placement), PICTURE_MM),
@@ -117,7 +117,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "hashes": _hashes(record, run),
         **_groups(record, run),
         "decisions": _decisions(record),
-        "warnings": list(facts.warnings) if facts else [],
+        "warnings": [sentence(text) for text in facts.warnings] if facts else [],
     }
 
 
@@ -147,6 +147,18 @@ def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
 
 def quoted(name: str | None) -> str | None:
     return None if name is None else f'"{name}"'
+
+
+@overload
+def sentence(text: str) -> str: ...
+@overload
+def sentence(text: None) -> None: ...
+def sentence(text: str | None) -> str | None:
+    """The text with a capital first letter; a first word that looks like a name (a.dcm, dtype_x) stays."""
+    if not text or not text.split(maxsplit=1)[:1] or not text.split(maxsplit=1)[0].rstrip(".,:;").isalpha():
+        return text
+    first = text.split(maxsplit=1)[0].rstrip(".,:;")
+    return text[:1].upper() + text[1:] if first.islower() else text
 
 
 def number(value: float, decimals: int = 2) -> str:
@@ -285,13 +297,17 @@ def _spacing(facts: RadiographFacts) -> str:
 
 
 def _prediction(prediction: Prediction) -> View:
-    reached = prediction.probability >= prediction.threshold
+    output, threshold = score(prediction.probability), score(prediction.threshold)
+    reached, join = _reached(prediction.probability, prediction.threshold), "; threshold"
+    if output == threshold:
+        reached = f"{reached}: both are printed as {output}"
+        join = f", {_reached(prediction.probability, prediction.threshold)} of"
     return {
         "sentence": (
-            f"Model output for {quoted(prediction.target_class)}: {score(prediction.probability)}; "
-            f"threshold {score(prediction.threshold)} ({_clipped(prediction.threshold_source, 80)})."
+            f"Model output for {quoted(prediction.target_class)}: {output}{join} {threshold} "
+            f"({_clipped(prediction.threshold_source, 80)})."
         ),
-        "reached": "at or above the threshold" if reached else "below the threshold",
+        "reached": reached,
         "predicted": quoted(prediction.predicted),
         "expected": quoted(prediction.expected),
         "is_correct": prediction.is_correct,
@@ -317,6 +333,14 @@ def _prediction(prediction: Prediction) -> View:
         ],
         "threshold_left": f"{100 * min(1.0, max(0.0, prediction.threshold)):.1f}",
     }
+
+
+def _reached(probability: float, threshold: float) -> str:
+    """Where the output lies. "Just", where two decimals cannot tell the two apart."""
+    if probability == threshold:
+        return "at the threshold"
+    just = "just " if score(probability) == score(threshold) else ""
+    return f"{just}{'above' if probability > threshold else 'below'} the threshold"
 
 
 def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> View:
@@ -387,7 +411,7 @@ def _fitness(facts: RadiographFacts | None) -> View:
     """Warnings of the input, clipped for page 1; whole in the provenance."""
     warnings = [] if facts is None else list(facts.warnings)
     return {
-        "warnings": [_clipped(text, 96) for text in warnings[:3]],
+        "warnings": [_clipped(sentence(text), 96) for text in warnings[:3]],
         "more": max(0, len(warnings) - 3),
         "none": "No warning was raised when the radiograph was read." if not warnings else None,
     }
@@ -400,7 +424,7 @@ def _limits(run: RunRecord) -> View:
     if not isinstance(stated, list) or not stated:
         return {
             "stated": [],
-            "all": [],
+            "whole": [],
             "more": 0,
             "generic": (
                 f"The model scores {num_classes} class{'' if num_classes == 1 else 'es'} and nothing else. "
@@ -409,9 +433,10 @@ def _limits(run: RunRecord) -> View:
             ),
         }
     texts = [str(text) for text in stated]
+    is_clipped = len(texts) > 4 or any(len(text) > 112 for text in texts)
     return {
         "stated": [f'"{_clipped(text, 112)}"' for text in texts[:4]],
-        "all": [f'"{text}"' for text in texts],
+        "whole": [f'"{text}"' for text in texts] if is_clipped else [],
         "more": max(0, len(texts) - 4),
         "generic": None,
     }
@@ -424,14 +449,31 @@ def _clipped(text: str, longest: int) -> str:
 def _scale(run: RunRecord) -> View:
     """The colour bar, drawn upwards from 0 to the run's fixed end."""
     stops = colour_bar_stops()
-    view: View = {"stops": stops, "gradient": ", ".join(stops), "ticks": [], "source": run.scale_source}
+    view: View = {
+        "stops": stops,
+        "gradient": ", ".join(stops),
+        "ticks": [],
+        "end": None,
+        "source": None,
+        "others": None,
+    }
     if run.scale is not None:
-        decimals = 2 if run.scale < 2 else 1
+        step = next(
+            (step for power in range(-3, 4) for one in (1, 2, 5) if run.scale / (step := one * 10.0**power) < 5.5),
+            run.scale / 4,
+        )
+        decimals = 2 if 0.01 <= step < 0.1 else 3 if step < 0.01 else 1
         view["ticks"] = [
-            {"text": number(run.scale * share, decimals), "bottom": f"{100 * share:.0f}"}
-            for share in (0, 0.25, 0.5, 0.75, 1)
+            {"text": number(at * step, decimals), "bottom": f"{100 * at * step / run.scale:.1f}"}
+            for at in range(int(run.scale / step + 1e-9) + 1)
         ]
-        view["end"] = number(run.scale, decimals)
+        view["end"] = number(run.scale, 2 if run.scale >= 0.01 else 3)
+    if run.scale_source:
+        view["source"] = sentence(run.scale_source.rstrip("."))
+    if len(set(run.scales.values())) > 1:
+        view["others"] = "; ".join(
+            f"{key.replace('@', ', ')}: 0 to {number(end)}" for key, end in sorted(run.scales.items())
+        )
     return view
 
 
@@ -505,7 +547,8 @@ def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:
                 "map": found,
             }
         )
-    return {"sides": sides}
+    scales = {(side["map"]["method"], side["map"]["layer"]) for side in sides if side["map"]}
+    return {"sides": sides, "is_one_scale": len(scales) == 1}
 
 
 # ---- page 3
@@ -580,9 +623,9 @@ def _placement(placement: Placement) -> Rows:
 
 
 def _decisions(record: CaseRecord) -> list[View]:
-    steps = [("ingestion", d) for d in (record.radiograph.decisions if record.radiograph else ())]
-    steps += [("preprocessing", d) for d in record.preprocessing]
-    return [{"step": step, "what": d.what, "how": d.how, "why": d.why} for step, d in steps]
+    steps = [("Ingestion", d) for d in (record.radiograph.decisions if record.radiograph else ())]
+    steps += [("Preprocessing", d) for d in record.preprocessing]
+    return [{"step": step, "what": sentence(d.what), "how": d.how, "why": d.why} for step, d in steps]
 
 
 # ---- index
@@ -597,7 +640,7 @@ def _index_row(record: CaseRecord) -> View:
     return {
         "case_id": record.case_id,
         "status": STATUS_WORDS[record.status],
-        "reason": record.reason or "",
+        "reason": sentence(record.reason) or "",
         "label": record.label or (prediction.expected if prediction else None) or "",
         "predicted": prediction.predicted if prediction else "",
         "agrees": {True: "same", False: "differs", None: ""}[is_correct],
