@@ -171,8 +171,8 @@ def init(
     """Write a commented config; with --model, filled in from that model."""
     values: dict[str, dict[str, tuple[Any, str]]] = {
         "run": {"name": (path.stem, "")},
-        "ingest": {"source": ("radiographs", "")},
-        "preprocess": {"scaling": ("unit", "")},
+        "ingest": {"source": ("radiographs" if model else REFERENCE, "")},
+        "preprocess": {"channels": (1, "as the reference classifier's input"), "scaling": ("unit", "")},
         "classifier": {"path": ("reference", "")},
     }
     if model is not None:

@@ -155,10 +155,8 @@ def sentence(text: str) -> str: ...
 def sentence(text: None) -> None: ...
 def sentence(text: str | None) -> str | None:
     """The text with a capital first letter; a first word that looks like a name (a.dcm, dtype_x) stays."""
-    if not text or not text.split(maxsplit=1)[:1] or not text.split(maxsplit=1)[0].rstrip(".,:;").isalpha():
-        return text
-    first = text.split(maxsplit=1)[0].rstrip(".,:;")
-    return text[:1].upper() + text[1:] if first.islower() else text
+    first = (text or "").split(" ", 1)[0].rstrip(".,:;")
+    return text[:1].upper() + text[1:] if text and first.isalpha() and first.islower() else text
 
 
 def number(value: float, decimals: int = 2) -> str:
@@ -535,7 +533,7 @@ def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:
     """Expected against predicted, where they differ; a class without a map says so."""
     if prediction is None or prediction.is_correct is not False:
         return None
-    sides = []
+    sides: list[View] = []
     for role, name in (("expected", prediction.expected), ("predicted", prediction.predicted)):
         found = next((one for one in maps if one["_names"][0] == name), None)
         value = prediction.class_scores.get(name or "")

@@ -13,9 +13,9 @@ import pypdf
 import pytest
 from PIL import ImageFile
 
-from pipeline.records import FOCUS_METRICS, CaseRecord, FocusMetrics, to_json
+from pipeline.records import FOCUS_METRICS, CaseRecord, Decision, FocusMetrics, to_json
 from pipeline.report import Renderer, colour_bar_stops
-from pipeline.report.view import BANNER, place, score
+from pipeline.report.view import BANNER, _prediction, place, score, sentence
 
 FORBIDDEN = (
     r"diagnos\w*",
@@ -225,7 +225,7 @@ def test_extremes_keep_page_1_on_page_1(renderer, make, run, shape, num_classes)
 
 def test_a_reason_of_2000_characters(renderer, run, tmp_path):
     text = " ".join(pages(renderer.case_pdf(failed(reason="no space " * 222, hint="y" * 500), run, tmp_path)))
-    assert text.count("no space") == 222
+    assert text.lower().count("no space") == 222
 
 
 def test_names_cannot_load_or_inject_anything(renderer, make, run):
@@ -309,6 +309,59 @@ def test_truncated_pictures_stay_refused(renderer):
 )
 def test_scores_are_never_rounded_to_certainty(value, text):
     assert score(value) == text
+
+
+@pytest.mark.parametrize(
+    ("probability", "threshold", "words", "reached"),
+    [
+        (0.71, 0.319, ": 0.71; threshold 0.32 (model card).", "above the threshold"),
+        (0.3151, 0.319, ": 0.32, just below the threshold of 0.32 (", "just below the threshold: both are printed"),
+        (0.3201, 0.319, ": 0.32, just above the threshold of 0.32 (", "just above the threshold: both are printed"),
+        (0.5, 0.5, ": 0.50, at the threshold of 0.50 (", "at the threshold: both are printed as 0.50"),
+    ],
+)
+def test_an_output_that_rounds_to_the_threshold_says_its_side(make, probability, threshold, words, reached):
+    prediction = replace(make()[0].prediction, probability=probability, threshold=threshold)
+    view = _prediction(prediction)
+    assert words in view["sentence"]
+    assert view["reached"].startswith(reached)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("the file is text", "The file is text"),
+        ("a.dcm is empty", "a.dcm is empty"),
+        ("pH is odd", "pH is odd"),
+        ("16 bits", "16 bits"),
+        ("", ""),
+        (None, None),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_but_a_name_stays(text, shown):
+    assert sentence(text) == shown
+
+
+def test_a_dicom_case_with_many_attributes_keeps_its_provenance_on_page_3(renderer, make, run):
+    record, folder = make(warnings=("the image has been compressed with loss",) * 3)
+    names = [f"LossyImageCompressionRatio{n}"[-26:] for n in range(13)]
+    steps = tuple(Decision(f"step {n}", "window 1 of 1, " * 3, "PS3.3 C.11.2.1.2, " * 4) for n in range(5))
+    facts = replace(record.radiograph, attributes=dict.fromkeys(names, "1"), decisions=steps)
+    text = pages(renderer.case_pdf(replace(record, radiograph=facts), run, folder))
+    assert len(text) == 3
+    assert "The image has been compressed with loss" in text[2]
+    assert "Upper end: 99th percentile of the positive cells." in text[2]
+    assert "Limits stated" not in text[2]
+    card = {"limits": ["word " * 40]}
+    text = pages(renderer.case_pdf(record, replace(run, model=replace(run.model, card=card)), folder))
+    assert "Limits stated by the model card" in text[2]  # page 1 had to clip it
+
+
+def test_objects_serialised_once_are_the_same_bytes(renderer, make, run, monkeypatch):
+    record, folder = make()
+    quick = renderer.case_pdf(record, run, folder)
+    monkeypatch.setattr("pipeline.report.documents._serialise_once", None)
+    assert quick == renderer.case_pdf(record, run, folder)
 
 
 def test_places_in_words(make):

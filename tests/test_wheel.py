@@ -1,0 +1,38 @@
+"""A wheel built from here works without the checkout: templates, fonts, configs and weights are inside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def call(*command: object, cwd: Path, pythonpath: Path | None = None) -> str:
+    environment = {**os.environ, **({"PYTHONPATH": str(pythonpath)} if pythonpath else {})}
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_init_and_run_from_a_wheel(tmp_path: Path) -> None:
+    pip = ("-m", "pip", "--disable-pip-version-check")
+    call(*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    call(*pip, "install", "-q", "--no-deps", "--target", site, wheel, cwd=tmp_path)
+    where = call("-c", "import pipeline; print(pipeline.__file__)", cwd=tmp_path, pythonpath=site)
+    assert where.startswith(str(site))
+    call("-m", "pipeline.cli", "init", "mine.yaml", cwd=tmp_path, pythonpath=site)
+    index = call("-m", "pipeline.cli", "run", "mine.yaml", "--limit", 1, cwd=tmp_path, pythonpath=site).strip()
+    assert Path(index).is_file()
+    assert len(list(Path(index).parent.glob("cases/*/report.pdf"))) == 1
+    # Nothing was found in the checkout instead.
+    assert (site / "pipeline" / "_data" / "configs" / "demo.yaml").is_file()
