@@ -10,6 +10,7 @@ resumed run ends in the same records.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import platform
 import resource
@@ -30,7 +31,7 @@ import numpy.typing as npt
 from pipeline import evidence, focus, ingest, report
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig
-from pipeline.errors import CaseError, ConfigError
+from pipeline.errors import CaseError, ConfigError, VerificationError
 from pipeline.evidence import RunFolder
 from pipeline.records import (
     FOCUS_METRICS,
@@ -132,7 +133,9 @@ def audit(
         folder.write_run(run)
     clock.mark("calibration")
 
-    todo = [batch for batch in _batches(sources, config.engine.batch_size) if not _is_done(folder, batch)]
+    todo = [
+        batch for batch in _batches(sources, config.engine.batch_size) if any(s.case_id not in records for s in batch)
+    ]
     writer = Writer(engine, folder, config, run)
     for prepared in _prepare_ahead(engine, config, todo):
         clock.mark("waiting for radiographs")
@@ -235,7 +238,7 @@ def open_run(
             "config": run.config_sha256 != config.sha256(),
             "model": run.model.sha256 != model.sha256,
             "software": run.versions != versions(),
-            "radiographs or labels": len(folder.case_ids()) != len(records)
+            "radiographs, labels or --limit": not set(folder.case_ids()) <= {source.case_id for source in sources}
             or any(records[s.case_id].label != s.label for s in sources if s.case_id in records),
         }
         if any(changed.values()):
@@ -538,13 +541,15 @@ def _batches(sources: list[CaseSource], size: int) -> list[list[CaseSource]]:
     return [sources[start : start + size] for start in range(0, len(sources), size)]
 
 
-def _is_done(folder: RunFolder, batch: list[CaseSource]) -> bool:
-    return all((folder.case(source.case_id) / "case.json").is_file() for source in batch)
-
-
 def _finished(folder: RunFolder, sources: list[CaseSource]) -> dict[str, CaseRecord]:
-    found = (folder.read_case(source.case_id) for source in sources)
-    return {record.case_id: record for record in found if record is not None}
+    """Records that stand; one that a power cut has damaged is made again."""
+    records = {}
+    for source in sources:
+        with contextlib.suppress(VerificationError):
+            record = folder.read_case(source.case_id)
+            if record is not None:
+                records[source.case_id] = record
+    return records
 
 
 def _prepare_ahead(engine: Engine, config: AuditConfig, batches: list[list[CaseSource]]) -> Iterator[list[Prepared]]:

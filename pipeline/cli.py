@@ -24,7 +24,7 @@ from pipeline.reference import WEIGHTS, classifier_card
 
 EPILOG = (
     "Exit codes: 0 all audited, 1 unexpected, 2 config, 3 model, 4 finished with failed cases, 5 engine, "
-    "6 acceptance criteria not met, 7 verification failed."
+    "6 acceptance criteria not met, 7 verification failed, 130 interrupted."
 )
 app = typer.Typer(
     help="Audit a chest X-ray classifier: where its evidence lies, case by case, as PDFs and as a folder of evidence.",
@@ -77,8 +77,12 @@ def run(
     from pipeline.engines import run_audit
 
     audit_config = _load(config, overrides, output)
-    with _progress() as progress:
-        result = run_audit(audit_config, resume, limit, progress)
+    try:
+        with _progress() as progress:
+            result = run_audit(audit_config, resume, limit, progress)
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command with --resume goes on")
+        raise typer.Exit(130) from None
     counts = ", ".join(f"{count} {name}" for name, count in result.counts.items() if count)
     err.print(f"{sum(result.counts.values())} cases: {counts}", highlight=False)
     for record in result.failed[:10]:
@@ -220,9 +224,10 @@ def inspect(
     for name, value in facts.items():
         if name not in ("layers", "rows", "columns", "channels"):
             out.print(f"{name.replace('_', ' '):22} {value}", highlight=False, markup=False)
-    layers = Table("layer with a grid", "kind", "cells", "channels", "head", box=None, pad_edge=False)
+    layers = Table("kind", "cells", "channels", "head", "layer with a grid", box=None, pad_edge=False)
+    layers.columns[-1].overflow = "fold"
     for layer in facts["layers"][-12:]:
-        layers.add_row(layer["name"], layer["kind"], layer["grid"], str(layer["channels"]), layer["head"])
+        layers.add_row(layer["kind"], layer["grid"], str(layer["channels"]), layer["head"], layer["name"])
     if len(facts["layers"]) > 12:
         out.print(f"the last 12 of {len(facts['layers'])} layers with a grid; --json lists all", highlight=False)
     out.print(layers)

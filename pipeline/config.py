@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.errors import ConfigError
 from pipeline.records import Resize
@@ -101,14 +110,21 @@ class Classifier(_Section):
         None, description="where the threshold comes from; printed in every report"
     )
 
-    @model_validator(mode="after")
-    def _classes(self) -> Classifier:
-        if len(set(self.class_names)) != len(self.class_names):
-            raise ValueError("class_names has a name twice")
-        if self.target_class is not None and self.class_names and self.target_class not in self.class_names:
-            perhaps = _perhaps(self.target_class, self.class_names)
-            raise ValueError(f"target_class {self.target_class!r} is none of class_names{perhaps}")
-        return self
+    # Checked key by key, so that a mistake elsewhere in the section does not hide these.
+    @field_validator("class_names")
+    @classmethod
+    def _are_unique(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError("a name stands here twice")
+        return names
+
+    @field_validator("target_class")
+    @classmethod
+    def _is_a_class(cls, name: str | None, info: ValidationInfo) -> str | None:
+        names = info.data.get("class_names")
+        if name is not None and names and name not in names:
+            raise ValueError(f"{name!r} is none of class_names{_perhaps(name, names)}")
+        return name
 
 
 class Explain(_Section):

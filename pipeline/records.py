@@ -146,14 +146,15 @@ class ModelInput:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """`logit` is the explained scalar of `target_class`: z, -z, z1 - z0 or z_c (`scalar` says which, in words)."""
+    """`logit` is the explained scalar of `target_class`: z, -z, z1 - z0 or z_c (`scalar` says which, in words).
+    `threshold` is None where the highest score decides: with more than two classes."""
 
     target_class: str
     scalar: str
     logit: float
     probability: float
     class_scores: dict[str, float]
-    threshold: float
+    threshold: float | None
     threshold_source: str
     predicted: str
     expected: str | None = None

@@ -243,11 +243,22 @@ def test_resume_refuses_other_radiographs_and_labels(config_file: Path) -> None:
     run(config_file)
     images = config_file.parent / "images"
     (images / "NORMAL" / "Doe^Jane_0.png").rename(images / "PNEUMONIA" / "moved.png")
-    with pytest.raises(ConfigError, match="changed since it was made: radiographs or labels"):
+    with pytest.raises(ConfigError, match="changed since it was made: radiographs, labels"):
         run(config_file, resume=True)
     (images / "PNEUMONIA" / "moved.png").unlink()
-    with pytest.raises(ConfigError, match="changed since it was made: radiographs or labels"):
+    with pytest.raises(ConfigError, match="changed since it was made: radiographs, labels"):
         run(config_file, resume=True)
+
+
+@pytest.mark.parametrize("damaged", [b"", b'{"case_id":'])
+def test_a_damaged_record_is_made_again(config_file: Path, damaged: bytes) -> None:
+    folder = run(config_file)
+    path = folder.case(folder.case_ids()[3]) / "case.json"
+    whole = path.read_bytes()
+    path.write_bytes(damaged)
+    run(config_file, resume=True)
+    assert path.read_bytes() == whole
+    assert verify(folder) == []
 
 
 def test_resuming_a_finished_run_writes_nothing(config_file: Path) -> None:

@@ -57,6 +57,56 @@ def test_run_check_verify_render(config_file: Path) -> None:  # noqa: F811
     assert "changed: cases.csv" in changed.stderr
 
 
+def test_more_than_two_classes_have_no_threshold(config_file: Path, tmp_path: Path) -> None:  # noqa: F811
+    from pypdf import PdfReader
+
+    nested(3, "softmax").save(tmp_path / "three.keras")
+    done = cxr_audit(
+        *("run", config_file, "--limit", 1, "--set", f"classifier.path={tmp_path / 'three.keras'}"),
+        *("--set", "classifier.class_names=[A, NORMAL, PNEUMONIA]"),
+    )
+    assert done.returncode == 0, done.stderr
+    (report,) = (config_file.parent / "reports" / "test").glob("cases/*/report.pdf")
+    text = PdfReader(report).pages[0].extract_text()
+    assert "No threshold applies" in text
+    assert "threshold 0.50" not in text
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_run_and_ctrl_c_says_how_to_go_on(config_file: Path) -> None:  # noqa: F811
+    import signal
+    import time
+
+    def children(pid: int) -> list[int]:
+        found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout
+        return [int(line) for line in found.split()]
+
+    def started(name: str) -> tuple[subprocess.Popen[str], list[int]]:
+        command = [sys.executable, "-m", "pipeline.cli", "run", str(config_file), "--set", f"run.name={name}"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        folder = config_file.parent / "reports" / name
+        deadline = time.monotonic() + 60
+        while not (folder / "run.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return process, children(process.pid)
+
+    process, workers = started("killed")
+    assert workers
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+    process, _ = started("interrupted")
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in message
+    assert "Traceback" not in message
+
+
 def test_failed_cases_give_exit_code_4(config_file: Path) -> None:  # noqa: F811
     (config_file.parent / "images" / "NORMAL" / "notes.txt").write_text("x")
     done = cxr_audit("run", config_file, "--output", config_file.parent / "elsewhere")

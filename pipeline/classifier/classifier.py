@@ -173,8 +173,10 @@ class Classifier:
             logit=float(self.selector(self.target_class).astype(np.float64) @ z),
             probability=float(scores[target]),
             class_scores={name: float(s) for name, s in zip(self.class_names, scores, strict=True)},
-            threshold=self.threshold,
-            threshold_source=self.threshold_source,
+            threshold=self.threshold if self.is_binary else None,
+            threshold_source=self.threshold_source
+            if self.is_binary
+            else "the class with the highest score is predicted",
             predicted=self.class_names[predicted],
             expected=expected,
         )

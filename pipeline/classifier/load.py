@@ -91,7 +91,10 @@ def _reason(error: Exception) -> str:
 
 def _refuse_other_formats(path: Path) -> None:
     if not path.exists():
-        raise ModelError(f"no such model: {path}", "classifier.path is relative to the config's folder")
+        raise ModelError(
+            f"no such model: {path}",
+            "give a .keras or .h5 file; in a config, classifier.path is relative to the config's folder",
+        )
     if path.is_dir():
         kind = "a SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
         raise ModelError(f"{path} is {kind}, expected a .keras or .h5 file", _CONVERT)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -31,15 +33,16 @@ class LocalEngine:
             initializer=_start_worker,
             max_tasks_per_child=TASKS_A_WORKER,
         )
-        # Started now, while this process is small and before it loads a model.
-        for _ in range(self.num_workers):
-            self._pool.submit(int)
+        # Started now, while this process is small and before it loads a model; Ctrl-C is for this process alone.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        self._first, *_ = [self._pool.submit(int) for _ in range(self.num_workers)]
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
         try:
             return self._pool.submit(function, *arguments)
         except BrokenProcessPool as error:
-            raise _died() from error
+            raise self._died() from error
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -49,7 +52,18 @@ class LocalEngine:
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
-            raise _died() from error
+            raise self._died() from error
+
+    def _died(self) -> EngineError:
+        if self._first.exception() is not None:
+            return EngineError(
+                "the worker processes could not start",
+                "in a script, call run_audit below `if __name__ == '__main__':`, since workers import the script",
+            )
+        return EngineError(
+            "a worker process died, most likely for want of memory",
+            "set engine.workers or engine.batch_size lower, then go on with cxr-audit run CONFIG --resume",
+        )
 
 
 def num_cores() -> int:
@@ -57,18 +71,18 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _died() -> EngineError:
-    return EngineError(
-        "a worker process died, most likely for want of memory",
-        "set engine.workers or engine.batch_size lower, then go on with cxr-audit run CONFIG --resume",
-    )
-
-
 def _start_worker() -> None:
-    """One thread a worker: the pool is the parallelism."""
-    import signal
+    """One thread a worker: the pool is the parallelism. A worker ends when its parent does, however that ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
     import cv2
 
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

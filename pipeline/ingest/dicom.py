@@ -299,6 +299,8 @@ def _check_object(dataset: FileDataset, notes: Notes) -> None:
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise NotARadiograph(f"a DICOM object with float pixels, a computed map ({_class_name(sop_class)})")
     is_image = sop_class in RADIOGRAPHY_CLASSES | CAPTURE_CLASSES or "Rows" in dataset or "BitsStored" in dataset
+    if not has_pixels and sop_class is None and not is_image:
+        raise UnreadableFile("the DICOM file does not say what it holds: it is damaged or cut short", COPY_AGAIN)
     if not has_pixels and not is_image:
         raise NotARadiograph(f"a DICOM object without pixels ({_class_name(sop_class)})", "Leave it out.")
     if modality in OTHER_MODALITIES:
@@ -306,7 +308,7 @@ def _check_object(dataset: FileDataset, notes: Notes) -> None:
             f"the modality is {modality}, {OTHER_MODALITIES[modality]}; expected CR or DX", "Leave it out."
         )
     if not has_pixels:
-        raise UnreadableFile("the DICOM file ends before its pixels", COPY_AGAIN)
+        raise UnreadableFile("the DICOM file has no pixels, or ends before them", COPY_AGAIN)
     if modality in ALMOST_RADIOGRAPHY:
         notes.warn(ALMOST_RADIOGRAPHY[modality])
     elif modality not in RADIOGRAPHY:
@@ -405,7 +407,7 @@ def _check_pixel_data(dataset: FileDataset, header: _Header, notes: Notes) -> No
     """Refuse pixels that are cut short, before they are decoded."""
     data = value(dataset, "PixelData")
     if not isinstance(data, bytes) or not data:
-        raise UnreadableFile("the DICOM file ends before its pixels", COPY_AGAIN)
+        raise UnreadableFile("the DICOM file has no pixels, or ends before them", COPY_AGAIN)
     if header.is_native:
         size = header.rows * header.columns * header.samples * (header.bits_allocated // 8)
         if header.photometric_interpretation == "YBR_FULL_422":

@@ -96,7 +96,7 @@ def _list(source: str | Path, labels: str) -> list[_Listed]:
     elif glob.has_magic(str(path)):
         root, files = _glob(path)
     else:
-        raise ConfigError(f"the source does not exist: {source}", "Check the path; a relative one starts here.")
+        raise ConfigError(f"the source does not exist: {source}", "ingest.source is relative to the config's folder")
     listed = [_Listed(file, file.relative_to(root).as_posix(), _folder_label(file, labels)) for file in files]
     return sorted(listed, key=lambda case: case.relative_path)
 

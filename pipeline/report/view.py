@@ -295,16 +295,18 @@ def _spacing(facts: RadiographFacts) -> str:
 
 
 def _prediction(prediction: Prediction) -> View:
-    output, threshold = score(prediction.probability), score(prediction.threshold)
-    reached, join = _reached(prediction.probability, prediction.threshold), "; threshold"
-    if output == threshold:
-        reached = f"{reached}: both are printed as {output}"
-        join = f", {_reached(prediction.probability, prediction.threshold)} of"
+    output, source = score(prediction.probability), _clipped(prediction.threshold_source, 80)
+    sentence = f"Model output for {quoted(prediction.target_class)}: {output}"
+    if prediction.threshold is None:
+        reached = f"No threshold applies: {source}"
+        sentence += "."
+    else:
+        threshold, reached = score(prediction.threshold), _reached(prediction.probability, prediction.threshold)
+        join = f", {reached} of" if output == threshold else "; threshold"
+        sentence += f"{join} {threshold} ({source})."
+        reached = f"The output is {reached}" + (f": both are printed as {output}" if output == threshold else "")
     return {
-        "sentence": (
-            f"Model output for {quoted(prediction.target_class)}: {output}{join} {threshold} "
-            f"({_clipped(prediction.threshold_source, 80)})."
-        ),
+        "sentence": sentence,
         "reached": reached,
         "predicted": quoted(prediction.predicted),
         "expected": quoted(prediction.expected),
@@ -329,7 +331,9 @@ def _prediction(prediction: Prediction) -> View:
             }
             for name, value in prediction.class_scores.items()
         ],
-        "threshold_left": f"{100 * min(1.0, max(0.0, prediction.threshold)):.1f}",
+        "threshold_left": None
+        if prediction.threshold is None
+        else f"{100 * min(1.0, max(0.0, prediction.threshold)):.1f}",
     }
 
 

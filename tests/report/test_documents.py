@@ -324,7 +324,7 @@ def test_an_output_that_rounds_to_the_threshold_says_its_side(make, probability,
     prediction = replace(make()[0].prediction, probability=probability, threshold=threshold)
     view = _prediction(prediction)
     assert words in view["sentence"]
-    assert view["reached"].startswith(reached)
+    assert view["reached"].startswith(f"The output is {reached}")
 
 
 @pytest.mark.parametrize(
