@@ -22,6 +22,7 @@ REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "kermany" / "te
 
 
 def densenet(path: Path) -> None:
+    import pipeline.classifier  # noqa: F401, I001  first: it imports TensorFlow without its start-up notices
     import keras
 
     keras.utils.set_random_seed(1)

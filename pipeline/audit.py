@@ -159,7 +159,7 @@ def audit(
         counts=_count(ordered),
         wall_s=_rounded(clock.wall_s),
         cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps")}),
-        peak_memory_mib=_peak_memory(),
+        peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
     finish_run(folder, finished, ordered)
     return _result(folder, ordered)
@@ -273,16 +273,17 @@ def calibrate(
     run: RunRecord, explainer: Explainer, engine: Engine, config: AuditConfig, sources: list[CaseSource]
 ) -> RunRecord:
     """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
-    the upper ends of the colour scales, and whether the classifier answers the same bits when asked twice."""
+    the upper ends of the colour scales, and whether the classifier, asked twice, answers with the same bits."""
     size = config.engine.batch_size
     step = max(1, len(sources) // SCALE_CASES)
     sample = sources[::step][:SCALE_CASES]
     peaks: dict[str, list[float]] = {}
-    is_deterministic, num_cases = True, 0
+    is_deterministic, num_cases = None, 0
     for prepared in _prepare_ahead(engine, config, _batches(sample, size)):
-        tensor = _stack(explainer.classifier, prepared, size)
-        first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
-        is_deterministic &= np.array_equal(first, second, equal_nan=True)
+        if is_deterministic is None and any(case.failure is None for case in prepared):
+            tensor = _stack(explainer.classifier, prepared, size)
+            first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
+            is_deterministic = bool(np.array_equal(first, second, equal_nan=True))
         for case in explain_batch(explainer, prepared, size):
             num_cases += bool(case.maps)
             for class_map in case.maps:
@@ -346,8 +347,13 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
     return explained
 
 
-def document(case: Explained, run: RunRecord, path: Path, config: AuditConfig) -> tuple[CaseRecord, dict[str, float]]:
-    """Stages 6, 8 and 9 of one case, in a worker: metrics, pictures, PDF, record. CPU seconds by stage beside it."""
+def document(
+    case: Explained, run: RunRecord, path: Path, config: AuditConfig
+) -> tuple[CaseRecord, dict[str, float], float]:
+    """Stages 6, 8 and 9 of one case, in a worker: metrics, pictures, PDF, record.
+
+    Beside the record: CPU seconds by stage, and the worker's largest resident size so far in MiB.
+    """
     clock = Clock()
     folder = RunFolder(path)
     folder.clear_case(case.prepared.source.case_id)
@@ -362,7 +368,7 @@ def document(case: Explained, run: RunRecord, path: Path, config: AuditConfig) -
         evidence.write(where / "report.pdf", _renderer().case_pdf(record, run, where))
     evidence.write(where / "case.json", to_json(record))
     clock.mark("documents")
-    return record, clock.cpu_s
+    return record, clock.cpu_s, _peak_mib()
 
 
 def render_case(path: Path, case_id: str, template_dir: Path | None) -> str:
@@ -434,8 +440,9 @@ class Writer:
 
     def __init__(self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord) -> None:
         self.engine, self.folder, self.config, self.run = engine, folder, config, run
-        self.pending: list[Future[tuple[CaseRecord, dict[str, float]]]] = []
+        self.pending: list[Future[tuple[CaseRecord, dict[str, float], float]]] = []
         self.cpu_s: dict[str, float] = {}
+        self.peak_mib = 0.0
 
     def submit(self, cases: list[Explained]) -> None:
         for case in cases:
@@ -445,7 +452,8 @@ class Writer:
     def collect(self, limit: int) -> Iterator[CaseRecord]:
         """Finished cases, waiting until no more than `limit` are under way."""
         while self.pending and (len(self.pending) > limit or self.pending[0].done()):
-            record, cpu_s = self.pending.pop(0).result()
+            record, cpu_s, peak_mib = self.pending.pop(0).result()
+            self.peak_mib = max(self.peak_mib, peak_mib)
             _add(self.cpu_s, cpu_s)
             yield record
 
@@ -612,13 +620,13 @@ def _renderer(template_dir: Path | None = None) -> Any:
     return report.Renderer(template_dir)
 
 
-def _peak_memory() -> dict[str, float]:
-    """Largest resident size of this process and of its largest worker, MiB."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return {
-        name: round(resource.getrusage(who).ru_maxrss / unit, 1)
-        for name, who in (("main", resource.RUSAGE_SELF), ("largest worker", resource.RUSAGE_CHILDREN))
-    }
+def _peak_mib() -> float:
+    """Largest resident size of this process so far. On Linux not from getrusage, whose value a process inherits."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return round(int(line.split()[1]) / 1024, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 def _now() -> str:
