@@ -82,7 +82,12 @@ def test_workers_end_with_a_killed_run_and_ctrl_c_says_how_to_go_on(config_file:
         return [int(line) for line in found.split()]
 
     def started(name: str) -> tuple[subprocess.Popen[str], list[int]]:
-        command = [sys.executable, "-m", "pipeline.cli", "run", str(config_file), "--set", f"run.name={name}"]
+        # A shell that starts the tests in the background has them ignore SIGINT; a user's terminal does not.
+        code = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "from pipeline.cli import main; main()"
+        )
+        command = [sys.executable, "-c", code, "run", str(config_file), "--set", f"run.name={name}"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         folder = config_file.parent / "reports" / name
         deadline = time.monotonic() + 60
