@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float32]
 CaseStatus = Literal["ok", "excluded", "failed"]
 MapStatus = Literal["ok", "dead", "negative_only", "saturated", "not_finite"]
 Resize = Literal["stretch", "letterbox", "center_crop"]
+RegionKind = Literal["lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
+Mask = npt.NDArray[np.bool_]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -197,6 +199,39 @@ class ClassActivationMap:
     def __post_init__(self) -> None:
         _read_only(self.values, 2, "values")
         _require(self.values.shape == (self.facts.grid_rows, self.facts.grid_columns), "values do not fit the grid")
+
+
+@dataclass(frozen=True, slots=True)
+class RegionFacts:
+    """A region without its mask. `found_by` says how, in words; `confidence` in [0, 1], None where it is a
+    definition (a ring, a corner); `area_fraction` is its share of the radiograph."""
+
+    name: str
+    kind: RegionKind
+    found_by: str
+    area_fraction: float
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.area_fraction <= 1, f"area fraction {self.area_fraction} is not in [0, 1]")
+        _require(self.confidence is None or 0 <= self.confidence <= 1, f"confidence {self.confidence}")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """`mask` bool (rows, columns): a grid that covers the radiograph exactly, at its own or a lower resolution."""
+
+    mask: Mask
+    facts: RegionFacts
+
+    def __post_init__(self) -> None:
+        _require(self.mask.dtype == np.bool_ and self.mask.ndim == 2, "a mask is a bool array of two dimensions")
+        self.mask.setflags(write=False)
+
+    @classmethod
+    def of(cls, mask: Mask, name: str, kind: RegionKind, found_by: str, confidence: float | None = None) -> Region:
+        """A region with its area measured from its mask."""
+        return cls(mask, RegionFacts(name, kind, found_by, float(mask.mean()), confidence))
 
 
 @dataclass(frozen=True, slots=True)
