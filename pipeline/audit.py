@@ -1,8 +1,8 @@
 """The composer: one config -> one run folder with an audit of every case.
 
-    1 ingest, 2 preprocess          `prepare`,  in worker processes, case by case
-    3 classifier, 4 explain         `Explainer`, here, batch by batch
-    6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
+    1 ingest, 2 preprocess                     `prepare`,  in worker processes, case by case
+    3 classifier, 4 explain, 5 lungs           `explain_batch`, here, batch by batch
+    5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
 
 A batch is always the same cases in the same places, whether or not a run was broken off, so that a
 resumed run ends in the same records.
@@ -16,7 +16,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -28,23 +28,28 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import evidence, focus, ingest, report
+from pipeline import evidence, focus, ingest, regions, report
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig
 from pipeline.errors import CaseError, ConfigError, VerificationError
 from pipeline.evidence import RunFolder
 from pipeline.records import (
     FOCUS_METRICS,
+    REGION_METRICS,
     CaseRecord,
     CaseSource,
     ClassActivationMap,
     Decision,
     Floats,
     MapFacts,
+    Mask,
     ModelFacts,
     ModelInput,
+    Placement,
     Prediction,
     RadiographFacts,
+    Region,
+    RegionFocus,
     RunRecord,
     to_json,
 )
@@ -52,6 +57,7 @@ from pipeline.records import (
 if TYPE_CHECKING:
     from pipeline.classifier import Classifier
     from pipeline.explain import Explainer
+    from pipeline.regions import LungSegmenter
 
 SCALE_CASES = 32
 SCALE_PERCENTILE = 90
@@ -87,17 +93,20 @@ class Prepared:
     facts: RadiographFacts | None = None
     model_input: ModelInput | None = None
     preprocessing: tuple[Decision, ...] = ()
+    lung_input: Floats | None = None
+    markers: tuple[Region, ...] = ()
     pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A case with the classifier's answer and its maps, ready to be written down."""
+    """A case with the classifier's answer, its maps and where its lungs may be, ready to be written down."""
 
     prepared: Prepared
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
+    lung_probability: Floats | None = None
 
 
 def audit(
@@ -122,9 +131,11 @@ def audit(
     clock = Clock()
     sources = find_sources(config)[:limit]
     explainer, model = open_classifier(config)
+    segmenter = regions.LungSegmenter() if config.regions.lungs == REFERENCE else None
     clock.mark("start")
 
     folder, run, records = open_run(config, model, sources, resume, engine)
+    run = replace(run, segmenter_sha256=segmenter.sha256 if segmenter else None)
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(folder, list(records.values()))
@@ -144,6 +155,9 @@ def audit(
         clock.mark("waiting for documents")
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
         clock.mark("classifier and maps")
+        if segmenter is not None:
+            explained = segment_batch(segmenter, explained, config.engine.batch_size)
+        clock.mark("lungs")
         writer.submit([case for case in explained if case.prepared.source.case_id not in records])
         progress("cases", len(records), len(sources))
     for record in writer.collect(limit=0):
@@ -158,7 +172,7 @@ def audit(
         finished=_now(),
         counts=_count(ordered),
         wall_s=_rounded(clock.wall_s),
-        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps")}),
+        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps", "lungs")}),
         peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
     finish_run(folder, finished, ordered)
@@ -181,19 +195,19 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     from pipeline.classifier import Classifier, file_sha256, load_keras
     from pipeline.explain import Explainer
 
-    asked, card = config.classifier, {}
+    asked, card = config.classifier, None
     path, sha256 = Path(asked.path), asked.sha256
     if asked.path == REFERENCE:
-        card = reference.classifier_card()
-        path, sha256 = reference.WEIGHTS / card["weights"], sha256 or card["sha256"]
+        card = reference.card_of("classifier")
+        path, sha256 = reference.WEIGHTS / card.weights, sha256 or card.sha256
     size = config.preprocess
     classifier = Classifier(
         load_keras(path, sha256),
         (size.rows, size.columns, size.channels),
-        asked.class_names or tuple(card.get("class_names", ())),
+        asked.class_names or (card.class_names if card else ()),
         asked.target_class,
-        asked.threshold if asked.threshold is not None else card.get("threshold"),
-        asked.threshold_source or (card.get("threshold_source") if asked.threshold is None else None),
+        asked.threshold if asked.threshold is not None or card is None else card.threshold,
+        asked.threshold_source or (card.threshold_source if card and asked.threshold is None else None),
     )
     explain = config.explain
     explainer = Explainer(classifier, explain.methods, explain.target_layer, explain.layers, explain.classes)
@@ -316,8 +330,17 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
         )
         return Prepared(source, failure, cpu_s=time.process_time() - start)
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
-    pictures = {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)}
-    return Prepared(source, None, radiograph.facts, model_input, decisions, pictures, time.process_time() - start)
+    return Prepared(
+        source,
+        None,
+        radiograph.facts,
+        model_input,
+        decisions,
+        regions.segmenter_input(radiograph.pixels) if config.regions.lungs == REFERENCE else None,
+        tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else (),
+        {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)},
+        time.process_time() - start,
+    )
 
 
 def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) -> list[Explained]:
@@ -347,10 +370,23 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
     return explained
 
 
+def segment_batch(segmenter: LungSegmenter, batch: list[Explained], batch_size: int) -> list[Explained]:
+    """Stage 5 of one batch: where the lungs may be. A case that failed leaves its place empty."""
+    tensor = np.zeros((batch_size, *segmenter.input_shape), np.float32)
+    for n, case in enumerate(batch):
+        if case.prepared.lung_input is not None:
+            tensor[n] = case.prepared.lung_input
+    probabilities = segmenter.probabilities(tensor)
+    return [
+        case if case.prepared.failure is not None else replace(case, lung_probability=probabilities[n])
+        for n, case in enumerate(batch)
+    ]
+
+
 def document(
     case: Explained, run: RunRecord, path: Path, config: AuditConfig
 ) -> tuple[CaseRecord, dict[str, float], float]:
-    """Stages 6, 8 and 9 of one case, in a worker: metrics, pictures, PDF, record.
+    """Stages 5, 6, 8 and 9 of one case, in a worker: regions, metrics, pictures, PDF, record.
 
     Beside the record: CPU seconds by stage, and the worker's largest resident size so far in MiB.
     """
@@ -358,12 +394,13 @@ def document(
     folder = RunFolder(path)
     folder.clear_case(case.prepared.source.case_id)
     where = folder.case(case.prepared.source.case_id)
-    record, pictures, arrays = _describe(case, run, config.focus.high_focus_threshold)
+    record, pictures, maps, masks = _describe(case, run, config.focus.high_focus_threshold)
     for name, image in pictures.items():
         evidence.write(where / name, report.encode_jpeg(image))
-    if arrays:
-        evidence.write(where / "map.npz", _npz(arrays))
-    clock.mark("focus and pictures")
+    if maps:
+        evidence.write(where / "map.npz", _npz(maps))
+        evidence.write(where / "regions.npz", _npz(masks))
+    clock.mark("regions, focus and pictures")
     if config.report.documents:
         evidence.write(where / "report.pdf", _renderer().case_pdf(record, run, where))
     evidence.write(where / "case.json", to_json(record))
@@ -420,9 +457,24 @@ def cases_table(records: list[CaseRecord]) -> str:
         for name in ("method", "layer", "status"):
             row[f"map_{name}"] = getattr(first, name, None)
         row |= {name: getattr(metrics, name, None) for name in FOCUS_METRICS}
+        row |= _region_columns(record, first)
         row["file_sha256"] = record.file_sha256
         rows.append(row)
     return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+
+
+def _region_columns(record: CaseRecord, first: MapFacts | None) -> dict[str, Any]:
+    """Of the first map: the metrics of the lungs; the number of markers and the largest share at one of them."""
+    kinds = {region.name: region.kind for region in record.regions}
+    found = record.region_focus.get(first.key, ()) if first else ()
+    lungs = next((one for one in found if kinds[one.region] == "lungs"), None)
+    at_markers = [one.relevance_mass_accuracy for one in found if kinds[one.region] == "marker"]
+    return {
+        **{f"lungs_{name}": getattr(lungs, name, None) for name in REGION_METRICS},
+        "lungs_missing": record.lungs_missing,
+        "num_markers": len(at_markers) if record.regions else None,
+        "marker_relevance_mass_accuracy": max((share for share in at_markers if share is not None), default=None),
+    }
 
 
 def versions() -> dict[str, str]:
@@ -485,27 +537,35 @@ def _rounded(seconds: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in seconds.items()}
 
 
+Pictures = dict[str, npt.NDArray[np.uint8]]
+
+
 def _describe(
     case: Explained, run: RunRecord, threshold: float
-) -> tuple[CaseRecord, dict[str, npt.NDArray[np.uint8]], dict[str, Floats]]:
-    """A case's record, its pictures by file name and its arrays by key."""
+) -> tuple[CaseRecord, Pictures, dict[str, Floats], dict[str, Mask]]:
+    """A case's record, its pictures by file name, its maps by key and the masks of its regions by name."""
     prepared = case.prepared
     pictures = {f"{role}.jpg": image for role, image in prepared.pictures.items()}
     names = {role: f"{role}.jpg" for role in prepared.pictures}
     if prepared.failure is not None:
-        return replace(prepared.failure, pictures=names), pictures, {}
+        return replace(prepared.failure, pictures=names), pictures, {}, {}
     assert prepared.facts is not None
     assert prepared.model_input is not None
     assert case.prediction is not None
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
+    lungs = None if case.lung_probability is None else regions.find_lungs(case.lung_probability)
+    found = regions.find_regions(background, lungs, prepared.markers)
+    names["regions"] = "regions.jpg"
+    pictures["regions.jpg"] = report.outlines(background, found)
+    metrics, region_metrics = {}, {}
     seen = geometry.seen(placement, *background.shape)
-    metrics = {}
     for number, class_map in enumerate(case.maps):
         facts = class_map.facts
         finite = class_map.values if facts.status != "not_finite" else np.zeros_like(class_map.values)
         heatmap = geometry.restore(finite, placement, *background.shape)
         shares = geometry.cell_shares(placement, facts.grid_rows, facts.grid_columns, focus.BORDER)
         metrics[facts.key] = focus.measure(class_map.values, facts.status, heatmap, seen, *shares, threshold)
+        region_metrics[facts.key] = _measure_regions(class_map, finite, placement, shares[0], found)
         scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
         names[facts.key] = f"map-{number}.jpg"
         pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold)
@@ -520,9 +580,32 @@ def _describe(
         prediction=case.prediction,
         maps=tuple(class_map.facts for class_map in case.maps),
         focus=metrics,
+        regions=tuple(region.facts for region in found),
+        lungs_missing=lungs.reason if lungs else None,
+        region_focus=region_metrics,
         pictures=names,
     )
-    return record, pictures, {class_map.facts.key: class_map.values for class_map in case.maps}
+    maps = {class_map.facts.key: class_map.values for class_map in case.maps}
+    return record, pictures, maps, {region.facts.name: region.mask for region in found}
+
+
+def _measure_regions(
+    class_map: ClassActivationMap, finite: Floats, placement: Placement, share: Floats, found: tuple[Region, ...]
+) -> tuple[RegionFocus, ...]:
+    facts, size = class_map.facts, found[0].mask.shape
+    shares = geometry.region_shares(
+        placement, facts.grid_rows, facts.grid_columns, np.stack([region.mask for region in found])
+    )
+    return focus.measure_regions(
+        class_map.values,
+        facts.status,
+        geometry.restore(finite, placement, *size),
+        geometry.seen(placement, *size),
+        share,
+        found,
+        shares,
+        geometry.half_cell(placement, facts.grid_rows, facts.grid_columns, *size),
+    )
 
 
 def scale_key(facts: MapFacts) -> str:
@@ -602,7 +685,7 @@ def _count(records: Iterable[CaseRecord]) -> dict[str, int]:
     return counts
 
 
-def _npz(arrays: dict[str, Floats]) -> bytes:
+def _npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     """`.npz` with fixed time stamps, so that the same arrays give the same bytes."""
     import zipfile
 

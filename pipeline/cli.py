@@ -20,7 +20,7 @@ from rich.table import Table
 from pipeline import __version__
 from pipeline.config import REFERENCE, AuditConfig, json_schema, load_config, starter
 from pipeline.errors import AuditError, CaseError, ConfigError, VerificationError
-from pipeline.reference import WEIGHTS, classifier_card
+from pipeline.reference import WEIGHTS, card_of
 
 EPILOG = (
     "Exit codes: 0 all audited, 1 unexpected, 2 config, 3 model, 4 finished with failed cases, 5 engine, "
@@ -216,7 +216,7 @@ def inspect(
     from pipeline.classifier import inspect_model
 
     if str(model) == REFERENCE:
-        model = WEIGHTS / classifier_card()["weights"]
+        model = WEIGHTS / card_of("classifier").weights
     facts = inspect_model(model)
     if as_json:
         print(json.dumps(facts, indent=2))

@@ -139,6 +139,15 @@ class Explain(_Section):
     classes: tuple[ClassName, ...] = Field((), description="further classes, drawn side by side")
 
 
+class Regions(_Section):
+    """Which regions are looked for on each radiograph; border and corners are always there."""
+
+    lungs: Literal["reference", "none"] = Field(
+        "reference", description="reference (the segmenter that ships; gives lungs, zones, mediastinum) | none"
+    )
+    markers: bool = Field(True, description="look for letters, burned-in text and other foreign objects")
+
+
 class Focus(_Section):
     """Where the evidence lies."""
 
@@ -173,6 +182,7 @@ class AuditConfig(BaseModel):
     preprocess: Preprocess
     classifier: Classifier
     explain: Explain = Explain()
+    regions: Regions = Regions()
     focus: Focus = Focus()
     report: Report = Report()
     engine: Engine = Engine()

@@ -7,12 +7,22 @@ A map without positive part leaves every metric undefined, with the reason: neve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.records import FOCUS_METRICS, Floats, FocusMetrics, MapStatus
+from pipeline.records import (
+    FOCUS_METRICS,
+    REGION_METRICS,
+    Floats,
+    FocusMetrics,
+    MapStatus,
+    Mask,
+    Region,
+    RegionFocus,
+)
 
 BORDER = 0.05
 REASONS: dict[MapStatus, str] = {
@@ -27,7 +37,7 @@ def measure(
     values: Floats,
     status: MapStatus,
     heatmap: Floats,
-    seen: npt.NDArray[np.bool_],
+    seen: Mask,
     radiograph_share: Floats,
     interior_share: Floats,
     cell_positions: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
@@ -68,6 +78,63 @@ def measure(
     found["border_chance"] = float(border.sum() / radiograph_share.sum())
     reasons = {name: "the map has a single cell" for name in ("entropy",) if found[name] is None}
     return FocusMetrics(threshold=threshold, **found, undefined=reasons)
+
+
+def measure_regions(
+    values: Floats,
+    status: MapStatus,
+    heatmap: Floats,
+    seen: Mask,
+    radiograph_share: Floats,
+    regions: Sequence[Region],
+    shares: Floats,
+    half_cell_px: tuple[float, float],
+) -> tuple[RegionFocus, ...]:
+    """How much of the positive evidence of one map lies in each region.
+
+    Parameters
+    ----------
+    values, radiograph_share : (h, w), see `measure`.
+    heatmap, seen : (rows, columns) on the regions' grid, see `measure`.
+    regions : their masks on one grid (rows, columns).
+    shares : (N, h, w), share of each cell's area inside each region.
+    half_cell_px : half a cell's (rows, columns) in pixels of the regions' grid: the pointing game's tolerance.
+    """
+    positive = np.maximum(values.astype(np.float64), 0) if status not in REASONS else np.zeros(values.shape)
+    mass, area = float((positive * radiograph_share).sum()), float(radiograph_share.sum())
+    if mass <= 0:
+        reason = REASONS.get(status, "all positive evidence lies in padding")
+        return tuple(RegionFocus(r.facts.name, undefined=dict.fromkeys(REGION_METRICS, reason)) for r in regions)
+    ranked = np.where(seen, heatmap, -np.inf)
+    peak = np.unravel_index(np.argmax(ranked), ranked.shape)
+    window = tuple(
+        slice(max(0, round(at + 0.5 - half)), round(at + 0.5 + half) + 1)
+        for at, half in zip(map(int, peak), half_cell_px, strict=True)
+    )
+    ordered, found = np.sort(ranked, None), []
+    for region, share in zip(regions, shares, strict=True):
+        name, inside = region.facts.name, float((positive * share).sum() / mass)
+        visible = region.mask & seen
+        num_pixels, chance = int(visible.sum()), float(share.sum() / area)
+        if not num_pixels or chance <= 0:
+            reason = "the region is empty" if not region.mask.any() else "the model did not see the region"
+            found.append(RegionFocus(name, undefined=dict.fromkeys(REGION_METRICS, reason)))
+            continue
+        # The K-th highest value; where it is shared by several pixels, they count by their share (ties have no order).
+        lowest = ordered[-num_pixels]
+        above, tied = ranked > lowest, ranked == lowest
+        hits = (visible & above).sum() + (num_pixels - above.sum()) * (visible & tied).sum() / tied.sum()
+        found.append(
+            RegionFocus(
+                name,
+                relevance_mass_accuracy=inside,
+                chance=chance,
+                enrichment=inside / chance,
+                relevance_rank_accuracy=float(hits / num_pixels),
+                pointing_game_hit=bool(region.mask[window].any()),
+            )
+        )
+    return tuple(found)
 
 
 def undefined(threshold: float, reason: str) -> FocusMetrics:

@@ -165,6 +165,29 @@ def cell_shares(
     return share, box_share(placement, grid_rows, grid_columns, inner), (centres[0], centres[1])
 
 
+def half_cell(
+    placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int
+) -> tuple[float, float]:
+    """Half a cell's (rows, columns) in pixels of the radiograph at (rows, columns)."""
+    halves = []
+    for axis, (cells, pixels) in enumerate(((grid_rows, rows), (grid_columns, columns))):
+        size, scale, _, extent = _axis(placement, axis)
+        halves.append(extent / cells / scale / size * pixels / 2)
+    return halves[0], halves[1]
+
+
+def region_shares(placement: Placement, grid_rows: int, grid_columns: int, masks: npt.NDArray[np.bool_]) -> Floats:
+    """Share of each cell's area inside each mask: (N, rows, columns) bool over the radiograph -> (N, h, w)."""
+    weights = []
+    for axis, cells in enumerate((grid_rows, grid_columns)):
+        size, scale, offset, extent = _axis(placement, axis)
+        pixel = np.arange(masks.shape[1 + axis] + 1) * (size / masks.shape[1 + axis]) * scale + offset
+        cell = np.arange(cells + 1) * (extent / cells)
+        overlap = np.minimum(cell[1:, None], pixel[None, 1:]) - np.maximum(cell[:-1, None], pixel[None, :-1])
+        weights.append((np.clip(overlap, 0, None) / (extent / cells)).astype(np.float32))
+    return np.asarray(weights[0] @ masks.astype(np.float32) @ weights[1].T, np.float32)
+
+
 def _axis(placement: Placement, axis: int) -> tuple[int, float, int, int]:
     """(radiograph size, scale, offset, input size) of one axis."""
     p = placement

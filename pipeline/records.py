@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float32]
 CaseStatus = Literal["ok", "excluded", "failed"]
 MapStatus = Literal["ok", "dead", "negative_only", "saturated", "not_finite"]
 Resize = Literal["stretch", "letterbox", "center_crop"]
-RegionKind = Literal["lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
+RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -281,9 +281,45 @@ FOCUS_METRICS = (
 
 
 @dataclass(frozen=True, slots=True)
+class RegionFocus:
+    """How much of one map's positive evidence lies in one region. Every None has its reason in `undefined`.
+
+    relevance_mass_accuracy: share of the positive evidence inside (Arras et al., 2022; energy-based pointing game)
+    chance: the region's share of what the model saw of the radiograph, what an even map would score
+    enrichment: the ratio of the two
+    relevance_rank_accuracy: of as many highest pixels as the region has, the share inside (Arras et al., 2022)
+    pointing_game_hit: is the maximum inside, or within half a cell of it
+    """
+
+    region: str
+    relevance_mass_accuracy: float | None = None
+    chance: float | None = None
+    enrichment: float | None = None
+    relevance_rank_accuracy: float | None = None
+    pointing_game_hit: bool | None = None
+    undefined: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in REGION_METRICS:
+            value = getattr(self, name)
+            _require((value is None) == (name in self.undefined), f"{name}: a value or a reason, not both")
+            _require(value is None or math.isfinite(value), f"{name} is not finite")
+
+
+REGION_METRICS = (
+    "relevance_mass_accuracy",
+    "chance",
+    "enrichment",
+    "relevance_rank_accuracy",
+    "pointing_game_hit",
+)
+
+
+@dataclass(frozen=True, slots=True)
 class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
-    `focus` has one entry a map key; `pictures` maps a role to a file name in the case's folder."""
+    `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's
+    folder; `lungs_missing` is the reason why no lungs were found, None where they were or were not looked for."""
 
     case_id: str
     status: CaseStatus
@@ -298,12 +334,56 @@ class CaseRecord:
     prediction: Prediction | None = None
     maps: tuple[MapFacts, ...] = ()
     focus: dict[str, FocusMetrics] = field(default_factory=dict)
+    regions: tuple[RegionFacts, ...] = ()
+    lungs_missing: str | None = None
+    region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         _require((self.status == "ok") == (self.reason is None), "a reason exactly where the status is not ok")
         _require(self.status != "ok" or self.prediction is not None, "an audited case has a prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One figure of a model card: what, on which data, of how many cases; the interval from resampled patients."""
+
+    what: str
+    data: str
+    value: float
+    num_cases: int
+    interval_95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model is for, what it was made from and measured at, and where it ends (Mitchell et al., Model Cards
+    for Model Reporting, FAT* 2019). Bound to its weights by `sha256`; so is the threshold.
+
+    data_sha256, num_cases: of each part of the data by name
+    threshold, threshold_source, temperature, class_names: of a classifier only; the logits of `weights` are
+        divided by `temperature` already
+    """
+
+    name: str
+    weights: str
+    sha256: str
+    parameters: int
+    input: str
+    intended_use: str
+    population: str
+    data: str
+    data_licence: str
+    data_sha256: dict[str, str]
+    num_cases: dict[str, int]
+    measured: tuple[Measured, ...]
+    limits: tuple[str, ...]
+    training: dict[str, Any]
+    class_names: tuple[str, ...] = ()
+    threshold: float | None = None
+    threshold_source: str | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +401,7 @@ class ModelFacts:
     head: str
     is_exact: bool
     is_deterministic: bool | None = None
-    card: dict[str, Any] = field(default_factory=dict)
+    card: ModelCard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +429,7 @@ class RunRecord:
     cpu_s: dict[str, float] = field(default_factory=dict)
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
     crosswalk_sha256: str | None = None
+    segmenter_sha256: str | None = None
     schema_version: int = SCHEMA_VERSION
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline import focus
-from pipeline.preprocess import cell_shares, place, restore, seen
-from pipeline.records import FOCUS_METRICS, FocusMetrics, MapStatus
+from pipeline.preprocess import cell_shares, place, region_shares, restore, seen
+from pipeline.records import FOCUS_METRICS, REGION_METRICS, FocusMetrics, MapStatus, Region, RegionFocus
 
 
 def measure(
@@ -88,3 +88,86 @@ def test_the_bands_meet_at_their_limits() -> None:
         grid[:] = 0
         grid[:, : int(share * 1000)] = 1
         assert measure(grid.tolist()).focus_band == band
+
+
+def measure_regions(
+    values: list[list[float]], *masks: np.ndarray, placement=None, status: MapStatus = "ok"
+) -> tuple[RegionFocus, ...]:
+    grid = np.asarray(values, np.float32)
+    placement = placement or place(100, 100, 100, 100, "stretch")
+    rows, columns = masks[0].shape
+    regions = [Region.of(mask, f"region {n}", "lung", "drawn by hand") for n, mask in enumerate(masks)]
+    heatmap = restore(grid, placement, rows, columns)
+    share, _, _ = cell_shares(placement, *grid.shape, focus.BORDER)
+    shares = region_shares(placement, *grid.shape, np.stack(masks))
+    half_cell = (rows / grid.shape[0] / 2, columns / grid.shape[1] / 2)
+    return focus.measure_regions(
+        grid, status, heatmap, seen(placement, rows, columns), share, regions, shares, half_cell
+    )
+
+
+def block(rows: slice, columns: slice, shape: tuple[int, int] = (40, 40)) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    mask[rows, columns] = True
+    return mask
+
+
+LEFT, RIGHT = block(slice(None), slice(0, 20)), block(slice(None), slice(20, 40))
+
+
+def test_shares_of_two_halves_add_up_to_the_map() -> None:
+    left, right = measure_regions([[3, 1], [0, 4]], LEFT, RIGHT)
+    assert left.relevance_mass_accuracy == pytest.approx(3 / 8)
+    assert right.relevance_mass_accuracy == pytest.approx(5 / 8)
+    assert left.chance == right.chance == pytest.approx(0.5)
+    assert right.enrichment == pytest.approx(1.25)
+
+
+def test_a_region_counts_a_cell_by_its_area() -> None:
+    # Columns 10 to 30 of 40: half of each of the four cells.
+    (middle,) = measure_regions([[3, 1], [0, 4]], block(slice(None), slice(10, 30)))
+    assert middle.relevance_mass_accuracy == pytest.approx(0.5)
+    assert middle.chance == pytest.approx(0.5)
+
+
+def test_an_even_map_scores_its_chance_everywhere() -> None:
+    for found in measure_regions([[2, 2], [2, 2]], LEFT, block(slice(0, 4), slice(0, 4))):
+        assert found.enrichment == pytest.approx(1)
+        assert found.relevance_mass_accuracy == pytest.approx(found.chance)
+        # All pixels tie: as many as chance has it are inside.
+        assert found.relevance_rank_accuracy == pytest.approx(found.chance)
+
+
+def test_the_highest_pixels_of_a_slope_are_on_its_side() -> None:
+    # Falls from left to right: the highest half of the pixels is the left half, exactly.
+    left, right = measure_regions([[4, 3, 2, 1]], LEFT, RIGHT)
+    assert (left.relevance_rank_accuracy, right.relevance_rank_accuracy) == (1, 0)
+    assert (left.pointing_game_hit, right.pointing_game_hit) == (True, False)
+
+
+def test_a_peak_within_half_a_cell_is_a_hit() -> None:
+    # The peak of cell (1, 1) of 4x4 on 40x40 lies between pixels 14 and 15; half a cell is 5 pixels.
+    grid = [[0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    near, far = measure_regions(grid, block(slice(0, 40), slice(20, 40)), block(slice(0, 40), slice(22, 40)))
+    assert (near.pointing_game_hit, far.pointing_game_hit) == (True, False)
+
+
+def test_what_the_model_did_not_see_is_no_chance() -> None:
+    # The middle 50 of 100 columns are all that the model saw: of the left half of the radiograph, one half.
+    placement = place(100, 200, 100, 100, "center_crop")
+    left, edge = measure_regions([[1, 3]], LEFT, block(slice(None), slice(0, 10)), placement=placement)
+    assert left.chance == pytest.approx(0.5)
+    assert left.relevance_mass_accuracy == pytest.approx(0.25)
+    assert edge.undefined["enrichment"] == "the model did not see the region"
+
+
+def test_an_empty_region_is_undefined_never_a_hit() -> None:
+    (empty,) = measure_regions([[1, 3]], np.zeros((40, 40), bool))
+    assert empty.pointing_game_hit is None
+    assert empty.undefined == dict.fromkeys(REGION_METRICS, "the region is empty")
+
+
+@pytest.mark.parametrize("status", ["dead", "negative_only", "saturated", "not_finite"])
+def test_property_5_regions_of_a_map_without_positive_part_are_undefined(status: MapStatus) -> None:
+    (found,) = measure_regions([[0, 0]], LEFT, status=status)
+    assert found.undefined == dict.fromkeys(REGION_METRICS, focus.REASONS[status])

@@ -141,3 +141,17 @@ def test_a_constant_image_stays_finite() -> None:
     for value in (0.0, 1.0):
         settings = Preprocess(scaling="imagenet", clahe=2.0)
         assert np.isfinite(preprocess(radiograph(np.full((10, 10), value)), settings)[0].tensor).all()
+
+
+def test_half_a_cell_in_pixels_of_the_radiograph() -> None:
+    # 200x100 stretched to 56x56, cells of 8: half a cell is 4/56 of the radiograph's side.
+    placement = place(200, 100, 56, 56, "stretch")
+    assert half_cell(placement, 7, 7, 50, 25) == pytest.approx((50 * 4 / 56, 25 * 4 / 56))
+
+
+def test_region_shares_of_a_letterbox_leave_the_padding_out() -> None:
+    # 50x100 letterboxed into 100x100: rows of cells 0 and 3 of 4 are padding, the mask is the upper half.
+    mask = np.zeros((1, 10, 20), bool)
+    mask[0, :5] = True
+    shares = region_shares(place(50, 100, 100, 100, "letterbox"), 4, 4, mask)
+    np.testing.assert_allclose(shares[0], np.repeat([[0], [1], [0], [0]], 4, 1), atol=1e-6)

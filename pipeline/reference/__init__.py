@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+
+from pipeline.records import ModelCard, from_json
 
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-def classifier_card() -> dict[str, Any]:
-    """The model card of the reference classifier, as its training script wrote it."""
-    card: dict[str, Any] = json.loads((WEIGHTS / "classifier.json").read_text())
-    return card
+def card_of(model: str) -> ModelCard:
+    """The model card of "classifier" or "lungs", as its training script wrote it."""
+    return from_json((WEIGHTS / f"{model}.json").read_bytes(), ModelCard)

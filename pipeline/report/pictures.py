@@ -7,6 +7,7 @@ Refuses arrays that are not of the stated type and shape.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,13 +15,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.records import Mask, Region
+
 Bytes = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 SHORTEST_PX = 450
 MOST_OPAQUE = 0.65
 _HALO = (24, 24, 24)
 _LINE = (255, 255, 255)
+_SOFT = (190, 190, 190)
+_MARK = (255, 234, 70)  # the bright end of cividis
 
 
 def display(pixels: npt.NDArray[np.float32], longest_px: int = 900) -> Bytes:
@@ -100,6 +104,36 @@ def overlay(
     return _contour(drawn, (evidence >= threshold * highest) & covered)
 
 
+def outlines(picture: Bytes, regions: Sequence[Region]) -> Bytes:
+    """A radiograph with the outlines of its lungs, thin lines between their zones, and a frame around each marker.
+
+    Parameters
+    ----------
+    picture : uint8 (r, c)
+    regions : their masks cover the picture at any resolution
+
+    Returns
+    -------
+    uint8 RGB (r, c, 3).
+    """
+    drawn: Bytes = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+    rows, columns = picture.shape
+    width = max(1, round(max(picture.shape) / 450))
+    for kind, colour, thickness in (("zone", _SOFT, width), ("lung", _LINE, 2 * width)):
+        for region in regions:
+            if region.facts.kind == kind:
+                mask = cv2.resize(region.mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR)
+                found, _ = cv2.findContours((mask >= 0.5).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+                cv2.drawContours(drawn, found, -1, _HALO, thickness + 2 * width, cv2.LINE_AA)
+                cv2.drawContours(drawn, found, -1, colour, thickness, cv2.LINE_AA)
+    for region in regions:
+        if region.facts.kind == "marker" and region.mask.any():
+            top, bottom, left, right = _frame(region.mask, rows, columns, 3 * width)
+            for colour, thickness in ((_HALO, 4 * width), (_MARK, 2 * width)):
+                cv2.rectangle(drawn, (left, top), (right, bottom), colour, thickness, cv2.LINE_AA)
+    return drawn
+
+
 def colour_bar_stops() -> list[str]:
     """The colour scale from 0 to its end, as 16 CSS colours at even distances."""
     return ["#{:02x}{:02x}{:02x}".format(*_cividis()[level]) for level in range(0, 256, 17)]
@@ -128,3 +162,13 @@ def _contour(drawn: Bytes, region: Mask) -> Bytes:
     for colour, thickness in ((_HALO, 3 * width), (_LINE, width)):
         cv2.drawContours(drawn, lines, -1, colour, thickness, cv2.LINE_AA)
     return drawn
+
+
+def _frame(mask: Mask, rows: int, columns: int, margin: int) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right of a mask's box on a picture of (rows, columns), with a margin."""
+    edges = []
+    for axis, size in ((1, rows), (0, columns)):
+        inside = np.flatnonzero(mask.any(axis))
+        scale = size / mask.shape[1 - axis]
+        edges += [max(0, int(inside[0] * scale) - margin), min(size - 1, int((inside[-1] + 1) * scale) + margin)]
+    return edges[0], edges[1], edges[2], edges[3]

@@ -15,6 +15,7 @@ from pipeline.records import (
     CaseRecord,
     FocusMetrics,
     MapFacts,
+    ModelCard,
     Placement,
     Prediction,
     RadiographFacts,
@@ -111,6 +112,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "primary": maps[0] if maps else None,
         "map_rows": [others[i : i + MAPS_IN_A_ROW] for i in range(0, len(others), MAPS_IN_A_ROW)],
         "debug": debug,
+        "regions": _regions(record, pictures),
         "scale": _scale(run),
         "fitness": _fitness(facts),
         "limits": _limits(run),
@@ -362,7 +364,7 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "cell": _cell(facts, record.placement, record.radiograph),
         "picture": _picture(pictures.get(facts.key), picture_shape, MAP_MM),
         "small": _picture(pictures.get(facts.key), picture_shape, SMALL_MAP_MM),
-        "focus": [] if focus is None else focus_sentences(focus, record.radiograph),
+        "focus": [] if focus is None else focus_sentences(focus, record.radiograph) + region_sentences(record, facts.key),
         "metrics": [] if focus is None else _metrics(focus, record.radiograph),
         "columns": _metric_columns(focus),
         "budget": _budget(facts, record.prediction),
@@ -409,6 +411,23 @@ def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None) -> list[
     return sentences
 
 
+def region_sentences(record: CaseRecord, key: str) -> list[str]:
+    """How much of the evidence lies in the lungs and at markers, in one or two sentences; or why that is not known."""
+    sentences = []
+    if record.lungs_missing:
+        sentences.append(f"How much of it lies in the lungs is not known: {record.lungs_missing}.")
+    kinds = {region.name: region.kind for region in record.regions}
+    for one in record.region_focus.get(key, ()):
+        share, chance = one.relevance_mass_accuracy, one.chance
+        if share is None or chance is None:
+            continue
+        if kinds[one.region] == "lungs":
+            sentences.append(f"{percent(share)} of the evidence lies in the lungs ({percent(chance)} by area alone).")
+        elif kinds[one.region] == "marker" and share >= 0.01:
+            sentences.append(f"{percent(share)} of it lies at a marker ({one.region}; {percent(chance)} by area alone).")
+    return sentences
+
+
 def _fitness(facts: RadiographFacts | None) -> View:
     """Warnings of the input, clipped for page 1; whole in the provenance."""
     warnings = [] if facts is None else list(facts.warnings)
@@ -420,10 +439,8 @@ def _fitness(facts: RadiographFacts | None) -> View:
 
 
 def _limits(run: RunRecord) -> View:
-    stated, num_classes = run.model.card.get("limits"), len(run.model.class_names)
-    if isinstance(stated, str):
-        stated = [stated]
-    if not isinstance(stated, list) or not stated:
+    card, num_classes = run.model.card, len(run.model.class_names)
+    if card is None or not card.limits:
         return {
             "stated": [],
             "whole": [],
@@ -434,7 +451,7 @@ def _limits(run: RunRecord) -> View:
                 "are unknown to this report."
             ),
         }
-    texts = [str(text) for text in stated]
+    texts = card.limits
     is_clipped = len(texts) > 4 or any(len(text) > 112 for text in texts)
     return {
         "stated": [f'"{_clipped(text, 112)}"' for text in texts[:4]],
@@ -510,6 +527,34 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
     return (number(value) if key == "entropy" else percent(value)), None
 
 
+def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
+    """What was found where, and how much of the first map's evidence lies there."""
+    if not record.regions or not record.maps:
+        return None
+    focus = {one.region: one for one in record.region_focus.get(record.maps[0].key, ())}
+    rows = []
+    for region in record.regions:
+        one = focus[region.name]
+        reason = next(iter(one.undefined.values()), None)
+        rows.append(
+            {
+                "name": sentence(region.name),
+                "is_part": region.kind in ("lung", "zone"),
+                "found_by": region.found_by + (f" ({number(region.confidence)})" if region.confidence is not None else ""),
+                "area": percent(region.area_fraction),
+                "reason": reason,
+                "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
+                "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
+                "has_peak": {True: "yes", False: "no", None: None}[one.pointing_game_hit],
+            }
+        )
+    return {
+        "rows": rows,
+        "picture": _picture(pictures.get("regions"), _shape(record.radiograph), SMALL_MAP_MM),
+        "missing": sentence(record.lungs_missing),
+    }
+
+
 def _metric_columns(focus: FocusMetrics | None) -> list[str]:
     """The short row of the table of all maps: high focus, band, entropy, border, padding."""
     if focus is None:
@@ -562,6 +607,7 @@ def _hashes(record: CaseRecord, run: RunRecord) -> Rows:
         ("File", source.file_sha256 if source else record.file_sha256),
         ("Pixels", source.pixel_sha256 if source else None),
         ("Model", run.model.sha256),
+        ("Lung segmenter", run.segmenter_sha256 if record.regions else None),
         ("Config", run.config_sha256),
     ]
     return [(name, value) for name, value in hashes if value]
@@ -612,7 +658,22 @@ def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
         ("Record schema", str(schema_version)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
     ]
-    return [{"title": "Model", "rows": model_rows}, {"title": "Run", "rows": run_rows}]
+    groups = [{"title": "Model", "rows": model_rows}, {"title": "Run", "rows": run_rows}]
+    if model.card is not None:
+        groups.insert(1, {"title": "Model card", "rows": _card(model.card)})
+    return groups
+
+
+def _card(card: ModelCard) -> Rows:
+    measured = [
+        (one.what, f"{number(one.value)}{_interval(one.interval_95)}, {one.data}, {one.num_cases:,} cases")
+        for one in card.measured
+    ]
+    return [("Intended use", f'"{card.intended_use}"'), ("Population", f'"{card.population}"'), *measured]
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" (95 %: {number(interval[0])} to {number(interval[1])})"
 
 
 def _placement(placement: Placement) -> Rows:

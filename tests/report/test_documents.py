@@ -13,9 +13,19 @@ import pypdf
 import pytest
 from PIL import ImageFile
 
-from pipeline.records import FOCUS_METRICS, CaseRecord, Decision, FocusMetrics, to_json
+from pipeline.records import (
+    FOCUS_METRICS,
+    REGION_METRICS,
+    CaseRecord,
+    Decision,
+    FocusMetrics,
+    RegionFacts,
+    RegionFocus,
+    to_json,
+)
 from pipeline.report import Renderer, colour_bar_stops
 from pipeline.report.view import BANNER, _prediction, place, score, sentence
+from tests.report.conftest import CARD
 
 FORBIDDEN = (
     r"diagnos\w*",
@@ -126,7 +136,7 @@ def test_failed_and_excluded_cases_are_one_page(renderer, run, tmp_path, status)
 def test_forbidden_words_are_in_no_document(renderer, make, run, tmp_path):
     right, folder = make("case-right", expected="PNEUMONIA")
     wrong, other = make("case-wrong", maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL")))
-    bare = replace(run, model=replace(run.model, card={}))
+    bare = replace(run, model=replace(run.model, card=None))
     documents = [
         renderer.case_pdf(right, run, folder),
         renderer.case_pdf(wrong, bare, other),
@@ -352,7 +362,7 @@ def test_a_dicom_case_with_many_attributes_keeps_its_provenance_on_page_3(render
     assert "The image has been compressed with loss" in text[2]
     assert "Upper end: 99th percentile of the positive cells." in text[2]
     assert "Limits stated" not in text[2]
-    card = {"limits": ["word " * 40]}
+    card = replace(CARD, limits=("word " * 40,))
     text = pages(renderer.case_pdf(record, replace(run, model=replace(run.model, card=card)), folder))
     assert "Limits stated by the model card" in text[2]  # page 1 had to clip it
 
@@ -414,3 +424,46 @@ def test_index_links_and_loads_only_the_run_folder(renderer, make, run):
 
 def test_index_of_no_cases(renderer, run):
     assert "Run kermany-test" in renderer.index_html([], run)
+
+
+REGIONS = (
+    RegionFacts("lungs", "lungs", "lung segmenter", 0.34, 0.93),
+    RegionFacts("right upper zone", "zone", "upper third of the right lung", 0.05),
+    RegionFacts("letter 1", "marker", "sharp outline", 0.004, 0.81),
+    RegionFacts("border", "border", "outer 5 %", 0.19),
+)
+
+
+def with_regions(record: CaseRecord, **changes: object) -> CaseRecord:
+    focus = (
+        RegionFocus("lungs", 0.62, 0.34, 0.62 / 0.34, 0.55, True),
+        RegionFocus("right upper zone", undefined=dict.fromkeys(REGION_METRICS, "the model did not see the region")),
+        RegionFocus("letter 1", 0.12, 0.004, 30.0, 0.9, False),
+        RegionFocus("border", 0.1, 0.19, 0.1 / 0.19, 0.2, False),
+    )
+    key = record.maps[0].key
+    return replace(record, regions=REGIONS, region_focus={key: focus}, **changes)
+
+
+def test_page_one_says_how_much_lies_in_the_lungs_and_at_a_marker(renderer, make, run) -> None:
+    record, folder = make()
+    first = pages(renderer.case_pdf(with_regions(record), run, folder))[0]
+    assert "62 % of the evidence lies in the lungs (34 % by area alone)." in first
+    assert "12 % of it lies at a marker (letter 1; <1 % by area alone)." in first
+
+
+def test_page_two_lists_every_region_and_why_one_is_undefined(renderer, make, run) -> None:
+    record, folder = make()
+    second = pages(renderer.case_pdf(with_regions(record), run, folder))[1]
+    assert "by region" in second
+    assert "Lungs 34 % 62 % 1.8 yes lung segmenter (0.93)" in second
+    assert "Right upper zone 5 % undefined: the model did not see the region" in second
+    assert "Letter 1 <1 % 12 % 30.0 no" in second
+
+
+def test_lungs_that_were_not_found_are_said_with_the_reason(renderer, make, run) -> None:
+    record, folder = make()
+    record = with_regions(record, lungs_missing="only one lung was found")
+    first, second = pages(renderer.case_pdf(record, run, folder))[:2]
+    assert "How much of it lies in the lungs is not known: only one lung was found." in first
+    assert "Only one lung was found." in second
