@@ -118,10 +118,10 @@ def build(rng: np.random.Generator, body: Body, grid: Grid) -> Chest:
     vessels = _vessels(rng, body, grid) * np.minimum(1, lung / 40)
     water = water * (1 + 0.4 * tissue * (lung <= 0)) + 9 * tissue
     water -= LUNG_AIR * np.maximum(lung * (1 + grain) - vessels, 0)
-    water -= _airways(body, grid)
+    water -= 1.1 * _airways(body, grid)
     water -= _belly_gas(rng, body, grid, floors[1], trunk)
     water += _breasts(body, grid)
-    water = np.where(trunk > 0, np.maximum(water, 0), 0) + _arms(body, grid, trunk)
+    water = np.maximum(np.where(trunk > 0, water, 0), _arms(body, grid) * (cavity <= 0))
     return Chest(
         body=body,
         grid=grid,
@@ -138,7 +138,7 @@ def build(rng: np.random.Generator, body: Body, grid: Grid) -> Chest:
 
 LATERAL = {38: 50, 44: 62, 52: 73, 62: 83, 80: 96, 110: 110, 150: 122, 200: 131, 250: 136, 300: 138, 345: 134}
 MEDIAL = {38: 44, 44: 30, 52: 22, 62: 17, 80: 12, 110: 9, 345: 9}
-DEPTH = {38: 0, 50: 52, 62: 72, 80: 96, 110: 128, 150: 156, 200: 172, 345: 178}
+DEPTH = {38: 0, 50: 52, 62: 72, 80: 96, 110: 128, 150: 154, 200: 162, 345: 150}
 
 
 def _lung(body: Body, x: Floats, y: Floats, side: int) -> Floats:
@@ -171,7 +171,7 @@ def _trunk(body: Body, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         -200: 54, -12: 54, 8: 64, 26: 96, 46: 0.72 * shoulder, 66: 0.9 * shoulder, 90: shoulder, 125: shoulder - 2,
         150: shoulder - 12, 175: 140 + fat, 205: 138 + fat, 260: 143 + fat, 340: 146 + fat, 520: 150 + fat,
     }  # fmt: skip
-    depth = {-200: 120, 0: 125, 40: 150, 80: 178, 130: 200 + fat, 200: 205 + 1.4 * fat, 340: 210 + 1.6 * fat}
+    depth = {-200: 120, 0: 125, 40: 150, 80: 178, 130: 200 + fat, 200: 208 + 1.4 * fat, 270: 216 + 1.6 * fat, 340: 216 + 1.8 * fat}
     half, thick = curve(width, y, 7), curve(depth, y, 12)
     u = x / half
     u2 = u * u
@@ -201,11 +201,11 @@ def _middle(body: Body, grid: Grid) -> tuple[Floats, Floats]:
     turn = 36 + body.tilt_heart
     left = ellipse(25 * large, 230 + base, 70 * large, 52 * large, turn)
     right = 0.9 * ellipse(-8, 224 + base, 33 * large, 50 * large)
-    outflow = 0.7 * ellipse(20, 176 + 0.6 * base, 30 * (0.5 + 0.5 * large), 44, 18)
-    heart = 108 * np.maximum(np.maximum(left, right), outflow)
+    outflow = 0.8 * ellipse(22, 182 + 0.7 * base, 33 * (0.5 + 0.5 * large), 52, -24)
+    heart = 108 * (left**4 + right**4 + outflow**4) ** 0.25
     column = curve({-200: 46, 20: 44, 50: 32, 80: 27, 140: 26, 180: 29, 260: 32, 500: 40}, y, 10)
     off = curve({-200: 0, 90: 0, 150: -2, 300: -1, 500: 0}, y, 8)
-    slab = 80 * dome(np.asarray(((grid.x_at(8) - off) / column) ** 2, np.float32))
+    slab = 88 * np.maximum(1 - ((grid.x_at(8) - off) / (1.12 * column)) ** 2, 0)
     knob = 70 * ellipse(17 + 6 * body.knob, 118, 18 * body.knob, 22 * body.knob)
     trunk = 62 * ellipse(24, 152, 20, 24)
     cava = 48 * ellipse(-14, 150, 17, 58)
@@ -254,7 +254,7 @@ def _breasts(body: Body, grid: Grid) -> Floats:
     return total
 
 
-def _arms(body: Body, grid: Grid, trunk: Floats) -> Floats:
+def _arms(body: Body, grid: Grid) -> Floats:
     """Upper arms beside the trunk: hanging, or raised as a child's are held."""
     thick = (30.0 if body.age_band == "child" else 40.0) + 0.3 * body.fat_mm
     arms = np.zeros(grid.shape, np.float32)
@@ -264,7 +264,7 @@ def _arms(body: Body, grid: Grid, trunk: Floats) -> Floats:
         along = np.clip(along, 0, 1)
         away2 = (grid.x - x0 - along * (x1 - x0)) ** 2 + (grid.y - y0 - along * (y1 - y0)) ** 2
         arms = np.maximum(arms, 2 * thick * dome(np.asarray(away2 / thick**2, np.float32)))
-    return np.asarray(arms * np.where(trunk > 0, 0.2 * (1 - np.minimum(trunk, 1)), 1), np.float32)
+    return arms
 
 
 def _arm_path(body: Body) -> Doubles:
@@ -303,15 +303,15 @@ def _ribs(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
             part = (np.rad2deg(theta) - 7) / 145
             fall = part**1.55 - 0.1 * np.sin(np.pi * np.minimum(part / 0.42, 1)) ** 2
             y = start + drop * fall + rng.normal(0, 1.0)
-            wide = (curve(LATERAL, y, 6) * 0.55 + 0.45 * float(curve(LATERAL, np.asarray([y_side]), 6)[0])) + 4
+            wide = (curve(LATERAL, y, 6) * 0.55 + 0.45 * float(curve(LATERAL, np.asarray([y_side]), 6)[0])) + (2 if is_child else 3.5)
             deep = 0.5 * curve({0: 60, 50: 80, 80: 108, 110: 140, 150: 168, 200: 184, 500: 190}, y, 6)
             x = side * body.wide * np.maximum(wide * np.sin(theta) ** 0.92, 17 + 6 * part)
             hoops.append(np.stack([x, y, -deep * np.cos(theta) - 4], axis=1))
             front = np.clip((np.rad2deg(theta) - 90) / 50, 0, 1)
-            size = (0.8 if number in (1, 12) else 1.0) * (0.86 if is_child else 1)
+            size = (0.68 if number == 1 else 0.8 if number == 12 else 1.0) * (0.86 if is_child else 1)
             neck = np.clip((np.rad2deg(theta) - 4) / 14, 0.55, 1)
             heights.append((6.0 + 1.5 * front) * size * neck)
-            depths.append(3.6 * size * np.clip(6 * (1 - part / part[-1]), 0.12, 1))
+            depths.append(3.6 * size * np.clip(6 * (1 - part / part[-1]), 0.12, 1) * (1 - 0.45 * front))
     hoop = np.stack(hoops)
     return 1.7 * tubes(grid, hoop, np.stack(heights), np.stack(depths), wall=0.8, inner=0.22)
 
@@ -338,7 +338,7 @@ def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
         waist = 1 - 0.09 * (1 - b**2)
         xs.append((x0 + half_width * a[None] * waist[:, None]).ravel())
         ys.append(np.broadcast_to((middle + half_height * b)[:, None], chord.shape).ravel())
-        volumes.append((0.42 * chord * 4 * half_width * half_height / chord.size).ravel())
+        volumes.append((0.32 * chord * 4 * half_width * half_height / chord.size).ravel())
         for side in (-1, 1):
             cx, cy = x0 + side * 0.62 * half_width, middle - 0.25 * half_height
             rings.append(
@@ -361,60 +361,52 @@ def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
 def _shoulders(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     """Clavicles, scapulae, upper arms."""
     is_child = body.age_band == "child"
-    reach = (118 if is_child else 140) * body.wide
-    lift = rng.uniform(-8, 8) + (-6 if is_child else 0) - 10 * body.arms_up
+    reach = (118 if is_child else 142) * body.wide
+    lift = rng.uniform(-8, 8) + (-8 if is_child else 0) - 10 * body.arms_up
+    out = 12 + 10 * body.arms_up
     along = np.linspace(0, 1, 40)
-    clavicles, spines, borders, blades = [], [], [], []
-    for side in (-1, 1):
-        tip = 50 + lift + rng.uniform(-3, 3)
-        y = 77 + (tip - 77) * along**0.9 - 7 * np.sin(2 * np.pi * along * 0.95)
-        z = 62 - 70 * along + 14 * np.sin(2 * np.pi * along)
-        clavicles.append(np.stack([side * (13 + (reach - 13) * along), y, z], axis=1))
-        # Scapula: three corners, a spine that ends as acromion, the socket beside the humerus.
-        out = 8 + 10 * body.arms_up
-        upper, lower = np.asarray([92 + out, 62 + lift, -70.0]), np.asarray([104 + out, 182 + lift, -84.0])
-        socket = np.asarray([reach + 2, 88 + lift, -40.0])
-        acromion = np.asarray([reach + 12, 54 + lift, -20.0])
-        flip = np.asarray([side, 1, 1])
-        bulge = np.stack([5 * np.sin(np.pi * along), 0 * along, 0 * along], axis=1)
-        borders += [
-            (lower + (socket - lower) * along[:, None] - 1.2 * bulge) * flip,
-            (upper + (lower - upper) * along[:, None] - bulge) * flip,
-        ]
-        spines.append((upper * [1, 1, 1] + [2, 22, 0] + (acromion - upper - [2, 22, 0]) * along[:, None]) * flip)
-        weights = np.asarray(
-            [(i, j, 1 - i - j) for i in np.linspace(0, 1, 160) for j in np.linspace(0, 1, 160) if i + j <= 1]
-        )  # noqa: E501
-        blades.append((weights @ np.stack([upper, lower, socket])) * flip)
-    total = tubes(grid, np.stack(clavicles), 5.2 + 1.6 * (2 * along - 1) ** 2, 5.2, wall=1.6, inner=0.3)
-    total += tubes(grid, np.stack(borders[::2]), 2.6, wall=1.2, inner=0.3)
-    total += tubes(grid, np.stack(borders[1::2]), 1.2)
-    total += tubes(grid, np.stack(spines), np.linspace(2.5, 7, 40), 3.0, wall=1.0, inner=0.25)
+    flips = np.asarray([[-1, 1, 1], [1, 1, 1]])[:, None]
+
+    def both(line: Doubles) -> Doubles:
+        return line * flips
+
+    def between(start: Doubles, end: Doubles, bulge: float = 0.0) -> Doubles:
+        return start + (end - start) * along[:, None] + bulge * np.sin(np.pi * along)[:, None] * [1, 0, 0]
+
+    rise = 84 + (55 + lift - 84) * along**0.9 - 7 * np.sin(1.9 * np.pi * along)
+    depth = 62 - 70 * along + 14 * np.sin(2 * np.pi * along)
+    clavicle = both(np.stack([12 + (reach - 12) * along, rise, depth], axis=1))
+    # Scapula: a thin plate between three corners, a thicker outer border, a spine that ends as acromion.
+    upper, lower = np.asarray([94 + out, 64 + lift, -70.0]), np.asarray([106 + out, 184 + lift, -84.0])
+    socket, acromion = np.asarray([reach + 2, 90 + lift, -40.0]), np.asarray([reach + 14, 56 + lift, -20.0])
+    outer, inner = both(between(lower, socket, -7.0)), both(between(upper, lower, -6.0))
+    spine = both(between(upper + [4, 22, 0], acromion))
+    total = 1.7 * tubes(grid, clavicle, 5.0 + 1.8 * (2 * along - 1) ** 2, 5.0, wall=1.5, inner=0.3)
+    total += 0.7 * tubes(grid, outer, np.linspace(1.8, 4, 40), wall=1.1, inner=0.4) + 0.6 * tubes(grid, inner, 1.1)
+    total += 0.8 * tubes(grid, spine, np.linspace(1.8, 7, 40), 3.0, wall=1.0, inner=0.3)
     plate = np.zeros(grid.shape, np.float32)
-    for blade in blades:
-        corners = grid.project(blade[[0, 159, -1]])
-        row_mm, column_mm = grid.pixel_mm
-        pixels = np.stack([(corners[:, 0] - grid.x[0, 0]) / column_mm, (corners[:, 1] - grid.y[0, 0]) / row_mm], axis=1)
+    row_mm, column_mm = grid.pixel_mm
+    for side in range(2):
+        edge = grid.project(np.concatenate([inner[side], outer[side], between(socket, upper, 4.0) * flips[side]]))
+        edge = (edge - [grid.x[0, 0], grid.y[0, 0]]) / [column_mm, row_mm]
         shape = np.zeros(grid.shape, np.uint8)
-        cv2.fillConvexPoly(shape, np.round(pixels * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+        cv2.fillPoly(shape, [np.round(edge * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         plate += shape / np.float32(255)
-    total += 1.3 * blur(plate, 2 / min(grid.pixel_mm))
-    arms = _arm_path(body)
-    head = arms[:, :2].copy()
-    head[:, 0] -= [0, 6, 0]
-    head[:, 1] = head[:, 0] + [0, 16, 0]
-    bulb = 17.5 if is_child else 23.0
-    total += tubes(grid, head, np.asarray([bulb * 0.85, bulb]), wall=0.8, inner=0.16)
-    shaft = arms + [0, 4, 0]
-    return total + tubes(
-        grid, shaft, np.concatenate([[18.0, 14], np.full(10, 10.5)]) * (0.75 if is_child else 1), wall=2.6, inner=0.08
-    )  # noqa: E501
+    total += 1.0 * blur(plate, 1.5 / min(grid.pixel_mm))
+    # The humerus: a round head in the socket, a shaft whose wall is thick.
+    thin = 0.72 if is_child else 1.0
+    shaft = _arm_path(body)
+    head = shaft[:, :1] + np.stack([0 * along, 40 * along - 16, 0 * along], axis=1)
+    ball = 21 * thin * np.sqrt(np.clip(1.02 - (2 * along - 1) ** 2, 0.05, 1))
+    total += 1.2 * tubes(grid, head, ball, wall=0.9, inner=0.3)
+    return total + tubes(grid, shaft[:, 1:], np.linspace(12, 10, 11) * thin, wall=2.4, inner=0.1)
 
 
 def _sternum(body: Body, grid: Grid) -> Floats:
     along = np.linspace(0, 1, 30)
     bone = np.stack([0 * along, 78 + 38 * along, 82 + 8 * along], axis=1)
-    return 0.8 * tubes(grid, bone[None], 10 + 10 * (1 - along), 5.0, wall=0.8, inner=0.15)
+    ends = np.clip(5 * np.minimum(along, 1 - along), 0.1, 1)
+    return 0.6 * tubes(grid, bone[None], 10 + 12 * (1 - along), 5.0 * ends, wall=0.7, inner=0.3)
 
 
 def _vessels(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
@@ -424,9 +416,9 @@ def _vessels(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     side = np.repeat([-1.0, 1.0], stems)
     place = np.stack(
         [side * 30, np.where(side < 0, 160, 150) + rng.normal(0, 7, 2 * stems), rng.normal(0, 6, 2 * stems)], axis=1
-    )  # noqa: E501
+    )
     direction = np.stack([side * np.cos(angle), np.sin(angle), rng.normal(0, 0.5, 2 * stems)], axis=1)
-    radius = 4.6 * (1 + 0.18 * np.sin(angle)) * rng.uniform(0.85, 1.15, 2 * stems) * body.vessels
+    radius = 4.5 * (1 + 0.22 * np.sin(angle)) * rng.uniform(0.85, 1.15, 2 * stems) * body.vessels
     total = np.zeros(grid.shape, np.float32)
     along = np.linspace(0, 1, 8)
     least = max(0.32, 0.3 * min(grid.pixel_mm))
@@ -434,7 +426,7 @@ def _vessels(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
         if radius.size == 0:
             break
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        length = (26.0 if generation == 0 else 23 * 0.86**generation) * rng.uniform(0.7, 1.3, radius.size)
+        length = (24.0 if generation == 0 else 25 * 0.88**generation) * rng.uniform(0.7, 1.3, radius.size)
         bend = rng.normal(0, 0.16, direction.shape)
         points = place[:, None] + length[:, None, None] * (
             along[:, None] * direction[:, None] + (along**2)[:, None] * bend[:, None]
@@ -444,7 +436,7 @@ def _vessels(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
         turn = rng.uniform(0.25, 0.62, radius.size)[:, None] * _unit(rng.normal(size=direction.shape))
         place = np.concatenate([ends, ends])
         direction = np.concatenate([onward + turn, onward - turn * rng.uniform(0.6, 1.3)])
-        radius = np.concatenate([0.8 * radius, 0.66 * radius])
+        radius = np.concatenate([0.83 * radius, 0.66 * radius])
         kept = radius > least
         place, direction, radius = place[kept], direction[kept], radius[kept]
     return total

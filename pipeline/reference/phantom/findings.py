@@ -103,7 +103,7 @@ def nodule(rng: np.random.Generator, chest: Chest) -> Floats:
     rough = 0.12 * noise(rng, grid, 5)
     return np.asarray(
         LUNG_AIR * 2 * r * dome((((grid.x - x0) / r) ** 2 + ((grid.y - y0) / r) ** 2) * (1 + rough)), np.float32
-    )  # noqa: E501
+    )
 
 
 PNEUMONIA: dict[str, Callable[[np.random.Generator, Chest], Floats]] = {
