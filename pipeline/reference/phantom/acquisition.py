@@ -13,7 +13,8 @@ import numpy as np
 
 from pipeline.reference.phantom.projection import Floats, Mask, blur
 
-WATER_PER_MM, BONE_PER_MM, LEAD_PER_MM = 0.0206, 0.034, 0.5
+WATER_PER_MM, BONE_PER_MM, LEAD_PER_MM = 0.0206, 0.05, 0.5
+DIRECT = 0.35  # optical depth below which the detector is saturated: the air beside the body is black
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,15 @@ def expose(
     grain = rng.standard_normal(signal.shape, dtype=np.float32)
     signal = signal + grain * np.sqrt(signal / quanta + (how.electronic / quanta) ** 2)
     density = -np.log(np.maximum(signal, 1e-4))
-    density -= how.latitude * (blur(density, 34 / pixel_mm) - density.mean())
-    density += how.detail * (density - blur(density, 12 / pixel_mm)) + 0.5 * how.detail * (
-        density - blur(density, 2.0 / pixel_mm)
+    air = np.clip((density - density.min()) / DIRECT, 0, 1)
+    density -= how.latitude * (blur(density, 26 / pixel_mm) - density.mean())
+    density += how.detail * (
+        1.6 * (density - blur(density, 12 / pixel_mm)) + 0.5 * (density - blur(density, 2 / pixel_mm))
     )
     inside = density[::4, ::4][body[::4, ::4]]
     low, high = np.percentile(inside, (3, 98)) if inside.size else (0.0, 1.0)
+    low, high = low - 0.28 * (high - low), high + 0.05 * (high - low)
     level = (density - low) / max(high - low, 1e-3)
     shown = 1 / (1 + np.exp(-how.hardness * (how.contrast * (level - 0.5) + how.brightness)))
     ends = 1 / (1 + np.exp(how.hardness * 0.62)), 1 / (1 + np.exp(-how.hardness * 0.62))
-    return np.asarray(np.clip((shown - ends[0]) / (ends[1] - ends[0]), 0, 1), np.float32)
+    return np.asarray(air * np.clip((shown - ends[0]) / (ends[1] - ends[0]), 0, 1), np.float32)

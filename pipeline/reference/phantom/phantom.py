@@ -246,7 +246,7 @@ def _resolve(spec: Spec) -> tuple[Spec, _Look]:
         electronic=6.0,
         scatter=rng.uniform(0.3, 0.7),
         blur_mm=rng.uniform(0.12, 0.28),
-        latitude=rng.uniform(0.3, 0.5),
+        latitude=rng.uniform(0.5, 0.8),
         detail=rng.uniform(0.35, 0.8),
         contrast=rng.uniform(0.78, 1.02),
         brightness=rng.uniform(-0.12, 0.08),
