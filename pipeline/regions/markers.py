@@ -43,11 +43,11 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A closed outline, `points` (n, 1, 2) as (column, row), its mean gradient in units of the limit, and its box."""
+    """A closed outline, `points` (n, 1, 2) as (column, row), its mean gradient in units of the limit, and its side."""
 
     points: npt.NDArray[np.int32]
     sharpness: float
-    box: tuple[int, int, int, int]
+    is_black: bool
 
 
 def find_markers(pixels: Floats) -> list[Region]:
@@ -71,7 +71,11 @@ def find_markers(pixels: Floats) -> list[Region]:
         numbers[what] += 1
         regions.append(
             Region.of(
-                mask, f"{what} {numbers[what]}", "marker", f"sharp closed outline: {what}", 1 - 0.5 / max(1.0, sharpness)
+                mask,
+                f"{what} {numbers[what]}",
+                "marker",
+                f"sharp closed outline: {what}",
+                1 - 0.5 / max(1.0, sharpness),
             )
         )
     return regions
@@ -81,7 +85,7 @@ def _reduced(pixels: Floats) -> Bytes:
     scale = min(1.0, GRID / max(pixels.shape))
     rows, columns = (max(1, round(side * scale)) for side in pixels.shape)
     small = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA)
-    return cv2.convertScaleAbs(small, alpha=255)
+    return np.asarray(cv2.convertScaleAbs(small, alpha=255), np.uint8)
 
 
 def _shapes(grid: Bytes) -> Iterator[_Shape]:
@@ -93,7 +97,7 @@ def _shapes(grid: Bytes) -> Iterator[_Shape]:
     if not near.any():
         return
     wide = _square(longest * WIDEST)
-    for signed in (grid, cv2.bitwise_not(grid)):
+    for is_black, signed in enumerate((grid, cv2.bitwise_not(grid))):
         hat = _top_hat(signed, wide) * near
         for level in LEVELS:
             outlines = cv2.findContours((hat >= level).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
@@ -103,7 +107,7 @@ def _shapes(grid: Bytes) -> Iterator[_Shape]:
             for outline, sharpness in _steep_ones(outlines, edge, steep):
                 box = cv2.boundingRect(outline)
                 if _free_sides(outline, box, signed, level) >= SIDES:
-                    yield _Shape(outline, sharpness, box)
+                    yield _Shape(outline, sharpness, bool(is_black))
 
 
 def _steep_ones(
@@ -137,15 +141,13 @@ def _free_sides(outline: npt.NDArray[np.int32], box: tuple[int, int, int, int], 
 
 def _joined(shapes: list[_Shape], shape: tuple[int, ...]) -> Iterator[tuple[Mask, What, float]]:
     """Shapes with a small gap between them are one marker: its mask, what it is, how sharp."""
-    if not shapes:
-        return
     longest = max(shape)
-    parts = np.zeros(shape, np.uint8)
+    ink = np.zeros((2, *shape), np.uint8)  # bright, black
     for s in shapes:  # one at a time: together, nested outlines would cut holes into each other
-        cv2.drawContours(parts, [s.points], -1, 1, cv2.FILLED)
+        cv2.drawContours(ink[int(s.is_black)], [s.points], -1, 1, cv2.FILLED)
     gap = _square(longest * GAP)
     pad = gap.shape[0]  # closing at the picture's edge
-    padded = cv2.copyMakeBorder(parts, pad, pad, pad, pad, cv2.BORDER_CONSTANT)
+    padded = cv2.copyMakeBorder(ink.max(axis=0), pad, pad, pad, pad, cv2.BORDER_CONSTANT)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, gap)[pad:-pad, pad:-pad]
     num, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(closed, _square(3)))
     sharpest = np.zeros(num)
@@ -155,14 +157,15 @@ def _joined(shapes: list[_Shape], shape: tuple[int, ...]) -> Iterator[tuple[Mask
     for label in range(1, num):
         x, y, width, height = (int(value) for value in stats[label, :4])
         view = np.s_[y : y + height, x : x + width]
-        mine = labels[view] == label
-        own = (mine & (parts[view] > 0)).astype(np.uint8)
-        num_parts = cv2.connectedComponents(own)[0] - 1
+        mine = (labels[view] == label).astype(np.uint8)
+        bright, black = ink[0][view] * mine, ink[1][view] * mine
+        num_glyphs = max(cv2.connectedComponents(one)[0] - 1 for one in (bright, black))
         size = max(width, height) - 2
-        if size < SMALLEST * longest or (num_parts == 1 and _is_bar(own)):
+        is_plain = num_glyphs == 1 and not (bright.any() and black.any())
+        if size < SMALLEST * longest or (is_plain and _is_bar(bright | black)):
             continue
         what: What = "foreign object"
-        if num_parts >= 3:
+        if num_glyphs >= 3:
             what = "text"
         elif size <= LARGEST_LETTER * longest and 0.25 <= width / height <= 1.6:
             what = "letter"
@@ -174,7 +177,7 @@ def _is_bar(part: Bytes) -> bool:
     outline = max(cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=len)
     width, height = cv2.minAreaRect(outline)[1]
     is_slim = max(width, height) + 1 >= BAR * (min(width, height) + 1)
-    return is_slim and cv2.arcLength(outline, True) <= SMOOTH * 2 * (width + height)
+    return is_slim and bool(cv2.arcLength(outline, True) <= SMOOTH * 2 * (width + height))
 
 
 def _top_hat(grid: Bytes, wide: Bytes) -> Bytes:
@@ -191,10 +194,13 @@ def _gradient(grid: Bytes) -> Floats:
 
 
 def _steep(edge: Floats) -> float:
-    """The limit of steep. Black padding and collimation, without any gradient, do not count as picture."""
-    counts = cv2.calcHist([edge], [0], None, [1024], [0.5, 128.5]).ravel().cumsum()
-    usual = 0.5 + np.searchsorted(counts, 0.75 * counts[-1]) / 8
-    return max(STEEP * float(usual), FLOOR)
+    """The limit of steep. Padding and collimation, without any gradient, do not count as picture; and where a marker is
+    all that has one, it is not measured by itself: a tenth of the picture, at least, is steeper than the usual."""
+    counts = cv2.calcHist([edge], [0], None, [1024], [0.5, 128.5]).ravel()
+    steeper = counts[::-1].cumsum()[::-1]
+    num = max(0.25 * float(steeper[0]), 0.1 * edge.size)
+    usual = 0.5 + np.count_nonzero(steeper >= num) / 8
+    return max(STEEP * usual, FLOOR)
 
 
 def _square(side: float) -> Bytes:
