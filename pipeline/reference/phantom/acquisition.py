@@ -45,7 +45,7 @@ def expose(
     density += how.detail * (density - blur(density, 12 / pixel_mm)) + 0.5 * how.detail * (
         density - blur(density, 2.0 / pixel_mm)
     )
-    inside = density[::4, ::4][body[::4, ::4]]
+    inside = blur(density, 3 / pixel_mm)[::4, ::4][body[::4, ::4]]
     low, high = np.percentile(inside, (3, 98)) if inside.size else (0.0, 1.0)
     level = (density - low) / max(high - low, 1e-3)
     shown = 1 / (1 + np.exp(-how.hardness * (how.contrast * (level - 0.5) + how.brightness)))

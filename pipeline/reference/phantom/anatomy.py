@@ -171,7 +171,16 @@ def _trunk(body: Body, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         -200: 54, -12: 54, 8: 64, 26: 96, 46: 0.72 * shoulder, 66: 0.9 * shoulder, 90: shoulder, 125: shoulder - 2,
         150: shoulder - 12, 175: 140 + fat, 205: 138 + fat, 260: 143 + fat, 340: 146 + fat, 520: 150 + fat,
     }  # fmt: skip
-    depth = {-200: 120, 0: 125, 40: 150, 80: 178, 130: 200 + fat, 200: 208 + 1.4 * fat, 270: 216 + 1.6 * fat, 340: 216 + 1.8 * fat}
+    depth = {
+        -200: 120,
+        0: 125,
+        40: 150,
+        80: 178,
+        130: 200 + fat,
+        200: 208 + 1.4 * fat,
+        270: 216 + 1.6 * fat,
+        340: 216 + 1.8 * fat,
+    }
     half, thick = curve(width, y, 7), curve(depth, y, 12)
     u = x / half
     u2 = u * u
@@ -303,7 +312,9 @@ def _ribs(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
             part = (np.rad2deg(theta) - 7) / 145
             fall = part**1.55 - 0.1 * np.sin(np.pi * np.minimum(part / 0.42, 1)) ** 2
             y = start + drop * fall + rng.normal(0, 1.0)
-            wide = (curve(LATERAL, y, 6) * 0.55 + 0.45 * float(curve(LATERAL, np.asarray([y_side]), 6)[0])) + (2 if is_child else 3.5)
+            wide = (curve(LATERAL, y, 6) * 0.55 + 0.45 * float(curve(LATERAL, np.asarray([y_side]), 6)[0])) + (
+                2 if is_child else 3.5
+            )
             deep = 0.5 * curve({0: 60, 50: 80, 80: 108, 110: 140, 150: 168, 200: 184, 500: 190}, y, 6)
             x = side * body.wide * np.maximum(wide * np.sin(theta) ** 0.92, 17 + 6 * part)
             hoops.append(np.stack([x, y, -deep * np.cos(theta) - 4], axis=1))
@@ -311,9 +322,9 @@ def _ribs(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
             size = (0.68 if number == 1 else 0.8 if number == 12 else 1.0) * (0.86 if is_child else 1)
             neck = np.clip((np.rad2deg(theta) - 4) / 14, 0.55, 1)
             heights.append((6.0 + 1.5 * front) * size * neck)
-            depths.append(3.6 * size * np.clip(6 * (1 - part / part[-1]), 0.12, 1) * (1 - 0.45 * front))
+            depths.append(3.6 * size * np.clip(6 * (1 - part / part[-1]), 0.12, 1) * (1 - 0.55 * front))
     hoop = np.stack(hoops)
-    return 1.7 * tubes(grid, hoop, np.stack(heights), np.stack(depths), wall=0.8, inner=0.22)
+    return 1.4 * tubes(grid, hoop, np.stack(heights), np.stack(depths), wall=0.8, inner=0.22)
 
 
 def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
