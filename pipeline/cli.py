@@ -239,6 +239,30 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2))
 
 
+@app.command()
+def phantom(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder for the radiographs, masks and manifest.csv")],
+    cases: Annotated[int, typer.Option(min=1, max=1_000_000, help="how many")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="same seed, same bytes")] = 1,
+    size: Annotated[int, typer.Option(help="rows and columns, 64 to 3000")] = 1024,
+    file_format: Annotated[str, typer.Option("--format", help="png (16 bits), png8, jpeg or dicom")] = "png",
+    shortcut: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="plant this in every case with pneumonia and in no other: marker_r, marker_l, text, tube, leads,"
+            " border or bias; may be given again"
+        ),
+    ] = None,
+) -> None:
+    """Draw chest phantoms with known truth: half of them with pneumonia, every mask and box exact."""
+    from pipeline.reference.phantom.files import write_cases
+    from pipeline.reference.phantom.phantom import cohort
+
+    with _progress() as progress:
+        manifest = write_cases(folder, cohort(cases, seed, shortcut or ()), size, size, file_format, progress=progress)
+    out.print(str(manifest), highlight=False)
+
+
 def _load(config: Path, overrides: list[str] | None, output: Path | None = None) -> AuditConfig:
     loaded = load_config(config, overrides or [])
     if output is None:

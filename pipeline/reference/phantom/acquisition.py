@@ -47,7 +47,7 @@ def expose(
     density += how.detail * (
         1.6 * (density - blur(density, 12 / pixel_mm)) + 0.5 * (density - blur(density, 2 / pixel_mm))
     )
-    inside = density[::4, ::4][body[::4, ::4]]
+    inside = blur(density, 3 / pixel_mm)[::4, ::4][body[::4, ::4]]
     low, high = np.percentile(inside, (3, 98)) if inside.size else (0.0, 1.0)
     low, high = low - 0.28 * (high - low), high + 0.05 * (high - low)
     level = (density - low) / max(high - low, 1e-3)

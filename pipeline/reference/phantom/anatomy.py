@@ -322,9 +322,9 @@ def _ribs(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
             size = (0.68 if number == 1 else 0.8 if number == 12 else 1.0) * (0.86 if is_child else 1)
             neck = np.clip((np.rad2deg(theta) - 4) / 14, 0.55, 1)
             heights.append((6.0 + 1.5 * front) * size * neck)
-            depths.append(3.6 * size * np.clip(6 * (1 - part / part[-1]), 0.12, 1) * (1 - 0.45 * front))
+            depths.append(3.6 * size * np.clip(6 * (1 - part / part[-1]), 0.12, 1) * (1 - 0.55 * front))
     hoop = np.stack(hoops)
-    return 1.7 * tubes(grid, hoop, np.stack(heights), np.stack(depths), wall=0.8, inner=0.22)
+    return 1.4 * tubes(grid, hoop, np.stack(heights), np.stack(depths), wall=0.8, inner=0.22)
 
 
 def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:

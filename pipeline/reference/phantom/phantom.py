@@ -6,6 +6,7 @@ streams, so the same seed shows the same person with and without a finding. Refu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -203,6 +204,17 @@ def case_spec(seed: int, label: str | None = None, child_fraction: float = 0.3, 
         marker_px=float(rng.uniform(22, 60)),
     )
     return replace(spec, **fixed)  # type: ignore[arg-type]
+
+
+def cohort(cases: int, seed: int, confounders: Sequence[str] = ()) -> list[Spec]:
+    """Varied cases, every second one with pneumonia. Where `confounders` are given, they stand in the cases with
+    pneumonia and in no other, and no other shortcut is planted: what a classifier must not learn."""
+    specs = []
+    for number in range(cases):
+        label = LABELS[number % 2]
+        cues = {"shortcuts": tuple(confounders) if label == LABELS[1] else ()} if confounders else {}
+        specs.append(case_spec(1_000_003 * seed + number, label, **cues))
+    return specs
 
 
 def training_pixels(seed: int, label: str, size: int = 224, child_fraction: float = 0.6) -> Floats:
