@@ -234,6 +234,27 @@ def inspect(
 
 
 @app.command()
+def lungs(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="radiographs, or folders of them")],
+    output: Annotated[Path, typer.Option(help="folder for the masks and lungs.jsonl")],
+) -> None:
+    """Find the lungs: a PNG mask for each radiograph (1 right lung, 2 left lung) and a line of lungs.jsonl."""
+    from pipeline.lung_masks import write_lung_masks
+
+    with _progress() as progress:
+        lines = write_lung_masks(paths, output, progress)
+    statuses = [line.status for line in lines]
+    counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+    err.print(f"{len(lines)} files: lungs {counts}", highlight=False)
+    for line in lines:
+        if line.reason is not None:
+            err.print(f"  {escape(line.file)}: {escape(line.reason)}", highlight=False)
+    out.print(str(output / "lungs.jsonl"), highlight=False)
+    if "failed" in statuses:
+        raise typer.Exit(CaseError.exit_code)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of a config, for editors: cxr-audit schema > audit.schema.json."""
     print(json.dumps(json_schema(), indent=2))
