@@ -6,8 +6,8 @@ Planted: letters, framed letters and lines of text of five sizes at 1024 (letter
 plate, in corners, beside and over the body, on the real radiographs of ../shared/data (adult: their own 1024 pixels;
 lungs: enlarged to it) and on noise over ramps; nowhere with less than 50 grey levels of contrast. And on phantoms.
 Found: the finds that lie mostly on it (its box, a tenth or 3 px more) cover half of its ink.
-False: a find on `lungs/images` that is none of the real markers in `markers_labels.json`, marked by eye as (row, column,
-height, width) in pixels of the file, on radiographs drawn by chance: `markers` was used for tuning, `held_out` was not.
+False: a find on `lungs/images` that is none of the real markers in `markers_labels.json`, marked by eye as (row,
+column, height, width) in pixels of the file, on radiographs drawn by chance; `held_out` was not used for tuning.
 Intervals: bootstrap over cases, 95 %.
 """
 
@@ -50,9 +50,7 @@ def glyphs(text: str, size: int, rng: np.random.Generator) -> Floats:
         ink = np.zeros((8 * size, 4 * size * (len(text) + 2)), np.uint8)
         thickness = max(1, round(4 * size * rng.uniform(0.05, 0.2)))
         scale = 4 * cv2.getFontScaleFromHeight(face, size, 1)
-        cv2.putText(
-            ink, text, (size, 6 * size), face, scale, 255, max(1, round(4 * size * rng.uniform(0.05, 0.2))), cv2.LINE_AA
-        )
+        cv2.putText(ink, text, (size, 6 * size), face, scale, 255, thickness, cv2.LINE_AA)
     rows, columns = np.nonzero(ink > 127)
     ink = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     width = max(1, round(ink.shape[1] * size / ink.shape[0]))
@@ -202,7 +200,7 @@ def recall(num: int, rng: np.random.Generator, sheets: Path | None) -> bool:
 
 def phantoms(num: int, rng: np.random.Generator, sheets: Path | None) -> bool:
     """Recall by kind on phantoms at 1024, and false finds: those that share no pixel with anything planted.
-    One with a letter, one with text in turn (both may lie on each other); leads and tubes: is anything of them found?"""
+    Letter and text in turn, as they may lie on each other; leads and tubes: is anything of them found?"""
     hits: dict[str, list[bool]] = {}
     false: list[float] = []
     tiles: list[npt.NDArray[np.uint8]] = []

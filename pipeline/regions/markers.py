@@ -62,8 +62,8 @@ def find_markers(pixels: Floats) -> list[Region]:
     Returns
     -------
     Regions of kind 'marker'. Masks cover the radiograph with at most 512 pixels a side: the object with the gaps
-    inside it and one pixel round it. `confidence` is 1 - 1 / (2 s), s = the outline's mean gradient over the limit: 0.5 at the
-    limit, 0.75 at twice it. It orders finds; it is no probability.
+    inside it and one pixel round it. `confidence` is 1 - 1 / (2 s), s = the sharpest outline's mean gradient over
+    the limit: 0.5 at the limit, 0.75 at twice it. It orders finds; it is no probability.
     """
     grid = _reduced(pixels)
     shapes = list(_shapes(grid))
