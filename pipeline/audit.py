@@ -40,9 +40,11 @@ from pipeline.records import (
     ClassActivationMap,
     Decision,
     Floats,
+    LogitBudget,
     MapFacts,
     ModelFacts,
     ModelInput,
+    Placement,
     Prediction,
     RadiographFacts,
     RunRecord,
@@ -179,7 +181,7 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     """The classifier of a config, checked against the config, with what it is for the record."""
     from pipeline import reference
     from pipeline.classifier import Classifier, file_sha256, load_keras
-    from pipeline.explain import Explainer
+    from pipeline.explain import Explainer, Probing
 
     asked, card = config.classifier, {}
     path, sha256 = Path(asked.path), asked.sha256
@@ -196,7 +198,17 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         asked.threshold_source or (card.get("threshold_source") if asked.threshold is None else None),
     )
     explain = config.explain
-    explainer = Explainer(classifier, explain.methods, explain.target_layer, explain.layers, explain.classes)
+    _, offset = geometry.scaling_of(config.preprocess)
+    black = tuple(map(float, offset))
+    explainer = Explainer(
+        classifier,
+        explain.methods,
+        explain.target_layer,
+        explain.layers,
+        explain.classes,
+        explain.against,
+        Probing(explain.baseline, black, explain.steps, explain.score_cam_channels, config.run.seed),
+    )
     return explainer, ModelFacts(
         name=path.name if asked.path != REFERENCE else "cxr-audit reference classifier",
         sha256=file_sha256(path),
@@ -284,6 +296,8 @@ def calibrate(
             tensor = _stack(explainer.classifier, prepared, size)
             first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
             is_deterministic = bool(np.array_equal(first, second, equal_nan=True))
+        if config.report.scale == "case":
+            continue  # each map has its own scale
         for case in explain_batch(explainer, prepared, size):
             num_cases += bool(case.maps)
             for class_map in case.maps:
@@ -295,6 +309,8 @@ def calibrate(
         "larger values are clipped"
     )
     model = replace(run.model, is_deterministic=is_deterministic)
+    if config.report.scale == "case":
+        return replace(run, model=model, scale_source="each map's own maximum")
     target = f"{explainer.methods[0]}@{explainer.target.layer.name}"
     return replace(run, model=model, scale=scales.get(target, 1.0), scale_source=source, scales=scales)
 
@@ -324,7 +340,8 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
     """Stages 3 and 4 of one batch. A case that failed leaves its place empty."""
     tensor = _stack(explainer.classifier, batch, batch_size)
     labels = [case.source.label for case in batch] + [None] * (batch_size - len(batch))
-    result = explainer.explain(tensor, labels)
+    is_present = [case.failure is None for case in batch] + [False] * (batch_size - len(batch))
+    result = explainer.explain(tensor, labels, is_present)
     explained = []
     for n, case in enumerate(batch):
         if case.failure is not None:
@@ -358,7 +375,7 @@ def document(
     folder = RunFolder(path)
     folder.clear_case(case.prepared.source.case_id)
     where = folder.case(case.prepared.source.case_id)
-    record, pictures, arrays = _describe(case, run, config.focus.high_focus_threshold)
+    record, pictures, arrays = _describe(case, run, config)
     for name, image in pictures.items():
         evidence.write(where / name, report.encode_jpeg(image))
     if arrays:
@@ -486,7 +503,7 @@ def _rounded(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def _describe(
-    case: Explained, run: RunRecord, threshold: float
+    case: Explained, run: RunRecord, config: AuditConfig
 ) -> tuple[CaseRecord, dict[str, npt.NDArray[np.uint8]], dict[str, Floats]]:
     """A case's record, its pictures by file name and its arrays by key."""
     prepared = case.prepared
@@ -499,16 +516,21 @@ def _describe(
     assert case.prediction is not None
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
     seen = geometry.seen(placement, *background.shape)
-    metrics = {}
+    threshold = config.focus.high_focus_threshold
+    metrics, scales = {}, {}
     for number, class_map in enumerate(case.maps):
         facts = class_map.facts
+        grid = facts.grid_rows, facts.grid_columns
         finite = class_map.values if facts.status != "not_finite" else np.zeros_like(class_map.values)
         heatmap = geometry.restore(finite, placement, *background.shape)
-        shares = geometry.cell_shares(placement, facts.grid_rows, facts.grid_columns, focus.BORDER)
+        shares = geometry.cell_shares(placement, *grid, focus.BORDER)
         metrics[facts.key] = focus.measure(class_map.values, facts.status, heatmap, seen, *shares, threshold)
         scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
+        if config.report.scale == "case" and facts.status == "ok":
+            scale = scales[facts.key] = _round_up(float(finite.max()))
+        edges = geometry.cell_edges(placement, *grid, *background.shape) if config.report.cells else None
         names[facts.key] = f"map-{number}.jpg"
-        pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold)
+        pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold, edges)
     record = CaseRecord(
         case_id=prepared.source.case_id,
         status="ok",
@@ -520,9 +542,27 @@ def _describe(
         prediction=case.prediction,
         maps=tuple(class_map.facts for class_map in case.maps),
         focus=metrics,
+        budget=_budget(case, placement),
         pictures=names,
+        scales=scales,
     )
     return record, pictures, {class_map.facts.key: class_map.values for class_map in case.maps}
+
+
+def _budget(case: Explained, placement: Placement) -> LogitBudget | None:
+    """The target class's logit by place, from the first map that adds up, else the first in logits."""
+    assert case.prediction is not None
+    target = case.prediction.target_class
+    maps = [m for m in case.maps if m.facts.class_name == target and not m.facts.against and m.facts.gap is not None]
+    chosen = next((m for m in maps if m.facts.is_exact), maps[0] if maps else None)
+    if chosen is None:
+        return None
+    grid = chosen.facts.grid_rows, chosen.facts.grid_columns
+    share, interior, _ = geometry.cell_shares(placement, *grid, focus.BORDER)
+    shares = {"inside the border": interior, f"outer border ({focus.BORDER:.0%})": share - interior}
+    if share.min() < 1:
+        shares["padding"] = 1 - share
+    return focus.budget(chosen.values, chosen.facts, shares)
 
 
 def scale_key(facts: MapFacts) -> str:

@@ -33,7 +33,21 @@ from pipeline.records import Resize
 
 REFERENCE = "reference"
 
-Method = Literal["grad-cam", "grad-cam++", "hirescam", "layercam", "xgrad-cam"]
+Method = Literal[
+    "grad-cam",
+    "hirescam",
+    "grad-cam++",
+    "layercam",
+    "layercam-fused",
+    "xgrad-cam",
+    "score-cam",
+    "eigen-cam",
+    "integrated-gradients",
+    "smoothgrad",
+    "edges",
+    "random",
+    "centre",
+]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 # In YAML a class may be written as a number or a yes/no word; it is a name all the same.
 ClassName = Annotated[Name, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
@@ -130,13 +144,42 @@ class Classifier(_Section):
 class Explain(_Section):
     """Which class activation maps."""
 
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = Field(
-        ("grad-cam",),
-        description="the first gives the numbers: grad-cam | hirescam | grad-cam++ | layercam | xgrad-cam",
+    methods: tuple[Method, ...] = Field(
+        (),
+        description="the first gives the numbers: grad-cam | hirescam | grad-cam++ | layercam | layercam-fused (of "
+        "target_layer and layers) | xgrad-cam | eigen-cam | score-cam | integrated-gradients | smoothgrad | the "
+        "controls edges, random, centre; empty = grad-cam for global average pooling and one dense layer, else "
+        "hirescam, grad-cam",
     )
     target_layer: Name = Field("auto", description="auto = the last layer with a grid; `cxr-audit inspect` lists them")
-    layers: tuple[Name, ...] = Field((), description="further layers, drawn side by side")
+    layers: tuple[Name, ...] = Field((), description="further layers, drawn side by side, shallow to deep")
     classes: tuple[ClassName, ...] = Field((), description="further classes, drawn side by side")
+    against: tuple[ClassName, ...] = Field(
+        (), description="classes to contrast with the target (more than two classes): its logit minus theirs"
+    )
+    baseline: Literal["black", "blurred", "mean"] = Field(
+        "black",
+        description="the input without evidence, for integrated-gradients and score-cam: black | blurred | mean",
+    )
+    steps: Annotated[int, Field(ge=1, le=1024)] = Field(
+        32, description="path steps of integrated-gradients, noisy copies of smoothgrad"
+    )
+    score_cam_channels: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="score-cam asks this many channels, those that vary most; empty = all"
+    )
+
+    @model_validator(mode="after")
+    def _fused_from_layers(self) -> Explain:
+        if "layercam-fused" in self.methods and not self.layers:
+            raise ValueError("the method layercam-fused needs further layers: set explain.layers")
+        return self
+
+    @field_validator("methods")
+    @classmethod
+    def _each_once(cls, methods: tuple[Method, ...]) -> tuple[Method, ...]:
+        if len(set(methods)) != len(methods):
+            raise ValueError("a method stands here twice")
+        return methods
 
 
 class Focus(_Section):
@@ -151,6 +194,10 @@ class Report(_Section):
     """What is written."""
 
     documents: bool = Field(True, description="a PDF for every case; false = records and pictures only")
+    scale: Literal["run", "case"] = Field(
+        "run", description="colours: run = one scale for all cases, which compares; case = each map to its own maximum"
+    )
+    cells: bool = Field(False, description="draw the cells of the map's grid over it")
 
 
 class Engine(_Section):

@@ -1,18 +1,19 @@
-"""(map, where it lies) -> FocusMetrics. NumPy only.
+"""(map, where it lies) -> FocusMetrics, LogitBudget. NumPy only.
 
-Everything is about the positive part S+ of the map. Shares are exact over cells: a cell that lies partly
-in a region counts by its area. The high-focus fraction is measured on the heatmap that the reader sees.
+The metrics are about the positive part S+ of the map, the budget about all of it. Shares are exact over
+cells: a cell that lies partly in a region counts by its area. The high-focus fraction is measured on the heatmap that the reader sees.
 A map without positive part leaves every metric undefined, with the reason: never 0, never a hit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.records import FOCUS_METRICS, Floats, FocusMetrics, MapStatus
+from pipeline.records import FOCUS_METRICS, Floats, FocusMetrics, LogitBudget, MapFacts, MapStatus
 
 BORDER = 0.05
 REASONS: dict[MapStatus, str] = {
@@ -68,6 +69,41 @@ def measure(
     found["border_chance"] = float(border.sum() / radiograph_share.sum())
     reasons = {name: "the map has a single cell" for name in ("entropy",) if found[name] is None}
     return FocusMetrics(threshold=threshold, **found, undefined=reasons)
+
+
+def budget(values: Floats, facts: MapFacts, shares: Mapping[str, Floats]) -> LogitBudget | None:
+    """The explained logit, split by place: what each region's cells, the rest, and the bias add to it.
+
+    Parameters
+    ----------
+    values : (h, w), the signed map in logits.
+    shares : name of a region -> share (h, w) of each cell's area inside it. Regions do not overlap; a cell that lies
+        partly in one counts by its area, and what lies in none is the part "elsewhere".
+
+    Returns
+    -------
+    None for a map that is not in logits or not finite. Where the map does not promise to add up, the last part
+    says what it leaves open.
+
+    Raises
+    ------
+    ValueError : where regions overlap.
+    """
+    if facts.gap is None:
+        return None
+    signed = values.astype(np.float64)
+    rest = 1 - sum((share.astype(np.float64) for share in shares.values()), np.zeros(values.shape))
+    if rest.min() < -1e-5:
+        raise ValueError(f"the regions {', '.join(shares)} overlap: a cell has a share of {1 - rest.min():.4g}")
+    parts = {name: float((signed * share).sum()) for name, share in shares.items()}
+    if rest.max() > 1e-5:
+        parts["elsewhere"] = float((signed * rest).sum())
+    if facts.bias is not None:
+        parts["bias"] = facts.bias
+    logit = float(signed.sum()) + (facts.bias or 0.0) + facts.gap
+    if not facts.is_exact:
+        parts["not accounted for"] = logit - sum(parts.values())
+    return LogitBudget(facts.key, logit, tuple(parts.items()), facts.is_exact)
 
 
 def undefined(threshold: float, reason: str) -> FocusMetrics:

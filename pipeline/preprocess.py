@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.config import Preprocess
-from pipeline.records import Decision, Floats, ModelInput, Placement, Radiograph, Resize
+from pipeline.records import Decision, Floats, Mask, ModelInput, Placement, Radiograph, Resize
 
 Doubles = npt.NDArray[np.float64]
 
@@ -148,6 +148,30 @@ def box_share(
         length = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
         shares.append(np.clip(length, 0, None) / (extent / cells))
     return np.asarray(np.outer(*shares), np.float32)
+
+
+def mask_share(mask: Mask, placement: Placement, grid_rows: int, grid_columns: int) -> Floats:
+    """Share of each cell's area inside a mask (rows, columns) that covers the radiograph, at any resolution."""
+    along = []
+    for axis, cells in enumerate((grid_rows, grid_columns)):
+        full, scale, offset, extent = _axis(placement, axis)
+        edges = np.arange(cells + 1) * (extent / cells)
+        pixels = np.arange(mask.shape[axis] + 1) * (full / mask.shape[axis]) * scale + offset
+        length = np.minimum(edges[1:, None], pixels[1:]) - np.maximum(edges[:-1, None], pixels[:-1])
+        along.append(np.clip(length, 0, None) / (extent / cells))
+    return np.asarray(along[0] @ mask @ along[1].T, np.float32)
+
+
+def cell_edges(
+    placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int
+) -> tuple[Doubles, Doubles]:
+    """Where the lines between cells run on the radiograph drawn at (rows, columns): in its pixels."""
+    edges = []
+    for axis, (cells, size) in enumerate(((grid_rows, rows), (grid_columns, columns))):
+        full, scale, offset, extent = _axis(placement, axis)
+        on_input = np.arange(cells + 1) * (extent / cells)
+        edges.append(np.asarray((on_input - offset) / scale * (size / full), np.float64))
+    return edges[0], edges[1]
 
 
 def cell_shares(

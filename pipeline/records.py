@@ -291,25 +291,26 @@ FOCUS_METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class LogitBudget:
-    """The explained logit split by place: `parts`, name -> logits, add up to `logit` within 1e-4 where `is_exact`.
+    """The explained logit split by place: `parts`, (name, logits), add up to `logit` within 1e-4 where `is_exact`.
     Else the last part, "not accounted for", is what the map of the key `map` leaves open."""
 
     map: str
     logit: float
-    parts: dict[str, float]
+    parts: tuple[tuple[str, float], ...]
     is_exact: bool
 
     def __post_init__(self) -> None:
-        values = (self.logit, *self.parts.values())
-        _require(all(map(math.isfinite, values)), f"a part is not finite: {values}")
-        gap = abs(self.logit - sum(self.parts.values()))
+        values = [value for _, value in self.parts]
+        _require(all(math.isfinite(v) for v in (self.logit, *values)), f"a part is not finite: {self.parts}")
+        gap = abs(self.logit - sum(values))
         _require(gap <= 1e-4 * max(1.0, abs(self.logit)), f"the parts miss the logit by {gap:g}")
 
 
 @dataclass(frozen=True, slots=True)
 class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
-    `focus` has one entry a map key; `pictures` maps a role to a file name in the case's folder."""
+    `focus` has one entry a map key; `pictures` maps a role to a file name in the case's folder; `scales` has the
+    upper end of a map's colours where that is the map's own and not the run's."""
 
     case_id: str
     status: CaseStatus
@@ -324,7 +325,9 @@ class CaseRecord:
     prediction: Prediction | None = None
     maps: tuple[MapFacts, ...] = ()
     focus: dict[str, FocusMetrics] = field(default_factory=dict)
+    budget: LogitBudget | None = None
     pictures: dict[str, str] = field(default_factory=dict)
+    scales: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

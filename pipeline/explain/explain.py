@@ -119,7 +119,8 @@ class Explainer:
         self.target = classifier.split(target_layer)
         default = ("grad-cam",) if self.target.pooled_weights is not None else ("hirescam", "grad-cam")
         self.methods = methods or default
-        self.layers = tuple(s for name in layers if (s := classifier.split(name)).layer != self.target.layer)
+        further = {classifier.split(name).layer for name in layers} - {self.target.layer}
+        self.layers = tuple(classifier.split(c.name) for c in classifier.candidates if c in further)  # shallow to deep
         self.classes = tuple(name for name in classes if name != classifier.target_class)
         self.against = against
         self.probing = probing
@@ -291,13 +292,14 @@ class Explainer:
         self, key: str, method: str, layer: str, subject: Subject, logits: Floats, answer: _Answer
     ) -> ClassActivationMap:
         """A map with its facts. The gap is what an answer in logits leaves of the logit, its bias counted."""
-        values, bias, gap = answer.values, answer.bias, None
+        values, bias, gap, is_exact = answer.values, answer.bias, None, False
         status = _status(values, logits, answer.is_lost)
         if status == "not_finite":
             bias = None
         elif method not in UNITS:
             y = float(self._selector(subject).astype(np.float64) @ logits.astype(np.float64))
             gap = y - (bias or 0.0) - float(values.sum(dtype=np.float64))
+            is_exact = answer.is_promised and abs(gap) <= EXACT * max(1.0, abs(y))
         facts = MapFacts(
             key=key,
             method=method,
@@ -308,7 +310,7 @@ class Explainer:
             grid_columns=values.shape[1],
             bias=bias,
             gap=gap,
-            is_exact=answer.is_promised and gap is not None and abs(gap) <= EXACT * max(1.0, abs(bias or 0.0)),
+            is_exact=is_exact,
             against=subject.against,
             unit=UNITS.get(method, "logit"),
             how=answer.how,
