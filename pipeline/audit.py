@@ -559,7 +559,7 @@ def _budget(case: Explained, placement: Placement) -> LogitBudget | None:
         return None
     grid = chosen.facts.grid_rows, chosen.facts.grid_columns
     share, interior, _ = geometry.cell_shares(placement, *grid, focus.BORDER)
-    shares = {"inside the border": interior, f"outer border ({focus.BORDER:.0%})": share - interior}
+    shares = {"inside the border": interior, f"outer border ({100 * focus.BORDER:.0f} %)": share - interior}
     if share.min() < 1:
         shares["padding"] = 1 - share
     return focus.budget(chosen.values, chosen.facts, shares)

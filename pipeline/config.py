@@ -90,6 +90,9 @@ class Preprocess(_Section):
         description="unit [0, 1] | minus_one_one [-1, 1] | imagenet (mean and deviation, RGB) | caffe (BGR minus "
         "mean, 0-255) | raw_255 [0, 255] | txv [-1024, 1024]; or give scale and offset instead",
     )
+    scaling_source: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="where the value range is known from, or that it is a guess; printed in every report"
+    )
     scale: float | None = Field(None, description="explicit: input = pixel * scale + offset, pixel in [0, 1]")
     offset: float | None = Field(None, description="explicit: see scale")
     clahe: Annotated[float, Field(gt=0, le=40)] | None = Field(
@@ -254,7 +257,18 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"cannot read the config {path}: {reason}", "cxr-audit init writes one") from error
-    document = _parse(text, str(path))
+    return _with_absolute_paths(_validated(_parse(text, str(path)), overrides), path.resolve().parent)
+
+
+def config_of(values: dict[str, Any], overrides: Sequence[str] = ()) -> AuditConfig:
+    """A config from section -> key -> value, without a file; paths are relative to where the program runs.
+
+    Raises `ConfigError` as `load_config` does.
+    """
+    return _with_absolute_paths(_validated(_Document("the command line", values, {}, [], set()), overrides), Path.cwd())
+
+
+def _validated(document: _Document, overrides: Sequence[str]) -> AuditConfig:
     for override in overrides:
         _apply(document, override)
     document.values = _without_empty(document.values)
@@ -266,7 +280,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
         lines = [f"{where}: {message}" for _, where, message in sorted(document.problems)]
         count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
         raise ConfigError(f"{count} in the config\n" + "\n".join(lines), "cxr-audit schema prints every key")
-    return _with_absolute_paths(config, path.resolve().parent)
+    return config
 
 
 def json_schema() -> dict[str, Any]:
@@ -321,7 +335,8 @@ class _Document:
         dotted = ".".join(key)
         known = next((k for n in range(len(key), -1, -1) if (k := key[:n]) in self.lines), ())
         line = self.lines.get(known, 1)
-        where = f"--set {dotted}" if key in self.overridden else f"{self.file}:{line}: {dotted}"
+        place = f"{self.file}:{line}" if self.lines else self.file
+        where = f"--set {dotted}" if key in self.overridden else f"{place}: {dotted}"
         self.problems.append((line, where, message))
 
 
@@ -377,8 +392,6 @@ def _apply(document: _Document, override: str) -> None:
 def _problems(error: ValidationError, document: _Document) -> Iterator[tuple[int, str, str]]:
     found = _Document(document.file, {}, document.lines, [], document.overridden)
     for item in error.errors():
-        if item["type"] == "too_short" and any(_is_below(other["loc"], item["loc"]) for other in error.errors()):
-            continue  # its items are reported themselves
         key = tuple(str(part) for part in item["loc"])
         match item["type"]:
             case "extra_forbidden":
@@ -397,10 +410,6 @@ def _problems(error: ValidationError, document: _Document) -> Iterator[tuple[int
                 message = f"{item['msg'][0].lower()}{item['msg'][1:]}, received {item['input']!r}"
         found.add(key, message)
     yield from found.problems
-
-
-def _is_below(location: tuple[int | str, ...], parent: tuple[int | str, ...]) -> bool:
-    return len(location) > len(parent) and location[: len(parent)] == parent
 
 
 def _without_empty(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """(map, where it lies) -> FocusMetrics, LogitBudget. NumPy only.
 
 The metrics are about the positive part S+ of the map, the budget about all of it. Shares are exact over
-cells: a cell that lies partly in a region counts by its area. The high-focus fraction is measured on the heatmap that the reader sees.
-A map without positive part leaves every metric undefined, with the reason: never 0, never a hit.
+cells: a cell that lies partly in a region counts by its area. The high-focus fraction is measured on the
+heatmap that the reader sees. A map without positive part leaves every metric undefined, with the reason:
+never 0, never a hit.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def preprocess(radiograph: Radiograph, settings: Preprocess) -> tuple[ModelInput
             f"{settings.rows}x{settings.columns} (rows x columns)",
             "config",
         ),
-        Decision("Value range", f"{named}, channels {settings.channels}", "config"),
+        Decision("Value range", f"{named}, channels {settings.channels}", settings.scaling_source or "config"),
     ]
     return ModelInput(tensor.astype(np.float32), placement), grey, tuple(decisions)
 

@@ -241,15 +241,13 @@ class Explainer:
         """A method of `METHODS` on a whole batch; what is equal by definition is computed once."""
         is_pooled = split.pooled_weights is not None and method in POOLED
         twin = next((name for name in done if name in POOLED), None) if is_pooled else None
-        how = f"the numbers of {twin}: " if twin else ""
-        if is_pooled:
-            how += "grad-cam, xgrad-cam and hirescam are one for this head; that they agree says nothing"
+        how = f"the numbers of {twin}: for this head the two are one, their agreement says nothing" if twin else None
         values = [answer.values for answer in done[twin]] if twin else METHODS[method](activations, gradients)
         return [
             _Answer(
                 values[n],
                 None if method in UNITS else self._bias(split, subject),
-                how or None,
+                how,
                 is_promised=split.is_affine and (is_pooled or method == "hirescam"),
                 # A saturating head, not an absent pattern.
                 is_lost=bool(method not in CLASS_BLIND and np.any(activations[n]) and not np.any(gradients[n])),

@@ -144,7 +144,7 @@ def make(tmp_path: Path) -> Make:
             maps=tuple(facts),
             focus=focus,
             budget=LogitBudget(
-                "grad-cam-0", 0.9, (("inside the border", 1.02), ("outer border (5%)", 0.19), ("bias", -0.31)), True
+                "grad-cam-0", 0.9, (("inside the border", 1.02), ("outer border (5 %)", 0.19), ("bias", -0.31)), True
             ),
             pictures=pictures,
         )
