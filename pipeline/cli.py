@@ -315,10 +315,10 @@ def _print_case(view: dict[str, Any]) -> None:
         metrics.add_row(row["name"], row["value"] if row["value"] is not None else f"undefined: {row['reason']}")
     out.print(metrics, highlight=False)
     if len(view["maps"]) > 1:
-        maps = Table(*("map", "class", "cells", "state", "high focus", "band", "spread", "border", "padding"), box=None)
+        maps = Table(*("map", "cells", "state", "high focus", "band", "spread", "border"), box=None)
         maps.pad_edge = False
         for one in view["maps"]:
-            maps.add_row(one["key"], one["class"], one["grid"].removesuffix(" cells"), one["word"], *one["columns"])
+            maps.add_row(one["key"], one["grid"].removesuffix(" cells"), one["word"], *one["columns"][:4])
         out.print()
         out.print(maps, highlight=False)
     if budget:
