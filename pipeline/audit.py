@@ -290,7 +290,7 @@ def calibrate(
     step = max(1, len(sources) // SCALE_CASES)
     sample = sources[::step][:SCALE_CASES]
     peaks: dict[str, list[float]] = {}
-    is_deterministic, num_cases = None, 0
+    is_deterministic, num_cases, primary = None, 0, ""
     for prepared in _prepare_ahead(engine, config, _batches(sample, size)):
         if is_deterministic is None and any(case.failure is None for case in prepared):
             tensor = _stack(explainer.classifier, prepared, size)
@@ -300,6 +300,7 @@ def calibrate(
             continue  # each map has its own scale
         for case in explain_batch(explainer, prepared, size):
             num_cases += bool(case.maps)
+            primary = primary or next((scale_key(class_map.facts) for class_map in case.maps), "")
             for class_map in case.maps:
                 if class_map.facts.status == "ok":
                     peaks.setdefault(scale_key(class_map.facts), []).append(float(class_map.values.max()))
@@ -311,8 +312,7 @@ def calibrate(
     model = replace(run.model, is_deterministic=is_deterministic)
     if config.report.scale == "case":
         return replace(run, model=model, scale_source="each map's own maximum")
-    target = f"{explainer.methods[0]}@{explainer.target.layer.name}"
-    return replace(run, model=model, scale=scales.get(target, 1.0), scale_source=source, scales=scales)
+    return replace(run, model=model, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
 
 
 def prepare(source: CaseSource, config: AuditConfig) -> Prepared:

@@ -238,6 +238,10 @@ def init(
             facts["scaling_guess"],
             f"a guess ({facts['scaling_reason']}): check it against the program that trained the model",
         )
+        values["preprocess"]["scaling_source"] = (
+            f"a guess: {facts['scaling_reason']}",
+            "printed in every report; once it is checked, say against what",
+        )
         values["classifier"] = {
             "path": (os.path.relpath(model, path.resolve().parent), ""),
             "sha256": (facts["sha256"], ""),

@@ -136,6 +136,7 @@ def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
         "banner": BANNER,
         "run": _run(run),
         "scale": _scale(run),
+        "unit": next((_unit(record.maps[0]) for record in records if record.maps), None),
         "cases": cases,
         "num_cases": len(cases),
         "counts": [(STATUS_WORDS[status], counts.get(status, 0)) for status in ("ok", "excluded", "failed")],
@@ -360,7 +361,7 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "class": f"{quoted(facts.class_name)} against {quoted(facts.against)}"
         if facts.against
         else quoted(facts.class_name),
-        "unit": UNIT_WORDS.get(facts.unit, facts.unit),
+        "unit": _unit(facts),
         "notes": _notes(facts),
         "status": facts.status,
         "shape": shape,
@@ -378,6 +379,10 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "_names": (facts.class_name, facts.method, facts.layer),
         "_facts": facts,
     }
+
+
+def _unit(facts: MapFacts) -> str:
+    return UNIT_WORDS.get(facts.unit, facts.unit)
 
 
 def _notes(facts: MapFacts) -> list[str]:

@@ -188,6 +188,15 @@ def test_property_7_a_case_does_not_depend_on_its_place(method: str) -> None:
     assert turned[1] == ()
 
 
+def test_property_8_every_method_keeps_its_one_trace() -> None:
+    explainer = Explainer(Classifier(nested(), SHAPE), EVERYTHING, layers=("backbone/relu1",), probing=QUICK)
+    for seed in range(3):
+        explainer.explain(images(3, seed=seed), [None] * 3)
+    (split,) = explainer.layers
+    functions = (explainer.target._forward, explainer._input_gradients, split._with_gradients)
+    assert [function.experimental_get_tracing_count() for function in functions] == [1, 1, 1]
+
+
 @pytest.mark.slow
 def test_property_8_many_batches_one_trace_and_no_growth() -> None:
     explainer = Explainer(Classifier(nested(head="mlp"), SHAPE))
