@@ -41,6 +41,7 @@ from pipeline.records import (
     ClassActivationMap,
     Decision,
     Floats,
+    LogitBudget,
     MapFacts,
     Mask,
     ModelFacts,
@@ -193,7 +194,7 @@ def find_sources(config: AuditConfig) -> list[CaseSource]:
 def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     """The classifier of a config, checked against the config, with what it is for the record."""
     from pipeline.classifier import Classifier, file_sha256, load_keras
-    from pipeline.explain import Explainer
+    from pipeline.explain import Explainer, Probing
 
     asked, card = config.classifier, None
     path, sha256 = Path(asked.path), asked.sha256
@@ -210,7 +211,17 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         asked.threshold_source or (card.threshold_source if card and asked.threshold is None else None),
     )
     explain = config.explain
-    explainer = Explainer(classifier, explain.methods, explain.target_layer, explain.layers, explain.classes)
+    _, offset = geometry.scaling_of(config.preprocess)
+    black = tuple(map(float, offset))
+    explainer = Explainer(
+        classifier,
+        explain.methods,
+        explain.target_layer,
+        explain.layers,
+        explain.classes,
+        explain.against,
+        Probing(explain.baseline, black, explain.steps, explain.score_cam_channels, config.run.seed),
+    )
     return explainer, ModelFacts(
         name=path.name if asked.path != REFERENCE else "cxr-audit reference classifier",
         sha256=file_sha256(path),
@@ -297,14 +308,17 @@ def calibrate(
     step = max(1, len(sources) // SCALE_CASES)
     sample = sources[::step][:SCALE_CASES]
     peaks: dict[str, list[float]] = {}
-    is_deterministic, num_cases = None, 0
+    is_deterministic, num_cases, primary = None, 0, ""
     for prepared in _prepare_ahead(engine, config, _batches(sample, size)):
         if is_deterministic is None and any(case.failure is None for case in prepared):
             tensor = _stack(explainer.classifier, prepared, size)
             first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
             is_deterministic = bool(np.array_equal(first, second, equal_nan=True))
+        if config.report.scale == "case":
+            continue  # each map has its own scale
         for case in explain_batch(explainer, prepared, size):
             num_cases += bool(case.maps)
+            primary = primary or next((scale_key(class_map.facts) for class_map in case.maps), "")
             for class_map in case.maps:
                 if class_map.facts.status == "ok":
                     peaks.setdefault(scale_key(class_map.facts), []).append(float(class_map.values.max()))
@@ -314,8 +328,9 @@ def calibrate(
         "larger values are clipped"
     )
     model = replace(run.model, is_deterministic=is_deterministic)
-    target = f"{explainer.methods[0]}@{explainer.target.layer.name}"
-    return replace(run, model=model, scale=scales.get(target, 1.0), scale_source=source, scales=scales)
+    if config.report.scale == "case":
+        return replace(run, model=model, scale_source="each map's own maximum")
+    return replace(run, model=model, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
 
 
 def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
@@ -352,7 +367,8 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
     """Stages 3 and 4 of one batch. A case that failed leaves its place empty."""
     tensor = _stack(explainer.classifier, batch, batch_size)
     labels = [case.source.label for case in batch] + [None] * (batch_size - len(batch))
-    result = explainer.explain(tensor, labels)
+    is_present = [case.failure is None for case in batch] + [False] * (batch_size - len(batch))
+    result = explainer.explain(tensor, labels, is_present)
     explained = []
     for n, case in enumerate(batch):
         if case.failure is not None:
@@ -395,7 +411,7 @@ def document(
     folder = RunFolder(path)
     folder.clear_case(case.prepared.source.case_id)
     where = folder.case(case.prepared.source.case_id)
-    record, pictures, maps, masks = _describe(case, run, config.focus.high_focus_threshold)
+    record, pictures, maps, masks = _describe(case, run, config)
     for name, image in pictures.items():
         evidence.write(where / name, report.encode_jpeg(image))
     if maps:
@@ -542,7 +558,7 @@ Pictures = dict[str, npt.NDArray[np.uint8]]
 
 
 def _describe(
-    case: Explained, run: RunRecord, threshold: float
+    case: Explained, run: RunRecord, config: AuditConfig
 ) -> tuple[CaseRecord, Pictures, dict[str, Floats], dict[str, Mask]]:
     """A case's record, its pictures by file name, its maps by key and the masks of its regions by name."""
     prepared = case.prepared
@@ -558,18 +574,23 @@ def _describe(
     found = regions.find_regions(background, lungs, prepared.markers)
     names["regions"] = "regions.jpg"
     pictures["regions.jpg"] = report.outlines(background, found)
-    metrics, region_metrics = {}, {}
     seen = geometry.seen(placement, *background.shape)
+    threshold = config.focus.high_focus_threshold
+    metrics, region_metrics, scales = {}, {}, {}
     for number, class_map in enumerate(case.maps):
         facts = class_map.facts
+        grid = facts.grid_rows, facts.grid_columns
         finite = class_map.values if facts.status != "not_finite" else np.zeros_like(class_map.values)
         heatmap = geometry.restore(finite, placement, *background.shape)
-        shares = geometry.cell_shares(placement, facts.grid_rows, facts.grid_columns, focus.BORDER)
+        shares = geometry.cell_shares(placement, *grid, focus.BORDER)
         metrics[facts.key] = focus.measure(class_map.values, facts.status, heatmap, seen, *shares, threshold)
-        region_metrics[facts.key] = _measure_regions(class_map, finite, placement, shares[0], found)
+        region_metrics[facts.key] = _measure_regions(class_map, finite, placement, found)
         scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
+        if config.report.scale == "case" and facts.status == "ok":
+            scale = scales[facts.key] = _round_up(float(finite.max()))
+        edges = geometry.cell_edges(placement, *grid, *background.shape) if config.report.cells else None
         names[facts.key] = f"map-{number}.jpg"
-        pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold)
+        pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold, edges)
     record = CaseRecord(
         case_id=prepared.source.case_id,
         status="ok",
@@ -584,29 +605,46 @@ def _describe(
         regions=tuple(region.facts for region in found),
         lungs_missing=lungs.reason if lungs else None,
         region_focus=region_metrics,
+        budget=_budget(case, placement, found),
         pictures=names,
+        scales=scales,
     )
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
 
 
 def _measure_regions(
-    class_map: ClassActivationMap, finite: Floats, placement: Placement, share: Floats, found: tuple[Region, ...]
+    class_map: ClassActivationMap, finite: Floats, placement: Placement, found: tuple[Region, ...]
 ) -> tuple[RegionFocus, ...]:
     facts, size = class_map.facts, found[0].mask.shape
-    shares = geometry.region_shares(
-        placement, facts.grid_rows, facts.grid_columns, np.stack([region.mask for region in found])
-    )
+    grid = facts.grid_rows, facts.grid_columns
+    on_radiograph, _, _ = geometry.cell_shares(placement, *grid, focus.BORDER)
     return focus.measure_regions(
         class_map.values,
         facts.status,
         geometry.restore(finite, placement, *size),
         geometry.seen(placement, *size),
-        share,
+        on_radiograph,
         found,
-        shares,
-        geometry.half_cell(placement, facts.grid_rows, facts.grid_columns, *size),
+        geometry.region_shares(placement, *grid, np.stack([region.mask for region in found])),
+        geometry.half_cell(placement, *grid, *size),
     )
+
+
+def _budget(case: Explained, placement: Placement, found: tuple[Region, ...]) -> LogitBudget | None:
+    """The target class's logit by region, from the first map that adds up, else the first in logits."""
+    assert case.prediction is not None
+    target = case.prediction.target_class
+    maps = [m for m in case.maps if m.facts.class_name == target and not m.facts.against and m.facts.gap is not None]
+    chosen = next((m for m in maps if m.facts.is_exact), maps[0] if maps else None)
+    if chosen is None:
+        return None
+    grid, parts = (chosen.facts.grid_rows, chosen.facts.grid_columns), regions.partition(found)
+    shares = dict(zip(parts, geometry.region_shares(placement, *grid, np.stack(list(parts.values()))), strict=True))
+    on_radiograph, _, _ = geometry.cell_shares(placement, *grid, focus.BORDER)
+    if on_radiograph.min() < 1:
+        shares["padding"] = 1 - on_radiograph
+    return focus.budget(chosen.values, chosen.facts, shares)
 
 
 def scale_key(facts: MapFacts) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from pipeline import __version__
 from pipeline.config import REFERENCE, AuditConfig, json_schema, load_config, starter
@@ -95,6 +96,52 @@ def run(
 
 
 @app.command()
+def explain(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="a radiograph: DICOM, PNG or JPEG")],
+    model: Annotated[str, typer.Option(help="a .keras or .h5 file, or the word reference")] = REFERENCE,
+    class_names: Annotated[str | None, typer.Option(help="names of the classes, with commas between")] = None,
+    scaling: Annotated[str | None, typer.Option(help="value range of the model's input; default: a guess")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="may be given again; the first gives the numbers")] = None,
+    layer: Annotated[str | None, typer.Option(help="target layer; cxr-audit inspect lists them")] = None,
+    output: Annotated[Path, typer.Option(help="a new folder explain-1, explain-2, ... is made in it")] = Path(
+        "reports"
+    ),
+    overrides: Overrides = None,
+) -> None:
+    """Explain one radiograph without a config: the figures here, the PDF in a folder of its own."""
+    from pipeline.config import config_of
+    from pipeline.engines import run_audit
+    from pipeline.evidence import RunFolder
+    from pipeline.report.view import case_view
+
+    if not image.is_file():
+        raise ConfigError(f"{image} is no file", "give one radiograph; cxr-audit run audits folders")
+    preprocess = _input_of(model)
+    if scaling is not None:
+        preprocess |= {"scaling": scaling, "scaling_source": "--scaling"}
+    number = next(n for n in itertools.count(1) if not (output / f"explain-{n}").exists())
+    asked: dict[str, dict[str, Any]] = {
+        "run": {"name": f"explain-{number}", "output": str(output)},
+        "ingest": {"source": str(image)},
+        "preprocess": preprocess,
+        "classifier": {"path": model, "class_names": class_names.split(",") if class_names else []},
+        "explain": {"methods": method or [], "target_layer": layer or "auto"},
+        "report": {"scale": "case"},
+        "engine": {"workers": 1, "batch_size": 1},
+    }
+    result = run_audit(config_of(asked, overrides or []))
+    err.print(f"value range: {preprocess['scaling']}, from: {preprocess['scaling_source']}", highlight=False)
+    if result.failed:
+        raise CaseError(result.failed[0].reason or "the radiograph was not audited", result.failed[0].hint)
+    folder = RunFolder(result.folder)
+    (case_id,) = folder.case_ids()
+    record = folder.read_case(case_id)
+    assert record is not None
+    _print_case(case_view(record, folder.read_run(), {}))
+    out.print(str(folder.case(case_id) / "report.pdf"), highlight=False)
+
+
+@app.command()
 def check(
     config: ConfigFile,
     names: Annotated[bool, typer.Option("--names", help="print the names of files; they may name patients")] = False,
@@ -130,6 +177,9 @@ def check(
         f"classes: {escape(', '.join(model.class_names))}; explained: {escape(explainer.classifier.target_class)}"
     )
     err.print(f"target layer: {model.target_layer}, {rows}x{columns} cells; head: {model.head}", highlight=False)
+    for method, num in explainer.passes.items():
+        total = f"{num * len(sources):,} for {len(sources)} radiographs"
+        err.print(f"cost of {method}: {num} further model inputs a radiograph, {total}", highlight=False)
     Renderer()
     err.print("templates: complete")
     if problems:
@@ -187,6 +237,10 @@ def init(
         values["preprocess"]["scaling"] = (
             facts["scaling_guess"],
             f"a guess ({facts['scaling_reason']}): check it against the program that trained the model",
+        )
+        values["preprocess"]["scaling_source"] = (
+            f"a guess: {facts['scaling_reason']}",
+            "printed in every report; once it is checked, say against what",
         )
         values["classifier"] = {
             "path": (os.path.relpath(model, path.resolve().parent), ""),
@@ -282,6 +336,49 @@ def phantom(
     with _progress() as progress:
         manifest = write_cases(folder, cohort(cases, seed, shortcut or ()), size, size, file_format, progress=progress)
     out.print(str(manifest), highlight=False)
+
+
+def _input_of(model: str) -> dict[str, Any]:
+    """The keys of `preprocess` that fit a model; its value range is a guess, and says so."""
+    if model == REFERENCE:
+        return {"channels": 1, "scaling": "unit", "scaling_source": "the reference classifier's model card"}
+    from pipeline.classifier import inspect_model
+
+    facts = inspect_model(Path(model))
+    return {
+        **{key: facts[key] for key in ("rows", "columns", "channels")},
+        "scaling": facts["scaling_guess"],
+        "scaling_source": f"a guess: {facts['scaling_reason']}; --scaling sets it",
+    }
+
+
+def _print_case(view: dict[str, Any]) -> None:
+    """A case's numbers on the screen, in the words of its PDF."""
+    prediction, budget = view["prediction"], view["budget"]
+    out.print(f"\n{prediction['sentence']}", highlight=False, markup=False)
+    first = view["primary"]
+    out.print(f"\n{first['method']} for {first['class']}, layer {first['layer']}, {first['grid']}", style="bold")
+    out.print("  ".join([f"{first['word']}.", *first["notes"]]), highlight=False, markup=False)
+    metrics = Table(box=None, pad_edge=False, show_header=False)
+    for row in first["metrics"]:
+        metrics.add_row(row["name"], row["value"] if row["value"] is not None else f"undefined: {row['reason']}")
+    out.print(metrics, highlight=False)
+    if len(view["maps"]) > 1:
+        maps = Table(*("map", "cells", "state", "high focus", "band", "spread", "border"), box=None)
+        maps.pad_edge = False
+        for one in view["maps"]:
+            maps.add_row(one["key"], one["grid"].removesuffix(" cells"), one["word"], *one["columns"][:4])
+        out.print()
+        out.print(maps, highlight=False)
+    if budget:
+        title = "Logit budget" if budget["is_exact"] else "Sum of the map, and what it leaves open"
+        parts = Table("part", Column("log-odds", justify="right"), title=title, box=None, pad_edge=False)
+        parts.title_justify = "left"
+        for row in budget["rows"]:
+            parts.add_row(row["name"], row["value"], style="bold" if row["is_total"] else "")
+        out.print()
+        out.print(parts, highlight=False)
+    out.print()
 
 
 def _load(config: Path, overrides: list[str] | None, output: Path | None = None) -> AuditConfig:

@@ -33,7 +33,21 @@ from pipeline.records import Resize
 
 REFERENCE = "reference"
 
-Method = Literal["grad-cam", "grad-cam++", "hirescam", "layercam", "xgrad-cam"]
+Method = Literal[
+    "grad-cam",
+    "hirescam",
+    "grad-cam++",
+    "layercam",
+    "layercam-fused",
+    "xgrad-cam",
+    "score-cam",
+    "eigen-cam",
+    "integrated-gradients",
+    "smoothgrad",
+    "edges",
+    "random",
+    "centre",
+]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 # In YAML a class may be written as a number or a yes/no word; it is a name all the same.
 ClassName = Annotated[Name, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
@@ -75,6 +89,9 @@ class Preprocess(_Section):
         None,
         description="unit [0, 1] | minus_one_one [-1, 1] | imagenet (mean and deviation, RGB) | caffe (BGR minus "
         "mean, 0-255) | raw_255 [0, 255] | txv [-1024, 1024]; or give scale and offset instead",
+    )
+    scaling_source: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="where the value range is known from, or that it is a guess; printed in every report"
     )
     scale: float | None = Field(None, description="explicit: input = pixel * scale + offset, pixel in [0, 1]")
     offset: float | None = Field(None, description="explicit: see scale")
@@ -130,13 +147,42 @@ class Classifier(_Section):
 class Explain(_Section):
     """Which class activation maps."""
 
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = Field(
-        ("grad-cam",),
-        description="the first gives the numbers: grad-cam | hirescam | grad-cam++ | layercam | xgrad-cam",
+    methods: tuple[Method, ...] = Field(
+        (),
+        description="the first gives the numbers: grad-cam | hirescam | grad-cam++ | layercam | layercam-fused (of "
+        "target_layer and layers) | xgrad-cam | eigen-cam | score-cam | integrated-gradients | smoothgrad | the "
+        "controls edges, random, centre; empty = grad-cam for global average pooling and one dense layer, else "
+        "hirescam, grad-cam",
     )
     target_layer: Name = Field("auto", description="auto = the last layer with a grid; `cxr-audit inspect` lists them")
-    layers: tuple[Name, ...] = Field((), description="further layers, drawn side by side")
+    layers: tuple[Name, ...] = Field((), description="further layers, drawn side by side, shallow to deep")
     classes: tuple[ClassName, ...] = Field((), description="further classes, drawn side by side")
+    against: tuple[ClassName, ...] = Field(
+        (), description="classes to contrast with the target (more than two classes): its logit minus theirs"
+    )
+    baseline: Literal["black", "blurred", "mean"] = Field(
+        "black",
+        description="the input without evidence, for integrated-gradients and score-cam: black | blurred | mean",
+    )
+    steps: Annotated[int, Field(ge=1, le=1024)] = Field(
+        32, description="path steps of integrated-gradients, noisy copies of smoothgrad"
+    )
+    score_cam_channels: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="score-cam asks this many channels, those that vary most; empty = all"
+    )
+
+    @model_validator(mode="after")
+    def _fused_from_layers(self) -> Explain:
+        if "layercam-fused" in self.methods and not self.layers:
+            raise ValueError("the method layercam-fused needs further layers: set explain.layers")
+        return self
+
+    @field_validator("methods")
+    @classmethod
+    def _each_once(cls, methods: tuple[Method, ...]) -> tuple[Method, ...]:
+        if len(set(methods)) != len(methods):
+            raise ValueError("a method stands here twice")
+        return methods
 
 
 class Regions(_Section):
@@ -160,6 +206,10 @@ class Report(_Section):
     """What is written."""
 
     documents: bool = Field(True, description="a PDF for every case; false = records and pictures only")
+    scale: Literal["run", "case"] = Field(
+        "run", description="colours: run = one scale for all cases, which compares; case = each map to its own maximum"
+    )
+    cells: bool = Field(False, description="draw the cells of the map's grid over it")
 
 
 class Engine(_Section):
@@ -217,7 +267,18 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"cannot read the config {path}: {reason}", "cxr-audit init writes one") from error
-    document = _parse(text, str(path))
+    return _with_absolute_paths(_validated(_parse(text, str(path)), overrides), path.resolve().parent)
+
+
+def config_of(values: dict[str, Any], overrides: Sequence[str] = ()) -> AuditConfig:
+    """A config from section -> key -> value, without a file; paths are relative to where the program runs.
+
+    Raises `ConfigError` as `load_config` does.
+    """
+    return _with_absolute_paths(_validated(_Document("the command line", values, {}, [], set()), overrides), Path.cwd())
+
+
+def _validated(document: _Document, overrides: Sequence[str]) -> AuditConfig:
     for override in overrides:
         _apply(document, override)
     document.values = _without_empty(document.values)
@@ -229,7 +290,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
         lines = [f"{where}: {message}" for _, where, message in sorted(document.problems)]
         count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
         raise ConfigError(f"{count} in the config\n" + "\n".join(lines), "cxr-audit schema prints every key")
-    return _with_absolute_paths(config, path.resolve().parent)
+    return config
 
 
 def json_schema() -> dict[str, Any]:
@@ -284,7 +345,8 @@ class _Document:
         dotted = ".".join(key)
         known = next((k for n in range(len(key), -1, -1) if (k := key[:n]) in self.lines), ())
         line = self.lines.get(known, 1)
-        where = f"--set {dotted}" if key in self.overridden else f"{self.file}:{line}: {dotted}"
+        place = f"{self.file}:{line}" if self.lines else self.file
+        where = f"--set {dotted}" if key in self.overridden else f"{place}: {dotted}"
         self.problems.append((line, where, message))
 
 
@@ -340,8 +402,6 @@ def _apply(document: _Document, override: str) -> None:
 def _problems(error: ValidationError, document: _Document) -> Iterator[tuple[int, str, str]]:
     found = _Document(document.file, {}, document.lines, [], document.overridden)
     for item in error.errors():
-        if item["type"] == "too_short" and any(_is_below(other["loc"], item["loc"]) for other in error.errors()):
-            continue  # its items are reported themselves
         key = tuple(str(part) for part in item["loc"])
         match item["type"]:
             case "extra_forbidden":
@@ -360,10 +420,6 @@ def _problems(error: ValidationError, document: _Document) -> Iterator[tuple[int
                 message = f"{item['msg'][0].lower()}{item['msg'][1:]}, received {item['input']!r}"
         found.add(key, message)
     yield from found.problems
-
-
-def _is_below(location: tuple[int | str, ...], parent: tuple[int | str, ...]) -> bool:
-    return len(location) > len(parent) and location[: len(parent)] == parent
 
 
 def _without_empty(values: dict[str, Any]) -> dict[str, Any]:

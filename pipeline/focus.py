@@ -1,13 +1,14 @@
-"""(map, where it lies) -> FocusMetrics. NumPy only.
+"""(map, where it lies) -> FocusMetrics, LogitBudget. NumPy only.
 
-Everything is about the positive part S+ of the map. Shares are exact over cells: a cell that lies partly
-in a region counts by its area. The high-focus fraction is measured on the heatmap that the reader sees.
-A map without positive part leaves every metric undefined, with the reason: never 0, never a hit.
+The metrics are about the positive part S+ of the map, the budget about all of it. Shares are exact over
+cells: a cell that lies partly in a region counts by its area. The high-focus fraction is measured on the
+heatmap that the reader sees. A map without positive part leaves every metric undefined, with the reason:
+never 0, never a hit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from pipeline.records import (
     REGION_METRICS,
     Floats,
     FocusMetrics,
+    LogitBudget,
+    MapFacts,
     MapStatus,
     Mask,
     Region,
@@ -135,6 +138,41 @@ def measure_regions(
             )
         )
     return tuple(found)
+
+
+def budget(values: Floats, facts: MapFacts, shares: Mapping[str, Floats]) -> LogitBudget | None:
+    """The explained logit, split by place: what each region's cells, the rest, and the bias add to it.
+
+    Parameters
+    ----------
+    values : (h, w), the signed map in logits.
+    shares : name of a region -> share (h, w) of each cell's area inside it. Regions do not overlap; a cell that lies
+        partly in one counts by its area, and what lies in none is the part "elsewhere".
+
+    Returns
+    -------
+    None for a map that is not in logits or not finite. Where the map does not promise to add up, the last part
+    says what it leaves open.
+
+    Raises
+    ------
+    ValueError : where regions overlap.
+    """
+    if facts.gap is None:
+        return None
+    signed = values.astype(np.float64)
+    rest = 1 - sum((share.astype(np.float64) for share in shares.values()), np.zeros(values.shape))
+    if rest.min() < -1e-5:
+        raise ValueError(f"the regions {', '.join(shares)} overlap: a cell has a share of {1 - rest.min():.4g}")
+    parts = {name: float((signed * share).sum()) for name, share in shares.items()}
+    if rest.max() > 1e-5:
+        parts["elsewhere"] = float((signed * rest).sum())
+    if facts.bias is not None:
+        parts["bias"] = facts.bias
+    logit = float(signed.sum()) + (facts.bias or 0.0) + facts.gap
+    if not facts.is_exact:
+        parts["not accounted for"] = logit - sum(parts.values())
+    return LogitBudget(facts.key, logit, tuple(parts.items()), facts.is_exact)
 
 
 def undefined(threshold: float, reason: str) -> FocusMetrics:

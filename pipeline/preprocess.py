@@ -103,7 +103,7 @@ def preprocess(radiograph: Radiograph, settings: Preprocess) -> tuple[ModelInput
             f"{settings.rows}x{settings.columns} (rows x columns)",
             "config",
         ),
-        Decision("Value range", f"{named}, channels {settings.channels}", "config"),
+        Decision("Value range", f"{named}, channels {settings.channels}", settings.scaling_source or "config"),
     ]
     return ModelInput(tensor.astype(np.float32), placement), grey, tuple(decisions)
 
@@ -148,6 +148,18 @@ def box_share(
         length = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
         shares.append(np.clip(length, 0, None) / (extent / cells))
     return np.asarray(np.outer(*shares), np.float32)
+
+
+def cell_edges(
+    placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int
+) -> tuple[Doubles, Doubles]:
+    """Where the lines between cells run on the radiograph drawn at (rows, columns): in its pixels."""
+    edges = []
+    for axis, (cells, size) in enumerate(((grid_rows, rows), (grid_columns, columns))):
+        full, scale, offset, extent = _axis(placement, axis)
+        on_input = np.arange(cells + 1) * (extent / cells)
+        edges.append(np.asarray((on_input - offset) / scale * (size / full), np.float64))
+    return edges[0], edges[1]
 
 
 def cell_shares(

@@ -174,8 +174,13 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class MapFacts:
-    """A class activation map without its values. `bias` and `gap`: logit = sum of the signed map + bias + gap;
-    `is_exact` where the method promises gap = 0 (|gap| <= 1e-4); `key` names the array in `map.npz`."""
+    """A class activation map without its values; `key` names the array in `map.npz`.
+
+    `bias` and `gap`: logit = sum of the signed map + bias + gap, for maps in logit units. A bias of None counts as 0:
+    the head has none that could be told apart. `is_exact` where the method promises gap = 0 (|gap| <= 1e-4).
+    `against`: the explained scalar is the logit of `class_name` minus that of this class.
+    `how`: what was assumed or left out on the way; `is_class_blind`: the same map for every class.
+    """
 
     key: str
     method: str
@@ -187,11 +192,15 @@ class MapFacts:
     bias: float | None = None
     gap: float | None = None
     is_exact: bool = False
+    against: str | None = None
+    unit: str = "logit"
+    how: str | None = None
+    is_class_blind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ClassActivationMap:
-    """`values` float32 (grid rows, grid columns): signed, in logit units, on the layer's own grid."""
+    """`values` float32 (grid rows, grid columns): signed, in `facts.unit`, on the layer's own grid."""
 
     values: Floats
     facts: MapFacts
@@ -316,10 +325,28 @@ REGION_METRICS = (
 
 
 @dataclass(frozen=True, slots=True)
+class LogitBudget:
+    """The explained logit split by place: `parts`, (name, logits), add up to `logit` within 1e-4 where `is_exact`.
+    Else the last part, "not accounted for", is what the map of the key `map` leaves open."""
+
+    map: str
+    logit: float
+    parts: tuple[tuple[str, float], ...]
+    is_exact: bool
+
+    def __post_init__(self) -> None:
+        values = [value for _, value in self.parts]
+        _require(all(math.isfinite(v) for v in (self.logit, *values)), f"a part is not finite: {self.parts}")
+        gap = abs(self.logit - sum(values))
+        _require(gap <= 1e-4 * max(1.0, abs(self.logit)), f"the parts miss the logit by {gap:g}")
+
+
+@dataclass(frozen=True, slots=True)
 class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
     `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's
-    folder; `lungs_missing` is the reason why no lungs were found, None where they were or were not looked for."""
+    folder; `lungs_missing` is the reason why no lungs were found, None where they were or were not looked for;
+    `scales` has the upper end of a map's colours where that is the map's own and not the run's."""
 
     case_id: str
     status: CaseStatus
@@ -337,7 +364,9 @@ class CaseRecord:
     regions: tuple[RegionFacts, ...] = ()
     lungs_missing: str | None = None
     region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
+    budget: LogitBudget | None = None
     pictures: dict[str, str] = field(default_factory=dict)
+    scales: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

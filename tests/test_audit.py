@@ -111,6 +111,25 @@ def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path
     assert record.model.is_deterministic is True
 
 
+def test_the_budget_of_a_case_adds_up_and_colours_may_be_its_own(config_file: Path) -> None:
+    folder = run(config_file, "report.scale=case", "report.cells=true", "preprocess.resize=letterbox", limit=2)
+    record = folder.read_run()
+    assert (record.scale, record.scale_source) == (None, "each map's own maximum")
+    assert record.model.is_deterministic is True
+    for case_id in folder.case_ids():
+        case = folder.read_case(case_id)
+        assert case is not None
+        assert case.budget is not None
+        assert case.prediction is not None
+        names = [name for name, _ in case.budget.parts]
+        assert names == ["inside the border", "outer border (5 %)", "padding", "bias"]
+        assert sum(value for _, value in case.budget.parts) == pytest.approx(case.prediction.logit, abs=1e-4)
+        with np.load(folder.case(case_id) / "map.npz") as arrays:
+            highest = float(arrays["grad-cam"].max())
+        if case.maps[0].status == "ok":
+            assert highest <= case.scales["grad-cam"] <= 1.1 * highest
+
+
 def test_probabilities_are_those_of_the_model_itself(config_file: Path, model_file: Path) -> None:
     """Against Keras and OpenCV directly, without our rooms."""
     import keras

@@ -22,7 +22,7 @@ def cxr_audit(*arguments: object, cwd: Path | None = None) -> subprocess.Complet
 def test_help_and_version_teach() -> None:
     shown = cxr_audit("--help")
     assert shown.returncode == 0
-    for command in ("run", "check", "verify", "render", "init", "inspect", "schema"):
+    for command in ("run", "explain", "check", "verify", "render", "init", "inspect", "schema"):
         assert command in shown.stdout
     assert "Exit codes" in shown.stdout
     assert cxr_audit("--version").stdout.startswith("cxr-audit 0.")
@@ -153,6 +153,50 @@ def test_init_from_a_model_then_check(config_file: Path, tmp_path: Path) -> None
 def test_inspect_prints_a_table_and_json(model_file: Path) -> None:  # noqa: F811
     assert "backbone/conv3" in cxr_audit("inspect", model_file).stdout
     assert json.loads(cxr_audit("inspect", model_file, "--json").stdout)["target_layer"] == "backbone/conv3"
+
+
+def test_explain_one_radiograph_without_a_config(config_file: Path, model_file: Path) -> None:  # noqa: F811
+    from pypdf import PdfReader
+
+    folder = config_file.parent
+    image = folder / "images" / "NORMAL" / "Doe^Jane_0.png"
+    asked = ("explain", image, "--model", model_file, "--output", folder / "out")
+    done = cxr_audit(*asked, "--class-names", "NORMAL,PNEUMONIA", "--method", "hirescam", "--method", "smoothgrad")
+    assert done.returncode == 0, done.stderr
+    path = done.stdout.split()[-1]
+    assert Path(path).is_relative_to(folder / "out" / "explain-1")
+    text = "".join(page.extract_text() for page in PdfReader(path).pages)
+    for words in ('Model output for "PNEUMONIA"', "Logit budget", "High-focus area", "smoothgrad"):
+        assert words in done.stdout
+        assert words in text
+    assert "a guess: no known family" in done.stderr
+    assert "a guess: no known family" in " ".join(text.split())
+    assert "Doe" not in text
+    again = cxr_audit(*asked, "--scaling", "raw_255")
+    assert "explain-2" in again.stdout
+    assert "raw_255, from: --scaling" in again.stderr
+
+
+def test_explain_says_what_is_wrong(config_file: Path, model_file: Path) -> None:  # noqa: F811
+    image = config_file.parent / "images" / "NORMAL" / "Doe^Jane_0.png"
+    output = ("--output", config_file.parent / "out")
+    for arguments, code, words in (
+        ((config_file.parent,), 2, "is no file"),
+        ((config_file,), 4, "the file is text"),
+        ((image, "--scaling", "unity"), 2, "Perhaps you meant 'unit'"),
+        ((image, "--method", "gradcam"), 2, "Perhaps you meant 'grad-cam'"),
+        ((image, "--model", model_file, "--layer", "backbone/conv33"), 3, "perhaps you meant 'backbone/conv3'"),
+    ):
+        done = cxr_audit("explain", *arguments, *output)
+        assert done.returncode == code, done.stderr
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_check_says_what_expensive_methods_cost(config_file: Path) -> None:  # noqa: F811
+    done = cxr_audit("check", config_file, "--set", "explain.methods=[grad-cam, score-cam, smoothgrad]")
+    assert "cost of score-cam: 8 further model inputs a radiograph, 64 for 8 radiographs" in done.stderr
+    assert "cost of smoothgrad: 32 further model inputs a radiograph, 256 for 8 radiographs" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["--help", "schema"])

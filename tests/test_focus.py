@@ -5,7 +5,7 @@ import pytest
 
 from pipeline import focus
 from pipeline.preprocess import cell_shares, place, region_shares, restore, seen
-from pipeline.records import FOCUS_METRICS, REGION_METRICS, FocusMetrics, MapStatus, Region, RegionFocus
+from pipeline.records import FOCUS_METRICS, REGION_METRICS, FocusMetrics, MapFacts, MapStatus, Region, RegionFocus
 
 
 def measure(
@@ -171,3 +171,34 @@ def test_an_empty_region_is_undefined_never_a_hit() -> None:
 def test_property_5_regions_of_a_map_without_positive_part_are_undefined(status: MapStatus) -> None:
     (found,) = measure_regions([[0, 0]], LEFT, status=status)
     assert found.undefined == dict.fromkeys(REGION_METRICS, focus.REASONS[status])
+
+
+def facts_of(bias: float | None, gap: float | None, is_exact: bool) -> MapFacts:
+    return MapFacts("hirescam", "hirescam", "layer", "class", "ok", 2, 2, bias, gap, is_exact)
+
+
+HALF = np.asarray([[1, 0.5], [0, 0]], np.float32)
+LOWER = np.asarray([[0, 0], [1, 1]], np.float32)
+SIGNED = np.asarray([[2, -4], [1, 3]], np.float32)
+
+
+def test_a_budget_by_hand() -> None:
+    budget = focus.budget(SIGNED, facts_of(-0.5, 0.0, True), {"lungs": HALF, "marker": LOWER})
+    assert budget is not None
+    # 2 - 4/2; 1 + 3; the other half of -4; the bias. Together 1.5.
+    assert budget.parts == (("lungs", 0.0), ("marker", 4.0), ("elsewhere", -2.0), ("bias", -0.5))
+    assert budget.logit == 1.5
+
+
+def test_what_is_not_accounted_for_is_a_part_of_its_own() -> None:
+    budget = focus.budget(SIGNED, facts_of(None, 0.25, False), {"marker": LOWER})
+    assert budget is not None
+    assert budget.parts == (("marker", 4.0), ("elsewhere", -2.0), ("not accounted for", 0.25))
+    assert budget.logit == 2.25
+    assert not budget.is_exact
+
+
+def test_a_map_in_no_logits_has_no_budget_and_regions_must_not_overlap() -> None:
+    assert focus.budget(SIGNED, facts_of(None, None, False), {}) is None
+    with pytest.raises(ValueError, match="the regions lungs, marker overlap"):
+        focus.budget(SIGNED, facts_of(0.0, 0.0, True), {"lungs": HALF, "marker": HALF})

@@ -9,6 +9,7 @@ from pipeline.config import Preprocess
 from pipeline.preprocess import (
     SCALINGS,
     box_share,
+    cell_edges,
     cell_shares,
     half_cell,
     place,
@@ -137,6 +138,32 @@ def test_shares_of_cells_are_areas() -> None:
     # A box over the upper left quarter and half a cell more.
     quarter = box_share(place(100, 100, 100, 100, "stretch"), 2, 2, (0, 0, 50, 75))
     np.testing.assert_allclose(quarter, [[1, 0.5], [0, 0]])
+
+
+def test_shares_of_cells_in_a_mask_are_areas_at_any_resolution() -> None:
+    # 100x200 letterboxed into 40x40: rows 10 to 30 hold it. 4x4 cells of 10 px = 50 px of the radiograph.
+    placement = place(100, 200, 40, 40, "letterbox")
+    mask = np.zeros((100, 200), bool)
+    mask[25:100, 60:150] = True
+    expected = np.outer([0, 0.5, 1, 0], [0, 0.8, 1, 0])
+    np.testing.assert_allclose(region_shares(placement, 4, 4, mask[None])[0], expected, atol=2e-6)
+    np.testing.assert_allclose(region_shares(placement, 4, 4, mask[None, ::5, ::10])[0], expected, atol=2e-6)
+    np.testing.assert_allclose(
+        region_shares(placement, 4, 4, (~mask)[None])[0] + expected, np.outer([0, 1, 1, 0], np.ones(4))
+    )
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+def test_lines_between_cells_lie_on_the_radiograph(resize: Resize) -> None:
+    placement = place(100, 200, 40, 40, resize)
+    rows, columns = cell_edges(placement, 2, 4, 50, 100)  # drawn at half size
+    expected = {
+        "stretch": ([0, 25, 50], [0, 25, 50, 75, 100]),
+        "letterbox": ([-25, 25, 75], [0, 25, 50, 75, 100]),  # 10 px of padding = 50 px of the radiograph
+        "center_crop": ([0, 25, 50], [25, 37.5, 50, 62.5, 75]),
+    }[resize]
+    np.testing.assert_allclose(rows, expected[0])
+    np.testing.assert_allclose(columns, expected[1])
 
 
 def test_clahe_raises_local_contrast_and_is_recorded() -> None:

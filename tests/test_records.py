@@ -9,6 +9,7 @@ from pipeline.records import (
     CaseRecord,
     ClassActivationMap,
     FocusMetrics,
+    LogitBudget,
     MapFacts,
     ModelInput,
     Placement,
@@ -72,3 +73,11 @@ def test_other_invalid_records() -> None:
         CaseRecord("a", "ok")
     with pytest.raises(ValueError, match="a value or a reason, not both"):
         FocusMetrics(0.5)
+
+
+def test_a_budget_that_misses_the_logit_is_refused() -> None:
+    LogitBudget("hirescam", 1.5, (("lungs", 2.0), ("bias", -0.5)), True)
+    with pytest.raises(ValueError, match=r"the parts miss the logit by 0\.1"):
+        LogitBudget("hirescam", 1.5, (("lungs", 2.1), ("bias", -0.5)), True)
+    with pytest.raises(ValueError, match="not finite"):
+        LogitBudget("hirescam", 1.5, (("lungs", float("nan")),), True)

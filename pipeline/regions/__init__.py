@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +13,11 @@ from pipeline.regions.lungs import Lungs, LungSegmenter, find_lungs, segmenter_i
 from pipeline.regions.markers import find_markers
 from pipeline.regions.zones import find_zones
 
-__all__ = ["LungSegmenter", "Lungs", "find_lungs", "find_markers", "find_regions", "segmenter_input"]
+__all__ = ["LungSegmenter", "Lungs", "find_lungs", "find_markers", "find_regions", "partition", "segmenter_input"]
 
 GRID_PX = 256
+# Who owns a pixel that lies in several regions: a marker before the lung that it lies on, and so on.
+PRECEDENCE: tuple[RegionKind, ...] = ("marker", "zone", "mediastinum", "outside_body", "border")
 
 
 def find_regions(
@@ -43,6 +47,19 @@ def find_regions(
         mask = _on_grid(marker.mask, rows, columns, 0.25)
         found.append(Region.of(mask, facts.name, facts.kind, facts.found_by, facts.confidence))
     return tuple(found)
+
+
+def partition(found: Sequence[Region]) -> dict[str, Mask]:
+    """Masks of the regions, by name, that do not overlap: each pixel in the first region of `PRECEDENCE` alone."""
+    parts: dict[str, Mask] = {}
+    free = np.ones(found[0].mask.shape, np.bool_)
+    for region in sorted(
+        (region for region in found if region.facts.kind in PRECEDENCE),
+        key=lambda region: PRECEDENCE.index(region.facts.kind),
+    ):
+        parts[region.facts.name] = region.mask & free
+        free &= ~region.mask
+    return parts
 
 
 def _on_grid(mask: Mask, rows: int, columns: int, share: float = 0.5) -> Mask:

@@ -58,8 +58,8 @@ def encode_jpeg(image: Bytes, quality: int = 90) -> bytes:
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     if image.ndim == 3:
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-        image = image[..., ::-1]
-    done, encoded = cv2.imencode(".jpg", np.ascontiguousarray(image), options)
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, encoded = cv2.imencode(".jpg", image, options)
     if not done:  # pragma: no cover - OpenCV raises on everything known
         raise ValueError(f"OpenCV could not encode a picture of {image.shape}")
     return encoded.tobytes()
@@ -71,17 +71,19 @@ def overlay(
     covered: Mask,
     scale: float,
     threshold: float = 0.5,
+    edges: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
 ) -> Bytes:
     """A radiograph with the positive part of one map and one contour.
 
     Parameters
     ----------
     picture : uint8 (r, c)
-    heatmap : float32 (r, c), signed, in logit units
+    heatmap : float32 (r, c), signed
     covered : bool (r, c), True where the model saw the radiograph; elsewhere nothing is drawn
-    scale : upper end of the run's colour scale, in the heatmap's units
+    scale : upper end of the colour scale, in the heatmap's units
     threshold : the contour encloses heatmap >= threshold * its maximum, the region that
         `FocusMetrics.high_focus_fraction` measures
+    edges : rows and columns, in pixels of the picture, of the lines between the map's cells; None = not drawn
 
     Returns
     -------
@@ -92,7 +94,7 @@ def overlay(
     if not scale > 0:
         raise ValueError(f"the colour scale must end above 0, received {scale}")
     drawn: Bytes = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-    evidence: Any = np.where(covered, heatmap, np.float32(0))
+    evidence: Any = heatmap if covered.all() else np.where(covered, heatmap, np.float32(0))
     highest = float(evidence.max())
     if not 0 < highest < np.inf or np.isnan(evidence.min()):
         return drawn
@@ -100,7 +102,9 @@ def overlay(
     _, positive = cv2.threshold(evidence, 0, 0, cv2.THRESH_TOZERO)
     level = cv2.convertScaleAbs(positive, alpha=255 / scale)
     below = cv2.multiply(picture, cv2.LUT(level, see_through), scale=1 / 255)
-    drawn = cv2.add(cv2.cvtColor(below, cv2.COLOR_GRAY2RGB), cv2.LUT(cv2.merge([level] * 3), colour))
+    drawn = cv2.add(cv2.cvtColor(below, cv2.COLOR_GRAY2RGB), cv2.applyColorMap(level, colour))
+    if edges is not None:
+        _cells(drawn, edges)
     return _contour(drawn, (evidence >= threshold * highest) & covered)
 
 
@@ -147,12 +151,20 @@ def _cividis() -> Bytes:
 
 @lru_cache(1)
 def _ramp() -> tuple[Bytes, Bytes]:
-    """Premultiplied colours (1, 256, 3) and what is left of the radiograph (1, 256), of 255.
+    """Premultiplied colours (256, 1, 3) and what is left of the radiograph (1, 256), of 255.
 
     Opacity rises from 0, so that weak evidence leaves the radiograph as it is."""
     opacity = MOST_OPAQUE * (np.arange(256) / 255) ** 0.8
     colour = np.rint(_cividis() * opacity[:, None]).astype(np.uint8)
-    return colour[None], np.rint(255 * (1 - opacity)).astype(np.uint8)[None]
+    return colour[:, None], np.rint(255 * (1 - opacity)).astype(np.uint8)[None]
+
+
+def _cells(drawn: Bytes, edges: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]) -> None:
+    """Thin lines between cells, in place, half see-through so that the radiograph stays in sight."""
+    rows, columns = (np.rint(at).astype(int) for at in edges)
+    rows, columns = rows[(rows > 0) & (rows < drawn.shape[0])], columns[(columns > 0) & (columns < drawn.shape[1])]
+    drawn[rows] = drawn[rows] // 2 + 64
+    drawn[:, columns] = drawn[:, columns] // 2 + 64
 
 
 def _contour(drawn: Bytes, region: Mask) -> Bytes:

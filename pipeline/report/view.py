@@ -14,6 +14,7 @@ from urllib.parse import quote
 from pipeline.records import (
     CaseRecord,
     FocusMetrics,
+    LogitBudget,
     MapFacts,
     ModelCard,
     Placement,
@@ -57,6 +58,8 @@ MAP_STATES = {
     ),
     "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
 }
+
+UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
 
 # metric -> (name, definition)
 METRICS = {
@@ -110,10 +113,11 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "prediction": None if prediction is None else _prediction(prediction),
         "maps": maps,
         "primary": maps[0] if maps else None,
-        "map_rows": [others[i : i + MAPS_IN_A_ROW] for i in range(0, len(others), MAPS_IN_A_ROW)],
+        "sheets": _sheets(others, maps),
+        "budget": None if record.budget is None else _budget(record.budget),
         "debug": debug,
         "regions": _regions(record, pictures),
-        "scale": _scale(run),
+        "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
         "fitness": _fitness(facts),
         "limits": _limits(run),
         "hashes": _hashes(record, run),
@@ -134,6 +138,7 @@ def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
         "banner": BANNER,
         "run": _run(run),
         "scale": _scale(run),
+        "unit": next((_unit(record.maps[0]) for record in records if record.maps), None),
         "cases": cases,
         "num_cases": len(cases),
         "counts": [(STATUS_WORDS[status], counts.get(status, 0)) for status in ("ok", "excluded", "failed")],
@@ -355,7 +360,11 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "key": facts.key,
         "method": facts.method,
         "layer": facts.layer,
-        "class": quoted(facts.class_name),
+        "class": f"{quoted(facts.class_name)} against {quoted(facts.against)}"
+        if facts.against
+        else quoted(facts.class_name),
+        "unit": _unit(facts),
+        "notes": _notes(facts),
         "status": facts.status,
         "shape": shape,
         "word": word,
@@ -369,11 +378,50 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         else focus_sentences(focus, record.radiograph) + region_sentences(record, facts.key),
         "metrics": [] if focus is None else _metrics(focus, record.radiograph),
         "columns": _metric_columns(focus),
-        "budget": _budget(facts, record.prediction),
         "is_drawn": facts.status in ("ok", "saturated"),
         "threshold": "half" if focus is None or focus.threshold == 0.5 else percent(focus.threshold),
         "_names": (facts.class_name, facts.method, facts.layer),
+        "_facts": facts,
     }
+
+
+def _unit(facts: MapFacts) -> str:
+    return UNIT_WORDS.get(facts.unit, facts.unit)
+
+
+def _notes(facts: MapFacts) -> list[str]:
+    """What a reader must know of this map beside its status."""
+    notes = []
+    if facts.is_class_blind:
+        notes.append("Class-blind: it would be the same map for any class.")
+    if facts.how:
+        notes.append(f"{sentence(facts.how)}.")
+    return notes
+
+
+def _sheets(shown: list[View], maps: list[View]) -> list[View]:
+    """Maps side by side under a title: methods, layers from shallow to deep, classes. The first map, which stands
+    on page 1, is shown again at its place in a comparison."""
+    first = maps[0]["_facts"] if maps else None
+    kinds: dict[str, list[View]] = {"Methods": [], "Layers, from shallow to deep": [], "Classes": []}
+    for one in shown:
+        facts = one["_facts"]
+        is_subject = first is not None and (facts.class_name, facts.against) == (first.class_name, first.against)
+        kind = "Classes" if not is_subject else "Layers, from shallow to deep" if "@" in facts.key else "Methods"
+        kinds[kind].append(one)
+    methods = kinds["Methods"]
+    for kind, sheet in kinds.items():
+        target = next((one for one in methods if sheet and one["method"] == sheet[0]["method"]), None)
+        if target is not None and kind != "Methods":
+            sheet.insert(len(sheet) if kind.startswith("Layers") else 0, target)
+    # A sheet of methods with nothing to compare repeats page 1.
+    if len(methods) == 1:
+        methods.clear()
+    return [
+        {"title": title, "rows": [sheet[i : i + MAPS_IN_A_ROW] for i in range(0, len(sheet), MAPS_IN_A_ROW)]}
+        for title, sheet in kinds.items()
+        if sheet
+    ]
 
 
 def _cell(facts: MapFacts, placement: Placement | None, radiograph: RadiographFacts | None) -> str | None:
@@ -469,8 +517,9 @@ def _clipped(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
-def _scale(run: RunRecord) -> View:
-    """The colour bar, drawn upwards from 0 to the run's fixed end."""
+def _scale(run: RunRecord, own: float | None = None) -> View:
+    """The colour bar, drawn upwards from 0 to the run's fixed end, or to the first map's own."""
+    end = run.scale if own is None else own
     stops = colour_bar_stops()
     view: View = {
         "stops": stops,
@@ -479,18 +528,19 @@ def _scale(run: RunRecord) -> View:
         "end": None,
         "source": None,
         "others": None,
+        "is_own": own is not None,
     }
-    if run.scale is not None:
+    if end is not None:
         step = next(
-            (step for power in range(-3, 4) for one in (1, 2, 5) if run.scale / (step := one * 10.0**power) < 5.5),
-            run.scale / 4,
+            (step for power in range(-3, 4) for one in (1, 2, 5) if end / (step := one * 10.0**power) < 5.5),
+            end / 4,
         )
         decimals = 2 if 0.01 <= step < 0.1 else 3 if step < 0.01 else 1
         view["ticks"] = [
-            {"text": number(at * step, decimals), "bottom": f"{100 * at * step / run.scale:.1f}"}
-            for at in range(int(run.scale / step + 1e-9) + 1)
+            {"text": number(at * step, decimals), "bottom": f"{100 * at * step / end:.1f}"}
+            for at in range(int(end / step + 1e-9) + 1)
         ]
-        view["end"] = number(run.scale, 2 if run.scale >= 0.01 else 3)
+        view["end"] = number(end, 2 if end >= 0.01 else 3)
     if run.scale_source:
         view["source"] = sentence(run.scale_source.rstrip("."))
     if len(set(run.scales.values())) > 1:
@@ -568,19 +618,30 @@ def _metric_columns(focus: FocusMetrics | None) -> list[str]:
     return [_metric(focus, key, None)[0] or "undefined" for key in keys]
 
 
-def _budget(facts: MapFacts, prediction: Prediction | None) -> View | None:
-    """The signed sum: logit = sum of the map + bias + gap, for the maps of the explained class."""
-    if prediction is None or facts.class_name != prediction.target_class or facts.bias is None or facts.gap is None:
-        return None
-    total = prediction.logit - facts.bias - facts.gap
-    parts = [("sum of the map", total), ("bias", facts.bias)]
-    if not facts.is_exact:
-        parts.append(("not accounted for", facts.gap))
-    words = f"{number(prediction.logit)} = {number(total)} ({parts[0][0]})"
-    for name, value in parts[1:]:
-        sign = "\N{MINUS SIGN}" if round(value, 2) < 0 else "+"
-        words += f" {sign} {number(abs(value))} ({name})"
-    return {"sum": words, "is_exact": facts.is_exact}
+def _budget(budget: LogitBudget) -> View:
+    """The signed parts as bars around zero, and their sum in words: logit = part + part + ..."""
+    reach = max(1e-9, abs(budget.logit), *(abs(value) for _, value in budget.parts))
+    rows = [("Logit", budget.logit, True), *((name, value, False) for name, value in budget.parts)]
+    words = ""
+    for name, value in budget.parts:
+        is_less = round(value, 2) < 0
+        sign = ("\N{MINUS SIGN}" if is_less else "") if not words else (" \N{MINUS SIGN} " if is_less else " + ")
+        words += f"{sign}{number(abs(value))} ({name})"
+    return {
+        "is_exact": budget.is_exact,
+        "map": budget.map,
+        "sum": f"{number(budget.logit)} = {words}",
+        "rows": [
+            {
+                "name": sentence(name),
+                "value": ("+" if round(value, 2) > 0 else "") + number(value),
+                "left": f"{50 + min(0.0, 50 * value / reach):.1f}",
+                "width": f"{abs(50 * value / reach):.1f}",
+                "is_total": is_total,
+            }
+            for name, value, is_total in rows
+        ],
+    }
 
 
 def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:

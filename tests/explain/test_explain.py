@@ -9,11 +9,18 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline import focus
 from pipeline.classifier import Classifier, load_keras
-from pipeline.explain import METHODS, Explainer
+from pipeline.errors import ModelError
+from pipeline.explain import CONTROLS, METHODS, Explainer, Probing
+from pipeline.preprocess import cell_shares, place, region_shares
+from pipeline.records import ClassActivationMap
 from tests.classifier.models import images, layers, nested
 
 SHAPE = (32, 32, 3)
+PROBES = ("score-cam", "integrated-gradients", "smoothgrad")
+EVERYTHING = (*METHODS, "layercam-fused", *PROBES, *CONTROLS)
+QUICK = Probing(steps=8)
 
 
 def first_maps(explainer: Explainer, batch: np.ndarray) -> np.ndarray:
@@ -101,20 +108,53 @@ def test_property_5_and_12_dead_saturated_and_constant_models_get_a_status() -> 
     assert against.facts.status == "negative_only"
 
 
+def every_map(model: keras.Model, batch: np.ndarray) -> dict[str, ClassActivationMap]:
+    explainer = Explainer(Classifier(model, SHAPE), EVERYTHING, layers=("backbone/relu1",), probing=QUICK)
+    return {class_map.facts.key: class_map for class_map in explainer.explain(batch, [None]).maps[0]}
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_property_12_a_constant_image_is_explained_without_nan(value: float) -> None:
-    result = Explainer(Classifier(nested(), SHAPE), tuple(METHODS)).explain(
-        np.full((1, *SHAPE), value, np.float32), [None]
-    )
-    assert all(np.isfinite(class_map.values).all() for class_map in result.maps[0])
+    maps = every_map(nested(), np.full((1, *SHAPE), value, np.float32))
+    assert all(np.isfinite(class_map.values).all() for class_map in maps.values())
+    assert maps["edges"].facts.status == "dead"
+    if value == 0:  # the input is the baseline: nothing to attribute
+        assert maps["integrated-gradients"].facts.status == "dead"
+        assert maps["integrated-gradients"].facts.gap == pytest.approx(0, abs=1e-6)
 
 
-def test_an_answer_that_is_not_finite_gets_a_status() -> None:
+def test_property_12_a_constant_output_gets_a_status_from_every_method() -> None:
     model = nested()
-    model.get_layer("output").set_weights([np.ones((8, 1)), np.asarray([np.inf])])
-    ((class_map,),) = Explainer(Classifier(model, SHAPE)).explain(images(1), [None]).maps
-    assert class_map.facts.status == "not_finite"
-    assert class_map.facts.bias is None
+    model.get_layer("output").set_weights([np.zeros((8, 1)), np.asarray([2.0])])
+    maps = every_map(model, images(1))
+    lost = {"grad-cam", "hirescam", "grad-cam++", "layercam", "xgrad-cam", "grad-cam@backbone/relu1"}
+    assert {key for key, one in maps.items() if one.facts.status == "saturated"} == lost
+    assert {key for key, one in maps.items() if one.facts.status == "dead"} == {
+        "layercam-fused",
+        "integrated-gradients",
+        "smoothgrad",
+    }
+
+
+def test_weights_that_are_not_finite_get_a_status_from_every_method() -> None:
+    model = nested()
+    kernel, bias = model.get_layer("output").get_weights()
+    model.get_layer("output").set_weights([kernel * np.nan, bias])
+    maps = every_map(model, images(1))
+    asked = {key: one.facts for key, one in maps.items() if key not in CONTROLS}
+    assert {facts.status for facts in asked.values()} == {"not_finite"}
+    assert {facts.gap for facts in asked.values()} == {None}
+
+
+def test_a_mixed_precision_model_gets_float32_maps() -> None:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        maps = every_map(nested(), images(1))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert all(one.values.dtype == np.float32 and np.isfinite(one.values).all() for one in maps.values())
+    assert maps["grad-cam"].facts.status == "ok"
 
 
 @pytest.mark.parametrize("head", ["gap", "mlp"])
@@ -132,8 +172,29 @@ def test_property_7_a_batch_of_mixed_classes_equals_the_single_cases(head: str) 
             np.testing.assert_allclose(one.values, other.values, atol=1e-6)
     order = [3, 0, 5, 1, 4, 2]
     shuffled = explainer.explain(batch[order], [labels[n] for n in order])
-    for place, n in enumerate(order):
-        np.testing.assert_allclose(shuffled.maps[place][0].values, together.maps[n][0].values, atol=1e-6)
+    for at, n in enumerate(order):
+        np.testing.assert_allclose(shuffled.maps[at][0].values, together.maps[n][0].values, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [*PROBES, "random"])
+def test_property_7_a_case_does_not_depend_on_its_place(method: str) -> None:
+    """Neither on who stands beside it; a place without a case gets nothing."""
+    explainer = Explainer(Classifier(nested(), SHAPE), (method,), probing=QUICK)
+    batch = images(3)
+    together = explainer.explain(batch, [None] * 3).maps
+    turned = explainer.explain(batch[::-1].copy(), [None] * 3, [True, False, True]).maps
+    np.testing.assert_allclose(turned[0][0].values, together[2][0].values, atol=1e-6)
+    np.testing.assert_allclose(turned[2][0].values, together[0][0].values, atol=1e-6)
+    assert turned[1] == ()
+
+
+def test_property_8_every_method_keeps_its_one_trace() -> None:
+    explainer = Explainer(Classifier(nested(), SHAPE), EVERYTHING, layers=("backbone/relu1",), probing=QUICK)
+    for seed in range(3):
+        explainer.explain(images(3, seed=seed), [None] * 3)
+    (split,) = explainer.layers
+    functions = (explainer.target._forward, explainer._input_gradients, split._with_gradients)
+    assert [function.experimental_get_tracing_count() for function in functions] == [1, 1, 1]
 
 
 @pytest.mark.slow
@@ -188,6 +249,15 @@ def test_property_10_gradients_agree_with_differences() -> None:
     np.testing.assert_allclose(gradients, numerical_gradients(explainer, np.asarray(features)), atol=2e-3)
 
 
+def first_right_singular_vector(cells: np.ndarray) -> np.ndarray:
+    """By power iteration; of the two signs the one under which the projections sum to a positive number."""
+    v = np.ones(cells.shape[1])
+    for _ in range(500):
+        v = cells.T.astype(float) @ (cells @ v)
+        v /= np.linalg.norm(v)
+    return v if (cells @ v).sum() >= 0 else -v
+
+
 @pytest.mark.parametrize("method", list(METHODS))
 def test_property_10_methods_agree_with_loops(method: str) -> None:
     rng = np.random.default_rng(3)
@@ -204,6 +274,8 @@ def test_property_10_methods_agree_with_loops(method: str) -> None:
             weight = max(g[i, j], 0)
         elif method == "grad-cam":
             weight = sum(g.ravel()) / 20
+        elif method == "eigen-cam":
+            weight = first_right_singular_vector(activations[n].reshape(20, 3))[k]
         elif method == "xgrad-cam":
             weight = sum((a * g).ravel()) / a.sum() if a.sum() else 0
         else:
@@ -215,10 +287,164 @@ def test_property_10_methods_agree_with_loops(method: str) -> None:
     np.testing.assert_allclose(METHODS[method](activations, gradients), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_all_methods_agree_on_global_average_pooling() -> None:
+def test_on_global_average_pooling_three_methods_are_one_and_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """There Grad-CAM = XGrad-CAM = HiResCAM (explanations.md, "Features and head")."""
-    maps = (
-        Explainer(Classifier(nested(), SHAPE), ("grad-cam", "xgrad-cam", "hirescam")).explain(images(1), [None]).maps[0]
+    split = Classifier(nested(), SHAPE).split()
+    features, _, _, gradients = split.forward(images(1), np.ones((1, 1), np.float32))
+    one, *others = (METHODS[m](np.asarray(features), gradients) for m in ("grad-cam", "xgrad-cam", "hirescam"))
+    for other in others:
+        np.testing.assert_allclose(other, one, atol=1e-6)
+    calls = []
+    for name, method in METHODS.items():
+        monkeypatch.setitem(METHODS, name, lambda a, g, name=name, method=method: calls.append(name) or method(a, g))
+    asked = ("xgrad-cam", "grad-cam", "hirescam", "layercam")
+    maps = Explainer(Classifier(nested(), SHAPE), asked).explain(images(1), [None]).maps[0]
+    assert calls == ["xgrad-cam", "layercam"]
+    assert maps[0].facts.how is None
+    assert all("the numbers of xgrad-cam" in (class_map.facts.how or "") for class_map in maps[1:3])
+    calls.clear()
+    Explainer(Classifier(nested(head="flatten"), SHAPE), asked).explain(images(1), [None])
+    assert calls == list(asked)  # there they differ
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [("gap", ["grad-cam"]), ("flatten", ["hirescam", "grad-cam"]), ("mlp", ["hirescam", "grad-cam"])],
+)
+def test_the_default_is_the_method_that_adds_up(head: str, expected: list[str]) -> None:
+    maps = Explainer(Classifier(nested(head=head), SHAPE)).explain(images(1), [None]).maps[0]
+    assert [class_map.facts.method for class_map in maps] == expected
+
+
+def test_property_6_the_map_changes_with_the_weights() -> None:
+    """A 1x1 convolution's weights really change it, and only what asks the classifier changes. The check of a run,
+    cascading re-initialisation, belongs to `trust`."""
+    image = keras.Input(SHAPE)
+    x = layers.Conv2D(6, 3, 2, padding="same", activation="relu")(image)
+    x = layers.Conv2D(6, 1, activation="relu", name="pointwise")(x)
+    x = layers.Conv2D(6, 3, 2, padding="same", activation="relu", name="last")(x)
+    model = keras.Model(image, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
+    keras.utils.set_random_seed(3)
+    for weight in model.weights:
+        weight.assign(np.random.default_rng(len(weight.shape)).normal(0.05, 0.4, weight.shape))
+    methods = tuple(m for m in EVERYTHING if m != "layercam-fused")
+
+    def maps() -> dict[str, np.ndarray]:
+        found = Explainer(Classifier(model, SHAPE), methods, probing=QUICK).explain(images(1), [None]).maps[0]
+        return {class_map.facts.key: class_map.values for class_map in found}
+
+    before = maps()
+    pointwise = model.get_layer("pointwise")
+    kernel, bias = pointwise.get_weights()
+    pointwise.set_weights([np.random.default_rng(9).normal(0.05, 0.4, kernel.shape), bias])
+    after = maps()
+    for key in methods:
+        change = np.abs(after[key] - before[key]).max() / np.abs(before[key]).max()
+        assert change == 0 if key in CONTROLS else change > 0.01, key
+
+
+def test_property_10_integrated_gradients_agree_with_a_riemann_sum() -> None:
+    """Against 400 midpoints through Keras' own call, pixel by pixel, then summed over 8 x 8 blocks."""
+    import tensorflow as tf
+
+    model, x = nested(units=2, activation=None), images(1)
+    classifier = Classifier(model, SHAPE, ("a", "b"))
+    explainer = Explainer(classifier, ("integrated-gradients",), probing=Probing(steps=128, black=(0.1,)))
+    ((class_map,),) = explainer.explain(x, [None]).maps
+    start, total = np.full_like(x, 0.1), np.zeros_like(x)
+    for chunk in np.array_split((np.arange(400) + 0.5) / 400, 4):
+        path = tf.constant(start + chunk[:, None, None, None].astype(np.float32) * (x - start))
+        with tf.GradientTape() as tape:
+            tape.watch(path)
+            logits = model(path, training=False)
+            y = tf.reduce_sum(logits[:, 1] - logits[:, 0])
+        total += tape.gradient(y, path).numpy().sum(0) / 400
+    expected = ((x - start) * total)[0].sum(2).reshape(4, 8, 4, 8).sum((1, 3))
+    np.testing.assert_allclose(class_map.values, expected, atol=0.02 * np.abs(expected).max())
+    (at_start,), (at_x,) = (np.diff(model.predict(one, verbose=0)[0]) for one in (start, x))
+    assert class_map.facts.bias == pytest.approx(at_start, abs=1e-4)
+    assert class_map.facts.gap == pytest.approx(at_x - at_start - class_map.values.sum(), abs=1e-4)
+    assert abs(class_map.facts.gap) < 0.02 * abs(at_x - at_start)
+    assert not class_map.facts.is_exact
+    assert "baseline black, 128 steps" in (class_map.facts.how or "")
+
+
+def test_property_11_score_cam_of_one_sigmoid_unit_has_two_sides() -> None:
+    model, batch = nested(), images(1)
+    kernel, bias = model.get_layer("output").get_weights()
+    model.get_layer("output").set_weights([20 * kernel, bias])  # so that the channels' scores differ by logits
+    sides = [
+        Explainer(Classifier(model, SHAPE, ("no", "yes"), name), ("score-cam",)).explain(batch, [None]).maps[0][0]
+        for name in ("yes", "no")
+    ]
+    features = np.asarray(Classifier(model, SHAPE).split().forward(batch, None)[0])[0]
+
+    def shape(values: np.ndarray) -> np.ndarray:
+        return values / np.abs(values).max()
+
+    assert np.abs(shape(sides[0].values) - shape(sides[1].values)).max() > 0.05
+    for side in sides:
+        assert np.abs(shape(side.values) - shape(features.sum(2))).max() > 0.05
+    assert sides[0].facts.unit != "logit"
+    few = Explainer(Classifier(model, SHAPE), ("score-cam",), probing=Probing(score_cam_channels=3))
+    assert few.explain(batch, [None]).maps[0][0].facts.how == "3 of 8 channels asked, background black"
+    assert few.passes == {"score-cam": 3}
+
+
+@pytest.mark.parametrize("head", ["gap", "flatten"])
+def test_a_contrast_is_the_difference_of_two_logits(head: str) -> None:
+    model, batch = nested(3, "softmax", head), images(2)
+    classifier = Classifier(model, SHAPE, ("a", "b", "c"))
+    result = Explainer(classifier, ("hirescam",), classes=("a",), against=("a",)).explain(batch, [None] * 2)
+    probabilities = model.predict(batch, verbose=0).astype(np.float64)
+    for n in range(2):
+        target, other, contrast = result.maps[n]
+        assert contrast.facts.key == "hirescam:c-a"
+        assert (contrast.facts.class_name, contrast.facts.against) == ("c", "a")
+        np.testing.assert_allclose(contrast.values, target.values - other.values, atol=1e-5)
+        total = contrast.values.sum(dtype=np.float64) + contrast.facts.bias
+        assert total == pytest.approx(np.log(probabilities[n, 2] / probabilities[n, 0]), abs=1e-4)
+        assert contrast.facts.is_exact
+
+
+def test_a_contrast_of_two_classes_or_with_oneself_is_refused() -> None:
+    with pytest.raises(ModelError, match="already against the other class"):
+        Explainer(Classifier(nested(2, "softmax"), SHAPE, ("a", "b")), against=("a",))
+    with pytest.raises(ModelError, match="names the explained class 'c'"):
+        Explainer(Classifier(nested(3, "softmax"), SHAPE, ("a", "b", "c")), against=("c",))
+
+
+def test_layers_come_from_shallow_to_deep_and_fuse_on_the_finest_grid() -> None:
+    explainer = Explainer(
+        Classifier(nested(), SHAPE), ("grad-cam", "layercam-fused"), layers=("backbone/add", "backbone/relu1")
     )
-    for other in maps[1:]:
-        np.testing.assert_allclose(other.values, maps[0].values, atol=1e-6)
+    maps = explainer.explain(images(1), [None]).maps[0]
+    assert [m.facts.key for m in maps[2:]] == ["grad-cam@backbone/relu1", "grad-cam@backbone/add"]
+    assert maps[1].values.shape == (16, 16)
+    assert maps[1].facts.how == "fused from backbone/conv3, backbone/relu1, backbone/add"
+    assert maps[1].values.max() == pytest.approx(np.tanh(2), rel=1e-5)  # the finest layer's maximum
+
+
+@pytest.mark.parametrize("method", ["hirescam", "grad-cam"])
+@pytest.mark.parametrize("head", ["gap", "flatten", "mlp"])
+def test_property_3_the_budget_by_regions_adds_up_to_the_logit(head: str, method: str) -> None:
+    """Regions drawn at random; the logit is taken from the model's own probability."""
+    model, batch = nested(head=head), images(1)
+    ((class_map,),) = Explainer(Classifier(model, SHAPE), (method,)).explain(batch, [None]).maps
+    placement = place(90, 70, 32, 32, "letterbox")
+    drawn = np.random.default_rng(2).integers(0, 3, (90, 70))
+    shares = {
+        name: region_shares(placement, 8, 8, (drawn == n)[None])[0] for n, name in enumerate(("left lung", "marker"))
+    }
+    shares["padding"] = 1 - cell_shares(placement, 8, 8, 0.05)[0]
+    budget = focus.budget(class_map.values, class_map.facts, shares)
+    assert budget is not None
+    probability = float(model.predict(batch, verbose=0)[0, 0])
+    assert budget.logit == pytest.approx(np.log(probability / (1 - probability)), abs=1e-4)
+    assert sum(value for _, value in budget.parts) == pytest.approx(budget.logit, abs=1e-4)
+    is_exact = (head, method) in (("gap", "hirescam"), ("gap", "grad-cam"), ("flatten", "hirescam"))
+    assert budget.is_exact == is_exact
+    names = [name for name, _ in budget.parts]
+    assert names[:4] == ["left lung", "marker", "padding", "elsewhere"]
+    assert ("not accounted for" in names) != is_exact
+    assert ("bias" in names) == (head != "mlp")

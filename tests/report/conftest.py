@@ -14,6 +14,7 @@ from pipeline.records import (
     CaseRecord,
     Decision,
     FocusMetrics,
+    LogitBudget,
     MapFacts,
     Measured,
     ModelCard,
@@ -162,6 +163,9 @@ def make(tmp_path: Path) -> Make:
             ),
             maps=tuple(facts),
             focus=focus,
+            budget=LogitBudget(
+                "grad-cam-0", 0.9, (("inside the border", 1.02), ("outer border (5 %)", 0.19), ("bias", -0.31)), True
+            ),
             pictures=pictures,
         )
         return record, folder

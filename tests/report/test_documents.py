@@ -76,7 +76,7 @@ def test_a_case_is_three_pages_with_everything_that_a_reader_needs(renderer, mak
     assert first.index("Own reading, before seeing the model's") < first.index("With the model's output in view")
     assert "Pixel Spacing is detector spacing." in first
     assert "an adult is out of population" in first
-    assert "0.90 = 1.21 (sum of the map) \N{MINUS SIGN} 0.31 (bias)" in second
+    assert "0.90 = 1.02 (inside the border) + 0.19 (outer border (5 %)) \N{MINUS SIGN} 0.31 (bias)" in second
     assert "Expected against predicted" in second
     assert 'No map was computed for "NORMAL".' in second
     for text in (

@@ -107,6 +107,50 @@ def test_contour_encloses_half_of_the_maximum():
     assert 0 < np.ptp(changed, axis=0).max() < 12  # 0.51 < 0.55: only the peak is left
 
 
+def test_lines_between_cells_are_drawn_inside_the_picture_only():
+    picture = np.full((100, 80), 100, np.uint8)
+    heatmap = np.full(picture.shape, 1e-6, np.float32)
+    heatmap[50, 40] = 1  # so that the contour is far from the lines
+    edges = (np.asarray([-10.0, 20.0, 110.0]), np.asarray([0.0, 10.4, 80.0]))
+    with_lines = overlay(picture, heatmap, covered_everywhere(picture.shape), 1.0, 0.5, edges)
+    without = overlay(picture, heatmap, covered_everywhere(picture.shape), 1.0, 0.5)
+    changed = (with_lines != without).any(axis=2)
+    assert changed[20].all()
+    assert changed[:, 10].all()
+    assert changed.sum() == 100 + 80 - 1
+
+
+# Machado, Oliveira and Fernandes, IEEE TVCG 2009, table 1, severity 1.0; they act on linear RGB.
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(linear):
+    """CIELAB of linear sRGB (N, 3), white point D65 (CIE 15, IEC 61966-2-1)."""
+    to_xyz = np.array(
+        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    )
+    xyz = linear @ to_xyz.T / to_xyz.sum(1)
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_the_scale_reads_in_every_colour_vision_and_in_grey_print(deficiency):
+    """Lightness rises all the way, in grey print as well, and two places a sixteenth apart stay tellable (2.3 is
+    the just noticeable difference of CIE76)."""
+    stops = np.array([list(bytes.fromhex(stop[1:])) for stop in colour_bar_stops()]) / 255
+    linear = np.where(stops <= 0.04045, stops / 12.92, ((stops + 0.055) / 1.055) ** 2.4)
+    seen = lab(np.clip(linear @ np.array(DEFICIENCIES[deficiency]).T, 0, 1))
+    assert (np.diff(seen[:, 0]) > 1).all()
+    assert (np.linalg.norm(np.diff(seen, axis=0), axis=1) > 2.3).all()
+    assert np.ptp(seen[:, 0]) > 60
+
+
 def test_overlay_refuses_other_shapes_and_scales():
     picture = np.zeros((4, 4), np.uint8)
     with pytest.raises(ValueError, match="shapes differ"):
