@@ -46,7 +46,7 @@ def expose(
         density - blur(density, 2.0 / pixel_mm)
     )
     inside = blur(density, 3 / pixel_mm)[::4, ::4][body[::4, ::4]]
-    low, high = np.percentile(inside, (3, 98)) if inside.size else (0.0, 1.0)
+    low, high = np.percentile(inside, (3, 99)) if inside.size else (0.0, 1.0)
     level = (density - low) / max(high - low, 1e-3)
     shown = 1 / (1 + np.exp(-how.hardness * (how.contrast * (level - 0.5) + how.brightness)))
     ends = 1 / (1 + np.exp(how.hardness * 0.62)), 1 / (1 + np.exp(-how.hardness * 0.62))

@@ -27,7 +27,8 @@ def in_beam(rng: np.random.Generator, name: str, grid: Grid) -> Floats:
         y = -140 + (end + 140) * along
         line = np.stack([x, y, 0 * along], axis=1)[None]
         return np.asarray(
-            0.12 * tubes(grid, line, 3.6, wall=0.8) + 0.35 * tubes(grid, line + [2.2, 0, 0], 0.6), np.float32
+            0.12 * tubes(grid, line, 3.6, wall=0.8) + 0.35 * tubes(grid, line + np.asarray([2.2, 0, 0]), 0.6),
+            np.float32,
         )
     total = np.zeros(grid.shape, np.float32)
     for side, y0 in ((-1, 80), (1, 80), (1, 250), (-1, 262))[: rng.integers(3, 5)]:
