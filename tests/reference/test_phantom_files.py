@@ -1,4 +1,4 @@
-"""Files show the phantom's pixels: stored values read by pydicom, then the standard's formulas by hand, beside ingest."""
+"""Files show the phantom: values by pydicom, then the formulas of the standard by hand, beside what ingest shows."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_cases_come_with_their_truth(tmp_path, file_format):
         "adult",
         "96",
         "80",
-    )  # noqa: E501
+    )
     assert (row["finding"], row["shortcut"], row["seed"]) == ("consolidation", "marker_r+leads", "4")
     assert {name: tuple(box) for name, box in json.loads(row["boxes"]).items()} == phantom.boxes
     masks = {path.stem: cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (tmp_path / row["masks"]).iterdir()}

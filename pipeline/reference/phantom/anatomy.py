@@ -114,7 +114,7 @@ def build(rng: np.random.Generator, body: Body, grid: Grid) -> Chest:
     masks = {side: _largest(seen & (fields[side] > 0)) for side in (-1, 1)}
     tissue = 0.06 * noise(rng, grid, 26) + 0.03 * noise(rng, grid, 9)
     grain = 0.014 * noise(rng, grid, 5) + 0.012 * noise(rng, grid, 2.4) + 0.03 * noise(rng, grid, 40)
-    vessels = _vessels(rng, body, grid) * np.minimum(1, lung / 40)
+    vessels = _vessels(rng, body, grid) * np.minimum(1, lung / 110)
     water = water * (1 + 0.4 * tissue * (lung <= 0)) + 9 * tissue
     water -= LUNG_AIR * np.maximum(lung * (1 + grain) - vessels, 0)
     water -= 1.1 * _airways(body, grid)
@@ -351,7 +351,7 @@ def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
             rings.append(
                 np.stack([cx + 2.6 * np.cos(ring), cy + 0.42 * half_height * np.sin(ring), 0 * ring - 78], axis=1)
             )
-            out = x0 + side * np.linspace(6, 15 + half_width, 25)
+            out = x0 + side * np.linspace(6, 9 + half_width, 25)
             lift = 4 * np.abs(np.linspace(0, 1, 25))
             bars.append(np.stack([out, middle - 2 - lift, np.full(25, -84.0)], axis=1))
         drop = np.linspace(0, 1, 25)
@@ -361,7 +361,7 @@ def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     seen = grid.project(places)
     total += grid.gather(seen[:, 0], seen[:, 1], volumes_all)
     total += tubes(grid, np.stack(rings), 1.1)
-    total += tubes(grid, np.stack(bars), 3.6, wall=0.8, inner=0.2)
+    total += 0.7 * tubes(grid, np.stack(bars), 3.2, wall=0.8, inner=0.3)
     return total + tubes(grid, np.stack(spines), 2.4, wall=0.8, inner=0.25)
 
 
@@ -393,7 +393,9 @@ def _shoulders(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     thick = (5.0 + 1.8 * (2 * along - 1) ** 2) * np.clip(12 * np.minimum(along, 1 - along), 0.2, 1)
     total = 1.7 * tubes(grid, clavicle, thick, wall=1.5, inner=0.3)
     total += 0.7 * tubes(grid, outer, np.linspace(1.8, 4, 40), wall=1.1, inner=0.4) + 0.6 * tubes(grid, inner, 1.1)
-    total += 0.8 * tubes(grid, spine, np.linspace(1.8, 7, 40), 3.0, wall=1.0, inner=0.3)
+    total += 0.8 * tubes(
+        grid, spine, np.linspace(1.8, 7, 40) * np.clip(12 * (1 - along), 0.2, 1), 3.0, wall=1.0, inner=0.3
+    )
     plate = np.zeros(grid.shape, np.float32)
     row_mm, column_mm = grid.pixel_mm
     for side in range(2):
@@ -408,7 +410,7 @@ def _shoulders(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     shaft = _arm_path(body)
     head = shaft[:, :1] + np.stack([0 * along, 40 * along - 16, 0 * along], axis=1)
     ball = 21 * thin * np.sqrt(np.clip(1.02 - (2 * along - 1) ** 2, 0.05, 1))
-    total += 1.2 * tubes(grid, head, ball, wall=0.9, inner=0.3)
+    total += 0.8 * tubes(grid, head, ball, wall=0.9, inner=0.4)
     return total + tubes(grid, shaft[:, 1:], np.linspace(12, 10, 11) * thin, wall=2.4, inner=0.1)
 
 

@@ -59,7 +59,7 @@ def patchy(rng: np.random.Generator, chest: Chest) -> Floats:
         side = (-1, 1)[number % 2]
         x0, y0, r = side * rng.uniform(40, 105), rng.uniform(95, 255), rng.uniform(17, 36)
         away = np.hypot((grid.x - x0) / r, (grid.y - y0) / (1.2 * r))
-        fill = np.maximum(fill, rng.uniform(0.2, 0.5) * step(1 - away + cloud, 1.5))
+        fill = np.maximum(fill, rng.uniform(0.25, 0.6) * step(1 - away + cloud, 1.5))
     fill = fill * (1 + 0.1 * noise(rng, grid, 4) + 0.12 * noise(rng, grid, 9))
     return np.asarray(LUNG_AIR * chest.lung * np.clip(fill, 0, 0.9), np.float32)
 

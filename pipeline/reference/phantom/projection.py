@@ -109,7 +109,7 @@ def tubes(
     half_height = np.broadcast_to(np.asarray(half_height, float), (bodies, coarse))
     half_depth = half_height if half_depth is None else np.broadcast_to(np.asarray(half_depth, float), (bodies, coarse))
     step = min(grid.pixel_mm)
-    longest = float(np.linalg.norm(np.diff(points, axis=1), axis=2).sum(axis=1).max())
+    longest = float(np.linalg.norm(np.diff(points, axis=1), axis=2).max()) * (coarse - 1)
     fine = int(np.clip(np.ceil(longest / step), coarse, 4000))
     along = np.linspace(0, coarse - 1, fine)
     low = np.minimum(along.astype(int), coarse - 2)
