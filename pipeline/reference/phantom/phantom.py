@@ -279,7 +279,7 @@ def _field(spec: Spec, look: _Look, rows: int, columns: int) -> tuple[Grid, Floa
     column_mm = row_mm * spec.stretch
     middle = look.middle_mm, look.top_mm + tall / 2
     side = max(rows, columns)
-    shrink = min(1.0, max(min(side, 256), min(0.78 * side, 1200)) / side)
+    shrink = min(1.0, max(min(side, 256), min(0.68 * side, 1200)) / side)
     margin = 1.06
     shape = round(margin * rows * shrink), round(margin * columns * shrink)
     steps = row_mm / shrink, column_mm / shrink
