@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.reference.phantom import findings, shortcuts
 from pipeline.reference.phantom.acquisition import Exposure, expose
-from pipeline.reference.phantom.anatomy import AgeBand, Sex, build, draw_body
+from pipeline.reference.phantom.anatomy import LUNG_AIR, AgeBand, Sex, build, draw_body
 from pipeline.reference.phantom.projection import Floats, Grid, Mask
 
 SEXES, AGE_BANDS = ("F", "M"), ("child", "adult", "elderly")
@@ -132,7 +132,7 @@ def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
     def place_mask(mask: Mask) -> Mask:
         return np.asarray(place(mask.astype(np.float32)) > 0.5, np.bool_)
 
-    water, masks = chest.water, {}
+    opacity, masks = np.zeros(grid.shape, np.float32), {}
     lungs = {"right_lung": chest.right, "left_lung": chest.left}
     planted = {}
     for name in spec.findings:
@@ -140,7 +140,8 @@ def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
         planted[name] = findings.finding_mask(added)
         if name == "effusion":  # fluid hides the lung; opacities lie in it
             lungs = {key: mask & ~planted[name] for key, mask in lungs.items()}
-        water = water + added
+        opacity = opacity + added
+    water = chest.water + np.minimum(opacity, LUNG_AIR * chest.lung)  # together no more than the air there is
     metal = np.zeros(grid.shape, np.float32)
     for name in spec.shortcuts:
         if name in shortcuts.IN_BEAM:
