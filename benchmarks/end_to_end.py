@@ -2,7 +2,8 @@
 
     .venv/bin/python -m benchmarks.end_to_end [--cases 200] [--model reference | densenet121]
 
-Radiographs: the Kermany test split where it is (../shared/data), else phantoms. DenseNet121 is the nested `Sequential(backbone, pooling, Dropout, Dense)` at 224 with random weights.
+Radiographs: the Kermany test split where it is (../shared/data), else phantoms.
+DenseNet121 is the nested `Sequential(backbone, pooling, Dropout, Dense)` at 224 with random weights.
 `--records-only` leaves the PDFs out: the difference is what they cost.
 """
 

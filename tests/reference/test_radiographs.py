@@ -1,4 +1,4 @@
-"""The demo's radiographs: the same bytes each time, valid DICOM, and the anatomy where it should be."""
+"""The demo's radiographs: what was promised is there, the same bytes each time, the anatomy as displayed."""
 
 from __future__ import annotations
 
@@ -8,110 +8,128 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 
+from pipeline.errors import NotARadiograph
+from pipeline.ingest import discover, read
 from pipeline.reference import radiographs
-from pipeline.reference.radiographs import DRAWN, draw_radiograph, write_radiographs
+from pipeline.reference.radiographs import write_radiographs
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     return write_radiographs(tmp_path_factory.mktemp("demo")).parent
 
 
 @pytest.fixture(scope="module")
-def normal() -> npt.NDArray[np.float32]:
-    return draw_radiograph(np.random.default_rng(7))
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
-
-
-def _shown(path: Path) -> npt.NDArray[np.float64]:
-    """As displayed, by the definition of the photometric interpretation alone."""
-    if path.suffix != ".dcm":
-        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        return pixels / np.iinfo(pixels.dtype).max
-    ds = pydicom.dcmread(path)
-    stored = np.frombuffer(ds.PixelData, "<u2").reshape(ds.Rows, ds.Columns) / (2**ds.BitsStored - 1)
-    return 1 - stored if ds.PhotometricInterpretation == "MONOCHROME1" else stored
-
-
-def test_the_same_seed_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    assert _hashes(write_radiographs(tmp_path).parent) == _hashes(folder)
-
-
-def test_another_seed_gives_other_chests_and_other_uids(folder: Path, tmp_path: Path) -> None:
-    first, second = _hashes(folder), _hashes(write_radiographs(tmp_path, seed=2).parent)
-    assert all(first[drawn.name] != second[drawn.name] for drawn in DRAWN)
-    uids = [pydicom.dcmread(f / "synthetic-1.dcm").SOPInstanceUID for f in (folder, tmp_path)]
-    assert uids[0] != uids[1]
-
-
-def test_manifest_lists_every_file_once(folder: Path) -> None:
+def rows(folder):
     with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "label", "patient_id", "kind"]
-    assert sorted(row["path"] for row in rows) == sorted(p.name for p in folder.iterdir() if p.name != "manifest.csv")
-    labels = [row["label"] for row in rows if row["kind"] == "synthetic radiograph"]
-    assert sorted(labels) == ["NORMAL"] * 3 + ["PNEUMONIA"] * 3
-    assert all(row["label"] == "" for row in rows if row["kind"] != "synthetic radiograph")
+        return {row["path"]: row for row in csv.DictReader(file)}
 
 
-@pytest.mark.parametrize("name", [drawn.name for drawn in DRAWN if drawn.format.startswith("mono")])
-def test_dicom_is_a_valid_file_without_a_person(folder: Path, name: str) -> None:
-    ds = pydicom.dcmread(folder / name)
-    assert ds.SOPClassUID.name == "Digital X-Ray Image Storage - For Presentation"
-    assert ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
-    assert ds.SOPInstanceUID.is_valid
-    assert ds.pixel_array.shape == (ds.Rows, ds.Columns)
-    assert ds.pixel_array.max() <= 4095
-    assert str(ds.PatientName) == "Synthetic^Radiograph"
-    assert ds.StudyDate == ""
+@pytest.fixture(scope="module")
+def shown(folder):
+    """Pixels as the audit reads them, by file name; None for what it refuses."""
+    pixels = {}
+    for case in discover(folder / "manifest.csv", "label"):
+        try:
+            pixels[case.relative_path] = read(case).pixels
+        except NotARadiograph:
+            pixels[case.relative_path] = None
+    return pixels
 
 
-def test_real_radiographs_are_byte_for_byte_those_of_pydicom_data(folder: Path) -> None:
-    for name in radiographs.REAL:
-        assert (folder / name).read_bytes()[128:132] == b"DICM"
-        assert pydicom.dcmread(folder / name, stop_before_pixels=True).ViewPosition == "PA"
+def hashes(folder):
+    return {
+        path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
-@pytest.mark.parametrize("drawn", DRAWN, ids=lambda drawn: drawn.name)
-def test_lungs_are_darker_than_what_lies_between_and_below(folder: Path, drawn: radiographs._Drawn) -> None:
-    shown = _shown(folder / drawn.name)
-    rows, columns = shown.shape
-    band = shown[int(0.38 * rows) : int(0.6 * rows)]
-    mediastinum = band[:, int(0.47 * columns) : int(0.53 * columns)].mean()
-    lungs = [band[:, int(a * columns) : int(b * columns)].mean() for a, b in ((0.2, 0.4), (0.65, 0.83))]
-    belly = shown[int(0.88 * rows) :, int(0.3 * columns) : int(0.4 * columns)].mean()
-    air = shown[: int(0.03 * rows), : int(0.04 * columns)].mean()
-    assert min(lungs) < 0.7 * mediastinum
-    assert max(lungs) < 0.95 * mediastinum
-    assert min(lungs) < belly
-    assert air < min(lungs)
+def mask(folder, row, name):
+    return cv2.imread(str(folder / row["masks"] / f"{name}.png"), cv2.IMREAD_GRAYSCALE) > 0
 
 
-@pytest.mark.parametrize("opacity", [drawn.opacity for drawn in DRAWN if drawn.opacity])
-def test_an_opacity_brightens_its_place(opacity: tuple[float, float, float]) -> None:
-    without, with_it = (draw_radiograph(np.random.default_rng(3), which) for which in (None, opacity))
-    x, y, radius = (value / radiographs.SPACING_MM for value in opacity)
-    row, column, half = round(y), round(x + without.shape[1] / 2), round(radius / 2)
-    place = np.s_[row - half : row + half, column - half : column + half]
-    assert with_it[place].mean() > without[place].mean() + 0.1
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(folder, tmp_path):
+    again, other = (write_radiographs(tmp_path / str(seed), seed).parent for seed in (1, 2))
+    assert hashes(again) == hashes(folder)
+    phantoms = [path for path in hashes(folder) if path.name.startswith("phantom")]
+    assert len(phantoms) == 12
+    assert all(hashes(folder)[path] != hashes(other)[path] for path in phantoms)
 
 
-def test_marker_stands_on_the_patients_side(normal: npt.NDArray[np.float32]) -> None:
-    for marker, is_left_half in (("R", True), ("L", False)):
-        marked = draw_radiograph(np.random.default_rng(7), marker=marker)
-        columns = np.nonzero(marked != normal)[1]
-        assert columns.size > 0
-        assert (columns.mean() < normal.shape[1] / 2) == is_left_half
+def test_the_demo_holds_what_it_promises(folder, rows, shown):
+    assert sorted(rows) == sorted(path.name for path in folder.iterdir() if path.suffix not in ("", ".csv"))
+    chests = [row for row in rows.values() if row["seed"]]
+    assert len(chests) == 11
+    assert {row["sex"] for row in chests} == {"F", "M"}
+    assert {row["age_band"] for row in chests} == {"child", "adult", "elderly"}
+    assert {row["label"] for row in chests} == {"NORMAL", "PNEUMONIA"}
+    assert {finding for row in chests for finding in row["finding"].split("+")} == {
+        "", "consolidation", "patchy", "interstitial", "effusion", "nodule",
+    }  # fmt: skip
+    kinds = " / ".join(row["kind"] for row in rows.values())
+    for promised in (
+        "real radiograph",
+        "planted shortcuts",
+        "poor quality",
+        "mirrored",
+        "no chest",
+        "not a radiograph",
+    ):
+        assert promised in kinds
+    assert [name for name, pixels in shown.items() if pixels is None] == ["notes.txt"]
+    assert {Path(name).suffix for name in rows} == {".dcm", ".png", ".jpg", ".txt"}
+    assert all(row["label"] == "" for row in rows.values() if not row["seed"])
 
 
-def test_a_missing_sample_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_real_radiograph_is_byte_for_byte_that_of_pydicom_data(folder):
+    assert (folder / "RG1_UNCI.dcm").read_bytes() == Path(
+        get_testdata_file("RG1_UNCI.dcm", download=False)
+    ).read_bytes()
+
+
+def test_dicom_files_differ_in_flavour_and_name_no_person(folder, rows):
+    datasets = [pydicom.dcmread(folder / name) for name in rows if name.startswith("phantom") and name.endswith(".dcm")]
+    assert len({ds.file_meta.TransferSyntaxUID for ds in datasets}) == len(datasets) == 4
+    assert {ds.Modality for ds in datasets} == {"CR", "DX"}
+    assert {ds.PhotometricInterpretation for ds in datasets} == {"MONOCHROME1", "MONOCHROME2"}
+    for ds in datasets:
+        assert str(ds.PatientName) == "Synthetic^Radiograph"
+        assert ds.StudyDate == ""
+        assert ds.SOPInstanceUID.is_valid
+        assert ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
+
+
+def test_hearts_point_to_the_right_of_the_picture_but_for_the_mirrored_one(folder, rows, shown):
+    """By the truth: the heart's middle against the lungs', and bright where the truth says heart."""
+    for name, row in rows.items():
+        if not row["seed"]:
+            continue
+        heart = mask(folder, row, "heart")
+        lungs = mask(folder, row, "right_lung") | mask(folder, row, "left_lung")
+        points_right = np.nonzero(heart)[1].mean() > np.nonzero(lungs)[1].mean()
+        assert points_right == ("mirrored" not in row["kind"]), name
+        if not row["finding"]:
+            assert shown[name][heart].mean() > 1.2 * shown[name][lungs].mean(), name
+
+
+def test_poor_quality_is_poor(folder, rows, shown):
+    """Noise in the belly, beyond what a blur of 2 px leaves, against that of a proper exposure."""
+
+    def grain(name):
+        pixels = shown[name]
+        belly = (pixels - cv2.GaussianBlur(pixels, (0, 0), 2))[-120:-40, 300:400]
+        return belly.std()
+
+    (poor,) = (name for name, row in rows.items() if "poor quality" in row["kind"])
+    assert grain(poor) > 3 * grain("phantom-01.dcm")
+
+
+def test_a_missing_sample_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(radiographs, "get_testdata_file", lambda name, download: None)
     with pytest.raises(radiographs.ConfigError, match="pydicom-data"):
         write_radiographs(tmp_path)

@@ -63,7 +63,7 @@ def draw_body(rng: np.random.Generator, sex: Sex, age_band: AgeBand, inspiration
         thymus=uniform(0, 1) ** 2 * is_child,
         fat_mm=uniform(8, 16) if is_child else uniform(8, 30),
         breast=uniform(0.55, 1.2) * (sex == "F" and not is_child),
-        bone=uniform(0.85, 1.15) * (0.74 if is_child else 0.82 if is_old else 1.0),
+        bone=uniform(0.85, 1.15) * (1.2 if is_child else 0.82 if is_old else 1.0),
         slope=uniform(0.9, 1.12) * (0.72 if is_child else 1.05 if is_old else 1.0),
         arms_up=uniform(0, 1) if is_child else 0.0,
         tilt_heart=uniform(-7, 7) - 6 * shallow,
@@ -97,8 +97,7 @@ class Chest:
 
 def build(rng: np.random.Generator, body: Body, grid: Grid) -> Chest:
     """Project a person."""
-    lung_x = np.asarray(grid.x - curve({-150: 0, 500: 0}, grid.y), np.float32)
-    x, y = np.asarray(lung_x / body.wide, np.float32), grid.y
+    x, y = np.asarray(grid.x / body.wide, np.float32), grid.y
     water, trunk = _trunk(body, x, y)
     fields = {side: _lung(body, x, y, side) for side in (-1, 1)}
     cavity = fields[-1] + fields[1]
@@ -115,11 +114,11 @@ def build(rng: np.random.Generator, body: Body, grid: Grid) -> Chest:
     masks = {side: _largest(seen & (fields[side] > 0)) for side in (-1, 1)}
     tissue = 0.06 * noise(rng, grid, 26) + 0.03 * noise(rng, grid, 9)
     grain = 0.014 * noise(rng, grid, 5) + 0.012 * noise(rng, grid, 2.4) + 0.03 * noise(rng, grid, 40)
-    vessels = _vessels(rng, body, grid) * np.minimum(1, lung / 40)
+    vessels = _vessels(rng, body, grid) * np.minimum(1, lung / 110)
     water = water * (1 + 0.4 * tissue * (lung <= 0)) + 9 * tissue
     water -= LUNG_AIR * np.maximum(lung * (1 + grain) - vessels, 0)
     water -= 1.1 * _airways(body, grid)
-    water -= _belly_gas(rng, body, grid, floors[1], trunk)
+    water -= _belly_gas(rng, body, grid, floors[1])
     water += _breasts(body, grid)
     water = np.maximum(np.where(trunk > 0, water, 0), _arms(body, grid) * (cavity <= 0))
     return Chest(
@@ -136,6 +135,7 @@ def build(rng: np.random.Generator, body: Body, grid: Grid) -> Chest:
     )
 
 
+# Outer and inner half-width of the cavity and its depth, all by height: y (mm): mm
 LATERAL = {38: 50, 44: 62, 52: 73, 62: 83, 80: 96, 110: 110, 150: 122, 200: 131, 250: 136, 300: 138, 345: 134}
 MEDIAL = {38: 44, 44: 30, 52: 22, 62: 17, 80: 12, 110: 9, 345: 9}
 DEPTH = {38: 0, 50: 52, 62: 72, 80: 96, 110: 128, 150: 154, 200: 162, 345: 150}
@@ -166,28 +166,22 @@ def _trunk(body: Body, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Water path of neck, shoulders and trunk without its cavities, and its squared margin (> 0 inside)."""
     fat = body.fat_mm
     child = body.age_band == "child"
-    shoulder = (150 if child else 182) + 0.5 * fat
+    shoulder = (158 if child else 206) + 0.5 * fat
     width = {
-        -200: 54, -12: 54, 8: 64, 26: 96, 46: 0.72 * shoulder, 66: 0.9 * shoulder, 90: shoulder, 125: shoulder - 2,
+        -200: 56, -16: 58, 4: 74, 22: 118, 40: 0.8 * shoulder, 60: 0.94 * shoulder, 90: shoulder, 125: shoulder - 2,
         150: shoulder - 12, 175: 140 + fat, 205: 138 + fat, 260: 143 + fat, 340: 146 + fat, 520: 150 + fat,
     }  # fmt: skip
     depth = {
-        -200: 120,
-        0: 125,
-        40: 150,
-        80: 178,
-        130: 200 + fat,
-        200: 208 + 1.4 * fat,
-        270: 216 + 1.6 * fat,
+        -200: 130, 0: 140, 40: 170, 80: 192, 130: 206 + fat, 200: 210 + 1.4 * fat, 270: 216 + 1.6 * fat,
         340: 216 + 1.8 * fat,
-    }
+    }  # fmt: skip
     half, thick = curve(width, y, 7), curve(depth, y, 12)
     u = x / half
     u2 = u * u
     margin = 1 - u2
-    chord = thick * dome(0.35 * u2 + 0.65 * u2 * u2 * u2)
+    chord = thick * dome(0.15 * u2 + 0.85 * u2 * u2 * u2)
     # Shoulders are thinner than the chest between them.
-    thin = curve({-200: 0, 20: 0, 60: 0.3, 130: 0.28, 175: 0.08, 215: 0, 500: 0}, y, 10)
+    thin = curve({-200: 0, 20: 0, 60: 0.2, 130: 0.16, 175: 0.04, 215: 0, 500: 0}, y, 10)
     chord *= 1 - thin * step(np.abs(x) - 118, 50)
     return np.asarray(chord, np.float32), np.asarray(margin, np.float32)
 
@@ -218,7 +212,7 @@ def _middle(body: Body, grid: Grid) -> tuple[Floats, Floats]:
     knob = 70 * ellipse(17 + 6 * body.knob, 118, 18 * body.knob, 22 * body.knob)
     trunk = 62 * ellipse(24, 152, 20, 24)
     cava = 48 * ellipse(-14, 150, 17, 58)
-    aorta = 44 * dome(np.asarray(((grid.x_at(-45) - 20) / (11 + 4 * body.knob)) ** 2, np.float32)) * step(y - 120, 12)
+    aorta = 44 * dome(((grid.x_at(-45) - 20) / (11 + 4 * body.knob)) ** 2) * step(y - 120, 12)
     hila = 26 * np.maximum(ellipse(-31, 162, 13, 26, 12), ellipse(35, 153, 13, 24, -14))
     thymus = 50 * body.thymus * np.maximum(ellipse(-14, 112, 36, 46, 14), 0.9 * ellipse(14, 110, 34, 44, -12))
     great = np.maximum.reduce([slab, knob, trunk, cava, aorta, hila, thymus])
@@ -234,7 +228,7 @@ def _airways(body: Body, grid: Grid) -> Floats:
     return 0.85 * tubes(grid, line[None], 8.2) + 0.6 * tubes(grid, np.stack([right, left]), 5.6)
 
 
-def _belly_gas(rng: np.random.Generator, body: Body, grid: Grid, floor: Floats, trunk: Floats) -> Floats:
+def _belly_gas(rng: np.random.Generator, body: Body, grid: Grid, floor: Floats) -> Floats:
     """Stomach bubble with its fluid level, and a few gas-filled loops of bowel."""
     gas = np.zeros(grid.shape, np.float32)
     x, y = grid.x, grid.y
@@ -243,10 +237,10 @@ def _belly_gas(rng: np.random.Generator, body: Body, grid: Grid, floor: Floats, 
     if body.bubble > 0.2:
         cx, cy, a, b = 58 + rng.uniform(-12, 18), top + 14 + rng.uniform(4, 14), rng.uniform(18, 36), rng.uniform(9, 18)
         level = step(cy + 0.5 * b - y, 1.5) if body.bubble > 0.6 else 1.0
-        gas += 46 * dome(np.asarray(((x - cx) / a) ** 2 + ((y - cy) / b) ** 2 + wobble, np.float32)) * level
+        gas += 46 * dome(((x - cx) / a) ** 2 + ((y - cy) / b) ** 2 + wobble) * level
     for _ in range(rng.integers(0, 4)):
         cx, cy, r = rng.uniform(10, 115), top + rng.uniform(38, 90), rng.uniform(8, 15)
-        gas += 22 * dome(np.asarray(((x - cx) / (1.5 * r)) ** 2 + ((y - cy) / r) ** 2 + 1.6 * wobble, np.float32))
+        gas += 22 * dome(((x - cx) / (1.5 * r)) ** 2 + ((y - cy) / r) ** 2 + 1.6 * wobble)
     return np.asarray(gas * step(y - floor - 4, 3), np.float32)
 
 
@@ -259,7 +253,7 @@ def _breasts(body: Body, grid: Grid) -> Floats:
         x = (side * grid.x_at(95) - 84 * body.wide - 6 * size) / (64 * (0.75 + 0.3 * size))
         y = (grid.y - 222 - 12 * size) / (66 * (0.7 + 0.3 * size))
         y = np.where(y < 0, 0.8 * y, y)
-        total += 40 * size * dome(np.asarray(x * x + y * y, np.float32))
+        total += 40 * size * dome(x * x + y * y)
     return total
 
 
@@ -272,14 +266,14 @@ def _arms(body: Body, grid: Grid) -> Floats:
         along = ((grid.x - x0) * (x1 - x0) + (grid.y - y0) * (y1 - y0)) / ((x1 - x0) ** 2 + (y1 - y0) ** 2)
         along = np.clip(along, 0, 1)
         away2 = (grid.x - x0 - along * (x1 - x0)) ** 2 + (grid.y - y0 - along * (y1 - y0)) ** 2
-        arms = np.maximum(arms, 2 * thick * dome(np.asarray(away2 / thick**2, np.float32)))
+        arms = np.maximum(arms, 2 * thick * dome(away2 / thick**2))
     return arms
 
 
 def _arm_path(body: Body) -> Doubles:
     """Middle lines of both upper arms, (2, points, 3)."""
     along = np.linspace(0, 1, 12)
-    joint = np.asarray([(140 if body.age_band == "child" else 165) * body.wide, 84, -8.0])
+    joint = np.asarray([(140 if body.age_band == "child" else 172) * body.wide, 84, -8.0])
     angle = np.deg2rad(66 - 130 * body.arms_up) if body.age_band == "child" else np.deg2rad(66)
     direction = np.asarray([np.cos(angle), np.sin(angle), 0])
     line = joint + 240 * along[:, None] * direction
@@ -349,13 +343,15 @@ def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
         waist = 1 - 0.09 * (1 - b**2)
         xs.append((x0 + half_width * a[None] * waist[:, None]).ravel())
         ys.append(np.broadcast_to((middle + half_height * b)[:, None], chord.shape).ravel())
-        volumes.append((0.32 * chord * 4 * half_width * half_height / chord.size).ravel())
+        volumes.append(
+            ((0.5 if body.age_band == "child" else 0.36) * chord * 4 * half_width * half_height / chord.size).ravel()
+        )
         for side in (-1, 1):
             cx, cy = x0 + side * 0.62 * half_width, middle - 0.25 * half_height
             rings.append(
                 np.stack([cx + 2.6 * np.cos(ring), cy + 0.42 * half_height * np.sin(ring), 0 * ring - 78], axis=1)
             )
-            out = x0 + side * np.linspace(6, 15 + half_width, 25)
+            out = x0 + side * np.linspace(6, 9 + half_width, 25)
             lift = 4 * np.abs(np.linspace(0, 1, 25))
             bars.append(np.stack([out, middle - 2 - lift, np.full(25, -84.0)], axis=1))
         drop = np.linspace(0, 1, 25)
@@ -365,7 +361,7 @@ def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     seen = grid.project(places)
     total += grid.gather(seen[:, 0], seen[:, 1], volumes_all)
     total += tubes(grid, np.stack(rings), 1.1)
-    total += tubes(grid, np.stack(bars), 3.6, wall=0.8, inner=0.2)
+    total += 0.7 * tubes(grid, np.stack(bars), 3.2, wall=0.8, inner=0.3)
     return total + tubes(grid, np.stack(spines), 2.4, wall=0.8, inner=0.25)
 
 
@@ -379,10 +375,12 @@ def _shoulders(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     flips = np.asarray([[-1, 1, 1], [1, 1, 1]])[:, None]
 
     def both(line: Doubles) -> Doubles:
-        return line * flips
+        return np.asarray(line * flips, np.float64)
 
     def between(start: Doubles, end: Doubles, bulge: float = 0.0) -> Doubles:
-        return start + (end - start) * along[:, None] + bulge * np.sin(np.pi * along)[:, None] * [1, 0, 0]
+        line = start + (end - start) * along[:, None]
+        line[:, 0] += bulge * np.sin(np.pi * along)
+        return line
 
     rise = 84 + (55 + lift - 84) * along**0.9 - 7 * np.sin(1.9 * np.pi * along)
     depth = 62 - 70 * along + 14 * np.sin(2 * np.pi * along)
@@ -391,10 +389,13 @@ def _shoulders(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     upper, lower = np.asarray([94 + out, 64 + lift, -70.0]), np.asarray([106 + out, 184 + lift, -84.0])
     socket, acromion = np.asarray([reach + 2, 90 + lift, -40.0]), np.asarray([reach + 14, 56 + lift, -20.0])
     outer, inner = both(between(lower, socket, -7.0)), both(between(upper, lower, -6.0))
-    spine = both(between(upper + [4, 22, 0], acromion))
-    total = 1.7 * tubes(grid, clavicle, 5.0 + 1.8 * (2 * along - 1) ** 2, 5.0, wall=1.5, inner=0.3)
+    spine = both(between(upper + np.asarray([4, 22, 0]), acromion))
+    thick = (5.0 + 1.8 * (2 * along - 1) ** 2) * np.clip(12 * np.minimum(along, 1 - along), 0.2, 1)
+    total = 1.7 * tubes(grid, clavicle, thick, wall=1.5, inner=0.3)
     total += 0.7 * tubes(grid, outer, np.linspace(1.8, 4, 40), wall=1.1, inner=0.4) + 0.6 * tubes(grid, inner, 1.1)
-    total += 0.8 * tubes(grid, spine, np.linspace(1.8, 7, 40), 3.0, wall=1.0, inner=0.3)
+    total += 0.8 * tubes(
+        grid, spine, np.linspace(1.8, 7, 40) * np.clip(12 * (1 - along), 0.2, 1), 3.0, wall=1.0, inner=0.3
+    )
     plate = np.zeros(grid.shape, np.float32)
     row_mm, column_mm = grid.pixel_mm
     for side in range(2):
@@ -409,7 +410,7 @@ def _shoulders(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     shaft = _arm_path(body)
     head = shaft[:, :1] + np.stack([0 * along, 40 * along - 16, 0 * along], axis=1)
     ball = 21 * thin * np.sqrt(np.clip(1.02 - (2 * along - 1) ** 2, 0.05, 1))
-    total += 1.2 * tubes(grid, head, ball, wall=0.9, inner=0.3)
+    total += 0.8 * tubes(grid, head, ball, wall=0.9, inner=0.4)
     return total + tubes(grid, shaft[:, 1:], np.linspace(12, 10, 11) * thin, wall=2.4, inner=0.1)
 
 
@@ -417,7 +418,7 @@ def _sternum(body: Body, grid: Grid) -> Floats:
     along = np.linspace(0, 1, 30)
     bone = np.stack([0 * along, 78 + 38 * along, 82 + 8 * along], axis=1)
     ends = np.clip(5 * np.minimum(along, 1 - along), 0.1, 1)
-    return 0.6 * tubes(grid, bone[None], 10 + 12 * (1 - along), 5.0 * ends, wall=0.7, inner=0.3)
+    return 0.35 * tubes(grid, bone[None], 10 + 12 * (1 - along), 4.0 * np.sqrt(ends), wall=0.7, inner=0.3)
 
 
 def _vessels(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
@@ -454,7 +455,7 @@ def _vessels(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
 
 
 def _unit(vectors: Doubles) -> Doubles:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float64)
 
 
 def _largest(mask: Mask) -> Mask:

@@ -45,7 +45,7 @@ NATIVE = {
     "deflated": uid.DeflatedExplicitVRLittleEndian,
 }
 # name: UID, most bits stored, whether signed values can be stored, whether bits are lost
-COMPRESSED: dict[str, tuple[str, int, bool, bool]] = {
+COMPRESSED: dict[str, tuple[uid.UID, int, bool, bool]] = {
     "rle": (uid.RLELossless, 16, True, False),
     "jpeg baseline": (uid.JPEGBaseline8Bit, 8, False, True),
     "jpeg extended": (uid.JPEGExtended12Bit, 12, False, True),
@@ -58,6 +58,7 @@ COMPRESSED: dict[str, tuple[str, int, bool, bool]] = {
 }
 BY_GDCM = ("jpeg extended", "jpeg lossless", "jpeg lossless sv1")
 BYTES_ONLY = ("rle", "jpeg baseline", "jpeg extended")  # their encoders do not write 8 bits stored in 16
+LOSS: dict[str, dict[str, Any]] = {"jpeg-ls near": {"jls_error": 2}, "jpeg 2000 lossy": {"j2k_psnr": [70]}}
 LOSSY_METHODS = {
     "jpeg baseline": "ISO_10918_1",
     "jpeg extended": "ISO_10918_1",
@@ -119,7 +120,7 @@ class DicomOptions:
                 raise ConfigError(f"phantom file: {what} cannot be written", hint)
         if self.transfer_syntax in BYTES_ONLY and self.bits_stored == 8 < allocated:
             raise ConfigError(f"phantom file: {self.transfer_syntax} holds 8 bits as bytes", "Give bits allocated 8.")
-        _, bits, signed, _ = COMPRESSED.get(self.transfer_syntax, ("", 16, True, False))
+        _, bits, signed, _ = COMPRESSED.get(self.transfer_syntax, (uid.UID(""), 16, True, False))
         if self.bits_stored > bits or (self.is_signed and not signed):
             kind = "unsigned values" if not signed else "values"
             raise ConfigError(
@@ -172,15 +173,15 @@ def write_dicom(path: Path, pixels: Floats, options: DicomOptions, padding: Mask
     else:
         slope, intercept = options.rescale or (1.0, 0.0)
         stored = (values - intercept) / slope
-    stored = np.clip(np.rint(stored), low, high).astype(np.int64)
+    integers = np.clip(np.rint(stored), low, high).astype(np.int64)
     if options.padding:
         first = low - options.padding
         dataset.PixelPaddingValue = first
         if options.padding > 1:
             dataset.PixelPaddingRangeLimit = low - 1
         if padding is not None:
-            stored = np.where(padding, first, stored)
-    _pixel_data(dataset, stored, options)
+            integers = np.where(padding, first, integers)
+    _pixel_data(dataset, integers, options)
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     path.write_bytes(buffer.getvalue())
@@ -296,9 +297,8 @@ def _pixel_data(dataset: Dataset, stored: npt.NDArray[np.int64], options: DicomO
     if name in NATIVE:
         dataset.file_meta.TransferSyntaxUID = NATIVE[name]
         raw = array.tobytes()
-        dataset.add_new(
-            "PixelData", "OW" if options.allocated == 16 or name == "implicit" else "OB", raw + b"\0" * (len(raw) % 2)
-        )  # noqa: E501
+        vr = "OW" if options.allocated == 16 or name == "implicit" else "OB"
+        dataset.add_new("PixelData", vr, raw + b"\0" * (len(raw) % 2))
         return
     syntax, _, _, is_lossy = COMPRESSED[name]
     plain = len(array.tobytes())
@@ -308,22 +308,21 @@ def _pixel_data(dataset: Dataset, stored: npt.NDArray[np.int64], options: DicomO
     elif name in BY_GDCM:
         _encapsulate(dataset, _by_gdcm(dataset, array, syntax), syntax)
     else:
-        extra: dict[str, Any] = {"jpeg-ls near": {"jls_error": 2}, "jpeg 2000 lossy": {"j2k_psnr": [70]}}.get(name, {})
         dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-        dataset.compress(syntax, array, generate_instance_uid=False, **extra)
+        dataset.compress(syntax, array, generate_instance_uid=False, **LOSS.get(name, {}))
     if is_lossy:
         dataset.LossyImageCompression = "01"
         dataset.LossyImageCompressionMethod = LOSSY_METHODS[name]
         dataset.LossyImageCompressionRatio = f"{plain / len(dataset.PixelData):.3f}"
 
 
-def _encapsulate(dataset: Dataset, codestream: bytes, syntax: str) -> None:
+def _encapsulate(dataset: Dataset, codestream: bytes, syntax: uid.UID) -> None:
     dataset.file_meta.TransferSyntaxUID = syntax
     dataset.add_new("PixelData", "OB", encapsulate([codestream]))
     dataset["PixelData"].is_undefined_length = True
 
 
-def _by_gdcm(dataset: Dataset, array: npt.NDArray[Any], syntax: str) -> bytes:
+def _by_gdcm(dataset: Dataset, array: npt.NDArray[Any], syntax: uid.UID) -> bytes:
     """A codestream by GDCM, which only takes and gives files."""
     import gdcm
 
@@ -356,7 +355,8 @@ def _by_gdcm(dataset: Dataset, array: npt.NDArray[Any], syntax: str) -> bytes:
 
 
 MANIFEST_COLUMNS = (
-    "path", "label", "patient_id", "sex", "age_band", "finding", "shortcut", "seed", "rows", "columns", "masks", "boxes",
+    "path", "label", "patient_id", "sex", "age_band", "finding", "shortcut", "seed", "rows", "columns",
+    "masks", "boxes",
 )  # fmt: skip
 
 

@@ -21,14 +21,14 @@ MASK_SHARE = 0.2
 def consolidation(rng: np.random.Generator, chest: Chest) -> Floats:
     """One lobe, or a large part of it, filled; sharp at the fissure, the bronchi in it full of air."""
     grid = chest.grid
-    side, x_mid, y_mid, wide, tall, top, bottom = LOBES[list(LOBES)[rng.integers(len(LOBES))]]
+    side, x_mid, y_mid, wide, tall, top, bottom, edge = LOBES[list(LOBES)[rng.integers(len(LOBES))]]
     size = rng.uniform(0.8, 1.15)
     x0, y0 = side * x_mid + rng.uniform(-8, 8), y_mid + rng.uniform(-8, 8)
     away = np.hypot((grid.x - x0) / (wide * size), (grid.y - y0) / (tall * size))
     cloud = 0.16 * noise(rng, grid, 18) + 0.07 * noise(rng, grid, 7)
-    fill = step(np.asarray(1 - away + cloud, np.float32), 0.55)
+    fill = step(1 - away + cloud, 0.55)
     slant = grid.y - 0.12 * side * (grid.x - x0)
-    fill = fill * step(slant - top, 5) * step(bottom - slant, 5)
+    fill = fill * step(slant - top, edge) * step(bottom - slant, edge)
     fill = fill * rng.uniform(0.55, 0.9) * (1 + 0.08 * noise(rng, grid, 5) + 0.1 * noise(rng, grid, 12))
     start = np.asarray([side * 30.0, 157.0, -4.0])
     along = np.linspace(0, 1, 12)[:, None]
@@ -40,13 +40,13 @@ def consolidation(rng: np.random.Generator, chest: Chest) -> Floats:
     return np.asarray(np.maximum(added - air * np.minimum(1, fill / 0.4), 0.3 * added), np.float32)
 
 
-# side, middle x and y, half width and height, limits above and below (fissures), mm of the standard adult
+# side, middle x and y, half width and height, limits above and below (fissures), their width; mm, standard adult
 LOBES = {
-    "right upper": (-1, 68, 108, 58, 62, -200, 166),
-    "right middle": (-1, 58, 206, 46, 42, 166, 500),
-    "right lower": (-1, 84, 246, 52, 56, 150, 500),
-    "left upper": (1, 70, 120, 54, 66, -200, 190),
-    "left lower": (1, 74, 240, 52, 58, 165, 500),
+    "right upper": (-1, 68, 108, 58, 62, -200, 166, 5),
+    "right middle": (-1, 58, 206, 46, 42, 166, 500, 5),
+    "right lower": (-1, 84, 246, 52, 56, 150, 500, 30),
+    "left upper": (1, 70, 120, 54, 66, -200, 190, 30),
+    "left lower": (1, 74, 240, 52, 58, 165, 500, 30),
 }
 
 
@@ -58,8 +58,8 @@ def patchy(rng: np.random.Generator, chest: Chest) -> Floats:
     for number in range(rng.integers(4, 9)):
         side = (-1, 1)[number % 2]
         x0, y0, r = side * rng.uniform(40, 105), rng.uniform(95, 255), rng.uniform(17, 36)
-        away = np.hypot((grid.x - x0) / r, (grid.y - y0) / (1.2 * r)).astype(np.float32)
-        fill = np.maximum(fill, rng.uniform(0.25, 0.65) * step(1 - away + cloud, 1.5))
+        away = np.hypot((grid.x - x0) / r, (grid.y - y0) / (1.2 * r))
+        fill = np.maximum(fill, rng.uniform(0.25, 0.6) * step(1 - away + cloud, 1.5))
     fill = fill * (1 + 0.1 * noise(rng, grid, 4) + 0.12 * noise(rng, grid, 9))
     return np.asarray(LUNG_AIR * chest.lung * np.clip(fill, 0, 0.9), np.float32)
 

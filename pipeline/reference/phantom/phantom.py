@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.reference.phantom import findings, shortcuts
 from pipeline.reference.phantom.acquisition import Exposure, expose
-from pipeline.reference.phantom.anatomy import AgeBand, Sex, build, draw_body
+from pipeline.reference.phantom.anatomy import LUNG_AIR, AgeBand, Sex, build, draw_body
 from pipeline.reference.phantom.projection import Floats, Grid, Mask
 
 SEXES, AGE_BANDS = ("F", "M"), ("child", "adult", "elderly")
@@ -126,25 +126,22 @@ def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
 
     def place(image: Floats) -> Floats:
         """From the grid of the anatomy to the pixels of the picture."""
-        return np.asarray(
-            cv2.warpAffine(
-                image, to_grid, (columns, rows), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-            ),
-            np.float32,
-        )  # fmt: skip
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(image, to_grid, (columns, rows), flags=how, borderMode=cv2.BORDER_REPLICATE))
 
     def place_mask(mask: Mask) -> Mask:
-        return np.asarray(place(mask.astype(np.float32)) >= 0.5, np.bool_)
+        return np.asarray(place(mask.astype(np.float32)) > 0.5, np.bool_)
 
-    water, masks = chest.water, {}
+    opacity, masks = np.zeros(grid.shape, np.float32), {}
     lungs = {"right_lung": chest.right, "left_lung": chest.left}
     planted = {}
     for name in spec.findings:
         added = findings.FINDINGS[name](_stream(spec, name), chest)
-        planted[name] = findings.finding_mask(added) & (lungs["right_lung"] | lungs["left_lung"])
+        planted[name] = findings.finding_mask(added)
         if name == "effusion":  # fluid hides the lung; opacities lie in it
             lungs = {key: mask & ~planted[name] for key, mask in lungs.items()}
-        water = water + added
+        opacity = opacity + added
+    water = chest.water + np.minimum(opacity, LUNG_AIR * chest.lung)  # together no more than the air there is
     metal = np.zeros(grid.shape, np.float32)
     for name in spec.shortcuts:
         if name in shortcuts.IN_BEAM:
@@ -212,8 +209,10 @@ def cohort(cases: int, seed: int, confounders: Sequence[str] = ()) -> list[Spec]
     specs = []
     for number in range(cases):
         label = LABELS[number % 2]
-        cues = {"shortcuts": tuple(confounders) if label == LABELS[1] else ()} if confounders else {}
-        specs.append(case_spec(1_000_003 * seed + number, label, **cues))
+        spec = case_spec(1_000_003 * seed + number, label)
+        if confounders:
+            spec = replace(spec, shortcuts=tuple(confounders) if label == LABELS[1] else ())
+        specs.append(spec)
     return specs
 
 
@@ -260,7 +259,7 @@ def _resolve(spec: Spec) -> tuple[Spec, _Look]:
         blur_mm=rng.uniform(0.12, 0.28),
         latitude=rng.uniform(0.5, 0.8),
         detail=rng.uniform(0.35, 0.8),
-        contrast=rng.uniform(0.78, 1.02),
+        contrast=rng.uniform(0.75, 1.0),
         brightness=rng.uniform(-0.12, 0.08),
         hardness=rng.uniform(3.2, 4.4),
     )
@@ -268,20 +267,20 @@ def _resolve(spec: Spec) -> tuple[Spec, _Look]:
         exposure=exposure,
         top_mm=rng.uniform(-38, 12) if is_child else rng.uniform(-22, 16),
         bottom_mm=rng.uniform(330, 392),
-        half_width_mm=rng.uniform(152, 190) if is_child else rng.uniform(163, 196),
+        half_width_mm=rng.uniform(152, 190) if is_child else rng.uniform(166, 208),
         middle_mm=rng.uniform(-8, 8),
     )
     return spec, look
 
 
 def _field(spec: Spec, look: _Look, rows: int, columns: int) -> tuple[Grid, Floats, tuple[float, float]]:
-    """The grid of the anatomy, the affine map from picture to grid, and the picture's spacing (row, column), mm of the standard adult."""
+    """The grid of the anatomy, the map from picture to grid, the picture's spacing in mm of the standard adult."""
     tall, wide = look.bottom_mm - look.top_mm, 2 * look.half_width_mm
     row_mm = max(tall / rows, wide / (columns * spec.stretch))
     column_mm = row_mm * spec.stretch
     middle = look.middle_mm, look.top_mm + tall / 2
     side = max(rows, columns)
-    shrink = min(1.0, max(min(side, 256), min(0.78 * side, 1200)) / side)
+    shrink = min(1.0, max(min(side, 256), min(0.68 * side, 1200)) / side)
     margin = 1.06
     shape = round(margin * rows * shrink), round(margin * columns * shrink)
     steps = row_mm / shrink, column_mm / shrink

@@ -2,19 +2,23 @@
 
 Two ways, both line integrals: a closed form for each pixel (`dome`: the chord of a rounded body), and for curved thin
 bodies (ribs, vessels, tubes) mass laid down along the body and gathered by the pixel that its ray meets, which is the
-chord times the length that a pixel sees, whatever the direction: a rib seen along its curve is bright at the chest wall.
+chord times the length that a pixel sees: a rib seen along its curve is bright at the chest wall.
 
-x grows to the image's right (the patient's left), y downwards, z towards the front; x = 0 is the spine, z = 0 the middle.
+x grows to the image's right (the patient's left), y downwards, z to the front; x = 0 is the spine, z = 0 the middle.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+Real = npt.NDArray[np.floating[Any]]
+Knots = Mapping[int, float]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -105,7 +109,7 @@ def tubes(
     half_height = np.broadcast_to(np.asarray(half_height, float), (bodies, coarse))
     half_depth = half_height if half_depth is None else np.broadcast_to(np.asarray(half_depth, float), (bodies, coarse))
     step = min(grid.pixel_mm)
-    longest = float(np.linalg.norm(np.diff(points, axis=1), axis=2).sum(axis=1).max())
+    longest = float(np.linalg.norm(np.diff(points, axis=1), axis=2).max()) * (coarse - 1)
     fine = int(np.clip(np.ceil(longest / step), coarse, 4000))
     along = np.linspace(0, coarse - 1, fine)
     low = np.minimum(along.astype(int), coarse - 2)
@@ -133,24 +137,24 @@ def tubes(
     return grid.gather(x.ravel(), y.ravel(), volume.ravel())
 
 
-def dome(r2: Floats) -> Floats:
+def dome(r2: Real) -> Floats:
     """Chord of an ellipsoid over its middle one, from the squared distance to its middle: 1 at 0, 0 from 1 on."""
     return np.asarray(np.sqrt(np.maximum(1 - r2, 0)), np.float32)
 
 
-def step(distance: Floats, width: float) -> Floats:
+def step(distance: Real, width: float) -> Floats:
     """0 below, 1 above, a straight ramp of `width` between."""
     return np.asarray(np.clip(distance / width + 0.5, 0, 1), np.float32)
 
 
-def curve(knots: dict[float, float], at: npt.NDArray[np.floating], smooth: float = 0.0) -> Floats:
+def curve(knots: Knots, at: Real, smooth: float = 0.0) -> Floats:
     """A smoothed line through knots (position: value), evaluated on a 1-D grid of any shape."""
     fine = np.linspace(min(knots), max(knots), 400)
     values = np.interp(fine, list(knots), list(knots.values())).astype(np.float32)
     if smooth:
         sigma = smooth / float(fine[1] - fine[0])
         values = cv2.GaussianBlur(values[None], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)[0]
-    return np.interp(at, fine, values).astype(np.float32)
+    return np.asarray(np.interp(at, fine, values), np.float32)
 
 
 def blur(image: Floats, sigma_px: float) -> Floats:

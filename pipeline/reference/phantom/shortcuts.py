@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pipeline.reference.phantom.projection import Floats, Grid, Mask, tubes
+from pipeline.reference.phantom.projection import Floats, Grid, Mask, step, tubes
 
 IN_BEAM = ("tube", "leads")
 ON_PICTURE = ("marker_r", "marker_l", "text", "border", "bias")
@@ -27,18 +27,19 @@ def in_beam(rng: np.random.Generator, name: str, grid: Grid) -> Floats:
         y = -140 + (end + 140) * along
         line = np.stack([x, y, 0 * along], axis=1)[None]
         return np.asarray(
-            0.12 * tubes(grid, line, 3.6, wall=0.8) + 0.35 * tubes(grid, line + [2.2, 0, 0], 0.6), np.float32
+            0.12 * tubes(grid, line, 3.6, wall=0.8) + 0.35 * tubes(grid, line + np.asarray([2.2, 0, 0]), 0.6),
+            np.float32,
         )
     total = np.zeros(grid.shape, np.float32)
     for side, y0 in ((-1, 80), (1, 80), (1, 250), (-1, 262))[: rng.integers(3, 5)]:
         at = np.asarray([side * rng.uniform(70, 125), y0 + rng.uniform(-12, 12), 100.0])
-        out = np.asarray([side * rng.uniform(60, 260), y0 + rng.uniform(-150, 150), 100.0])
+        out = np.asarray([side * rng.uniform(170, 300), y0 + rng.uniform(-150, 150), 100.0])
         sag = np.sin(np.pi * along)[:, None] * rng.normal(0, 30, 3) * [1, 1, 0]
         wire = at + (out - at) * along[:, None] + sag
         total += 0.9 * tubes(grid, wire[None], 0.75)
-        total += 1.2 * np.asarray(np.hypot(grid.x - at[0], grid.y - at[1]) < 5.5, np.float32)
-        ring = np.hypot(grid.x - at[0], grid.y - at[1])
-        total += 0.35 * np.asarray(ring < 10, np.float32)
+        column, row = grid.project(at)
+        away = np.hypot(grid.x - column, grid.y - row)
+        total += 1.2 * step(5.5 - away, 1) + 0.35 * step(10 - away, 1)
     return total
 
 
