@@ -67,7 +67,14 @@ def test_lungs_that_touch_are_separated(bridge: int) -> None:
     assert (lungs.right & RIGHT).sum() >= 0.99 * RIGHT.sum()
     assert (lungs.left & LEFT).sum() >= 0.99 * LEFT.sum()
     assert not (lungs.right & lungs.left).any()
-    np.testing.assert_array_equal(lungs.right | lungs.left, touching)
+    np.testing.assert_array_equal((lungs.right | lungs.left) & (RIGHT | LEFT), RIGHT | LEFT)
+
+
+def test_a_tail_along_the_wall_is_cut_off() -> None:
+    tail = (abs(COLUMNS - 75) < 2) & (ROWS > 195) & (ROWS < 245)
+    lungs = find_lungs(probability(RIGHT | LEFT | tail))
+    assert not lungs.right[202:].any()
+    assert (lungs.right & RIGHT).sum() >= 0.99 * RIGHT.sum()
 
 
 def test_holes_are_filled_and_fragments_dropped() -> None:
