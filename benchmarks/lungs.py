@@ -21,7 +21,7 @@ import pydicom
 from pydicom.data import get_testdata_file
 
 import pipeline.classifier  # noqa: F401  first: it imports TensorFlow without its start-up notices
-from pipeline.reference import WEIGHTS
+from pipeline.reference import WEIGHTS, lungs_card
 from pipeline.reference.train_lungs import SIZE, Measured, measure, read_data, summarise
 from pipeline.regions.lungs import BATCH, LungSegmenter, find_lungs, segmenter_input
 
@@ -134,7 +134,7 @@ def main() -> None:
     weights = WEIGHTS / "lungs.keras"
     segmenter = LungSegmenter(weights)
     places = {"data": arguments.data / "lungs", "adult": arguments.data / "adult"}
-    seed = json.loads(weights.with_suffix(".json").read_text("utf-8"))["seed"]
+    seed = lungs_card()["seed"]
     children = arguments.data / "kermany" / "test"
     measured, _ = measure(argparse.Namespace(**places, children=children, seed=seed), segmenter)
     figures = summarise(measured, segmenter, seed)

@@ -11,5 +11,14 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 def classifier_card() -> dict[str, Any]:
     """The model card of the reference classifier, as its training script wrote it."""
-    card: dict[str, Any] = json.loads((WEIGHTS / "classifier.json").read_text())
+    return _card("classifier.json")
+
+
+def lungs_card() -> dict[str, Any]:
+    """The model card of the lung segmenter, as its training script wrote it."""
+    return _card("lungs.json")
+
+
+def _card(name: str) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads((WEIGHTS / name).read_text("utf-8"))
     return card

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from pipeline.errors import ModelError
-from pipeline.reference import WEIGHTS
+from pipeline.reference import WEIGHTS, lungs_card
 from pipeline.regions.lungs import SIZE, LungSegmenter, find_lungs, on_radiograph, segmenter_input
 
 Floats = npt.NDArray[np.float32]
@@ -228,7 +227,7 @@ def test_an_extremity_has_no_lungs(segmenter: LungSegmenter, shared_data: Path) 
 
 
 def test_the_card_is_of_these_weights() -> None:
-    card = json.loads((WEIGHTS / "lungs.json").read_text("utf-8"))
+    card = lungs_card()
     assert (WEIGHTS / card["weights"]).stat().st_size <= 4_000_000
     assert card["test_dice"]["mean"] >= 0.955
     assert card["adult_inside_boxes"]["mean"] >= 0.95
