@@ -39,7 +39,9 @@ def test_every_module_says_what_it_is(module: Path) -> None:
     assert ast.get_docstring(ast.parse(source)), f"{module.relative_to(ROOT)} has no docstring"
 
 
-@pytest.mark.parametrize("module", ["pipeline.cli", "pipeline.config", "pipeline.evidence", "pipeline.report"])
+@pytest.mark.parametrize(
+    "module", ["pipeline.cli", "pipeline.config", "pipeline.evidence", "pipeline.report", "pipeline.lung_masks"]
+)
 def test_starts_without_tensorflow(module: str) -> None:
     """`--help`, `check`, `verify` and `render` must not wait for TensorFlow."""
     if importlib.util.find_spec(module) is None:

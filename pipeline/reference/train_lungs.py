@@ -26,21 +26,21 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.records import Floats, Mask
+from pipeline.records import Floats, Mask, Measured, ModelCard, to_json
 from pipeline.regions.lungs import SIZE, Lungs, LungSegmenter, find_lungs, segmenter_input
 
 Pixels = npt.NDArray[np.uint8]
 
 CHANNELS = (16, 32, 64, 96, 128)
 NEGATIVE_FRACTION = 0.15
-LIMITS = [
+LIMITS = (
     "It was trained on erect adults; on portable and paediatric radiographs it has been looked at, and measured "
     "against boxes only.",
     "The heart's shadow and the lung behind it and behind the diaphragm are no lung here, as in the masks it learnt.",
     "A lung that is white throughout may be left out in part or whole; then lungs are not found or confidence is low.",
     "The right lung is the one on the left of the image; a mirrored radiograph gets them exchanged.",
     "Lateral views, and chests turned by 30 to 60 degrees, were not part of its training.",
-]
+)
 # What must be refused, made of the images that are measured: quarter turns to the left.
 TURNS = {"turned left": 1, "head down": 2, "turned right": 3}
 
@@ -320,21 +320,31 @@ def measure_boxes(lungs: Lungs, annotation: dict[str, Any]) -> dict[str, float]:
     return {"inside_boxes": float(within[both].mean()) if both.any() else 0.0, "box_iou": float(np.mean(ious))}
 
 
+DICE, NOT_FOUND = "Dice", "Lungs not found"
+INSIDE = "Share of the masks inside the radiologists' lung boxes"
+IOU = "IoU of boxes round the masks with the radiologists'"
+SETS = {
+    "test": "Montgomery and Shenzhen, held out",
+    "adult": "adults (COVID-19 Image Data Collection)",
+    "children": "children (Kermany test split)",
+}
+
+
 def is_development(name: str) -> bool:
     """A third of the adult set, by the hash of the file name: looked at during development; the rest once."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 3 == 0
 
 
-def mean_with_interval(values: list[float], seed: int, rounds: int = 2000) -> dict[str, Any]:
+def mean_with_interval(values: list[float], seed: int, rounds: int = 2000) -> tuple[float, tuple[float, float]]:
     """Mean and its 95 % percentile interval, resampling images."""
     array = np.asarray(values, np.float64)
     drawn = np.random.default_rng(seed).integers(0, len(array), (rounds, len(array)))
     low, high = np.percentile(array[drawn].mean(axis=1), [2.5, 97.5])
-    return {"mean": float(array.mean()), "interval_95": [float(low), float(high)], "num_cases": len(array)}
+    return float(array.mean()), (float(low), float(high))
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Case:
     """A radiograph: what the network saw (256, 256), what was found, and figures against the truth, if any."""
 
     name: str
@@ -343,9 +353,7 @@ class Measured:
     figures: dict[str, float]
 
 
-def measure(
-    arguments: argparse.Namespace, segmenter: LungSegmenter
-) -> tuple[dict[str, list[Measured]], dict[str, str]]:
+def measure(arguments: argparse.Namespace, segmenter: LungSegmenter) -> tuple[dict[str, list[Case]], dict[str, str]]:
     """The sets "test" (figure dice), "adult" (inside_boxes, box_iou) and "children" (none), and a SHA-256 of the
     data of each. Not found counts as 0."""
     _, masks, names, lungs_hash = read_data(arguments.data)
@@ -353,10 +361,10 @@ def measure(
     truth = dict(zip(names, masks > 127, strict=True))
     hashes, measured = {"lungs": lungs_hash}, {}
 
-    def find(paths: list[Path], digest: Any, figures: Callable[[str, Lungs], dict[str, float]]) -> list[Measured]:
+    def find(paths: list[Path], digest: Any, figures: Callable[[str, Lungs], dict[str, float]]) -> list[Case]:
         images = np.stack([segmenter_input(unit(read_grey(path, digest))) for path in paths])
         found = [find_lungs(probability) for probability in segmenter.probabilities(images)]
-        return [Measured(p.name, i, f, figures(p.name, f)) for p, i, f in zip(paths, images, found, strict=True)]
+        return [Case(p.name, i, f, figures(p.name, f)) for p, i, f in zip(paths, images, found, strict=True)]
 
     paths = [arguments.data / "images" / f"{name}.jpg" for name, chosen in zip(names, is_test, strict=True) if chosen]
     measured["test"] = find(
@@ -375,60 +383,65 @@ def measure(
     return measured, hashes
 
 
-def summarise(measured: dict[str, list[Measured]], segmenter: LungSegmenter, seed: int) -> dict[str, Any]:
+def summarise(measured: dict[str, list[Case]], segmenter: LungSegmenter, seed: int) -> tuple[Measured, ...]:
     """The card's figures: means with intervals, how often nothing was found, and how often what is turned was
     refused."""
-    figures: dict[str, Any] = {}
-    for part, start in (("test_dice", ""), ("test_dice_montgomery", "MCUCXR"), ("test_dice_shenzhen", "CHNCXR")):
-        chosen = [case.figures["dice"] for case in measured["test"] if case.name.startswith(start)]
-        figures[part] = mean_with_interval(chosen, seed)
-    for figure in ("inside_boxes", "box_iou"):
-        adult = measured.get("adult", [])
-        for part, cases in (("", adult), ("_unseen", [case for case in adult if not is_development(case.name)])):
+    figures: list[Measured] = []
+
+    def add(what: str, data: str, values: list[float], resampled: bool = True) -> None:
+        mean, interval = mean_with_interval(values, seed)
+        figures.append(Measured(what, data, mean, len(values), interval if resampled else None))
+
+    for data, start in ((SETS["test"], ""), ("Montgomery, held out", "MCUCXR"), ("Shenzhen, held out", "CHNCXR")):
+        add(DICE, data, [case.figures["dice"] for case in measured["test"] if case.name.startswith(start)])
+    adult = measured.get("adult", [])
+    unseen = [case for case in adult if not is_development(case.name)]
+    for what, figure in ((INSIDE, "inside_boxes"), (IOU, "box_iou")):
+        for data, cases in ((SETS["adult"], adult), (f"{SETS['adult']}, not looked at before", unseen)):
             if cases:
-                figures[f"adult_{figure}{part}"] = mean_with_interval([case.figures[figure] for case in cases], seed)
-    figures["not_found_fraction"] = {
-        name: float(np.mean([case.lungs.reason is not None for case in cases])) for name, cases in measured.items()
-    }
-    figures["refused_fraction"] = {}
+                add(what, data, [case.figures[figure] for case in cases])
+    for name, cases in measured.items():
+        add(NOT_FOUND, SETS[name], [float(case.lungs.reason is not None) for case in cases], resampled=False)
     for name, cases in measured.items():
         images = np.stack([case.image for case in cases])
         for words, turns in TURNS.items():
             found = [find_lungs(p) for p in segmenter.probabilities(np.rot90(images, turns, (1, 2)))]
-            figures["refused_fraction"][f"{name}, {words}"] = float(np.mean([f.reason is not None for f in found]))
-    return figures
+            add(f"Refused, {words}", SETS[name], [float(f.reason is not None) for f in found], resampled=False)
+    return tuple(figures)
 
 
-def describe(arguments: argparse.Namespace, weights: Path) -> dict[str, Any]:
+def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
     """The model card of `weights`: what it is for, its data, and figures measured now."""
     segmenter = LungSegmenter(weights)
     measured, hashes = measure(arguments, segmenter)
     parts = parts_of([path.stem for path in sorted((arguments.data / "images").iterdir())], arguments.seed)
-    return {
-        "name": "cxr-audit lung segmenter",
-        "weights": weights.name,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "intended_use": "to say which part of a frontal chest radiograph is lung, for cxr-audit; "
-        "not for any clinical use",
-        "population": "adults, erect postero-anterior radiographs, two tuberculosis programmes "
+    return ModelCard(
+        name="cxr-audit lung segmenter",
+        weights=weights.name,
+        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        parameters=segmenter.parameters,
+        input=f"{SIZE}x{SIZE}x1, stretched, 1st to 99th percentile spread over [0, 1], CLAHE",
+        intended_use="to say which part of a frontal chest radiograph is lung, for cxr-audit; not for any clinical use",
+        population="adults, erect postero-anterior radiographs, two tuberculosis programmes "
         "(Montgomery County, USA; Shenzhen, China)",
-        "data": "Jaeger et al.: Two public chest X-ray datasets for computer-aided screening of pulmonary diseases, "
+        data="Jaeger et al.: Two public chest X-ray datasets for computer-aided screening of pulmonary diseases, "
         "Quant Imaging Med Surg 2014, 4(6), 475-477; U.S. National Library of Medicine. Measured also on the lung "
         "boxes of Cohen et al.: COVID-19 Image Data Collection, arXiv 2006.11988, and on paediatric radiographs of "
         "Kermany et al., Mendeley Data, doi 10.17632/rscbjbr9sj",
-        "data_licence": "Montgomery, Shenzhen: public, to be cited; COVID-19: CC BY or CC BY-SA by image; "
+        data_licence="Montgomery, Shenzhen: public, to be cited; COVID-19: CC BY or CC BY-SA by image; "
         "Kermany: CC BY 4.0",
-        "data_sha256": hashes,
-        "num_cases": {part: int((parts == part).sum()) for part in ("train", "validation", "test")}
+        data_sha256=hashes,
+        num_cases={part: int((parts == part).sum()) for part in ("train", "validation", "test")}
         | {name: len(cases) for name, cases in measured.items() if name != "test"},
-        "limits": LIMITS,
-        "input": f"{SIZE}x{SIZE}x1, stretched, 1st to 99th percentile spread over [0, 1], CLAHE",
-        "parameters": segmenter.parameters,
-        **summarise(measured, segmenter, arguments.seed),
-        "seed": arguments.seed,
-        "epochs": arguments.epochs,
-        "versions": {"keras": keras.__version__, "numpy": np.__version__, "opencv": cv2.__version__},
-    }
+        measured=summarise(measured, segmenter, arguments.seed),
+        limits=LIMITS,
+        training={
+            "command": "python -m pipeline.reference.train_lungs --data ../shared/data/lungs",
+            "seed": arguments.seed,
+            "epochs": arguments.epochs,
+            "versions": {"keras": keras.__version__, "numpy": np.__version__, "opencv": cv2.__version__},
+        },
+    )
 
 
 def main() -> None:
@@ -446,9 +459,9 @@ def main() -> None:
     weights = arguments.output / "lungs.keras"
     if not arguments.card_only:
         train(arguments, weights)
-    card = json.dumps(describe(arguments, weights), indent=2) + "\n"
-    weights.with_suffix(".json").write_text(card)
-    print(card)
+    card = to_json(describe(arguments, weights))
+    weights.with_suffix(".json").write_bytes(card)
+    print(card.decode())
 
 
 if __name__ == "__main__":

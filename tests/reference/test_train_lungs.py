@@ -123,6 +123,7 @@ def test_interval_of_a_mean() -> None:
     assert figures["num_cases"] == 400
 
 
+@pytest.mark.slow
 def test_one_command_trains_and_writes_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("images", "masks"):
         (tmp_path / "lungs" / folder).mkdir(parents=True)
