@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import compress
+from typing import Any, get_args
 
 import numpy as np
 
 from pipeline.cohort.acceptance import judge
 from pipeline.cohort.cases import case_values
-from pipeline.cohort.intervals import Integers, Resampling, num_different
+from pipeline.cohort.intervals import Integers, Resampling
 from pipeline.cohort.performance import Outputs, performance
 from pipeline.config import Acceptance, Cohort
 from pipeline.records import (
@@ -45,68 +46,68 @@ def describe(
     sources : what is known of the same cases beside their pixels; a case that is missing here has no patient.
     """
     known = {source.case_id: source for source in sources}
-    audited = [record for record in records if record.prediction is not None and record.status == "ok"]
+    patient_of = {r.case_id: (known[r.case_id].patient_id if r.case_id in known else None) for r in records}
+    num_known = sum(name is not None for name in patient_of.values())
+    patients = _numbered(patient_of)
+    audited = [record for record in records if record.status == "ok"]
     labelled = [record for record in audited if _unlabelled(record) is None]
-    outputs = outputs_of(labelled, known)
+    unlabelled = [record for record in audited if _unlabelled(record) is not None]
+    outputs = _outputs(labelled, patients)
     whole = performance(outputs, asked.prevalence, asked.rounds, seed)
-    outcomes: dict[str, list[CaseRecord]] = {
-        name: [record for record, is_in in zip(labelled, inside, strict=True) if is_in]
-        for name, inside in outputs.outcomes.items()
-    }
-    statuses: dict[CaseStatus, int] = {"ok": 0, "excluded": 0, "failed": 0}
-    for record in records:
-        statuses[record.status] += 1
-    num_known = sum(bool(known[record.case_id].patient_id) for record in records if record.case_id in known)
-    prevalence = asked.prevalence or (float(outputs.positive.mean()) if labelled else None)
-    groups = {**outcomes, "no_label": [record for record in audited if _unlabelled(record)]}
+    outcomes = {name: list(compress(labelled, inside)) for name, inside in outputs.outcomes.items()}
+    statuses = Counter(record.status for record in records)
     return CohortRecord(
-        target_class=audited[0].prediction.target_class if audited and audited[0].prediction else None,
-        statuses=statuses,
-        unlabelled=dict(Counter(reason for record in audited if (reason := _unlabelled(record)))),
-        num_patients=num_different(patients(records, known)),
+        target_class=next((record.prediction.target_class for record in audited if record.prediction), None),
+        statuses={status: statuses[status] for status in get_args(CaseStatus)},
+        unlabelled=dict(Counter(_unlabelled(record) or "" for record in unlabelled)),
+        num_patients=len(set(patients.values())),
         patients=f"known for {num_known} of {len(records)} cases"
         + ("" if num_known == len(records) else "; each other case counts as a patient of its own"),
         outcomes={name: len(members) for name, members in outcomes.items()},
-        prevalence=prevalence,
+        prevalence=asked.prevalence or (float(outputs.positive.mean()) if labelled else None),
         prevalence_source="stated in the config" if asked.prevalence else "of this run",
         method=f"patients resampled {asked.rounds} times, seed {seed}; see pipeline/cohort/intervals.py",
         metrics=whole.metrics,
         ece_if_calibrated=whole.ece_if_calibrated,
         reliability=whole.reliability,
-        subgroups=tuple(_subgroups(column, labelled, known, outputs, asked, seed) for column in asked.subgroups),
+        subgroups=tuple(
+            _subgroups(column, [_value(record, known, column) for record in labelled], outputs, asked, seed)
+            for column in asked.subgroups
+        ),
         false_positives=_ranked(outcomes["false_positive"], -1),
         false_negatives=_ranked(outcomes["false_negative"], 1),
-        distributions=tuple(_distributions(groups)),
+        distributions=tuple(_distributions({**outcomes, "no_label": unlabelled})),
         acceptance=judge(
             acceptance,
             whole.metrics,
             records,
             {**outcomes, "all": audited},
-            lambda cases: Resampling(patients(cases, known), asked.rounds, seed),
+            lambda cases: Resampling(_of(cases, patients), asked.rounds, seed),
         ),
     )
 
 
-def outputs_of(labelled: Sequence[CaseRecord], known: Mapping[str, CaseSource]) -> Outputs:
-    """The outputs of audited cases with a label, as arrays."""
-    predictions = [record.prediction for record in labelled if record.prediction is not None]
-    of_target = [
-        (r.label == p.target_class, p.predicted == p.target_class) for r, p in zip(labelled, predictions, strict=True)
-    ]
-    positive, called = np.array(of_target, bool).reshape(-1, 2).T
-    return Outputs(positive, np.array([p.probability for p in predictions], float), called, patients(labelled, known))
+def _numbered(patient_of: Mapping[str, str | None]) -> dict[str, int]:
+    """A number for each case's patient; a case without one gets its own."""
+    numbers: dict[tuple[str, bool], int] = {}
+    return {
+        case_id: numbers.setdefault((name or case_id, name is None), len(numbers))
+        for case_id, name in patient_of.items()
+    }
 
 
-def patients(records: Sequence[CaseRecord], known: Mapping[str, CaseSource]) -> Integers:
-    """A number for each case's patient, (N,): the same where the patient is."""
-    names = [
-        ("patient", known[r.case_id].patient_id)
-        if r.case_id in known and known[r.case_id].patient_id
-        else ("case", r.case_id)
-        for r in records
-    ]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array([numbers[name] for name in names], np.intp)
+def _of(cases: Sequence[CaseRecord], patients: Mapping[str, int]) -> Integers:
+    return np.array([patients[record.case_id] for record in cases], np.intp)
+
+
+def _outputs(labelled: Sequence[CaseRecord], patients: Mapping[str, int]) -> Outputs:
+    predictions = [(record.label, record.prediction) for record in labelled if record.prediction is not None]
+    return Outputs(
+        positive=np.array([label == p.target_class for label, p in predictions], bool),
+        probability=np.array([p.probability for _, p in predictions], float),
+        called=np.array([p.predicted == p.target_class for _, p in predictions], bool),
+        patients=_of(labelled, patients),
+    )
 
 
 def _unlabelled(record: CaseRecord) -> str | None:
@@ -116,15 +117,14 @@ def _unlabelled(record: CaseRecord) -> str | None:
     return None if record.prediction and record.label in record.prediction.class_scores else "the label is no class"
 
 
-def _subgroups(
-    column: str,
-    labelled: Sequence[CaseRecord],
-    known: Mapping[str, CaseSource],
-    outputs: Outputs,
-    asked: Cohort,
-    seed: int,
-) -> SubgroupColumn:
-    values = [_value(record, known.get(record.case_id), column) for record in labelled]
+def _value(record: CaseRecord, known: Mapping[str, CaseSource], column: str) -> str | None:
+    """A case's value of a column: an attribute that ingestion allows, else the manifest's."""
+    attribute = record.radiograph.attributes.get(column) if record.radiograph else None
+    source = known.get(record.case_id)
+    return attribute or (source.metadata.get(column) if source else None) or None
+
+
+def _subgroups(column: str, values: Sequence[str | None], outputs: Outputs, asked: Cohort, seed: int) -> SubgroupColumn:
     counts = Counter(value for value in values if value is not None)
     shown = sorted(value for value, count in counts.items() if count >= asked.min_cases)
     groups = []
@@ -132,25 +132,16 @@ def _subgroups(
         members = outputs.of(np.array([one == value for one in values]))
         found = performance(members, asked.prevalence, asked.rounds, seed)
         num_positive = int(members.positive.sum())
-        groups.append(Subgroup(value, num_positive, members.positive.size - num_positive, found.metrics))
-    if shown:
-        reason = None
-    else:
-        reason = f"every value has fewer than {asked.min_cases} cases" if counts else "no case has a value"
+        groups.append(Subgroup(value, num_positive, counts[value] - num_positive, found.metrics))
+    too_few = f"every value has fewer than {asked.min_cases} cases" if counts else "no case has a value"
     return SubgroupColumn(
         column,
         tuple(groups),
         num_missing=values.count(None),
         num_suppressed_values=len(counts) - len(shown),
-        num_suppressed_cases=sum(count for value, count in counts.items() if value not in shown),
-        reason=reason,
+        num_suppressed_cases=counts.total() - sum(counts[value] for value in shown),
+        reason=None if shown else too_few,
     )
-
-
-def _value(record: CaseRecord, source: CaseSource | None, column: str) -> str | None:
-    """A case's value of a column: an attribute that ingestion allows, else the manifest's."""
-    attribute = record.radiograph.attributes.get(column) if record.radiograph else None
-    return attribute or (source.metadata.get(column) if source else None) or None
 
 
 def _ranked(wrong: Sequence[CaseRecord], sign: int) -> tuple[WrongCase, ...]:
@@ -169,7 +160,7 @@ def _distributions(groups: Mapping[str, Sequence[CaseRecord]]) -> list[Distribut
     found = []
     for metric in (*CASE_NUMBERS, *WORDS):
         numbers = [values[metric] for values in everything if values[metric] is not None]
-        edges = np.linspace(0, max([1.0, *numbers]), NUM_BINS + 1) if metric not in WORDS else None
+        edges = np.linspace(min([0.0, *numbers]), max([1.0, *numbers]), NUM_BINS + 1) if metric not in WORDS else None
         for outcome, members in measured.items():
             defined = [values[metric] for values, _ in members if values[metric] is not None]
             reasons = Counter(reasons[metric] for values, reasons in members if values[metric] is None)

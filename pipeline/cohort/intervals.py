@@ -28,6 +28,7 @@ from pipeline.records import Estimate
 Z = 1.959963984540054  # of the standard normal distribution, 97.5 %
 MIN_PATIENTS = 10
 TOO_FEW = f"no interval below {MIN_PATIENTS} patients"
+NO_ERROR = 1e-9  # below it the resamples differ by rounding only
 BLOCK = 2**22  # numbers held at once
 
 Bools = npt.NDArray[np.bool_]
@@ -106,10 +107,11 @@ class Resampling:
         shares = sums[:, :-1] / sums[:, -1:]
         found, noise = np.abs(shares).sum(1), np.abs(shares[1:] - shares[0]).sum(1)
         value = float(found[0])
-        if num_patients < MIN_PATIENTS:
-            return Estimate(value, num_cases, num_patients, reason=TOO_FEW), None
-        calibrated = float(np.quantile(noise, 0.975))
-        reach = Z * float(found[1:].std()) * math.sqrt(num_patients / (num_patients - 1))
+        error = float(found[1:].std()) * math.sqrt(num_patients / max(1, num_patients - 1))
+        if num_patients < MIN_PATIENTS or error < NO_ERROR:
+            reason = TOO_FEW if num_patients < MIN_PATIENTS else "no interval: every resample gives the same"
+            return Estimate(value, num_cases, num_patients, reason=reason), None
+        calibrated, reach = float(np.quantile(noise, 0.975)), Z * error
         lower = 0.0 if value <= calibrated else max(0.0, 2 * value - float(found[1:].mean()) - reach)
         return Estimate(value, num_cases, num_patients, (lower, min(1.0, value + reach))), calibrated
 
@@ -129,7 +131,7 @@ class Resampling:
         if num_patients < MIN_PATIENTS:
             return Estimate(value, num_cases, num_patients, reason=TOO_FEW)
         error = float(np.nanstd(found[1:])) * math.sqrt(num_patients / (num_patients - 1))
-        effective = kish_number(patients) if error < 1e-9 else min(value * (1 - value) / error**2, at_most)
+        effective = kish_number(patients) if error < NO_ERROR else min(value * (1 - value) / error**2, at_most)
         effective *= (t_quantile(num_cases - 1) / t_quantile(num_patients - 1)) ** 2
         return Estimate(value, num_cases, num_patients, score_interval(value, effective))
 
