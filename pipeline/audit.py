@@ -459,9 +459,15 @@ def describe_cohort(
 
 
 def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
-    """`describe_cohort` of the records of a run folder; nothing is written. Raises `ConfigError`."""
+    """`describe_cohort` of a run folder; nothing is written. Raises `ConfigError` where the run has not finished."""
     folder = RunFolder.open(path)
-    return describe_cohort(folder, folder.read_run(), _records(folder), config)
+    run, records = folder.read_run(), _records(folder)
+    if len(records) != run.num_cases:
+        raise ConfigError(
+            f"{path} holds {len(records)} of {run.num_cases} cases: the run has not finished",
+            "go on with cxr-audit run CONFIG --resume",
+        )
+    return describe_cohort(folder, run, records, config)
 
 
 def cases_table(records: list[CaseRecord]) -> str:

@@ -321,8 +321,14 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
 
 def measured_by(resolved: Mapping[str, Any]) -> tuple[Cohort, Acceptance]:
     """The two sections that a run is measured by, from its record; defaults where the record is older than they are."""
-    found = resolved.get("cohort", {}), resolved.get("acceptance", {})
-    return Cohort.model_validate(found[0]), Acceptance.model_validate(found[1])
+    cohort, acceptance = resolved.get("cohort", {}), resolved.get("acceptance", {})
+    try:
+        return Cohort.model_validate(cohort), Acceptance.model_validate(acceptance)
+    except ValidationError as error:
+        raise ConfigError(
+            f"the run's own config cannot be used here: {error.errors()[0]['msg']}",
+            "give another with cxr-audit cohort RUN --config CONFIG",
+        ) from error
 
 
 def json_schema() -> dict[str, Any]:

@@ -165,7 +165,9 @@ def cell_shares(
     return share, box_share(placement, grid_rows, grid_columns, inner), (centres[0], centres[1])
 
 
-def half_cell(placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int) -> tuple[float, float]:
+def half_cell(
+    placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int
+) -> tuple[float, float]:
     """Half a cell's (rows, columns) in pixels of the radiograph at (rows, columns)."""
     halves = []
     for axis, (cells, pixels) in enumerate(((grid_rows, rows), (grid_columns, columns))):
