@@ -66,7 +66,7 @@ def describe(
         outcomes={name: len(members) for name, members in outcomes.items()},
         prevalence=asked.prevalence or (float(outputs.positive.mean()) if labelled else None),
         prevalence_source="stated in the config" if asked.prevalence else "of this run",
-        method=f"patients resampled {asked.rounds} times, seed {seed}; see pipeline/cohort/intervals.py",
+        method=f"score intervals with errors from patients resampled {asked.rounds} times, seed {seed}",
         metrics=whole.metrics,
         ece_if_calibrated=whole.ece_if_calibrated,
         reliability=whole.reliability,

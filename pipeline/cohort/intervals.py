@@ -152,15 +152,15 @@ def auc_of(positive: Bools, scores: Doubles, weights: npt.NDArray[Any]) -> Doubl
 def predictive_value(right: Estimate, other: Estimate, odds: float) -> Estimate:
     """A predictive value by Bayes' rule at a stated prevalence: 1 / (1 + odds (1 - other) / right).
 
-    Its interval comes from those of the two shares, which are of different cases (MOVER for a ratio: Donner and Zou,
-    Stat Methods Med Res 21, 2012); it has a width where the specificity is 1.
+    Its interval comes from those of the two shares, taken as independent, since they are of different cases (MOVER
+    for a ratio: Donner and Zou, Stat Methods Med Res 21, 2012); it has a width where the specificity is 1.
 
     Parameters
     ----------
     right, other : sensitivity and specificity for the positive one, the other way round for the negative one.
     odds : against what the value predicts, at that prevalence.
     """
-    num_cases, num_patients = right.num_cases + other.num_cases, right.num_patients + other.num_patients  # if distinct
+    num_cases, num_patients = right.num_cases + other.num_cases, right.num_patients + other.num_patients
     if right.value is None or other.value is None:
         return Estimate(None, num_cases, num_patients, reason=right.reason or other.reason)
     wrong = 1 - other.value
