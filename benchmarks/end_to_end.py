@@ -2,8 +2,7 @@
 
     .venv/bin/python -m benchmarks.end_to_end [--cases 200] [--model reference | densenet121]
 
-Radiographs: the Kermany test split where it is (../shared/data), else the synthetic ones that ship, drawn with
-other seeds. DenseNet121 is the nested `Sequential(backbone, pooling, Dropout, Dense)` at 224 with random weights.
+Radiographs: the Kermany test split where it is (../shared/data), else phantoms. DenseNet121 is the nested `Sequential(backbone, pooling, Dropout, Dense)` at 224 with random weights.
 `--records-only` leaves the PDFs out: the difference is what they cost.
 """
 
@@ -38,10 +37,10 @@ def radiographs(folder: Path, num_cases: int) -> None:
         files = sorted(REAL.rglob("*.jpeg"))
         files = files[:: max(1, len(files) // num_cases)]
     else:
-        from pipeline.reference.radiographs import write_radiographs
+        from pipeline.reference.phantom.files import write_cases
+        from pipeline.reference.phantom.phantom import cohort
 
-        drawn = [write_radiographs(folder.parent / f"drawn{seed}", seed).parent for seed in range(1 + num_cases // 6)]
-        files = [path for one in drawn for path in sorted(one.rglob("*")) if path.suffix in (".dcm", ".png", ".jpg")]
+        files = sorted(write_cases(folder.parent / "drawn", cohort(num_cases, seed=1)).parent.glob("*.png"))
     for n, file in enumerate(files[:num_cases]):
         shutil.copy(file, folder / f"{n:05}{file.suffix}")
 

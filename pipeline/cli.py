@@ -258,9 +258,54 @@ def inspect(
 
 
 @app.command()
+def lungs(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="radiographs, or folders of them")],
+    output: Annotated[Path, typer.Option(help="folder for the masks and lungs.jsonl")],
+) -> None:
+    """Find the lungs: a PNG mask for each radiograph (1 right lung, 2 left lung) and a line of lungs.jsonl."""
+    from pipeline.lung_masks import write_lung_masks
+
+    with _progress() as progress:
+        lines = write_lung_masks(paths, output, progress)
+    statuses = [line.status for line in lines]
+    counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+    err.print(f"{len(lines)} files: lungs {counts}", highlight=False)
+    for line in lines:
+        if line.reason is not None:
+            err.print(f"  {escape(line.file)}: {escape(line.reason)}", highlight=False)
+    out.print(str(output / "lungs.jsonl"), highlight=False)
+    if "failed" in statuses:
+        raise typer.Exit(CaseError.exit_code)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of a config, for editors: cxr-audit schema > audit.schema.json."""
     print(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def phantom(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder for the radiographs, masks and manifest.csv")],
+    cases: Annotated[int, typer.Option(min=1, max=1_000_000, help="how many")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="same seed, same bytes")] = 1,
+    size: Annotated[int, typer.Option(help="rows and columns, 64 to 3000")] = 1024,
+    file_format: Annotated[str, typer.Option("--format", help="png (16 bits), png8, jpeg or dicom")] = "png",
+    shortcut: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="plant this in every case with pneumonia and in no other: marker_r, marker_l, text, tube, leads,"
+            " border or bias; may be given again"
+        ),
+    ] = None,
+) -> None:
+    """Draw chest phantoms with known truth: half of them with pneumonia, every mask and box exact."""
+    from pipeline.reference.phantom.files import write_cases
+    from pipeline.reference.phantom.phantom import cohort
+
+    with _progress() as progress:
+        manifest = write_cases(folder, cohort(cases, seed, shortcut or ()), size, size, file_format, progress=progress)
+    out.print(str(manifest), highlight=False)
 
 
 def _accept(cohort: CohortRecord) -> None:

@@ -165,9 +165,7 @@ def cell_shares(
     return share, box_share(placement, grid_rows, grid_columns, inner), (centres[0], centres[1])
 
 
-def half_cell(
-    placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int
-) -> tuple[float, float]:
+def half_cell(placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int) -> tuple[float, float]:
     """Half a cell's (rows, columns) in pixels of the radiograph at (rows, columns)."""
     halves = []
     for axis, (cells, pixels) in enumerate(((grid_rows, rows), (grid_columns, columns))):
@@ -185,7 +183,8 @@ def region_shares(placement: Placement, grid_rows: int, grid_columns: int, masks
         cell = np.arange(cells + 1) * (extent / cells)
         overlap = np.minimum(cell[1:, None], pixel[None, 1:]) - np.maximum(cell[:-1, None], pixel[None, :-1])
         weights.append((np.clip(overlap, 0, None) / (extent / cells)).astype(np.float32))
-    return np.asarray(weights[0] @ masks.astype(np.float32) @ weights[1].T, np.float32)
+    along_columns = masks.reshape(-1, masks.shape[2]).astype(np.float32) @ weights[1].T
+    return np.asarray(weights[0] @ along_columns.reshape(*masks.shape[:2], -1), np.float32)
 
 
 def _axis(placement: Placement, axis: int) -> tuple[int, float, int, int]:

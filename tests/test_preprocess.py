@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from pipeline.config import Preprocess
-from pipeline.preprocess import SCALINGS, box_share, cell_shares, place, preprocess, resample, restore, seen
+from pipeline.preprocess import (
+    SCALINGS,
+    box_share,
+    cell_shares,
+    half_cell,
+    place,
+    preprocess,
+    region_shares,
+    resample,
+    restore,
+    seen,
+)
 from pipeline.records import Placement, Radiograph, RadiographFacts, Resize, SourceFile
 
 SOURCE = SourceFile("0" * 64, "0" * 64, "PNG", None, "test")

@@ -15,7 +15,7 @@ import argparse
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_auc_score
 
 from pipeline.records import Measured, ModelCard, to_json
+from pipeline.reference.phantom import training_pixels
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -248,9 +249,11 @@ def fit(
     )
 
 
-def draw_phantoms(seeds: Iterable[int]) -> tuple[Pixels, Labels]:
+def draw_phantoms(seeds: Sequence[int]) -> tuple[Pixels, Labels]:
     """Phantoms (N, 224, 224) and their labels: every second one has pneumonia; what else is in them is chance."""
-    raise NotImplementedError
+    labels = [seed % 2 for seed in seeds]
+    drawn = [training_pixels(seed, CLASS_NAMES[label], SIZE) for seed, label in zip(seeds, labels, strict=True)]
+    return np.asarray(np.rint(np.stack(drawn) * 255), np.uint8), np.asarray(labels)
 
 
 def held_out(patients: list[str], seed: int) -> npt.NDArray[np.bool_]:

@@ -364,7 +364,9 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "cell": _cell(facts, record.placement, record.radiograph),
         "picture": _picture(pictures.get(facts.key), picture_shape, MAP_MM),
         "small": _picture(pictures.get(facts.key), picture_shape, SMALL_MAP_MM),
-        "focus": [] if focus is None else focus_sentences(focus, record.radiograph) + region_sentences(record, facts.key),
+        "focus": []
+        if focus is None
+        else focus_sentences(focus, record.radiograph) + region_sentences(record, facts.key),
         "metrics": [] if focus is None else _metrics(focus, record.radiograph),
         "columns": _metric_columns(focus),
         "budget": _budget(facts, record.prediction),
@@ -424,7 +426,9 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
         if kinds[one.region] == "lungs":
             sentences.append(f"{percent(share)} of the evidence lies in the lungs ({percent(chance)} by area alone).")
         elif kinds[one.region] == "marker" and share >= 0.01:
-            sentences.append(f"{percent(share)} of it lies at a marker ({one.region}; {percent(chance)} by area alone).")
+            sentences.append(
+                f"{percent(share)} of it lies at a marker ({one.region}; {percent(chance)} by area alone)."
+            )
     return sentences
 
 
@@ -540,7 +544,8 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
             {
                 "name": sentence(region.name),
                 "is_part": region.kind in ("lung", "zone"),
-                "found_by": region.found_by + (f" ({number(region.confidence)})" if region.confidence is not None else ""),
+                "found_by": region.found_by
+                + (f" ({number(region.confidence)})" if region.confidence is not None else ""),
                 "area": percent(region.area_fraction),
                 "reason": reason,
                 "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,

@@ -54,4 +54,6 @@ def test_patients_stay_on_one_side() -> None:
     patients = [f"p{n // 3}" for n in range(300)]
     chosen = held_out(patients, seed=3)
     assert len({p for p, c in zip(patients, chosen, strict=True) if c}) == 10
-    assert all(len({bool(c) for p, c in zip(patients, chosen, strict=True) if p == name}) == 1 for name in set(patients))
+    assert all(
+        len({bool(c) for p, c in zip(patients, chosen, strict=True) if p == name}) == 1 for name in set(patients)
+    )

@@ -1,0 +1,230 @@
+"""Two lungs from a probability map drawn by hand; the shipped network on real radiographs and on what is no chest."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pipeline.errors import ModelError
+from pipeline.reference import WEIGHTS
+from pipeline.regions.lungs import SIZE, LungSegmenter, find_lungs, on_radiograph, segmenter_input
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE]
+
+
+def ellipse(row: float, column: float, height: float, width: float) -> Mask:
+    """Filled ellipse with half axes `height` and `width`."""
+    return np.asarray(((ROWS - row) / height) ** 2 + ((COLUMNS - column) / width) ** 2 <= 1)
+
+
+RIGHT, LEFT = ellipse(120, 75, 80, 35), ellipse(120, 180, 80, 35)
+
+
+def probability(mask: Mask, inside: float = 0.98, outside: float = 0.01) -> Floats:
+    return np.where(mask, inside, outside).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> LungSegmenter:
+    return LungSegmenter(WEIGHTS / "lungs.keras")
+
+
+def test_the_patients_right_lung_is_on_the_left_of_the_image() -> None:
+    lungs = find_lungs(probability(RIGHT | LEFT))
+    assert lungs.reason is None
+    np.testing.assert_array_equal(lungs.right, RIGHT)
+    np.testing.assert_array_equal(lungs.left, LEFT)
+    assert [(region.facts.name, region.facts.kind) for region in lungs.regions] == [
+        ("right lung", "lung"),
+        ("left lung", "lung"),
+    ]
+    assert lungs.regions[0].facts.area_fraction == pytest.approx(np.pi * 80 * 35 / SIZE**2, rel=0.01)
+
+
+def test_confidence_is_the_expected_dice() -> None:
+    """With p inside and q outside: 2 p A / (p A + q B + A)."""
+    area = int((RIGHT | LEFT).sum())
+    expected = 2 * 0.9 * area / (0.9 * area + 0.05 * (SIZE**2 - area) + area)
+    lungs = find_lungs(probability(RIGHT | LEFT, 0.9, 0.05))
+    assert lungs.confidence == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("bridge", [2, 6, 12])
+def test_lungs_that_touch_are_separated(bridge: int) -> None:
+    touching = RIGHT | LEFT | ((abs(ROWS - 90) < bridge) & (COLUMNS > 75) & (COLUMNS < 180))
+    lungs = find_lungs(probability(touching))
+    assert lungs.reason is None
+    assert (lungs.right & RIGHT).sum() >= 0.99 * RIGHT.sum()
+    assert (lungs.left & LEFT).sum() >= 0.99 * LEFT.sum()
+    assert not (lungs.right & lungs.left).any()
+    np.testing.assert_array_equal(lungs.right | lungs.left, touching)
+
+
+def test_holes_are_filled_and_fragments_dropped() -> None:
+    hole, bubble = ellipse(120, 75, 12, 12), ellipse(235, 200, 8, 12)
+    lungs = find_lungs(probability((RIGHT & ~hole) | LEFT | bubble))
+    assert lungs.right[hole].all()
+    np.testing.assert_array_equal(lungs.left, LEFT)
+
+
+def test_a_lung_in_two_parts_stays_one_lung() -> None:
+    band = abs(ROWS - 120) < 5
+    lungs = find_lungs(probability(RIGHT | (LEFT & ~band)))
+    assert lungs.reason is None
+    np.testing.assert_array_equal(lungs.left, LEFT & ~band)
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        (np.zeros((SIZE, SIZE), np.bool_), "nothing looks like lung"),
+        (np.ones((SIZE, SIZE), np.bool_), "one area only"),
+        (RIGHT, "one area only"),
+        (ellipse(60, 128, 35, 80) | ellipse(180, 128, 35, 80), "do not lie beside each other"),
+        (RIGHT | ellipse(120, 180, 80, 12), "too narrow or too flat"),
+        (RIGHT | ellipse(120, 190, 22, 22), "differ too much in area|one area only"),
+        (RIGHT & (COLUMNS > 75) | LEFT, None),
+        (np.roll(RIGHT | LEFT, -75, axis=1) & (COLUMNS < 180), "right one is cut off at the left edge"),
+        (np.roll(RIGHT | LEFT, 120, axis=0) & (ROWS > 100), "cut off at the lower edge"),
+        (RIGHT & (ROWS % 24 > 11) | LEFT, "one area only|ragged"),
+    ],
+)
+def test_what_cannot_be_two_lungs_is_refused_with_the_reason(mask: Mask, reason: str | None) -> None:
+    lungs = find_lungs(probability(mask))
+    if reason is None:
+        assert lungs.reason is None
+        return
+    assert lungs.reason is not None
+    assert re.match(f"lungs not found: .*(?:{reason})", lungs.reason), lungs.reason
+    assert not lungs.right.any()
+    assert not lungs.left.any()
+    assert lungs.regions == ()
+
+
+def test_an_uncertain_segmentation_is_refused() -> None:
+    lungs = find_lungs(probability(RIGHT | LEFT, inside=0.6, outside=0.2))
+    assert lungs.reason is not None
+    assert lungs.reason.startswith("lungs not found: the segmentation is too uncertain")
+
+
+def test_labels_lie_on_the_radiographs_own_pixels() -> None:
+    lungs = find_lungs(probability(RIGHT | LEFT))
+    labels = on_radiograph(lungs, 1024, 512)
+    assert labels.shape == (1024, 512)
+    assert labels.dtype == np.uint8
+    assert set(np.unique(labels)) == {0, 1, 2}
+    # Each pixel of the grid covers 4x2 pixels: areas grow eightfold, centres by half-pixel centres.
+    assert (labels == 1).sum() == pytest.approx(8 * RIGHT.sum(), rel=0.01)
+    rows, columns = np.nonzero(labels == 2)
+    assert rows.mean() == pytest.approx((120 + 0.5) * 4 - 0.5, abs=0.3)
+    assert columns.mean() == pytest.approx((180 + 0.5) * 2 - 0.5, abs=0.3)
+
+
+def test_input_does_not_depend_on_exposure_nor_on_the_side() -> None:
+    image = np.random.default_rng(1).random((300, 400), np.float32)
+    seen = segmenter_input(image)
+    assert seen.shape == (SIZE, SIZE)
+    assert seen.dtype == np.float32
+    assert 0 <= seen.min() <= seen.max() <= 1
+    assert abs(segmenter_input(image * np.float32(0.3) + np.float32(0.5)) - seen).mean() < 0.01
+    np.testing.assert_allclose(segmenter_input(image[:, ::-1]).mean(0), seen.mean(0)[::-1], atol=0.02)
+    assert np.ptp(segmenter_input(np.full((64, 64), 0.4, np.float32))) == 0
+
+
+def test_batches_of_any_size(segmenter: LungSegmenter) -> None:
+    images = np.random.default_rng(2).random((17, SIZE, SIZE), np.float32)
+    together = segmenter.probabilities(images)
+    assert together.shape == (17, SIZE, SIZE)
+    np.testing.assert_allclose(segmenter.probabilities(images[16:])[0], together[16], atol=1e-5)
+    assert segmenter.probabilities(images[:0]).shape == (0, SIZE, SIZE)
+
+
+def test_the_mirror_image_gets_the_mirrored_probabilities(segmenter: LungSegmenter) -> None:
+    image = segmenter_input(np.where(RIGHT | LEFT, 0.1, 0.8).astype(np.float32))
+    both = segmenter.probabilities(np.stack([image, image[:, ::-1]]))
+    np.testing.assert_allclose(both[1], both[0][:, ::-1], atol=1e-4)
+
+
+def test_altered_weights_are_refused(tmp_path: Path) -> None:
+    weights = tmp_path / "lungs.keras"
+    data = bytearray((WEIGHTS / "lungs.keras").read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ModelError, match=r"cannot read the lung segmenter .*lungs\.json"):
+        LungSegmenter(weights)
+    shutil.copy(WEIGHTS / "lungs.json", tmp_path)
+    with pytest.raises(ModelError, match="not the lung segmenter of its card"):
+        LungSegmenter(weights)
+    (tmp_path / "lungs.json").write_text("{}")
+    with pytest.raises(ModelError, match="no model card with a sha256"):
+        LungSegmenter(weights)
+
+
+def _no_chests() -> dict[str, Floats]:
+    rng = np.random.default_rng(3)
+    ramp = np.linspace(0, 1, 512, dtype=np.float32)
+    wedge = np.repeat(np.repeat(np.linspace(0, 1, 8, dtype=np.float32), 64)[None], 512, 0)
+    blocks = (0.2 + 0.6 * cv2.blur((np.indices((512, 512)).sum(0) // 64 % 2).astype(np.float32), (9, 9))).astype("f4")
+    return {
+        "blank": np.full((512, 512), 0.5, np.float32),
+        "black": np.zeros((512, 512), np.float32),
+        "noise": rng.random((512, 512), np.float32),
+        "smooth noise": cv2.resize(rng.random((6, 6), np.float32), (512, 512), interpolation=cv2.INTER_CUBIC).clip(
+            0, 1
+        ),
+        "gradient": np.repeat(ramp[None], 512, 0),
+        "step wedge": wedge,
+        "chessboard": blocks,
+    }
+
+
+@pytest.mark.parametrize("name", list(_no_chests()))
+def test_what_is_no_chest_has_no_lungs(segmenter: LungSegmenter, name: str) -> None:
+    lungs = find_lungs(segmenter.probabilities(segmenter_input(_no_chests()[name])[None])[0])
+    assert lungs.reason is not None
+
+
+def _read(path: Path) -> Floats:
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
+
+
+@pytest.mark.realdata
+def test_held_out_radiographs(segmenter: LungSegmenter, shared_data: Path) -> None:
+    """Three of the test part: near the hand-drawn masks upright, refused when turned."""
+    for name in ("CHNCXR_0010_0", "CHNCXR_0011_0", "MCUCXR_0041_0"):
+        image = segmenter_input(_read(shared_data / "lungs" / "images" / f"{name}.jpg"))
+        turned = [image, np.rot90(image), np.rot90(image, 2), np.rot90(image, 3)]
+        upright, *others = (find_lungs(p) for p in segmenter.probabilities(np.stack(turned)))
+        truth = _read(shared_data / "lungs" / "masks" / f"{name}.png") > 0.5
+        mask = on_radiograph(upright, *truth.shape) > 0
+        assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.94
+        assert all(lungs.reason is not None for lungs in others)
+
+
+@pytest.mark.realdata
+def test_an_extremity_has_no_lungs(segmenter: LungSegmenter, shared_data: Path) -> None:
+    from pipeline.ingest import discover, read
+
+    (case,) = discover(shared_data / "dicom" / "nema-rg3-extremity-mono1-10bit-jpeg2000.dcm")
+    lungs = find_lungs(segmenter.probabilities(segmenter_input(read(case).pixels)[None])[0])
+    assert lungs.reason is not None
+
+
+def test_the_card_is_of_these_weights() -> None:
+    card = json.loads((WEIGHTS / "lungs.json").read_text("utf-8"))
+    assert (WEIGHTS / card["weights"]).stat().st_size <= 4_000_000
+    assert card["test_dice"]["mean"] >= 0.955
+    assert card["adult_inside_boxes"]["mean"] >= 0.95
+    assert card["adult_box_iou"]["mean"] >= 0.77
+    assert max(card["not_found_fraction"].values()) <= 0.02
+    assert min(card["refused_fraction"].values()) >= 0.95
