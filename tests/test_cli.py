@@ -62,6 +62,15 @@ def test_run_check_verify_render(config_file: Path) -> None:  # noqa: F811
     assert "changed: cases.csv" in changed.stderr
 
 
+def test_a_run_that_does_not_meet_its_criteria_ends_with_exit_code_6(config_file: Path) -> None:  # noqa: F811
+    (config_file.parent / "images" / "NORMAL" / "notes.txt").write_text("x")
+    criteria = "acceptance.criteria=[{metric: failed, share_at_most: 0}]"
+    done = cxr_audit("run", config_file, "--set", "report.documents=false", "--set", criteria)
+    assert done.returncode == 6, done.stderr
+    assert "NOT MET  failed, share of all cases at most 0: 0.111" in done.stderr
+    assert done.stdout.endswith("index.html\n")
+
+
 def test_more_than_two_classes_have_no_threshold(config_file: Path, tmp_path: Path) -> None:  # noqa: F811
     from pypdf import PdfReader
 
@@ -153,6 +162,7 @@ def test_failed_cases_give_exit_code_4(config_file: Path) -> None:  # noqa: F811
     done = cxr_audit("run", config_file, "--output", config_file.parent / "elsewhere")
     assert done.returncode == 4, done.stderr
     assert "9 cases: 8 ok, 1 failed" in done.stderr
+    assert "9 cases of 9 patients" in done.stderr
     assert (config_file.parent / "elsewhere" / "test" / "SHA256SUMS").is_file()
     checked = cxr_audit("check", config_file)
     assert checked.returncode == 4
