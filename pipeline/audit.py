@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import cohort, evidence, focus, ingest, regions, report
+from pipeline import cohort, evidence, focus, ingest, reference, regions, report
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig, measured_by
 from pipeline.errors import CaseError, ConfigError, VerificationError
@@ -131,11 +131,12 @@ def audit(
     clock = Clock()
     sources = find_sources(config)[:limit]
     explainer, model = open_classifier(config)
-    segmenter = regions.LungSegmenter() if config.regions.lungs == REFERENCE else None
+    segmenter = open_segmenter(config)
     clock.mark("start")
 
     folder, run, records = open_run(config, model, sources, resume, engine)
-    run = replace(run, segmenter_sha256=segmenter.sha256 if segmenter else None)
+    if segmenter is not None:
+        run = replace(run, segmenter_sha256=reference.card_of("lungs").sha256)
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
@@ -156,7 +157,7 @@ def audit(
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
         clock.mark("classifier and maps")
         if segmenter is not None:
-            explained = segment_batch(segmenter, explained, config.engine.batch_size)
+            explained = segment_batch(segmenter, explained)
         clock.mark("lungs")
         writer.submit([case for case in explained if case.prepared.source.case_id not in records])
         progress("cases", len(records), len(sources))
@@ -190,7 +191,6 @@ def find_sources(config: AuditConfig) -> list[CaseSource]:
 
 def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     """The classifier of a config, checked against the config, with what it is for the record."""
-    from pipeline import reference
     from pipeline.classifier import Classifier, file_sha256, load_keras
     from pipeline.explain import Explainer
 
@@ -223,6 +223,11 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         is_exact=explainer.target.is_affine,
         card=card,
     )
+
+
+def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
+    """The lung segmenter that a config asks for."""
+    return regions.LungSegmenter(reference.WEIGHTS / "lungs.keras") if config.regions.lungs == REFERENCE else None
 
 
 def check_labels(sources: Iterable[CaseSource], class_names: tuple[str, ...]) -> None:
@@ -369,17 +374,13 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
     return explained
 
 
-def segment_batch(segmenter: LungSegmenter, batch: list[Explained], batch_size: int) -> list[Explained]:
-    """Stage 5 of one batch: where the lungs may be. A case that failed leaves its place empty."""
-    tensor = np.zeros((batch_size, *segmenter.input_shape), np.float32)
-    for n, case in enumerate(batch):
-        if case.prepared.lung_input is not None:
-            tensor[n] = case.prepared.lung_input
-    probabilities = segmenter.probabilities(tensor)
-    return [
-        case if case.prepared.failure is not None else replace(case, lung_probability=probabilities[n])
-        for n, case in enumerate(batch)
-    ]
+def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
+    """Stage 5 of one batch: where the lungs may be."""
+    inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
+    if inputs:
+        for n, probability in zip(inputs, segmenter.probabilities(np.stack(list(inputs.values()))), strict=True):
+            batch[n] = replace(batch[n], lung_probability=probability)
+    return batch
 
 
 def document(
