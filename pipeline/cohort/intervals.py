@@ -7,8 +7,10 @@ the number of cases and shrink where patients are few; Dean and Pagano (J Surv S
 for clustered shares near 0 or 1. AUC and Brier score lie in [0, 1] too and are treated alike. Where no resample
 differs (no error was made) the patients count by Kish's number, (sum m)^2 / sum m^2 for m cases a patient,
 and for the AUC the smaller class decides (its variance is at most A (1 - A) / min(m, n): Birnbaum and Klose,
-Ann Math Stat 28, 1957). The percentile bootstrap is not used: near 1 with few cases it covers 73 to 90 % instead of
-95 (`python -m benchmarks.coverage`), and at 1 its interval has no width.
+Ann Math Stat 28, 1957). The percentile bootstrap is not used: with few patients or near 1 it covers 70 to 90 %
+instead of 95 (`python -m benchmarks.coverage`), and at 1 its interval has no width. What does not hold: the Brier score
+of few cases nearly all of which are right covers about 88 %, since a rare large error that no case has shown cannot
+be resampled; the AUC near 1 covers up to 99 %.
 
 What cannot be known is None with its reason: one class only, scores that are all equal, nothing called. Below
 `MIN_PATIENTS` patients a value has no interval.
