@@ -184,8 +184,8 @@ class Criterion(_Section):
     """One thing that a run has to show."""
 
     metric: Name = Field(
-        description="of the run: " + ", ".join(PERFORMANCE_METRICS) + "; of each case: a number of cases.csv "
-        "(" + ", ".join(CASE_NUMBERS) + "), " + " or ".join(CASE_FLAGS[1:])
+        description=f"of the run: {', '.join(PERFORMANCE_METRICS)}; of each case, a number: {', '.join(CASE_NUMBERS)}; "
+        f"or yes or no: {', '.join(CASE_FLAGS)}"
     )
     cases: Literal["all", Outcome] = Field(
         "all", description="which cases a share is of: all | true_positive | false_positive | true_negative | ..."

@@ -377,7 +377,8 @@ CASE_FLAGS = ("lungs_pointing_game_hit", "failed", "excluded")
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The cases whose output for the target class lies in [low, high): its mean, and the share of positives."""
+    """The cases whose output for the target class lies in [low, high), the last bin with 1: its mean, and the share
+    of positives."""
 
     low: float
     high: float
