@@ -136,7 +136,7 @@ def audit(
 
     folder, run, records = open_run(config, model, sources, resume, engine)
     if segmenter is not None:
-        run = replace(run, segmenter_sha256=reference.card_of("lungs").sha256)
+        run = replace(run, segmenter_sha256=segmenter.sha256)
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))

@@ -86,7 +86,7 @@ class LungSegmenter:
     """
 
     def __init__(self, weights: Path) -> None:
-        _check_weights(weights)
+        self.sha256 = _check_weights(weights)
         import keras
         import tensorflow as tf
 
@@ -109,7 +109,8 @@ class LungSegmenter:
         return np.concatenate([np.zeros((0, SIZE, SIZE), np.float32), *parts])[: len(batch)]
 
 
-def _check_weights(weights: Path) -> None:
+def _check_weights(weights: Path) -> str:
+    """The SHA-256 of the weights, which is the card's."""
     card = weights.with_suffix(".json")
     hint = "the package is incomplete or was changed: install cxr-audit again"
     try:
@@ -123,6 +124,7 @@ def _check_weights(weights: Path) -> None:
         raise ModelError(
             f"{weights} is not the lung segmenter of its card: its SHA-256 is {found}, expected {expected}", hint
         )
+    return found
 
 
 def find_lungs(probability: Floats) -> Lungs:

@@ -9,6 +9,7 @@ Refuses nothing: a picture without such outlines has no markers. Faint leads and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -32,8 +33,8 @@ LEVELS = (20, 40, 80, 140)
 FLOOR = 12  # where there is no anatomy to compare with
 # Outlines.
 STEEP = 2.6  # times the gradient that three quarters of the picture stay below
-SMOOTH = 1.1
-BAR = 2.5  # times as long as wide
+BAR = 2.5  # times as long as wide, in one piece, its outline at most
+SMOOTH = 1.1  # times the box round it: a blurred word is as slim, but rougher
 OUTLINE = 0.8  # share of the outline that is steep
 SIDES = 0.75  # share of the surroundings that lie beyond half the contrast
 
@@ -43,11 +44,12 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A closed outline, `points` (n, 1, 2) as (column, row), its mean gradient in units of the limit, and its side."""
+    """A closed outline, `points` (n, 1, 2) as (column, row), its mean gradient in units of the limit, and in which of
+    the eight searches (bright and black, four levels) it was seen."""
 
     points: npt.NDArray[np.int32]
     sharpness: float
-    is_black: bool
+    seen: int
 
 
 def find_markers(pixels: Floats) -> list[Region]:
@@ -59,25 +61,18 @@ def find_markers(pixels: Floats) -> list[Region]:
 
     Returns
     -------
-    Regions of kind 'marker'. Masks cover the radiograph with at most 512 pixels a side: the object with the gaps inside it and
-    one pixel round it. `confidence` is 1 - 1 / (2 s), s = the outline's mean gradient over the limit: 0.5 at the
-    limit, 0.75 at twice it. It orders finds; it is no probability.
+    Regions of kind 'marker'. Masks cover the radiograph with at most 512 pixels a side: the object with the gaps
+    inside it and one pixel round it. `confidence` is 1 - 1 / (2 s), s = the sharpest outline's mean gradient over
+    the limit: 0.5 at the limit, 0.75 at twice it. It orders finds; it is no probability.
     """
     grid = _reduced(pixels)
     shapes = list(_shapes(grid))
     regions: list[Region] = []
-    numbers = dict.fromkeys(("letter", "text", "foreign object"), 0)
+    numbers: Counter[str] = Counter()
     for mask, what, sharpness in _joined(shapes, grid.shape):
         numbers[what] += 1
-        regions.append(
-            Region.of(
-                mask,
-                f"{what} {numbers[what]}",
-                "marker",
-                f"sharp closed outline: {what}",
-                1 - 0.5 / max(1.0, sharpness),
-            )
-        )
+        name, confidence = f"{what} {numbers[what]}", 1 - 0.5 / max(1.0, sharpness)
+        regions.append(Region.of(mask, name, "marker", f"sharp closed outline: {what}", confidence))
     return regions
 
 
@@ -99,7 +94,7 @@ def _shapes(grid: Bytes) -> Iterator[_Shape]:
     wide = _square(longest * WIDEST)
     for is_black, signed in enumerate((grid, cv2.bitwise_not(grid))):
         hat = _top_hat(signed, wide) * near
-        for level in LEVELS:
+        for n, level in enumerate(LEVELS):
             outlines = cv2.findContours((hat >= level).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
             outlines = [outline for outline in outlines if len(outline) >= 2 * longest * GLYPH]
             if not outlines:
@@ -107,7 +102,7 @@ def _shapes(grid: Bytes) -> Iterator[_Shape]:
             for outline, sharpness in _steep_ones(outlines, edge, steep):
                 box = cv2.boundingRect(outline)
                 if _free_sides(outline, box, signed, level) >= SIDES:
-                    yield _Shape(outline, sharpness, bool(is_black))
+                    yield _Shape(outline, sharpness, len(LEVELS) * is_black + n)
 
 
 def _steep_ones(
@@ -142,27 +137,28 @@ def _free_sides(outline: npt.NDArray[np.int32], box: tuple[int, int, int, int], 
 def _joined(shapes: list[_Shape], shape: tuple[int, ...]) -> Iterator[tuple[Mask, What, float]]:
     """Shapes with a small gap between them are one marker: its mask, what it is, how sharp."""
     longest = max(shape)
-    ink = np.zeros((2, *shape), np.uint8)  # bright, black
+    ink = np.zeros(shape, np.uint8)
     for s in shapes:  # one at a time: together, nested outlines would cut holes into each other
-        cv2.drawContours(ink[int(s.is_black)], [s.points], -1, 1, cv2.FILLED)
+        cv2.drawContours(ink, [s.points], -1, 1, cv2.FILLED)
     gap = _square(longest * GAP)
     pad = gap.shape[0]  # closing at the picture's edge
-    padded = cv2.copyMakeBorder(ink.max(axis=0), pad, pad, pad, pad, cv2.BORDER_CONSTANT)
+    padded = cv2.copyMakeBorder(ink, pad, pad, pad, pad, cv2.BORDER_CONSTANT)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, gap)[pad:-pad, pad:-pad]
     num, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(closed, _square(3)))
-    sharpest = np.zeros(num)
+    sharpest, num_seen = np.zeros(num), np.zeros((num, 2 * len(LEVELS)), np.int32)
     for s in shapes:
         label = labels[s.points[0, 0, 1], s.points[0, 0, 0]]
         sharpest[label] = max(sharpest[label], s.sharpness)
+        num_seen[label, s.seen] += 1
     for label in range(1, num):
         x, y, width, height = (int(value) for value in stats[label, :4])
         view = np.s_[y : y + height, x : x + width]
-        mine = (labels[view] == label).astype(np.uint8)
-        bright, black = ink[0][view] * mine, ink[1][view] * mine
-        num_glyphs = max(cv2.connectedComponents(one)[0] - 1 for one in (bright, black))
+        num_glyphs = num_seen[label].max()
+        has_print = num_seen[label, : len(LEVELS)].any() and num_seen[label, len(LEVELS) :].any()
         size = max(width, height) - 2
-        is_plain = num_glyphs == 1 and not (bright.any() and black.any())
-        if size < SMALLEST * longest or (is_plain and _is_bar(bright | black)):
+        if size < SMALLEST * longest:
+            continue
+        if not has_print and _is_bar(ink[view] * (labels[view] == label)):
             continue
         what: What = "foreign object"
         if num_glyphs >= 3:
@@ -174,10 +170,12 @@ def _joined(shapes: list[_Shape], shape: tuple[int, ...]) -> Iterator[tuple[Mask
 
 def _is_bar(part: Bytes) -> bool:
     """A single straight bar, slimmer than any letter: a sliver of skin, the film's or the collimator's edge."""
-    outline = max(cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=len)
-    width, height = cv2.minAreaRect(outline)[1]
+    outlines = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    if len(outlines) > 1:
+        return False
+    width, height = cv2.minAreaRect(outlines[0])[1]
     is_slim = max(width, height) + 1 >= BAR * (min(width, height) + 1)
-    return is_slim and bool(cv2.arcLength(outline, True) <= SMOOTH * 2 * (width + height))
+    return is_slim and bool(cv2.arcLength(outlines[0], True) <= SMOOTH * 2 * (width + height))
 
 
 def _top_hat(grid: Bytes, wide: Bytes) -> Bytes:
@@ -188,9 +186,11 @@ def _top_hat(grid: Bytes, wide: Bytes) -> Bytes:
 
 
 def _gradient(grid: Bytes) -> Floats:
-    """Largest gradient within a pixel (Scharr), in grey levels a pixel."""
-    across, down = (cv2.Scharr(grid, cv2.CV_32F, dx, 1 - dx, scale=1 / 32) for dx in (1, 0))
-    return np.asarray(cv2.dilate(cv2.magnitude(across, down), _square(3)), np.float32)
+    """Largest gradient within a pixel (Scharr), in grey levels a pixel. In integers up to NumPy's root: OpenCV's
+    `magnitude` depends in the last bit on where the array lies in memory."""
+    across, down = (cv2.Scharr(grid, cv2.CV_16S, dx, 1 - dx).astype(np.int32) for dx in (1, 0))
+    magnitude = np.sqrt((across * across + down * down).astype(np.float32)) / 32
+    return np.asarray(cv2.dilate(magnitude, _square(3)), np.float32)
 
 
 def _steep(edge: Floats) -> float:

@@ -87,7 +87,7 @@ def mediastinum(right: Mask, left: Mask) -> Mask:
     columns = np.arange(right.shape[1])
     last = np.where(on_left, columns, -1).max(axis=1, keepdims=True)
     first = np.where(on_right, columns, right.shape[1]).min(axis=1, keepdims=True)
-    is_common = (on_left.any(axis=1) & on_right.any(axis=1))[:, None]
+    is_common = (last >= 0) & (first < right.shape[1])
     return np.asarray(is_common & (columns > last) & (columns < first))
 
 
