@@ -10,7 +10,8 @@ and for the AUC the smaller class decides (its variance is at most A (1 - A) / m
 Ann Math Stat 28, 1957). The percentile bootstrap is not used: with few patients or near 1 it covers 70 to 90 %
 instead of 95 (`python -m benchmarks.coverage`), and at 1 its interval has no width. What does not hold: the Brier score
 of few cases nearly all of which are right covers about 88 %, since a rare large error that no case has shown cannot
-be resampled; the AUC near 1 covers up to 99 %.
+be resampled; the AUC near 1 covers up to 99 %, because well separated normal scores are worth more than their number
+of cases, which skewed ones are not: the limit protects those.
 
 What cannot be known is None with its reason: one class only, scores that are all equal, nothing called. Below
 `MIN_PATIENTS` patients a value has no interval.
