@@ -28,17 +28,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import evidence, focus, ingest, reference, regions, report
+from pipeline import cohort, evidence, focus, ingest, reference, regions, report
 from pipeline import preprocess as geometry
-from pipeline.config import REFERENCE, AuditConfig
+from pipeline.config import REFERENCE, AuditConfig, measured_by
 from pipeline.errors import CaseError, ConfigError, VerificationError
 from pipeline.evidence import RunFolder
 from pipeline.records import (
-    FOCUS_METRICS,
-    REGION_METRICS,
     CaseRecord,
     CaseSource,
     ClassActivationMap,
+    CohortRecord,
     Decision,
     Floats,
     LogitBudget,
@@ -78,11 +77,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run left: its folder, its counts by status, and the cases that failed."""
+    """What a run left: its folder, its counts by status, the cases that failed, and what it says of the classifier."""
 
     folder: Path
     counts: dict[str, int]
-    failed: tuple[CaseRecord, ...] = ()
+    failed: tuple[CaseRecord, ...]
+    cohort: CohortRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def audit(
         run = replace(run, segmenter_sha256=segmenter.sha256)
     progress("cases", len(records), len(sources))
     if run.status == "finished":
-        return _result(folder, list(records.values()))
+        return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
     if run.scale is None:
         run = calibrate(run, explainer, engine, config, sources)
         folder.write_run(run)
@@ -177,8 +177,7 @@ def audit(
         cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps", "lungs")}),
         peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
-    finish_run(folder, finished, ordered)
-    return _result(folder, ordered)
+    return finish_run(folder, finished, ordered)
 
 
 def find_sources(config: AuditConfig) -> list[CaseSource]:
@@ -446,17 +445,46 @@ def render(
     for done, future in enumerate(futures, 1):
         future.result()
         progress("documents", done, len(futures))
-    records = [record for case_id in _run_order(folder, case_ids) if (record := folder.read_case(case_id))]
-    finish_run(folder, run, records, template_dir)
-    return _result(folder, records)
+    return finish_run(folder, run, _records(folder), template_dir)
 
 
-def finish_run(folder: RunFolder, run: RunRecord, records: list[CaseRecord], template_dir: Path | None = None) -> None:
+def finish_run(
+    folder: RunFolder, run: RunRecord, records: list[CaseRecord], template_dir: Path | None = None
+) -> RunResult:
     """The files of the whole run; `SHA256SUMS` is last."""
     evidence.write(folder.path / "cases.csv", cases_table(records).encode())
+    described = describe_cohort(folder, run, records)
+    evidence.write(folder.path / "cohort.json", to_json(described))
     evidence.write(folder.path / "index.html", _renderer(template_dir).index_html(records, run).encode())
     folder.write_run(run)
     evidence.write_checksums(folder)
+    return _result(folder, records, described)
+
+
+def describe_cohort(
+    folder: RunFolder, run: RunRecord, records: list[CaseRecord], config: AuditConfig | None = None
+) -> CohortRecord:
+    """What a run says about the classifier, measured as its own config or another one asks.
+
+    The private crosswalk knows the patients; where it is kept elsewhere, the record that stands is kept as well.
+    """
+    sources = evidence.read_crosswalk(folder)
+    if not sources and config is None and (standing := folder.read_cohort()):
+        return standing
+    asked = measured_by(run.config if config is None else config.resolved())
+    return cohort.describe(records, sources, *asked, run.seed)
+
+
+def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
+    """`describe_cohort` of a run folder; nothing is written. Raises `ConfigError` where the run has not finished."""
+    folder = RunFolder.open(path)
+    run, records = folder.read_run(), _records(folder)
+    if len(records) != run.num_cases:
+        raise ConfigError(
+            f"{path} holds {len(records)} of {run.num_cases} cases: the run has not finished",
+            "go on with cxr-audit run CONFIG --resume",
+        )
+    return describe_cohort(folder, run, records, config)
 
 
 def cases_table(records: list[CaseRecord]) -> str:
@@ -466,14 +494,13 @@ def cases_table(records: list[CaseRecord]) -> str:
     rows = []
     for record in records:
         prediction, first = record.prediction, record.maps[0] if record.maps else None
-        metrics = record.focus.get(first.key) if first else None
         row: dict[str, Any] = {"case_id": record.case_id, "status": record.status, "reason": record.reason}
         row |= {"error": record.error, "label": record.label}
         for name in ("predicted", "target_class", "logit", "probability", "threshold", "is_correct"):
             row[name] = getattr(prediction, name, None)
         for name in ("method", "layer", "status"):
             row[f"map_{name}"] = getattr(first, name, None)
-        row |= {name: getattr(metrics, name, None) for name in FOCUS_METRICS}
+        row |= cohort.case_values(record)[0]
         row |= _region_columns(record, first)
         row["file_sha256"] = record.file_sha256
         rows.append(row)
@@ -481,13 +508,11 @@ def cases_table(records: list[CaseRecord]) -> str:
 
 
 def _region_columns(record: CaseRecord, first: MapFacts | None) -> dict[str, Any]:
-    """Of the first map: the metrics of the lungs; the number of markers and the largest share at one of them."""
+    """Of the first map: why no lungs were found; the number of markers and the largest share at one of them."""
     kinds = {region.name: region.kind for region in record.regions}
     found = record.region_focus.get(first.key, ()) if first else ()
-    lungs = next((one for one in found if kinds[one.region] == "lungs"), None)
     at_markers = [one.relevance_mass_accuracy for one in found if kinds[one.region] == "marker"]
     return {
-        **{f"lungs_{name}": getattr(lungs, name, None) for name in REGION_METRICS},
         "lungs_missing": record.lungs_missing,
         "num_markers": len(at_markers) if record.regions else None,
         "marker_relevance_mass_accuracy": max((share for share in at_markers if share is not None), default=None),
@@ -693,14 +718,15 @@ def _prepare_ahead(engine: Engine, config: AuditConfig, batches: list[list[CaseS
         yield [future.result() for future in futures]
 
 
-def _run_order(folder: RunFolder, case_ids: list[str]) -> list[str]:
-    """Case ids in the order of the run, which `cases.csv` keeps."""
+def _records(folder: RunFolder) -> list[CaseRecord]:
+    """The finished cases in the order of the run, which `cases.csv` keeps."""
     import pandas as pd
 
     table = folder.path / "cases.csv"
     order = list(pd.read_csv(table, dtype=str)["case_id"]) if table.is_file() else []
     rank = {case_id: n for n, case_id in enumerate(order)}
-    return sorted(case_ids, key=lambda case_id: rank.get(case_id, len(rank)))
+    ordered = sorted(folder.case_ids(), key=lambda case_id: rank.get(case_id, len(rank)))
+    return [record for case_id in ordered if (record := folder.read_case(case_id))]
 
 
 def _without_paths(config: AuditConfig) -> dict[str, Any]:
@@ -713,8 +739,9 @@ def _without_paths(config: AuditConfig) -> dict[str, Any]:
     return resolved
 
 
-def _result(folder: RunFolder, records: list[CaseRecord]) -> RunResult:
-    return RunResult(folder.path, _count(records), tuple(record for record in records if record.status == "failed"))
+def _result(folder: RunFolder, records: list[CaseRecord], described: CohortRecord) -> RunResult:
+    failed = tuple(record for record in records if record.status == "failed")
+    return RunResult(folder.path, _count(records), failed, described)
 
 
 def _count(records: Iterable[CaseRecord]) -> dict[str, int]:

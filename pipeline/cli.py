@@ -20,7 +20,8 @@ from rich.table import Column, Table
 
 from pipeline import __version__
 from pipeline.config import REFERENCE, AuditConfig, json_schema, load_config, starter
-from pipeline.errors import AuditError, CaseError, ConfigError, VerificationError
+from pipeline.errors import AcceptanceError, AuditError, CaseError, ConfigError, VerificationError
+from pipeline.records import CohortRecord, to_json
 from pipeline.reference import WEIGHTS, card_of
 
 EPILOG = (
@@ -75,6 +76,7 @@ def run(
     overrides: Overrides = None,
 ) -> None:
     """Audit every radiograph of a config; leaves PDFs, records and an index in <run.output>/<run.name>/."""
+    from pipeline.cohort import in_words
     from pipeline.engines import run_audit
 
     audit_config = _load(config, overrides, output)
@@ -90,7 +92,9 @@ def run(
         err.print(f"  failed {record.case_id}: {escape(record.reason or '')}", highlight=False)
     if len(result.failed) > 10:
         err.print(f"  and {len(result.failed) - 10} more: see cases.csv", highlight=False)
+    err.print(in_words(result.cohort), highlight=False, markup=False)
     out.print(str(result.folder / "index.html"), highlight=False)
+    _accept(result.cohort)
     if result.failed:
         raise typer.Exit(CaseError.exit_code)
 
@@ -215,6 +219,26 @@ def render(
     with _progress() as progress:
         result = render_run(run_folder, template, workers, progress)
     out.print(str(result.folder / "index.html"), highlight=False)
+
+
+@app.command()
+def cohort(
+    run_folder: RunPath,
+    config: Annotated[
+        Path | None, typer.Option(help="take the sections cohort and acceptance of this config, not the run's own")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the record as JSON")] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Performance with intervals, subgroups, errors and acceptance, from the records of a run; writes nothing."""
+    from pipeline.audit import cohort_of
+    from pipeline.cohort import in_words
+
+    if overrides and config is None:
+        raise ConfigError("--set overrides keys of a config, but no --config is given", "add --config CONFIG")
+    found = cohort_of(run_folder, _load(config, overrides) if config else None)
+    print(to_json(found).decode().rstrip() if as_json else in_words(found))
+    _accept(found)
 
 
 @app.command()
@@ -379,6 +403,16 @@ def _print_case(view: dict[str, Any]) -> None:
         out.print()
         out.print(parts, highlight=False)
     out.print()
+
+
+def _accept(cohort: CohortRecord) -> None:
+    """Raise where the acceptance criteria are not met."""
+    failed = [result.criterion for result in cohort.acceptance if not result.is_met]
+    if failed:
+        raise AcceptanceError(
+            f"{len(failed)} of {len(cohort.acceptance)} acceptance criteria not met: {'; '.join(failed)}",
+            "what was found stands in cohort.json; cxr-audit cohort RUN prints it",
+        )
 
 
 def _load(config: Path, overrides: list[str] | None, output: Path | None = None) -> AuditConfig:

@@ -11,10 +11,10 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -22,6 +22,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FiniteFloat,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -29,7 +30,7 @@ from pydantic import (
 )
 
 from pipeline.errors import ConfigError
-from pipeline.records import Resize
+from pipeline.records import CASE_FLAGS, CASE_NUMBERS, PERFORMANCE_METRICS, Outcome, Resize
 
 REFERENCE = "reference"
 
@@ -202,6 +203,90 @@ class Focus(_Section):
     )
 
 
+class Cohort(_Section):
+    """Performance of the whole run, with 95 % intervals from resampled patients."""
+
+    prevalence: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="share of the target class for the predictive values; default: the run's own"
+    )
+    subgroups: tuple[Name, ...] = Field(
+        ("ViewPosition", "PatientSex", "PatientAge"),
+        description="DICOM attributes that ingestion allows, and manifest columns; their values are printed",
+    )
+    min_cases: Annotated[int, Field(ge=1)] = Field(
+        20, description="labelled cases below which a subgroup is not shown; a share of 20 is known to within 0.20"
+    )
+    rounds: Annotated[int, Field(ge=200, le=100_000)] = Field(2000, description="times that patients are resampled")
+
+    @field_validator("subgroups")
+    @classmethod
+    def _name_no_patient(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        if private := [name for name in columns if name in ("case_id", "path", "patient_id")]:
+            raise ValueError(f"{private[0]!r} names patients")
+        return columns
+
+
+class Criterion(_Section):
+    """One thing that a run has to show."""
+
+    metric: Name = Field(
+        description=f"of the run: {', '.join(PERFORMANCE_METRICS)}; of each case, a number: {', '.join(CASE_NUMBERS)}; "
+        f"or yes or no: {', '.join(CASE_FLAGS)}"
+    )
+    cases: Literal["all", Outcome] = Field(
+        "all", description="which cases a share is of: all | true_positive | false_positive | true_negative | ..."
+    )
+    above: FiniteFloat | None = Field(None, description="a case counts where its number is above this")
+    below: FiniteFloat | None = Field(None, description="a case counts where its number is below this")
+    bound: Literal["estimate", "lower", "upper"] = Field(
+        "estimate", description="what is compared: the estimate, or the lower or upper end of its 95 % interval"
+    )
+    at_least: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="limit of a metric of the run")
+    at_most: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="limit of a metric of the run")
+    share_at_least: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="limit of the share of cases; one whose number is undefined does not count towards it"
+    )
+    share_at_most: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="limit of the share of cases; one whose number is undefined counts towards it"
+    )
+
+    @field_validator("metric")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        known = (*PERFORMANCE_METRICS, *CASE_NUMBERS, *CASE_FLAGS)
+        if name not in known:
+            raise ValueError(f"unknown metric{_perhaps(name, known)}")
+        return name
+
+    @model_validator(mode="after")
+    def _fits_its_metric(self) -> Criterion:
+        given = {key for key in type(self).model_fields if getattr(self, key) is not None} - {"metric", "bound"}
+        given -= {"cases"} if self.cases == "all" else set()
+        if self.metric in PERFORMANCE_METRICS:
+            if len(given) != 1 or not given <= {"at_least", "at_most"}:
+                raise ValueError(f"{self.metric} is one number of the run: give either at_least or at_most, no more")
+        elif len(given & {"share_at_least", "share_at_most"}) != 1 or given & {"at_least", "at_most"}:
+            raise ValueError(f"{self.metric} is of each case: give either share_at_least or share_at_most")
+        elif len(given & {"above", "below"}) != (self.metric not in CASE_FLAGS):
+            count = "neither above nor" if self.metric in CASE_FLAGS else "either above or"
+            raise ValueError(
+                f"{self.metric} is {'yes or no' if self.metric in CASE_FLAGS else 'a number'}: give {count} below"
+            )
+        elif self.metric in ("failed", "excluded") and self.cases != "all":
+            raise ValueError(f"{self.metric} cases have no outcome: leave cases out")
+        return self
+
+
+class Acceptance(_Section):
+    """What a run has to show; if it does not, the command ends with exit code 6."""
+
+    criteria: tuple[Criterion, ...] = Field(
+        (),
+        description="a list of {metric: auc, bound: lower, at_least: 0.9} (or at_most: ), or of {metric: "
+        "lungs_enrichment, cases: true_positive, above: 1.5, share_at_least: 0.8} (or below: , share_at_most: )",
+    )
+
+
 class Report(_Section):
     """What is written."""
 
@@ -234,6 +319,8 @@ class AuditConfig(BaseModel):
     explain: Explain = Explain()
     regions: Regions = Regions()
     focus: Focus = Focus()
+    cohort: Cohort = Cohort()
+    acceptance: Acceptance = Acceptance()
     report: Report = Report()
     engine: Engine = Engine()
 
@@ -293,6 +380,18 @@ def _validated(document: _Document, overrides: Sequence[str]) -> AuditConfig:
     return config
 
 
+def measured_by(resolved: Mapping[str, Any]) -> tuple[Cohort, Acceptance]:
+    """The two sections that a run is measured by, from its record; defaults where the record is older than they are."""
+    cohort, acceptance = resolved.get("cohort", {}), resolved.get("acceptance", {})
+    try:
+        return Cohort.model_validate(cohort), Acceptance.model_validate(acceptance)
+    except ValidationError as error:
+        raise ConfigError(
+            f"the run's own config cannot be used here: {error.errors()[0]['msg']}",
+            "give another with cxr-audit cohort RUN --config CONFIG",
+        ) from error
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a config; editors use it to complete and check."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **AuditConfig.model_json_schema()}
@@ -346,7 +445,7 @@ class _Document:
         known = next((k for n in range(len(key), -1, -1) if (k := key[:n]) in self.lines), ())
         line = self.lines.get(known, 1)
         place = f"{self.file}:{line}" if self.lines else self.file
-        where = f"--set {dotted}" if key in self.overridden else f"{place}: {dotted}"
+        where = f"--set {dotted}" if key[:2] in self.overridden else f"{place}: {dotted}"
         self.problems.append((line, where, message))
 
 
@@ -372,12 +471,15 @@ def _parse(text: str, file: str) -> _Document:
 
 
 def _keys(node: yaml.Node, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
-    """Sections and their keys; nothing is deeper."""
-    if isinstance(node, yaml.MappingNode) and len(prefix) < 2:
-        for key_node, value_node in node.value:
-            key = (*prefix, str(key_node.value))
-            yield key, key_node
-            yield from _keys(value_node, key)
+    """Sections, their keys, and the keys of what a list holds; nothing is deeper."""
+    items: Iterable[tuple[str, yaml.Node, yaml.Node]] = ()
+    if isinstance(node, yaml.MappingNode) and len(prefix) != 2:
+        items = ((str(key_node.value), key_node, value_node) for key_node, value_node in node.value)
+    elif isinstance(node, yaml.SequenceNode):
+        items = ((str(number), item, item) for number, item in enumerate(node.value))
+    for name, here, below in items if len(prefix) < 4 else ():
+        yield (*prefix, name), here
+        yield from _keys(below, (*prefix, name))
 
 
 def _apply(document: _Document, override: str) -> None:
@@ -405,9 +507,7 @@ def _problems(error: ValidationError, document: _Document) -> Iterator[tuple[int
         key = tuple(str(part) for part in item["loc"])
         match item["type"]:
             case "extra_forbidden":
-                known = AuditConfig if len(key) == 1 else AuditConfig.model_fields[key[0]].annotation
-                names = list(known.model_fields)  # type: ignore[union-attr]
-                message = f"unknown {'section' if len(key) == 1 else 'key'}{_perhaps(key[-1], names)}"
+                message = f"unknown {'section' if len(key) == 1 else 'key'}{_perhaps(key[-1], _names(key[:-1]))}"
             case "missing":
                 message = "missing; it has no default"
             case "model_type" | "model_attributes_type" | "dict_type":
@@ -420,6 +520,14 @@ def _problems(error: ValidationError, document: _Document) -> Iterator[tuple[int
                 message = f"{item['msg'][0].lower()}{item['msg'][1:]}, received {item['input']!r}"
         found.add(key, message)
     yield from found.problems
+
+
+def _names(key: tuple[str, ...]) -> list[str]:
+    """The keys that may stand at a place of the config."""
+    kind: Any = AuditConfig
+    for part in key:
+        kind = get_args(kind)[0] if part.isdigit() else kind.model_fields[part].annotation
+    return list(kind.model_fields)
 
 
 def _without_empty(values: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@
     │   ├── NotARadiograph          readable, but no radiograph (text, a structured report, no pixels)
     │   └── UnsupportedRadiograph   a radiograph that this tool does not decode, by choice or missing codec
     ├── EngineError             5   where the work runs: a worker died, the disk is full
+    ├── AcceptanceError         6   the run is complete, but does not meet the config's acceptance criteria
     └── VerificationError       7   the run folder is not what it was
 
 A message says what happened and what was expected; `hint` says what to do.
@@ -57,6 +58,10 @@ class UnsupportedRadiograph(CaseError):
 
 class EngineError(AuditError):
     exit_code = 5
+
+
+class AcceptanceError(AuditError):
+    exit_code = 6
 
 
 class VerificationError(AuditError):

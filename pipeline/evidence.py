@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError, EngineError, VerificationError
-from pipeline.records import CaseRecord, CaseSource, Record, RunRecord, from_json, to_json
+from pipeline.records import CaseRecord, CaseSource, CohortRecord, Record, RunRecord, from_json, to_json
 
 CHECKSUMS = "SHA256SUMS"
 PRIVATE = "private"  # names and paths of patients' files; never hand it on
@@ -81,6 +81,11 @@ class RunFolder:
         path = self.case(case_id) / "case.json"
         return _read(path, CaseRecord) if path.is_file() else None
 
+    def read_cohort(self) -> CohortRecord | None:
+        """What the run says about the classifier, None where it is not finished."""
+        path = self.path / "cohort.json"
+        return _read(path, CohortRecord) if path.is_file() else None
+
     def clear_case(self, case_id: str) -> None:
         """Remove what an unfinished case has left."""
         shutil.rmtree(self.case(case_id), ignore_errors=True)
@@ -126,6 +131,24 @@ def write_crosswalk(folder: RunFolder, sources: Iterable[CaseSource]) -> str:
     data = text.getvalue().encode("utf-8", "surrogateescape")
     write(folder.private / "crosswalk.csv", data, 0o600)
     return hashlib.sha256(data).hexdigest()
+
+
+def read_crosswalk(folder: RunFolder) -> list[CaseSource]:
+    """What `write_crosswalk` wrote, in its order; empty where the crosswalk is kept elsewhere.
+
+    Raises `VerificationError` where it is not the run's own.
+    """
+    path = folder.private / "crosswalk.csv"
+    if not path.is_file():
+        return []
+    if problems := list(_crosswalk_problems(folder)):
+        raise VerificationError("; ".join(problems), "put the run's own crosswalk back, or take it away")
+    header, *rows = csv.reader(io.StringIO(path.read_bytes().decode("utf-8", "surrogateescape"), newline=""))
+    return [
+        CaseSource(case_id, Path(name), name, sha256 or None, label or None, patient_id or None, dict(further))
+        for case_id, name, sha256, label, patient_id, *cells in rows
+        for further in (zip(header[5:], cells, strict=True),)
+    ]
 
 
 def write_checksums(folder: RunFolder) -> None:

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float32]
 CaseStatus = Literal["ok", "excluded", "failed"]
 MapStatus = Literal["ok", "dead", "negative_only", "saturated", "not_finite"]
 Resize = Literal["stretch", "letterbox", "center_crop"]
+Outcome = Literal["true_positive", "false_positive", "true_negative", "false_negative"]
 RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
 Mask = npt.NDArray[np.bool_]
 
@@ -372,6 +373,143 @@ class CaseRecord:
     def __post_init__(self) -> None:
         _require((self.status == "ok") == (self.reason is None), "a reason exactly where the status is not ok")
         _require(self.status != "ok" or self.prediction is not None, "an audited case has a prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One figure of a run with its 95 % interval, over `num_cases` of `num_patients`. `reason` says why the value,
+    or only its interval, is None."""
+
+    value: float | None
+    num_cases: int
+    num_patients: int
+    interval_95: tuple[float, float] | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        numbers = [number for number in (self.value, *(self.interval_95 or ())) if number is not None]
+        _require(all(math.isfinite(number) for number in numbers), f"{numbers} are not finite")
+        _require((self.interval_95 is None) == (self.reason is not None), "an interval or a reason, not both")
+        _require(self.value is not None or self.interval_95 is None, "an interval without a value")
+
+
+PERFORMANCE_METRICS = ("auc", "sensitivity", "specificity", "ppv", "npv", "brier", "ece")
+"""Of a whole run or subgroup, see `pipeline.cohort.performance`."""
+
+CASE_NUMBERS = (
+    *(name for name in FOCUS_METRICS if name != "focus_band"),
+    *(f"lungs_{name}" for name in REGION_METRICS if name != "pointing_game_hit"),
+)
+CASE_FLAGS = ("lungs_pointing_game_hit", "failed", "excluded")
+"""Of one case (its first map): numbers and what is true or false, named as criteria and `cases.csv` name them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """The cases whose output for the target class lies in [low, high), the last bin with 1: its mean, and the share
+    of positives."""
+
+    low: float
+    high: float
+    mean_probability: float | None
+    observed: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroup:
+    """The labelled, audited cases with one value of a column."""
+
+    value: str
+    num_positive: int
+    num_negative: int
+    metrics: dict[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class SubgroupColumn:
+    """A run split by one column. Values with fewer cases than the config's minimum are counted, never named;
+    `num_missing` labelled, audited cases have no value; `reason` where no group can be shown."""
+
+    column: str
+    groups: tuple[Subgroup, ...]
+    num_missing: int = 0
+    num_suppressed_values: int = 0
+    num_suppressed_cases: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCase:
+    """A false positive or negative with the metrics of its first map; None where they are undefined."""
+
+    case_id: str
+    label: str
+    predicted: str
+    probability: float
+    metrics: dict[str, float | bool | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One metric over the audited cases of one outcome; "no_label" where there is none. `undefined` counts cases by
+    reason. Numbers have `quantiles` (at `QUANTILES`) and a histogram, words and yes/no have `counts` by value."""
+
+    metric: str
+    outcome: str
+    num_cases: int
+    undefined: dict[str, int] = field(default_factory=dict)
+    quantiles: tuple[float, ...] | None = None
+    edges: tuple[float, ...] | None = None
+    histogram: tuple[int, ...] | None = None
+    counts: dict[str, int] | None = None
+
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionResult:
+    """One acceptance criterion, in words, with what was found. `undefined` counts cases by reason: they count against
+    the criterion. `reason` says why it could not be evaluated, and is then not met."""
+
+    criterion: str
+    is_met: bool
+    found: Estimate
+    undefined: dict[str, int] = field(default_factory=dict)
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.reason is None or not self.is_met, "what could not be evaluated is not met")
+
+
+@dataclass(frozen=True, slots=True)
+class CohortRecord:
+    """`cohort.json`: what a run says about the classifier. With more than two classes the target class stands
+    against all others. Excluded, failed and unlabelled cases are in `statuses` and `unlabelled` and in no metric.
+
+    patients, prevalence_source, method: in words: who was resampled, which prevalence, how intervals were made
+    ece_if_calibrated: what the ECE of a calibrated classifier stays below in 97.5 % of such runs
+    false_positives, false_negatives: the most wrong first
+    """
+
+    target_class: str | None
+    statuses: dict[CaseStatus, int]
+    unlabelled: dict[str, int]
+    num_patients: int
+    patients: str
+    outcomes: dict[str, int]
+    prevalence: float | None
+    prevalence_source: str
+    method: str
+    metrics: dict[str, Estimate]
+    ece_if_calibrated: float | None
+    reliability: tuple[ReliabilityBin, ...]
+    subgroups: tuple[SubgroupColumn, ...]
+    false_positives: tuple[WrongCase, ...]
+    false_negatives: tuple[WrongCase, ...]
+    distributions: tuple[Distribution, ...]
+    acceptance: tuple[CriterionResult, ...] = ()
+    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, slots=True)

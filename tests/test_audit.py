@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from pipeline import load_config, run_audit
-from pipeline.audit import audit, cases_table
+from pipeline.audit import audit, cases_table, render
 from pipeline.errors import ConfigError, ModelError
 from pipeline.evidence import RunFolder, verify
 from pipeline.records import FOCUS_METRICS
@@ -369,3 +369,32 @@ def test_worker_processes_give_the_same_as_inline(config_file: Path) -> None:
 
 def test_the_table_of_no_cases_is_empty() -> None:
     assert cases_table([]).strip() == ""
+
+
+def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
+    manifest = config_file.parent / "manifest.csv"
+    rows = [
+        f"images/{label}/Doe^Jane_{n}.png,{label},p{n // 2},{'A' if n < 3 else 'B'}"
+        for label in ("NORMAL", "PNEUMONIA")
+        for n in range(4)
+    ]
+    manifest.write_text("\n".join(["path,finding,patient_id,scanner", *rows, "images/gone.png,PNEUMONIA,p9,A"]))
+    asked = ("ingest.source=manifest.csv", "ingest.labels=finding", "cohort.subgroups=[scanner]", "cohort.min_cases=3")
+    criteria = "acceptance.criteria=[{metric: failed, share_at_most: 0}, {metric: brier, at_most: 1}]"
+    config = load_config(config_file, [*asked, criteria, "report.documents=false", "regions.lungs=none"])
+    result = audit(config, Inline())
+    folder = RunFolder(result.folder)
+    assert folder.read_cohort() == result.cohort
+    assert "  cohort.json\n" in (folder.path / "SHA256SUMS").read_text()
+    assert (result.cohort.statuses, result.cohort.num_patients) == ({"ok": 8, "excluded": 0, "failed": 1}, 3)
+    assert [(group.value, group.num_negative) for group in result.cohort.subgroups[0].groups] == [("A", 3)]
+    assert [one.is_met for one in result.cohort.acceptance] == [False, True]
+    of_cases = [
+        row["is_correct"] == "True" for row in rows_of(folder) if row["label"] == "PNEUMONIA" and row["is_correct"]
+    ]
+    assert result.cohort.metrics["sensitivity"].value == np.mean(of_cases)
+    # Where the patients are kept elsewhere, what was measured with them stands.
+    (folder.private / "crosswalk.csv").unlink()
+    assert render(folder.path, Inline()).cohort == result.cohort
+    assert audit(config, Inline(), resume=True).cohort == result.cohort
+    assert verify(folder) == []

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline import evidence
+from pipeline.evidence import RunFolder
+from pipeline.records import RunRecord, to_json
 from tests.classifier.models import nested
+from tests.cohort.cases import a_case, a_failure, a_source
 from tests.test_audit import config_file, model_file  # noqa: F401
+from tests.test_evidence import MODEL
 
 
 def cxr_audit(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -22,7 +27,19 @@ def cxr_audit(*arguments: object, cwd: Path | None = None) -> subprocess.Complet
 def test_help_and_version_teach() -> None:
     shown = cxr_audit("--help")
     assert shown.returncode == 0
-    for command in ("run", "explain", "check", "verify", "render", "init", "inspect", "schema"):
+    for command in (
+        "run",
+        "explain",
+        "check",
+        "verify",
+        "render",
+        "cohort",
+        "lungs",
+        "phantom",
+        "init",
+        "inspect",
+        "schema",
+    ):
         assert command in shown.stdout
     assert "Exit codes" in shown.stdout
     assert cxr_audit("--version").stdout.startswith("cxr-audit 0.")
@@ -55,6 +72,16 @@ def test_run_check_verify_render(config_file: Path) -> None:  # noqa: F811
     changed = cxr_audit("verify", folder)
     assert changed.returncode == 7
     assert "changed: cases.csv" in changed.stderr
+
+
+def test_a_run_that_does_not_meet_its_criteria_ends_with_exit_code_6(config_file: Path) -> None:  # noqa: F811
+    (config_file.parent / "images" / "NORMAL" / "notes.txt").write_text("x")
+    criteria = "acceptance.criteria=[{metric: failed, share_at_most: 0}]"
+    light = ("--set", "report.documents=false", "--set", "regions.lungs=none")
+    done = cxr_audit("run", config_file, *light, "--set", criteria)
+    assert done.returncode == 6, done.stderr
+    assert "NOT MET  failed, share of all cases at most 0: 0.111" in done.stderr
+    assert done.stdout.endswith("index.html\n")
 
 
 def test_more_than_two_classes_have_no_threshold(config_file: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -112,11 +139,43 @@ def test_workers_end_with_a_killed_run_and_ctrl_c_says_how_to_go_on(config_file:
     assert "Traceback" not in message
 
 
+def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    records = [a_case(f"p{n}", "P", 0.9 if n < 18 else 0.1) for n in range(20)]
+    records += [a_case(f"n{n}", "N", 0.2) for n in range(20)] + [a_failure("f")]
+    for record in records:
+        evidence.write(folder.case(record.case_id) / "case.json", to_json(record))
+    criteria = [{"metric": "sensitivity", "bound": bound, "at_least": 0.85} for bound in ("estimate", "lower")]
+    crosswalk = evidence.write_crosswalk(folder, [a_source(r.case_id, r.case_id[:2]) for r in records])
+    config = {"acceptance": {"criteria": criteria}}
+    run = RunRecord("run", "finished", "", config, "", 0, MODEL, 41, {}, {}, crosswalk_sha256=crosswalk)
+    folder.write_run(run)
+    done = cxr_audit("cohort", folder.path)
+    assert done.returncode == 6, done.stderr
+    assert "41 cases of 21 patients (known for 41 of 41 cases): 40 audited, 0 excluded, 1 failed" in done.stdout
+    assert "met      sensitivity at least 0.85: 0.900" in done.stdout
+    assert "NOT MET  sensitivity (lower bound) at least 0.85: 0.900" in done.stdout
+    assert "error: 1 of 2 acceptance criteria not met: sensitivity (lower bound) at least 0.85" in done.stderr
+    (tmp_path / "other.yaml").write_text(
+        "run: {name: a}\ningest: {source: x}\npreprocess: {scaling: unit}\nclassifier: {path: reference}\n"
+        "cohort: {prevalence: 0.1}\nacceptance: {criteria: [{metric: specificity, at_least: 1}]}\n"
+    )
+    other = cxr_audit("cohort", folder.path, "--config", tmp_path / "other.yaml", "--json")
+    assert other.returncode == 0, other.stderr
+    assert json.loads(other.stdout)["prevalence"] == 0.1
+    assert not (folder.path / "cohort.json").exists()
+    (folder.case("p3") / "case.json").unlink()
+    partial = cxr_audit("cohort", folder.path)
+    assert partial.returncode == 2
+    assert "holds 40 of 41 cases" in partial.stderr
+
+
 def test_failed_cases_give_exit_code_4(config_file: Path) -> None:  # noqa: F811
     (config_file.parent / "images" / "NORMAL" / "notes.txt").write_text("x")
     done = cxr_audit("run", config_file, "--output", config_file.parent / "elsewhere")
     assert done.returncode == 4, done.stderr
     assert "9 cases: 8 ok, 1 failed" in done.stderr
+    assert "9 cases of 9 patients" in done.stderr
     assert (config_file.parent / "elsewhere" / "test" / "SHA256SUMS").is_file()
     checked = cxr_audit("check", config_file)
     assert checked.returncode == 4

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import json_schema, load_config, starter
+from pipeline.config import json_schema, load_config, measured_by, starter
 from pipeline.errors import ConfigError
 
 GOOD = """\
@@ -161,3 +161,51 @@ def test_an_empty_key_takes_its_default(config_file: Path) -> None:
     config = load_config(config_file)
     assert config.engine.batch_size == 16
     assert config.focus.high_focus_threshold == 0.5
+
+
+def test_criteria_are_checked_one_by_one_with_their_lines(config_file: Path) -> None:
+    config_file.write_text(
+        GOOD + "acceptance:\n  criteria:\n    - {metric: auc, bound: lower, at_least: 0.9}\n"
+        "    - metric: lungs_enrichmnt\n      abov: 1.5\n      share_at_least: 0.8\n"
+        "    - {metric: entropy, share_at_most: 0.1}\n    - {metric: auc, metric: npv, at_least: 1}\n"
+    )
+    found = [line.split("audit.yaml:")[1] for line in problems(config_file)[1:]]
+    assert found == [
+        "12: acceptance.criteria.1.metric: unknown metric. Perhaps you meant 'lungs_enrichment'",
+        "13: acceptance.criteria.1.abov: unknown key. Perhaps you meant 'above'",
+        "15: acceptance.criteria.2: entropy is a number: give either above or below",
+        "16: acceptance.criteria.3.metric: given twice, first in line 16",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "expected"),
+    [
+        ("{metric: auc}", "auc is one number of the run: give either at_least or at_most, no more"),
+        ("{metric: auc, at_least: 0.5, at_most: 0.9}", "give either at_least or at_most, no more"),
+        ("{metric: auc, cases: true_positive, at_least: 0.5}", "auc is one number of the run"),
+        ("{metric: entropy, above: 0.5, at_least: 0.5}", "entropy is of each case"),
+        ("{metric: failed, above: 1, share_at_most: 0}", "failed is yes or no: give neither above nor below"),
+        ("{metric: failed, cases: true_positive, share_at_most: 0}", "failed cases have no outcome"),
+        ("{metric: flag.marker, share_at_most: 0.05}", "unknown metric. Known: auc, "),
+        ("{metric: entropy, above: .nan, share_at_most: 0.5}", "finite number"),
+        ("{metric: auc, at_least: 90}", "less than or equal to 1"),
+        ("{at_least: 0.9}", "missing; it has no default"),
+    ],
+)
+def test_a_criterion_that_means_nothing_is_refused(config_file: Path, criterion: str, expected: str) -> None:
+    (found,) = problems(config_file, f"acceptance.criteria=[{criterion}]")[1:]
+    assert found.startswith("--set acceptance.criteria.0")
+    assert expected in found
+
+
+def test_no_subgroup_names_patients(config_file: Path) -> None:
+    assert "'patient_id' names patients" in problems(config_file, "cohort.subgroups=[scanner, patient_id]")[1]
+
+
+def test_a_run_is_measured_by_its_own_config(config_file: Path) -> None:
+    config = load_config(config_file, ["cohort.prevalence=0.1", "acceptance.criteria=[{metric: auc, at_least: 0.9}]"])
+    assert measured_by(config.resolved()) == (config.cohort, config.acceptance)
+    assert measured_by({}) == (load_config(config_file).cohort, load_config(config_file).acceptance)
+    with pytest.raises(ConfigError, match="cannot be used here"):
+        measured_by({"acceptance": {"criteria": [{"metric": "of a later version"}]}})

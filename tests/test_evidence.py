@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,34 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         evidence.write(tmp_path / "a.txt", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_bytes() == b"old"
+
+
+def test_the_crosswalk_comes_back(folder: RunFolder, tmp_path: Path) -> None:
+    """A manifest column may be called as one of ours, and a cell may hold anything."""
+    sources = [
+        CaseSource("0001", tmp_path, "a, b.png", "0" * 64, "P", "Doe^Jane", {"label": "mine", "ward": 'x "y"\nz'}),
+        CaseSource("unreadable-0001", tmp_path, "caf\udce9.png", None, None, None, {"ward": "3"}),
+    ]
+    digest = evidence.write_crosswalk(folder, sources)
+    folder.write_run(replace(folder.read_run(), crosswalk_sha256=digest))
+    first, second = evidence.read_crosswalk(folder)
+    assert (first.case_id, first.label, first.patient_id, first.metadata) == (
+        *("0001", "P", "Doe^Jane"),
+        {"label": "mine", "ward": 'x "y"\nz'},
+    )
+    assert (second.relative_path, second.file_sha256, second.label, second.patient_id) == (
+        "caf\udce9.png",
+        None,
+        None,
+        None,
+    )
+    assert second.metadata == {"label": "", "ward": "3"}
+
+
+def test_a_crosswalk_that_is_not_the_runs_own_is_refused(folder: RunFolder) -> None:
+    crosswalk = folder.private / "crosswalk.csv"
+    crosswalk.write_bytes(crosswalk.read_bytes().replace(b"Doe^Jane", b"Roe^Rita"))
+    with pytest.raises(VerificationError, match=r"changed: private/crosswalk\.csv"):
+        evidence.read_crosswalk(folder)
+    crosswalk.unlink()
+    assert evidence.read_crosswalk(folder) == []

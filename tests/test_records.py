@@ -8,6 +8,7 @@ import pytest
 from pipeline.records import (
     CaseRecord,
     ClassActivationMap,
+    Estimate,
     FocusMetrics,
     LogitBudget,
     MapFacts,
@@ -52,6 +53,24 @@ def test_what_is_no_record_is_refused(data: bytes) -> None:
 def test_pixels_that_are_no_radiograph(pixels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="pixels"):
         Radiograph("a", pixels, FACTS)
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "reason"),
+    [
+        (0.5, None, None),
+        (0.5, (0.4, 0.6), "too few"),
+        (None, (0.4, 0.6), None),
+        (float("nan"), None, "no case"),
+        (0.5, (0.4, float("inf")), None),
+    ],
+    ids=["no reason", "both", "no value", "nan", "infinite"],
+)
+def test_an_estimate_has_an_interval_or_a_reason(
+    value: float | None, interval: tuple[float, float] | None, reason: str | None
+) -> None:
+    with pytest.raises(ValueError, match=r"interval|finite"):
+        Estimate(value, 10, 10, interval, reason)
 
 
 def test_arrays_are_read_only() -> None:

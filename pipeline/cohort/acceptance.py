@@ -1,0 +1,92 @@
+"""Criteria, metrics and cases -> which criteria a run meets.
+
+What is undefined never helps: a metric without a value, or without the bound that is asked for, is not met, with its
+reason; a case whose number is undefined does not count towards a share that has to be large, and does
+count towards one that has to be small.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from pipeline.cohort.cases import case_values
+from pipeline.cohort.intervals import Resampling
+from pipeline.config import Acceptance, Criterion
+from pipeline.records import CaseRecord, CriterionResult, Estimate
+
+Cases = Sequence[CaseRecord]
+STATUSES = ("failed", "excluded")
+LIMITS = ("at_least", "at_most", "share_at_least", "share_at_most")
+
+
+def judge(
+    acceptance: Acceptance,
+    metrics: Mapping[str, Estimate],
+    records: Cases,
+    groups: Mapping[str, Cases],
+    resampling: Callable[[Cases], Resampling],
+) -> tuple[CriterionResult, ...]:
+    """Each criterion with what was found.
+
+    Parameters
+    ----------
+    metrics : of the run, by name.
+    records : all cases, which the shares of failed and excluded ones are of.
+    groups : those that the other shares may be of, by the names of `Criterion.cases`.
+    resampling : draws the patients of some cases.
+    """
+    results = []
+    for criterion in acceptance.criteria:
+        if criterion.metric in metrics:
+            results.append(_result(criterion, metrics[criterion.metric], {}))
+        else:
+            cases = records if criterion.metric in STATUSES else groups[criterion.cases]
+            results.append(_result(criterion, *_share(criterion, cases, resampling(cases))))
+    return tuple(results)
+
+
+def _share(criterion: Criterion, cases: Cases, draws: Resampling) -> tuple[Estimate, dict[str, int]]:
+    """The share of some cases for which a criterion's condition holds; how many are undefined, by reason."""
+    name, hits, undefined = criterion.metric, [], Counter[str]()
+    for record in cases:
+        values, reasons = case_values(record)
+        value = record.status == name if name in STATUSES else values[name]
+        if value is None:
+            undefined[reasons[name]] += 1
+            hits.append(criterion.share_at_most is not None)
+        elif criterion.above is not None:
+            hits.append(value > criterion.above)
+        else:
+            hits.append(value < criterion.below if criterion.below is not None else bool(value))
+    found = draws.share(np.array(hits, bool), np.ones(len(hits), bool), f"no {criterion.cases.replace('_', ' ')} case")
+    if cases and undefined.total() == len(cases):
+        found = Estimate(None, found.num_cases, found.num_patients, reason="undefined in every case")
+    return found, dict(undefined)
+
+
+def _result(criterion: Criterion, found: Estimate, undefined: dict[str, int]) -> CriterionResult:
+    ends = dict(zip(("lower", "upper"), found.interval_95 or (None, None), strict=True))
+    number = {"estimate": found.value, **ends}[criterion.bound]
+    is_lowest, limit = _limit(criterion)
+    is_met = number is not None and (number >= limit if is_lowest else number <= limit)
+    return CriterionResult(_words(criterion), is_met, found, undefined, found.reason if number is None else None)
+
+
+def _limit(criterion: Criterion) -> tuple[bool, float]:
+    """Is it the lowest number that is good enough, or the highest; and which."""
+    limits = ((key.endswith("at_least"), getattr(criterion, key)) for key in LIMITS)
+    return next((is_lowest, limit) for is_lowest, limit in limits if limit is not None)
+
+
+def _words(criterion: Criterion) -> str:
+    """For example "lungs_enrichment above 1.5, share of true positive cases at least 0.8"."""
+    words = [criterion.metric]
+    words += [f"{name} {limit:g}" for name in ("above", "below") if (limit := getattr(criterion, name)) is not None]
+    if criterion.share_at_least is not None or criterion.share_at_most is not None:
+        words[-1] += f", share of {criterion.cases.replace('_', ' ')} cases"
+    words += [f"({criterion.bound} bound)"] if criterion.bound != "estimate" else []
+    is_lowest, limit = _limit(criterion)
+    return " ".join([*words, f"at {'least' if is_lowest else 'most'} {limit:g}"])

@@ -1,0 +1,75 @@
+"""Criteria: met, not met, not to be evaluated; what is undefined never helps."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.cohort import describe
+from pipeline.config import Acceptance, Cohort, Criterion
+from pipeline.records import CaseRecord, CriterionResult
+from tests.cohort.cases import a_case, a_failure
+
+# 20 true positives: 14 enriched in the lungs, 4 not, 2 with a dead map; 20 true negatives; 2 failed.
+RECORDS = [
+    *(a_case(f"p{n}", "P", 0.9, enrichment=2.0 if n < 14 else 1.0) for n in range(18)),
+    *(a_case(f"d{n}", "P", 0.9, enrichment=None) for n in range(2)),
+    *(a_case(f"n{n}", "N", 0.2) for n in range(20)),
+    *(a_failure(f"f{n}") for n in range(2)),
+]
+ENRICHED = {"metric": "lungs_enrichment", "cases": "true_positive", "above": 1.5}
+
+
+def judged(records: list[CaseRecord] = RECORDS, **criterion: object) -> CriterionResult:
+    acceptance = Acceptance(criteria=(Criterion(**criterion),))
+    (result,) = describe(records, [], Cohort(rounds=200), acceptance, 0).acceptance
+    return result
+
+
+@pytest.mark.parametrize(
+    ("criterion", "value", "is_met"),
+    [
+        ({"metric": "auc", "at_least": 0.99}, 1.0, True),
+        ({"metric": "auc", "bound": "lower", "at_least": 0.99}, 1.0, False),
+        ({"metric": "brier", "at_most": 0.1}, 0.025, True),
+        ({"metric": "brier", "bound": "upper", "at_most": 0.02}, 0.025, False),
+        ({**ENRICHED, "share_at_least": 0.7}, 14 / 20, True),
+        ({**ENRICHED, "share_at_least": 0.71}, 14 / 20, False),
+        ({**ENRICHED, "bound": "lower", "share_at_least": 0.7}, 14 / 20, False),
+        ({"metric": "lungs_enrichment", "cases": "true_positive", "below": 1.5, "share_at_most": 0.25}, 6 / 20, False),
+        ({"metric": "lungs_enrichment", "cases": "true_negative", "below": 1.5, "share_at_most": 0}, 0.0, True),
+        ({"metric": "lungs_pointing_game_hit", "share_at_least": 0.8}, 34 / 40, True),
+        ({"metric": "failed", "share_at_most": 0.05}, 2 / 42, True),
+        ({"metric": "failed", "share_at_most": 0}, 2 / 42, False),
+        ({"metric": "excluded", "share_at_most": 0}, 0.0, True),
+    ],
+)
+def test_met_or_not(criterion: dict[str, object], value: float, is_met: bool) -> None:
+    result = judged(**criterion)
+    assert result.found.value == pytest.approx(value)
+    assert (result.is_met, result.reason) == (is_met, None)
+
+
+def test_what_is_undefined_is_counted_against_the_criterion() -> None:
+    assert judged(**ENRICHED, share_at_least=0.7).undefined == {"the map is zero everywhere": 2}
+
+
+@pytest.mark.parametrize(
+    ("records", "criterion", "reason"),
+    [
+        (RECORDS[:20], {"metric": "auc", "at_least": 0}, "no negative case"),
+        (RECORDS, {**ENRICHED, "cases": "false_positive", "share_at_least": 0}, "no false positive case"),
+        (RECORDS[18:20], {**ENRICHED, "share_at_most": 1}, "undefined in every case"),
+        (RECORDS[:5], {"metric": "sensitivity", "bound": "lower", "at_least": 0}, "no interval below 10 patients"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_not_met(records: list[CaseRecord], criterion: dict, reason: str) -> None:
+    result = judged(records, **criterion)
+    assert (result.is_met, result.reason) == (False, reason)
+
+
+def test_a_criterion_in_words() -> None:
+    assert judged(**ENRICHED, bound="lower", share_at_least=0.8).criterion == (
+        "lungs_enrichment above 1.5, share of true positive cases (lower bound) at least 0.8"
+    )
+    assert judged(metric="npv", at_most=1).criterion == "npv at most 1"
+    assert judged(metric="failed", share_at_most=0.01).criterion == "failed, share of all cases at most 0.01"
