@@ -168,7 +168,7 @@ def budget(values: Floats, facts: MapFacts, shares: Mapping[str, Floats]) -> Log
     if rest.max() > 1e-5:
         parts["elsewhere"] = float((signed * rest).sum())
     if facts.bias is not None:
-        parts["bias"] = facts.bias
+        parts["bias" if facts.layer != "input" else "logit of the baseline"] = facts.bias
     logit = float(signed.sum()) + (facts.bias or 0.0) + facts.gap
     if not facts.is_exact:
         parts["not accounted for"] = logit - sum(parts.values())

@@ -198,6 +198,13 @@ def test_what_is_not_accounted_for_is_a_part_of_its_own() -> None:
     assert not budget.is_exact
 
 
+def test_a_path_from_a_baseline_names_its_start() -> None:
+    facts = MapFacts("ig", "integrated-gradients", "input", "class", "ok", 2, 2, -0.5, 0.01, False)
+    budget = focus.budget(SIGNED, facts, {})
+    assert budget is not None
+    assert [name for name, _ in budget.parts] == ["elsewhere", "logit of the baseline", "not accounted for"]
+
+
 def test_a_map_in_no_logits_has_no_budget_and_regions_must_not_overlap() -> None:
     assert focus.budget(SIGNED, facts_of(None, None, False), {}) is None
     with pytest.raises(ValueError, match="the regions lungs, marker overlap"):
