@@ -48,7 +48,7 @@ def entries(archive: Path) -> list[tuple[ZipEntry, str]]:
         raise ConfigError("entries of the zip overlap: it is damaged or a bomb", "Make it anew from the files.")
     if sum(info.file_size for info in listed) > MAX_RATIO * size:
         raise ConfigError(f"the zip would inflate to more than {MAX_RATIO} times its size", "Unpack it with care.")
-    return [(ZipEntry(archive, n), info.filename) for n, info in enumerate(listed) if not info.is_dir()]
+    return [(ZipEntry(archive, n), _name(info)) for n, info in enumerate(listed) if not info.is_dir()]
 
 
 def read_entry(entry: ZipEntry, max_bytes: int) -> bytes:
@@ -82,8 +82,12 @@ def _inflate(entry: ZipEntry, max_bytes: int) -> Iterator[bytes]:
     raise failure  # outside the handler: the original error names the entry
 
 
+def _name(info: zipfile.ZipInfo) -> str:
+    return info.filename.replace("\\", "/")  # some programs on Windows write these
+
+
 def _check(info: zipfile.ZipInfo, max_bytes: int) -> None:
-    name = PurePosixPath(info.filename.replace("\\", "/"))
+    name = PurePosixPath(_name(info))
     if name.is_absolute() or ".." in name.parts:
         raise UnreadableFile("the name of the file in the zip leads out of the zip", "Make the zip anew.")
     if stat.S_ISLNK(info.external_attr >> 16):

@@ -124,7 +124,7 @@ def _folder_label(case: CaseSource) -> str | None:
 
 
 def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in LITTER
+    return (name.startswith(".") and name != "..") or name.lower() in LITTER
 
 
 def _walk(root: Path) -> list[Path]:
