@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import socket
 import ssl
@@ -16,6 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
+from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
 
 from benchmarks import orthanc
 from pipeline.errors import ConfigError, NotRetrieved, UnsupportedRadiograph
@@ -330,15 +333,19 @@ def test_certificates_are_verified(server: Server, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(orthanc.missing() is not None, reason=str(orthanc.missing()))
-def test_orthanc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Real radiographs, one compressed, come back as the bytes that were stored; the filter is the server's."""
-    from pipeline.reference.radiographs import REAL, write_radiographs
-
+def test_orthanc(
+    dicom: Callable[..., Any], save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A real radiograph, plain and compressed, comes back as the bytes that were stored; the filter is the server's."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    files = write_radiographs(tmp_path / "files").parent
-    by_file = {case.file_sha256: case for case in discover(files / "*.dcm")}
+    files = [Path(get_testdata_file(name, download=False)) for name in ("RG1_UNCI.dcm", "RG1_J2KR.dcm")]
+    for n in range(3):
+        dataset = dicom(np.full((8, 8), n, np.uint16), Modality="DX", PatientID=f"SYN-{n}")
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        files.append(save(dataset, f"{n}.dcm"))
     with orthanc.serve(tmp_path) as address:
-        for path in files.glob("*.dcm"):
+        for path in files:
             orthanc.upload(address, path)
         source = f"dicomweb+{address}/dicom-web?Modality=CR"
         with pytest.raises(ConfigError, match="credentials"):
@@ -347,11 +354,16 @@ def test_orthanc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(dicomweb.PASSWORD, orthanc.PASSWORD)
         monkeypatch.setattr(dicomweb, "PAGE", 1)
         cases = discover(source)
-        assert len(cases) == len(REAL)
-        assert len(discover(source + "&Modality=DX")) == len(by_file)
-        assert len(discover(source + "&Modality=DX&PatientID=SYN*")) == len(by_file) - len(REAL)
-        read_back = [read(case) for case in cases]
+        assert len(cases) == 2
+        assert len(discover(source + "&Modality=DX")) == 5
+        assert len(discover(source + "&Modality=DX&PatientID=SYN-*")) == 3
+        found = [read(case).facts for case in cases]
+        gone = dicomweb.ServerInstance(cases[0].location.url + "9", cases[0].location.uid + "9")
         with pytest.raises(NotRetrieved, match="status 404"):
-            dicomweb.retrieve(dicomweb.ServerInstance(cases[0].location.url + "9", cases[0].location.uid + "9"), 10**8)
-    for radiograph in read_back:
-        assert radiograph.facts == read(by_file[radiograph.facts.source.file_sha256]).facts
+            dicomweb.retrieve(gone, 10**8)
+    stored = {hashlib.sha256(path.read_bytes()).hexdigest() for path in files[:2]}
+    assert {facts.source.file_sha256 for facts in found} == stored
+    assert {facts.source.transfer_syntax for facts in found} == {
+        "Explicit VR Little Endian",
+        "JPEG 2000 Image Compression (Lossless Only)",
+    }
