@@ -7,7 +7,6 @@ chunks and EXIF of pictures; members of zip and npz files; then every byte of it
 from __future__ import annotations
 
 import base64
-import html
 import io
 import json
 import unicodedata
@@ -28,26 +27,26 @@ SHORTEST = 6  # bytes; anything shorter is found by chance in compressed picture
 
 
 def forms(name: str) -> set[bytes]:
-    """A name as it may stand in a file, in lower case."""
-    texts = {unicodedata.normalize(form, name) for form in ("NFC", "NFD")}
-    texts |= {text.replace("^", mark) for text in texts for mark in (" ", ", ", "", "_", "-")}
-    texts |= {html.escape(text) for text in texts}
-    texts |= {json.dumps(text)[1:-1] for text in texts}
-    texts |= {"".join(f"&#{ord(c)};" for c in text) for text in texts} | {
-        "".join(f"&#x{ord(c):x};" for c in text) for text in texts
-    }
-    texts |= {quote(text) for text in texts} | {quote(text, safe="") for text in texts}
-    found = set()
-    for text in texts:
-        for encoding in ENCODINGS:
-            try:
-                data = text.encode(encoding)
-            except UnicodeEncodeError:
-                continue
-            found |= {data, data.hex().encode()}
+    """A name as it may stand in a file, in lower case. Give each part of a name on its own: it may stand alone."""
+    plain = {unicodedata.normalize(form, name) for form in ("NFC", "NFD")}
+    found = {text.encode(encoding) for text in plain for encoding in ENCODINGS if _fits(text, encoding)}
+    for text in plain:
+        escaped = {json.dumps(text)[1:-1], quote(text, safe="")}
+        escaped |= {"".join(f"&#{ord(c)};" for c in text), "".join(f"&#x{ord(c):x};" for c in text)}
+        found |= {form.encode(encoding) for form in escaped for encoding in ("utf-8", "utf-16-be")}
+        for data in (text.encode(), text.encode("utf-16-be")):
+            found.add(data.hex().encode())
             # Base64 of a longer text: the characters that depend on the name alone, at each of the three offsets.
             found |= {base64.b64encode(b"\0" * n + data)[(0, 2, 3)[n] : -4] for n in range(3)}
     return {form.lower() for form in found if len(form) >= SHORTEST}
+
+
+def _fits(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def find(names: list[str], where: Path) -> list[str]:

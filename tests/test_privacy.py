@@ -30,7 +30,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 from tests.canary import find, forms, hidden_in, parts_of
 from tests.classifier.models import nested
 
-LATIN, JAPANESE, KOREAN = "Qanary^Doe", "山田^太郎", "홍길동^선생"
+LATIN, JAPANESE, KOREAN = "Qanary^Doe", "長谷川^寿限無", "독고영^남궁민수"
 NAME = f"{LATIN}={JAPANESE}={KOREAN}"
 MARKUP = "Qanary<img src=http://127.0.0.1:{port}/leak>{{{{ 77117*77003 }}}}{{% include 'Qanary' %}}"
 PRODUCT = str(77117 * 77003)  # what Jinja would make of it
@@ -183,6 +183,7 @@ class Loads(html.parser.HTMLParser):
         ]
 
 
+@pytest.mark.slow
 def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     port, asked = listener
     markup = MARKUP.format(port=port)
@@ -197,8 +198,7 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
         "import sys\n"
         "from pipeline.cli import main\n"
         "if __name__ == '__main__':\n"
-        "    for arguments in (['check', 'audit.yaml'], ['run', 'audit.yaml'], ['run', 'audit.yaml', '--resume'],\n"
-        "                      ['verify', 'runs/test']):\n"
+        "    for arguments in (['check', 'audit.yaml'], ['run', 'audit.yaml'], ['verify', 'runs/test']):\n"
         "        sys.argv = ['cxr-audit', *arguments]\n"
         "        try: main()\n"
         "        except SystemExit as end: print('exit code', end.code)\n"
@@ -207,7 +207,7 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run([sys.executable, "commands.py"], cwd=tmp_path, env=environment, capture_output=True)
     ends = [line for line in done.stdout.decode().split("\n") if "exit code" in line]
-    assert ends == ["exit code 4"] * 3 + ["exit code 0"], done.stderr.decode()
+    assert ends == ["exit code 4"] * 2 + ["exit code 0"], done.stderr.decode()
 
     run = tmp_path / "runs" / "test"
     crosswalk = (run / "private" / "crosswalk.csv").read_text("utf-8")
@@ -220,8 +220,8 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     assert any('"PatientAge": "80-89"' in path.read_text("utf-8") for path in run.glob("cases/*/case.json"))
 
     # What may be handed on: everything but private/. And what was printed, and what was left in the temporary folder.
-    names = ["Qanary", LATIN, JAPANESE, KOREAN, PATIENT, BIRTH, "1938-09-14", UID, PRODUCT, "やまだ^たろう", "김희중"]
-    names += [part for name in (JAPANESE, KOREAN) for part in name.split("^")]
+    names = ["Qanary", *JAPANESE.split("^"), *KOREAN.split("^"), "やまだ", "たろう", "김희중"]
+    names += [PATIENT, BIRTH, "1938-09-14", UID, PRODUCT]
     assert stat.S_IMODE((run / "private").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (run / "private").iterdir()} == {0o600}
     assert find(names, run / "private")
@@ -247,7 +247,7 @@ import broken
 
 def cause(*_):
     try: {}["Qanary^Doe"]
-    except KeyError as error: raise RuntimeError("山田^太郎") from error
+    except KeyError as error: raise RuntimeError("長谷川^寿限無") from error
 def context(*_):
     try: {}["Qanary^Doe"]
     except KeyError: raise OSError(2, "no such file", "Qanary^Doe.dcm")
@@ -278,7 +278,7 @@ def test_the_traceback_of_an_unexpected_error_has_no_words(tmp_path: Path) -> No
         for more in ({}, {"CXR_AUDIT_TRACEBACK_MESSAGES": "1"})
     )
     said = quiet.stdout + quiet.stderr
-    wanted = {form: name for name in ("Qanary", JAPANESE) for form in forms(name)}
+    wanted = {form: name for name in ("Qanary", "長谷川") for form in forms(name)}
     assert not hidden_in(said, wanted)
     assert said.count(b"unexpected; please report") == 5
     for place in (b'main.py", line 7, in cause', b'main.py", line 13, in note', b'broken.py", line 2, in read'):
@@ -338,13 +338,13 @@ def planted(tmp_path: Path, name: str) -> dict[str, bytes]:
     return made
 
 
-@pytest.mark.parametrize("name", ["Qanary^Doe", JAPANESE, KOREAN])
+@pytest.mark.parametrize("name", ["Qanary", "長谷川", "독고영"])
 def test_the_search_finds_what_is_planted(tmp_path: Path, name: str) -> None:
     for file, data in planted(tmp_path, name).items():
         (tmp_path / "out").mkdir(exist_ok=True)
         (tmp_path / "out" / file).write_bytes(data)
         assert find([name], tmp_path / "out"), file
-        assert not find(["Nobody^Else", "佐藤^花子"], tmp_path / "out")
+        assert not find(["Nobody", "佐々木"], tmp_path / "out")
         (tmp_path / "out" / file).unlink()
     (tmp_path / "out" / f"{name}.txt").touch()
     assert find([name], tmp_path / "out")

@@ -21,7 +21,8 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 from benchmarks import orthanc
-from pipeline.errors import ConfigError, NotRetrieved, UnsupportedRadiograph
+from pipeline import audit, cli
+from pipeline.errors import ConfigError, ModelError, NotRetrieved, UnsupportedRadiograph
 from pipeline.ingest import dicomweb, discover, probe, read
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"
@@ -330,6 +331,32 @@ def test_certificates_are_verified(server: Server, monkeypatch: pytest.MonkeyPat
         discover(source)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     assert len(discover(source)) == 5
+
+
+def test_check_counts_all_and_retrieves_one(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_: object) -> None:
+        raise ModelError("far enough")
+
+    monkeypatch.setattr(audit, "open_classifier", stop)
+    config = tmp_path / "audit.yaml"
+    config.write_text(
+        f"run: {{name: a}}\ningest: {{source: '{server.source}'}}\npreprocess: {{scaling: unit}}\n"
+        "classifier: {path: reference}\n"
+    )
+    with pytest.raises(ModelError, match="far enough"):
+        cli.check(config)
+    assert "radiographs: 5 found, 1 retrieved, 1 readable by header" in capsys.readouterr().err
+    assert sum(path.count("/instances/") for path, _ in server.asked) == 1
+    assert not (tmp_path / "reports").exists()  # no key was kept
+    server.files = dict.fromkeys(server.files, b"Doe^Jane")
+    with pytest.raises(ModelError, match="far enough"):
+        cli.check(config)
+    said = capsys.readouterr().err
+    assert "5 found, 1 retrieved, 0 readable by header" in said
+    assert "file 1: the server has answered with something else" in said
+    assert "Doe" not in said
 
 
 @pytest.mark.skipif(orthanc.missing() is not None, reason=str(orthanc.missing()))
