@@ -28,7 +28,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from pipeline.errors import ConfigError
 from pipeline.ingest import archive, dicomweb
-from pipeline.ingest.attributes import PARSER_ERRORS, values
+from pipeline.ingest.attributes import PARSER_ERRORS, value, values
 from pipeline.ingest.manifest import is_manifest, read_manifest
 from pipeline.records import CaseSource, ServerInstance, ZipEntry
 
@@ -190,18 +190,16 @@ def _dicomdir(path: Path) -> list[Path]:
     try:
         if path.stat().st_size > MAX_DICOMDIR_BYTES:
             raise ConfigError(f"the DICOMDIR has more than {MAX_DICOMDIR_BYTES} bytes", "Name the folder instead.")
-        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            raise ConfigError("the DICOMDIR is deflated, which the standard forbids", "Name the folder instead.")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's quote values
+        with warnings.catch_warnings(action="ignore"):  # pydicom's quote values
+            if value(read_file_meta_info(path), "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                raise ConfigError("the DICOMDIR is deflated, which the standard forbids", "Name the folder instead.")
             records = values(pydicom.dcmread(path), "DirectoryRecordSequence")
-        files = [
-            values(record, "ReferencedFileID") for record in records if record.get("DirectoryRecordType") == "IMAGE"
-        ]
+            images = [record for record in records if value(record, "DirectoryRecordType") == "IMAGE"]
+            files = [[str(part) for part in values(image, "ReferencedFileID")] for image in images]
     except (*PARSER_ERRORS, InvalidDicomError) as error:
         failure = ConfigError(f"the DICOMDIR cannot be read ({type(error).__name__})", "Name the folder instead.")
     else:
-        return [_referenced(path.parent, [str(part) for part in parts]) for parts in files]
+        return [_referenced(path.parent, parts) for parts in files]
     raise failure  # outside the handler: the parser's words stay out
 
 
