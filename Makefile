@@ -15,7 +15,7 @@ demo: $(READY)
 	@echo "The PDFs:"; find reports/demo -name '*.pdf' | sort | sed 's/^/  /'
 
 demo-orthanc: $(READY)
-	@command -v Orthanc >/dev/null || $(ROOT) sh -c 'apt-get update && apt-get install -y orthanc orthanc-dicomweb'
+	@PATH=$$PATH:/usr/sbin command -v Orthanc >/dev/null || $(ROOT) sh -c 'apt-get update && apt-get install -y orthanc orthanc-dicomweb'
 	@$(BIN)/python -m benchmarks.orthanc
 
 test: $(READY)

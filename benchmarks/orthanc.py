@@ -24,13 +24,14 @@ import requests
 
 from pipeline.reference.radiographs import write_radiographs
 
+PROGRAM = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")  # not on every user's path
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 USER, PASSWORD = "auditor", "only-on-loopback"
 
 
 def missing() -> str | None:
     """Why Orthanc cannot be started here, None where it can."""
-    if shutil.which("Orthanc") is None:
+    if PROGRAM is None:
         return "no Orthanc: apt-get install orthanc orthanc-dicomweb"
     return None if PLUGIN.exists() else "no DICOMweb plugin: apt-get install orthanc-dicomweb"
 
@@ -55,7 +56,7 @@ def serve(folder: Path) -> Iterator[str]:
     (folder / "orthanc.json").write_text(json.dumps(config))
     address = f"http://127.0.0.1:{port}"
     with (folder / "orthanc.log").open("wb") as log:
-        server = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
+        server = subprocess.Popen([str(PROGRAM), str(folder / "orthanc.json")], stdout=log, stderr=log)
         try:
             _wait_for(server, f"{address}/system")
             yield address

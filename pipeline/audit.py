@@ -328,6 +328,7 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
             file_sha256=source.file_sha256,
         )
         return Prepared(source, failure, cpu_s=time.process_time() - start)
+    source = replace(source, file_sha256=radiograph.facts.source.file_sha256)  # known only now if a server sent it
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
     pictures = {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)}
     return Prepared(source, None, radiograph.facts, model_input, decisions, pictures, time.process_time() - start)
@@ -526,7 +527,7 @@ def _describe(
         case_id=prepared.source.case_id,
         status="ok",
         label=prepared.source.label,
-        file_sha256=prepared.facts.source.file_sha256,
+        file_sha256=prepared.source.file_sha256,
         radiograph=prepared.facts,
         placement=placement,
         preprocessing=prepared.preprocessing,

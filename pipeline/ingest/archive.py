@@ -48,7 +48,7 @@ def entries(archive: Path) -> list[tuple[ZipEntry, str]]:
         raise ConfigError("entries of the zip overlap: it is damaged or a bomb", "Make it anew from the files.")
     if sum(info.file_size for info in listed) > MAX_RATIO * size:
         raise ConfigError(f"the zip would inflate to more than {MAX_RATIO} times its size", "Unpack it with care.")
-    return [(ZipEntry(archive, n), _name(info)) for n, info in enumerate(listed) if not info.is_dir()]
+    return [(ZipEntry(archive, n), _name(info)) for n, info in enumerate(listed) if not _name(info).endswith("/")]
 
 
 def read_entry(entry: ZipEntry, max_bytes: int) -> bytes:

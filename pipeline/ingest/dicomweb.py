@@ -2,7 +2,7 @@
 
 PS3.18 10.6 (QIDO-RS, Search) and 10.4 (WADO-RS, Retrieve). Not by dicomweb-client: it gives parsed datasets of any
 size, an audit needs the file's own bytes and a limit. The certificate is always verified; REQUESTS_CA_BUNDLE names
-a hospital's own authority. Credentials come from the environment only: CXR_AUDIT_DICOMWEB_TOKEN, or
+a hospital's own authority, HTTPS_PROXY and NO_PROXY do as usual. Credentials come from the environment only: CXR_AUDIT_DICOMWEB_TOKEN, or
 CXR_AUDIT_DICOMWEB_USER and CXR_AUDIT_DICOMWEB_PASSWORD. Refuses a search without a filter, keys that the
 standard does not know (servers ignore those and give everything), redirects, credentials over plain http, and an
 instance that is not the one asked for. Messages name no address and no UID.
@@ -194,7 +194,9 @@ def _get_once(url: str, accept: str, max_bytes: int) -> tuple[bytes, str]:
                         f"the server's answer has more than the {max_bytes} bytes that are read"
                     )
                 if time.monotonic() > end:
-                    raise _TryAgain(f"the server's answer took more than {DEADLINE_S:.0f} s")
+                    raise NotRetrieved(
+                        f"the server's answer took more than {DEADLINE_S:.0f} s", "Ask it again by --resume."
+                    )
             return bytes(body), answer.headers.get("Content-Type", "")
     except requests.exceptions.SSLError:
         failure: Exception = NotRetrieved(

@@ -74,8 +74,7 @@ def discover(source: str | Path, labels: str = "none", split: str | None = None,
     listed = _list(source, labels, split)
     if not listed:
         raise ConfigError("the source holds no case", "Name a folder, a pattern or a manifest with at least one image.")
-    if len(listed) > MAX_CASES:
-        raise ConfigError(f"the source holds {len(listed)} cases; at most {MAX_CASES} are audited", "Split it.")
+    _check_number(len(listed))
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
         hashes = list(pool.map(_sha256, listed))
     return [
@@ -118,6 +117,11 @@ def _list(source: str | Path, labels: str, split: str | None) -> list[CaseSource
     return sorted(cases, key=lambda case: case.relative_path)
 
 
+def _check_number(num_cases: int) -> None:
+    if num_cases > MAX_CASES:
+        raise ConfigError(f"the source holds more than {MAX_CASES} cases", "Split it.")
+
+
 def _folder_label(case: CaseSource) -> str | None:
     path = case.location if isinstance(case.location, Path) else PurePosixPath(case.relative_path)
     return path.parent.name or None
@@ -134,6 +138,7 @@ def _walk(root: Path) -> list[Path]:
     seen: set[tuple[int, int]] = set()
     real, linked = [root], list[Path]()
     while real or linked:
+        _check_number(len(files))
         folder = real.pop() if real else linked.pop(0)
         try:
             status = folder.stat()

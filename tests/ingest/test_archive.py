@@ -191,6 +191,12 @@ def test_one_damaged_entry_is_one_failed_case(pack) -> None:
     assert "a.png" not in str(error.value)
 
 
+def test_an_entry_without_a_name_is_a_case(pack) -> None:
+    path = pack(("a.png", NOISE))
+    path.write_bytes(path.read_bytes().replace(b"a.png", b"\0.png"))  # zipfile cuts a name at its first null
+    assert [case.relative_path for case in discover(path)] == [""]
+
+
 def test_an_empty_zip_holds_no_case(pack) -> None:
     with pytest.raises(ConfigError, match="no case"):
         discover(pack())

@@ -148,10 +148,17 @@ def test_column_labels_and_splits_need_a_manifest(folder):
 
 
 def test_too_many_cases_are_refused(folder, monkeypatch):
+    manifest = folder / "cases.csv"
+    manifest.write_text("path\n" + "a/1.png\n" * 4)
     monkeypatch.setattr(sources, "MAX_CASES", 3)
-    with pytest.raises(ConfigError, match="holds 4 cases; at most 3") as error:
+    for source in (folder, manifest):
+        with pytest.raises(ConfigError, match="holds more than 3 cases") as error:
+            discover(source)
+        assert error.value.hint == "Split it."
+    monkeypatch.setattr(sources, "MAX_CASES", 0)
+    monkeypatch.setattr(sources, "_sha256", lambda _: pytest.fail("a file was read"))
+    with pytest.raises(ConfigError, match="more than 0"):
         discover(folder)
-    assert error.value.hint == "Split it."
 
 
 def medium(folder, *file_ids, kind="IMAGE", syntax=ExplicitVRLittleEndian):
