@@ -260,6 +260,7 @@ def open_run(
         if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
             return folder, run, records
     else:
+        key.keep()
         folder, records = RunFolder.create(path), {}
         run = RunRecord(
             name=config.run.name,
@@ -274,7 +275,6 @@ def open_run(
             engine={"name": config.engine.name, "workers": engine.num_workers, "batch_size": config.engine.batch_size},
             case_id_key=key.fingerprint,
         )
-        key.keep()
     crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
     evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)
     run = replace(run, status="running", num_cases=len(sources), crosswalk_sha256=crosswalk_sha256)

@@ -48,10 +48,10 @@ class CaseIdKey:
         Raises `ConfigError` where it cannot be read or is too short to be a secret.
         """
         own, given = output / KEY_NAME, os.fsencode(os.environ.get(KEY_VARIABLE, ""))
-        path = key_file or (own if own.exists() and not given else None)
-        if path is None and not given:
-            return cls(secrets.token_hex(32).encode(), own)
         try:
+            path = key_file or (own if own.exists() and not given else None)
+            if path is None and not given:
+                return cls(secrets.token_hex(32).encode(), own)
             value = (path.read_bytes() if path else given).strip()
         except OSError as error:
             raise ConfigError(
@@ -69,11 +69,13 @@ class CaseIdKey:
         if self.path is None:
             return
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(self.value + b"\n")
         except OSError as error:
             raise ConfigError(
-                f"cannot write {KEY_NAME} in the folder for runs: {error.strerror}", "start the run again"
+                f"cannot write {self.path}: {error.strerror}",
+                "set run.output to a folder that you can write; if another run has just begun there, start this again",
             ) from error
 
 
@@ -176,7 +178,8 @@ def write_crosswalk(folder: RunFolder, sources: Iterable[CaseSource]) -> str:
     table = csv.writer(text, lineterminator="\n")
     table.writerow([*CROSSWALK, *further])
     for s in sources:
-        boxes = ";".join(f"{b.column_px:g},{b.row_px:g},{b.width_px:g},{b.height_px:g}" for b in s.boxes)
+        numbers = ((b.column_px, b.row_px, b.width_px, b.height_px) for b in s.boxes)
+        boxes = ";".join(",".join(f"{number:.10g}" for number in box) for box in numbers)
         own = (s.case_id, s.relative_path, s.file_sha256, s.label, s.patient_id, s.split, boxes, s.mask)
         table.writerow(["" if cell is None else cell for cell in own] + [s.metadata.get(name, "") for name in columns])
     data = text.getvalue().encode("utf-8", "surrogateescape")

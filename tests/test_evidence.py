@@ -75,13 +75,13 @@ def test_the_crosswalk_is_for_its_owner_only(folder: RunFolder) -> None:
 
 
 def test_boxes_and_masks_are_kept_as_they_were_given(folder: RunFolder, tmp_path: Path) -> None:
-    boxes = (Box(20, 10, 40, 30), Box(2, 1.5, 4, 3))
+    boxes = (Box(20, 10, 40, 30), Box(2, 12345.675, 4, 3))
     metadata = {"label": "their own", "ward": "3"}
     source = CaseSource("1", tmp_path, "a", None, None, None, metadata, "test", boxes, tmp_path / "mask.png")
     evidence.write_crosswalk(folder, [source])
     with (folder.private / "crosswalk.csv").open() as file:
         (row,) = csv.DictReader(file)
-    assert row["boxes"] == "10,20,30,40;1.5,2,3,4"  # x, y, width, height
+    assert row["boxes"] == "10,20,30,40;12345.675,2,3,4"  # x, y, width, height
     assert (row["split"], row["mask"]) == ("test", str(tmp_path / "mask.png"))
     assert (row["label"], row["label (manifest)"], row["ward"]) == ("", "their own", "3")
 
