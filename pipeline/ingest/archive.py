@@ -115,11 +115,12 @@ def _directory_bytes(archive: Path, size: int) -> int:
     with archive.open("rb") as file:
         file.seek(max(0, size - 2**16 - 200))  # a comment of at most 65,535 bytes, and the records themselves
         tail = file.read()
-    at, at_64 = tail.rfind(END), tail.rfind(END_64)
+    at = tail.rfind(END)
+    at_64 = at - 76  # a ZIP64 record, 56 bytes, and its locator, 20, stand right before
     if at < 0 or len(tail) < at + 22:
         raise zipfile.BadZipFile("no end of central directory")
     (length,) = struct.unpack_from("<I", tail, at + 12)
-    if at_64 >= 0 and len(tail) >= at_64 + 48:
+    if at_64 >= 0 and tail[at_64 : at_64 + 4] == END_64:
         (length_64,) = struct.unpack_from("<Q", tail, at_64 + 40)
         length = max(length if length != 0xFFFFFFFF else 0, length_64)
     return int(length)

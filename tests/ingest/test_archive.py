@@ -162,11 +162,13 @@ def test_too_many_entries_are_refused_before_the_directory_is_read(pack, monkeyp
 
 def test_the_length_of_a_directory_in_zip64(tmp_path) -> None:
     """4.3.14: the 8 bytes at offset 40 of the ZIP64 record count where the short field says 0xFFFFFFFF."""
-    record = b"PK\x06\x06" + bytes(36) + struct.pack("<QQ", 7 * 2**32, 0)
+    record = b"PK\x06\x06" + bytes(36) + struct.pack("<QQ", 7 * 2**32, 0) + b"PK\x06\x07" + bytes(16)
     end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
-    (tmp_path / "x.zip").write_bytes(record + end)
-    with pytest.raises(ConfigError, match="lists more than"):
-        discover(tmp_path / "x.zip")
+    comment = b"PK\x06\x06" + bytes(52)  # one that says 0 in the comment is none
+    for data in (record + end, record + end[:-2] + struct.pack("<H", len(comment)) + comment):
+        (tmp_path / "x.zip").write_bytes(data)
+        with pytest.raises(ConfigError, match="lists more than"):
+            discover(tmp_path / "x.zip")
 
 
 @pytest.mark.parametrize("cut", [0, 10, 1000, -1])
