@@ -173,10 +173,9 @@ def write_crosswalk(folder: RunFolder, sources: Iterable[CaseSource]) -> str:
     """
     sources = list(sources)
     columns = sorted({name for source in sources for name in source.metadata})
-    further = [f"{name} (manifest)" if name in CROSSWALK else name for name in columns]
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([*CROSSWALK, *further])
+    table.writerow([*CROSSWALK, *columns])  # a manifest's own may be called as one of ours: it comes after ours
     for s in sources:
         numbers = ((b.column_px, b.row_px, b.width_px, b.height_px) for b in s.boxes)
         boxes = ";".join(",".join(f"{number:.10g}" for number in box) for box in numbers)

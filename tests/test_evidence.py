@@ -80,10 +80,11 @@ def test_boxes_and_masks_are_kept_as_they_were_given(folder: RunFolder, tmp_path
     source = CaseSource("1", tmp_path, "a", None, None, None, metadata, "test", boxes, tmp_path / "mask.png")
     evidence.write_crosswalk(folder, [source])
     with (folder.private / "crosswalk.csv").open() as file:
-        (row,) = csv.DictReader(file)
-    assert row["boxes"] == "10,20,30,40;12345.675,2,3,4"  # x, y, width, height
-    assert (row["split"], row["mask"]) == ("test", str(tmp_path / "mask.png"))
-    assert (row["label"], row["label (manifest)"], row["ward"]) == ("", "their own", "3")
+        header, row = csv.reader(file)
+    assert header[:5] == ["case_id", "path", "file_sha256", "label", "patient_id"]
+    assert header[5:] == ["split", "boxes", "mask", "label", "ward"]
+    boxes_as_given = "10,20,30,40;12345.675,2,3,4"  # x, y, width, height
+    assert row == ["1", "a", "", "", "", "test", boxes_as_given, str(tmp_path / "mask.png"), "their own", "3"]
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"  15 characters  \n"])
