@@ -1,10 +1,11 @@
-# make demo | test | lint | lock | clean. Every target brings its own set-up; the second call is quick.
+# make demo | demo-orthanc | test | lint | lock | clean. Every target brings its own set-up; the second call is quick.
 
 # macOS: ctypes does not look where Homebrew installs. Given in front of each command, since /bin/sh drops DYLD_*.
 BIN := $(if $(filter Darwin,$(shell uname -s)),DYLD_FALLBACK_LIBRARY_PATH=/opt/homebrew/lib:/usr/local/lib:/usr/lib )PYTHONUNBUFFERED=1 .venv/bin
 READY := .venv/.ready
+ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: demo test lint lock clean
+.PHONY: demo demo-orthanc test lint lock clean
 .DEFAULT_GOAL := demo
 
 # Exit code 4 is what the demo means to show: one of its files is no radiograph, is recorded as such, and the run goes on.
@@ -12,6 +13,10 @@ demo: $(READY)
 	@rm -rf reports/demo
 	@$(BIN)/cxr-audit run configs/demo.yaml || [ $$? -eq 4 ]
 	@echo "The PDFs:"; find reports/demo -name '*.pdf' | sort | sed 's/^/  /'
+
+demo-orthanc: $(READY)
+	@PATH=$$PATH:/usr/sbin command -v Orthanc >/dev/null || $(ROOT) sh -c 'apt-get update && apt-get install -y orthanc orthanc-dicomweb'
+	@$(BIN)/python -m benchmarks.orthanc
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(PYTEST)

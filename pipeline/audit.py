@@ -31,8 +31,8 @@ import numpy.typing as npt
 from pipeline import cohort, evidence, focus, ingest, reference, regions, report
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig, measured_by
-from pipeline.errors import CaseError, ConfigError, VerificationError
-from pipeline.evidence import RunFolder
+from pipeline.errors import CaseError, ConfigError, NotRetrieved, VerificationError
+from pipeline.evidence import CaseIdKey, RunFolder
 from pipeline.records import (
     CaseRecord,
     CaseSource,
@@ -130,12 +130,13 @@ def audit(
     ConfigError, ModelError, EngineError. What is wrong with one case is recorded, not raised.
     """
     clock = Clock()
-    sources = find_sources(config)[:limit]
+    key = find_key(config)
+    sources = find_sources(config, key)[:limit]
     explainer, model = open_classifier(config)
     segmenter = open_segmenter(config)
     clock.mark("start")
 
-    folder, run, records = open_run(config, model, sources, resume, engine)
+    folder, run, records = open_run(config, model, sources, key, resume, engine)
     if segmenter is not None:
         run = replace(run, segmenter_sha256=segmenter.sha256)
     progress("cases", len(records), len(sources))
@@ -180,14 +181,21 @@ def audit(
     return finish_run(folder, finished, ordered)
 
 
-def find_sources(config: AuditConfig) -> list[CaseSource]:
+def find_key(config: AuditConfig) -> CaseIdKey:
+    """The key of a config's case ids. The radiographs that ship show no patient: their ids are the same everywhere."""
+    if config.ingest.source == REFERENCE:
+        return CaseIdKey(b"")
+    return CaseIdKey.find(config.run.output, config.privacy.key_file)
+
+
+def find_sources(config: AuditConfig, key: CaseIdKey) -> list[CaseSource]:
     """The cases of a config; its labels must be names of classes."""
     source = config.ingest.source
     if source == REFERENCE:
         from pipeline.reference.radiographs import write_radiographs
 
         source = str(write_radiographs(config.run.output / "reference-radiographs"))
-    return ingest.discover(source, config.ingest.labels)
+    return ingest.discover(source, config.ingest.labels, config.ingest.split, key.value)
 
 
 def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
@@ -241,18 +249,20 @@ def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
     return regions.LungSegmenter(reference.WEIGHTS / "lungs.keras") if config.regions.lungs == REFERENCE else None
 
 
-def check_labels(sources: Iterable[CaseSource], class_names: tuple[str, ...]) -> None:
-    """Every label must name a class. Raises `ConfigError` with those that do not."""
+def check_labels(sources: Iterable[CaseSource], class_names: tuple[str, ...], names: bool = False) -> None:
+    """Every label must name a class. Raises `ConfigError`; with `names` it quotes the labels that do not, which may
+    be patients' names where ingest.labels names the wrong folder or column."""
     unknown = sorted({source.label for source in sources if source.label is not None} - set(class_names))
     if unknown:
+        which = ": " + ", ".join(map(repr, unknown[:10])) if names else " (cxr-audit check CONFIG --names prints them)"
         raise ConfigError(
-            f"labels that are no class: {', '.join(map(repr, unknown[:10]))}; classes are {', '.join(class_names)}",
+            f"{len(unknown)} labels are no class{which}; classes are {', '.join(class_names)}",
             "set classifier.class_names to the names that the labels use, or ingest.labels: none",
         )
 
 
 def open_run(
-    config: AuditConfig, model: ModelFacts, sources: list[CaseSource], resume: bool, engine: Engine
+    config: AuditConfig, model: ModelFacts, sources: list[CaseSource], key: CaseIdKey, resume: bool, engine: Engine
 ) -> tuple[RunFolder, RunRecord, dict[str, CaseRecord]]:
     """A new run folder with its first `run.json`, or the one to go on with and its finished cases.
 
@@ -267,6 +277,7 @@ def open_run(
             "config": run.config_sha256 != config.sha256(),
             "model": run.model.sha256 != model.sha256,
             "software": run.versions != versions(),
+            "key of the case ids": run.case_id_key != key.fingerprint,
             "radiographs, labels or --limit": not set(folder.case_ids()) <= {source.case_id for source in sources}
             or any(records[s.case_id].label != s.label for s in sources if s.case_id in records),
         }
@@ -278,6 +289,7 @@ def open_run(
         if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
             return folder, run, records
     else:
+        key.keep()
         folder, records = RunFolder.create(path), {}
         run = RunRecord(
             name=config.run.name,
@@ -290,6 +302,7 @@ def open_run(
             num_cases=len(sources),
             versions=versions(),
             engine={"name": config.engine.name, "workers": engine.num_workers, "batch_size": config.engine.batch_size},
+            case_id_key=key.fingerprint,
         )
     crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
     evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)
@@ -348,6 +361,7 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
             file_sha256=source.file_sha256,
         )
         return Prepared(source, failure, cpu_s=time.process_time() - start)
+    source = replace(source, file_sha256=radiograph.facts.source.file_sha256)  # known only now if a server sent it
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
     return Prepared(
         source,
@@ -697,12 +711,12 @@ def _batches(sources: list[CaseSource], size: int) -> list[list[CaseSource]]:
 
 
 def _finished(folder: RunFolder, sources: list[CaseSource]) -> dict[str, CaseRecord]:
-    """Records that stand; one that a power cut has damaged is made again."""
+    """Records that stand. One that a power cut has damaged, or whose file a server did not give, is made again."""
     records = {}
     for source in sources:
         with contextlib.suppress(VerificationError):
             record = folder.read_case(source.case_id)
-            if record is not None:
+            if record is not None and record.error != NotRetrieved.__name__:
                 records[source.case_id] = record
     return records
 
@@ -735,6 +749,8 @@ def _without_paths(config: AuditConfig) -> dict[str, Any]:
     resolved["run"]["output"] = "see private/config.json"
     if config.ingest.source != REFERENCE:
         resolved["ingest"]["source"] = "see private/config.json"
+    if config.privacy.key_file is not None:
+        resolved["privacy"]["key_file"] = "see private/config.json"
     resolved["classifier"]["path"] = Path(config.classifier.path).name
     return resolved
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import extract_tb
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
@@ -21,13 +24,15 @@ from rich.table import Column, Table
 from pipeline import __version__
 from pipeline.config import REFERENCE, AuditConfig, json_schema, load_config, starter
 from pipeline.errors import AcceptanceError, AuditError, CaseError, ConfigError, VerificationError
-from pipeline.records import CohortRecord, to_json
+from pipeline.records import CohortRecord, ServerInstance, to_json
 from pipeline.reference import WEIGHTS, card_of
 
 EPILOG = (
     "Exit codes: 0 all audited, 1 unexpected, 2 config, 3 model, 4 finished with failed cases, 5 engine, "
     "6 acceptance criteria not met, 7 verification failed, 130 interrupted."
 )
+MESSAGES = "CXR_AUDIT_TRACEBACK_MESSAGES"
+FRAME = re.compile(r'^  File "[^"\n]+\.py", line \d+, in \S+$', re.MULTILINE)
 app = typer.Typer(
     help="Audit a chest X-ray classifier: where its evidence lies, case by case, as PDFs and as a folder of evidence.",
     epilog=EPILOG,
@@ -48,7 +53,7 @@ Overrides = Annotated[
 
 
 def main() -> None:
-    """Run a command; a named error becomes a message, a hint and its exit code."""
+    """Run a command; a named error becomes a message, a hint and its exit code, any other a traceback without words."""
     try:
         app()
     except AuditError as error:
@@ -56,6 +61,27 @@ def main() -> None:
         if error.hint:
             err.print(f"[bold]hint:[/] {escape(error.hint)}")
         sys.exit(error.exit_code)
+    finally:
+        sys.excepthook = _unexpected  # Typer has set its own
+
+
+def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback without messages and source lines: a library's message may quote a file name or an attribute."""
+    if os.environ.get(MESSAGES):
+        sys.__excepthook__(kind, error, trace)
+        return
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    for link in reversed(chain):
+        # A worker's own traceback comes as the text of a cause.
+        frames = FRAME.findall(str(link)) if type(link).__name__ == "_RemoteTraceback" else []
+        frames += [f'  File "{f.filename}", line {f.lineno}, in {f.name}' for f in extract_tb(link.__traceback__)]
+        print(*frames, f"{type(link).__module__}.{type(link).__qualname__}", sep="\n", file=sys.stderr)
+    err.print("[bold red]error:[/] unexpected; please report the lines above", highlight=False)
+    err.print(f"[bold]hint:[/] {MESSAGES}=1 prints the messages as well; they may name patients", highlight=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -152,29 +178,33 @@ def check(
     overrides: Overrides = None,
 ) -> None:
     """Everything that can be known without running: config, files, labels, model, layer, shapes, templates."""
-    from pipeline.audit import check_labels, find_sources, open_classifier
+    from pipeline.audit import check_labels, find_key, find_sources, open_classifier
     from pipeline.ingest import probe
     from pipeline.report import Renderer
 
     audit_config = _load(config, overrides)
     err.print("config: valid")
-    sources = find_sources(audit_config)
+    sources = find_sources(audit_config, find_key(audit_config))
+    # A server has to send a whole file before its header can be read: one of them shows that it does.
+    probed = sources[:1] if isinstance(sources[0].location, ServerInstance) else sources
     problems = []
     with _progress() as progress:
-        for done, source in enumerate(sources, 1):
+        for done, source in enumerate(probed, 1):
             try:
                 probe(source)
             except CaseError as error:
-                problems.append(f"{source.relative_path if names else f'{source.case_id}, file {done}'}: {error}")
-            progress("headers", done, len(sources))
-    err.print(f"radiographs: {len(sources)} found, {len(sources) - len(problems)} readable by header", highlight=False)
+                problems.append(f"{source.relative_path if names else f'file {done}'}: {error}")
+            progress("headers", done, len(probed))
+    asked = f", {len(probed)} retrieved" if len(probed) < len(sources) else ""
+    readable = f"{len(probed) - len(problems)} readable by header"
+    err.print(f"radiographs: {len(sources)} found{asked}, {readable}", highlight=False)
     for problem in problems:
         err.print(f"  {escape(problem)}", highlight=False)
     if problems and not names:
         err.print("  --names prints the names of these files", highlight=False)
     err.print("model: loading ...")
     explainer, model = open_classifier(audit_config)
-    check_labels(sources, model.class_names)
+    check_labels(sources, model.class_names, names)
     rows, columns = model.grid
     err.print(f"model: {escape(model.name)}, SHA-256 {model.sha256}", highlight=False)
     err.print(

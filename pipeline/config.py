@@ -71,10 +71,22 @@ class Run(_Section):
 class Ingest(_Section):
     """Which radiographs, and where their labels come from."""
 
-    source: Name = Field(
-        description="a folder, a glob, one file, a CSV manifest, or the word reference (radiographs that ship)"
+    source: Annotated[str, Field(min_length=1, max_length=4096)] = Field(
+        description="a folder, a glob, one file, a manifest (.csv, .parquet), a .zip, a DICOMDIR, a DICOMweb server "
+        "(dicomweb+https://HOST/PATH?Modality=DX), or the word reference (radiographs that ship)"
     )
     labels: Name = Field("none", description="none | folder (the parent folder's name) | a manifest column")
+    split: Name | None = Field(None, description="only the rows of a manifest whose column split says so")
+
+
+class Privacy(_Section):
+    """What keeps patients unknown."""
+
+    key_file: Path | None = Field(
+        None,
+        description="the secret of the case ids, at least 16 bytes; else CXR_AUDIT_CASE_ID_KEY, else a key made once "
+        "in <run.output>/.case-id-key. The same key gives the same ids",
+    )
 
 
 class Preprocess(_Section):
@@ -314,6 +326,7 @@ class AuditConfig(BaseModel):
 
     run: Run
     ingest: Ingest
+    privacy: Privacy = Privacy()
     preprocess: Preprocess
     classifier: Classifier
     explain: Explain = Explain()
@@ -329,9 +342,10 @@ class AuditConfig(BaseModel):
         return self.model_dump(mode="json")
 
     def sha256(self) -> str:
-        """Identity of what the config asks for. Where it lands and how many workers it uses are not part of it."""
+        """Identity of what the config asks for. Where it lands, how many workers it uses
+        and where the key of the case ids lies are not part of it."""
         asked = self.resolved()
-        del asked["run"]["output"], asked["engine"]
+        del asked["run"]["output"], asked["engine"], asked["privacy"]
         asked["engine"] = {"batch_size": self.engine.batch_size}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
@@ -552,9 +566,11 @@ def _perhaps(word: Any, known: Sequence[str]) -> str:
 
 def _with_absolute_paths(config: AuditConfig, folder: Path) -> AuditConfig:
     def absolute(value: str) -> str:
-        return value if value == REFERENCE else os.path.normpath(folder / Path(value).expanduser())
+        return value if value == REFERENCE or "://" in value else os.path.normpath(folder / Path(value).expanduser())
 
     run = config.run.model_copy(update={"output": Path(absolute(str(config.run.output)))})
     ingest = config.ingest.model_copy(update={"source": absolute(config.ingest.source)})
     classifier = config.classifier.model_copy(update={"path": absolute(config.classifier.path)})
-    return config.model_copy(update={"run": run, "ingest": ingest, "classifier": classifier})
+    key_file = config.privacy.key_file
+    privacy = config.privacy.model_copy(update={"key_file": key_file and Path(absolute(str(key_file)))})
+    return config.model_copy(update={"run": run, "ingest": ingest, "privacy": privacy, "classifier": classifier})

@@ -6,7 +6,8 @@
     ├── CaseError               4   one case; recorded with its reason, the run goes on
     │   ├── UnreadableFile          empty, truncated, corrupt, no permission, not a file
     │   ├── NotARadiograph          readable, but no radiograph (text, a structured report, no pixels)
-    │   └── UnsupportedRadiograph   a radiograph that this tool does not decode, by choice or missing codec
+    │   ├── UnsupportedRadiograph   a radiograph that this tool does not decode, by choice or missing codec
+    │   └── NotRetrieved            a server did not give the file; --resume asks it again
     ├── EngineError             5   where the work runs: a worker died, the disk is full
     ├── AcceptanceError         6   the run is complete, but does not meet the config's acceptance criteria
     └── VerificationError       7   the run folder is not what it was
@@ -53,6 +54,10 @@ class NotARadiograph(CaseError):
 
 
 class UnsupportedRadiograph(CaseError):
+    pass
+
+
+class NotRetrieved(CaseError):
     pass
 
 

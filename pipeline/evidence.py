@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import hmac
 import io
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +23,60 @@ from pipeline.records import CaseRecord, CaseSource, CohortRecord, Record, RunRe
 
 CHECKSUMS = "SHA256SUMS"
 PRIVATE = "private"  # names and paths of patients' files; never hand it on
+KEY_NAME = ".case-id-key"  # beside the runs, not in them: runs stay comparable, and none carries it
+KEY_VARIABLE = "CXR_AUDIT_CASE_ID_KEY"
+MIN_KEY_BYTES = 16
+CROSSWALK = ("case_id", "path", "file_sha256", "label", "patient_id", "split", "boxes", "mask")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseIdKey:
+    """The secret of the case ids. `path` is where it has to be kept, None where it is kept already."""
+
+    value: bytes
+    path: Path | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells keys apart, and nothing else about them."""
+        return hmac.digest(self.value, b"cxr-audit case id key", "sha256").hex()[:16]
+
+    @classmethod
+    def find(cls, output: Path, key_file: Path | None) -> CaseIdKey:
+        """The key of a file, else of the environment, else of a folder of runs; else a new one, not yet written.
+
+        Raises `ConfigError` where it cannot be read or is too short to be a secret.
+        """
+        own, given = output / KEY_NAME, os.fsencode(os.environ.get(KEY_VARIABLE, ""))
+        try:
+            path = key_file or (own if own.exists() and not given else None)
+            if path is None and not given:
+                return cls(secrets.token_hex(32).encode(), own)
+            value = (path.read_bytes() if path else given).strip()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read the key of the case ids: {error.strerror}", "set privacy.key_file to a file that you have"
+            ) from None
+        if len(value) < MIN_KEY_BYTES:
+            raise ConfigError(
+                f"the key of the case ids has {len(value)} bytes, at least {MIN_KEY_BYTES} are needed",
+                "make one with: openssl rand -hex 32",
+            )
+        return cls(value)
+
+    def keep(self) -> None:
+        """Write a new key for its owner only; one that another run has made meanwhile is not replaced."""
+        if self.path is None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(self.value + b"\n")
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write {self.path}: {error.strerror}",
+                "set run.output to a folder that you can write; if another run has just begun there, start this again",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +180,12 @@ def write_crosswalk(folder: RunFolder, sources: Iterable[CaseSource]) -> str:
     columns = sorted({name for source in sources for name in source.metadata})
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["case_id", "path", "file_sha256", "label", "patient_id", *columns])
+    table.writerow([*CROSSWALK, *columns])  # a manifest's own may be called as one of ours: it comes after ours
     for s in sources:
-        further = [s.metadata.get(name, "") for name in columns]
-        table.writerow([s.case_id, s.relative_path, s.file_sha256 or "", s.label or "", s.patient_id or "", *further])
+        numbers = ((b.column_px, b.row_px, b.width_px, b.height_px) for b in s.boxes)
+        boxes = ";".join(",".join(f"{number:.10g}" for number in box) for box in numbers)
+        own = (s.case_id, s.relative_path, s.file_sha256, s.label, s.patient_id, s.split, boxes, s.mask)
+        table.writerow(["" if cell is None else cell for cell in own] + [s.metadata.get(name, "") for name in columns])
     data = text.getvalue().encode("utf-8", "surrogateescape")
     write(folder.private / "crosswalk.csv", data, 0o600)
     return hashlib.sha256(data).hexdigest()
@@ -144,11 +202,14 @@ def read_crosswalk(folder: RunFolder) -> list[CaseSource]:
     if problems := list(_crosswalk_problems(folder)):
         raise VerificationError("; ".join(problems), "put the run's own crosswalk back, or take it away")
     header, *rows = csv.reader(io.StringIO(path.read_bytes().decode("utf-8", "surrogateescape"), newline=""))
-    return [
-        CaseSource(case_id, Path(name), name, sha256 or None, label or None, patient_id or None, dict(further))
-        for case_id, name, sha256, label, patient_id, *cells in rows
-        for further in (zip(header[5:], cells, strict=True),)
-    ]
+    columns, num = header[len(CROSSWALK) :], len(CROSSWALK)
+    found = []
+    for row in rows:
+        case_id, name, sha256, label, patient_id, split = row[:6]
+        further = dict(zip(columns, row[num:], strict=True))
+        known = (sha256 or None, label or None, patient_id or None)
+        found.append(CaseSource(case_id, Path(name), name, *known, further, split or None))
+    return found
 
 
 def write_checksums(folder: RunFolder) -> None:

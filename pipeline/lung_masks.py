@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 import cv2
@@ -77,14 +77,19 @@ def _segment(segmenter: LungSegmenter, sources: list[CaseSource], names: list[st
         try:
             pixels = read(source).pixels
         except CaseError as error:
-            lines[k] = LungLine(str(source.path), "failed", str(error))
+            lines[k] = LungLine(_name(source), "failed", str(error))
             continue
         sizes[k] = pixels.shape
         inputs.append(segmenter_input(pixels))
     probabilities = segmenter.probabilities(np.stack(inputs)) if inputs else ()
     for (k, size), probability in zip(sizes.items(), probabilities, strict=True):
-        lines[k] = _write(find_lungs(probability), size, str(sources[k].path), output / names[k])
+        lines[k] = _write(find_lungs(probability), size, _name(sources[k]), output / names[k])
     return [lines[k] for k in range(len(sources))]
+
+
+def _name(source: CaseSource) -> str:
+    """The file as the user gave it; of a file in an archive its name there."""
+    return str(source.location) if isinstance(source.location, Path) else source.relative_path
 
 
 def _write(lungs: Lungs, size: tuple[int, ...], file: str, mask: Path) -> LungLine:
@@ -101,7 +106,7 @@ def _mask_names(sources: list[CaseSource]) -> list[str]:
     taken: set[str] = set()
     names = []
     for source in sources:
-        tries = (f"{source.path.stem}{suffix}.png" for suffix in ("", *(f"-{n}" for n in range(2, len(sources) + 2))))
+        tries = (f"{PurePath(source.relative_path).stem}{suffix}.png" for suffix in ("", *(f"-{n}" for n in range(2, len(sources) + 2))))
         name = next(name for name in tries if name.casefold() not in taken)
         taken.add(name.casefold())
         names.append(name)

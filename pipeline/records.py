@@ -40,17 +40,51 @@ def _read_only(array: Floats, ndim: int, name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class ZipEntry:
+    """A file in a zip, by its place in the archive's directory."""
+
+    archive: Path
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInstance:
+    """A SOP instance on a DICOMweb server: the address of its WADO-RS resource, and its UID."""
+
+    url: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An annotated rectangle on the upright radiograph: its upper left corner and its size, in pixels."""
+
+    row_px: float
+    column_px: float
+    height_px: float
+    width_px: float
+
+    def __post_init__(self) -> None:
+        corner, size = (self.row_px, self.column_px), (self.height_px, self.width_px)
+        _require(all(math.isfinite(v) and v >= 0 for v in corner), f"a box begins at {corner}")
+        _require(all(math.isfinite(v) and v > 0 for v in size), f"a box of {size} pixels")
+
+
+@dataclass(frozen=True, slots=True)
 class CaseSource:
-    """One case as found, before it is read. `path`, `patient_id` and `metadata` may name a person:
-    they go to the private crosswalk only, never into a report, a record or a log."""
+    """One case as found, before it is read. Everything but `case_id`, `label` and `file_sha256` may name a person:
+    it goes to the private crosswalk only, never into a report, a record or a log."""
 
     case_id: str
-    path: Path
+    location: Path | ZipEntry | ServerInstance
     relative_path: str
-    file_sha256: str | None
+    file_sha256: str | None = None
     label: str | None = None
     patient_id: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    split: str | None = None
+    boxes: tuple[Box, ...] = ()
+    mask: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -575,7 +609,8 @@ class ModelFacts:
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `wall_s` is
-    what the composer waited for, `cpu_s` what the stages used in all processes."""
+    what the composer waited for, `cpu_s` what the stages used in all processes. Runs with the same `case_id_key`,
+    a fingerprint, name the same file by the same case id."""
 
     name: str
     status: Literal["running", "finished"]
@@ -597,6 +632,7 @@ class RunRecord:
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
     crosswalk_sha256: str | None = None
     segmenter_sha256: str | None = None
+    case_id_key: str | None = None
     schema_version: int = SCHEMA_VERSION
 
 

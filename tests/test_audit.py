@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -17,11 +18,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import load_config, run_audit
+from pipeline import ingest, load_config, run_audit
 from pipeline.audit import audit, cases_table, render
-from pipeline.errors import ConfigError, ModelError
+from pipeline.errors import ConfigError, ModelError, NotRetrieved
 from pipeline.evidence import RunFolder, verify
-from pipeline.records import FOCUS_METRICS
+from pipeline.records import FOCUS_METRICS, CaseSource
 from tests.classifier.models import nested
 
 
@@ -161,6 +162,50 @@ def test_no_name_leaves_the_private_folder(config_file: Path) -> None:
         if path.is_file() and path.parent.name != "private":
             assert b"Doe" not in path.read_bytes(), path
             assert "Doe" not in path.name
+
+
+def test_case_ids_depend_on_a_key_that_stays_outside_the_run(config_file: Path, monkeypatch: Any) -> None:
+    def ids(folder: RunFolder) -> set[str]:
+        return {row["case_id"] for row in rows_of(folder)}
+
+    first = run(config_file)
+    key = config_file.parent / "reports" / ".case-id-key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert len(key.read_text().strip()) == 64
+    assert not any(key.read_bytes().strip() in p.read_bytes() for p in first.path.rglob("*") if p.is_file())
+    assert ids(run(config_file, "run.name=again")) == ids(first)
+    elsewhere = run(config_file, "run.output=elsewhere")
+    assert not ids(elsewhere) & ids(first)
+    assert elsewhere.read_run().case_id_key != first.read_run().case_id_key
+    assert ids(run(config_file, "run.output=elsewhere", "run.name=keyed", f"privacy.key_file={key}")) == ids(first)
+    assert str(key) not in (config_file.parent / "elsewhere" / "keyed" / "run.json").read_text()
+    monkeypatch.setenv("CXR_AUDIT_CASE_ID_KEY", key.read_text())
+    assert ids(run(config_file, "run.output=elsewhere", "run.name=environment")) == ids(first)
+    monkeypatch.setenv("CXR_AUDIT_CASE_ID_KEY", "another secret of ours")
+    with pytest.raises(ConfigError, match="changed since it was made: key of the case ids"):
+        run(config_file, resume=True)
+
+
+def test_what_a_server_did_not_give_is_asked_for_again(config_file: Path, monkeypatch: Any) -> None:
+    """Seven of eight files are there; on --resume the eighth is as well, and only it is audited."""
+    original, refused = ingest.read, []
+
+    def read(source: CaseSource) -> Any:
+        if "PNEUMONIA/Doe^Jane_2" in source.relative_path:
+            refused.append(source)
+            raise NotRetrieved("the server is busy (503), 5 times", "Once the server answers, --resume asks again.")
+        return original(source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "read", read)
+        folder = run(config_file)
+    assert refused
+    assert [row["error"] for row in rows_of(folder) if row["status"] == "failed"] == ["NotRetrieved"]
+    before = {path: path.stat().st_mtime_ns for path in folder.cases.glob("*/case.json")}
+    run(config_file, resume=True)
+    assert {row["status"] for row in rows_of(folder)} == {"ok"}
+    assert sum(path.stat().st_mtime_ns != before[path] for path in before) == 1
+    assert verify(folder) == []
 
 
 def test_one_bad_case_never_stops_a_run(config_file: Path) -> None:
@@ -307,7 +352,11 @@ def test_records_only(config_file: Path) -> None:
     [
         ("ingest.source=nowhere", ConfigError, "does not exist"),
         ("ingest.labels=finding", ConfigError, "finding"),
-        ("classifier.class_names=[HEALTHY, SICK]", ConfigError, "labels that are no class: 'NORMAL', 'PNEUMONIA'"),
+        (
+            "classifier.class_names=[HEALTHY, SICK]",
+            ConfigError,
+            "2 labels are no class .*--names prints them.*; classes are HEALTHY, SICK",
+        ),
         ("classifier.path=missing.keras", ModelError, "no such model"),
         ("classifier.sha256=" + "a" * 64, ModelError, "is not the model of the config"),
         ("preprocess.rows=224", ModelError, "takes 32x32x3"),

@@ -40,6 +40,19 @@ def test_paths_are_relative_to_the_config(config_file: Path) -> None:
     assert config.run.output == config_file.parent / "reports"
 
 
+def test_a_server_is_no_path_and_a_key_file_is_one(config_file: Path) -> None:
+    source = "dicomweb+https://pacs.example/dicom-web?Modality=DX&StudyDescription=" + 120 * "x"
+    config = load_config(config_file, [f"ingest.source={source}", "privacy.key_file=secrets/key"])
+    assert config.ingest.source == source
+    assert config.privacy.key_file == config_file.parent / "secrets" / "key"
+    assert load_config(config_file).privacy.key_file is None
+
+
+def test_where_the_key_lies_is_not_what_a_config_asks_for(config_file: Path) -> None:
+    assert load_config(config_file, ["privacy.key_file=a"]).sha256() == load_config(config_file).sha256()
+    assert load_config(config_file, ["ingest.split=test"]).sha256() != load_config(config_file).sha256()
+
+
 def test_the_word_reference_is_no_path(config_file: Path) -> None:
     config = load_config(config_file, ["classifier.path=reference", "ingest.source=reference"])
     assert (config.classifier.path, config.ingest.source) == ("reference", "reference")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import stat
 import subprocess
@@ -12,8 +13,8 @@ import pytest
 
 from pipeline import evidence
 from pipeline.errors import ConfigError, EngineError, VerificationError
-from pipeline.evidence import RunFolder
-from pipeline.records import CaseSource, ModelFacts, RunRecord
+from pipeline.evidence import CaseIdKey, RunFolder
+from pipeline.records import Box, CaseSource, ModelFacts, RunRecord
 
 MODEL = ModelFacts("m", "0" * 64, 1, (8, 8, 1), "sigmoid", ("a", "b"), "conv", (4, 4), "gap", True)
 
@@ -72,6 +73,46 @@ def test_a_changed_crosswalk_is_named_and_a_missing_one_is_not(folder: RunFolder
 def test_the_crosswalk_is_for_its_owner_only(folder: RunFolder) -> None:
     assert stat.S_IMODE((folder.private / "crosswalk.csv").stat().st_mode) == 0o600
     assert "Doe^Jane/a.png" in (folder.private / "crosswalk.csv").read_text()
+
+
+def test_boxes_and_masks_are_kept_as_they_were_given(folder: RunFolder, tmp_path: Path) -> None:
+    boxes = (Box(20, 10, 40, 30), Box(2, 12345.675, 4, 3))
+    metadata = {"label": "their own", "ward": "3"}
+    source = CaseSource("1", tmp_path, "a", None, None, None, metadata, "test", boxes, tmp_path / "mask.png")
+    evidence.write_crosswalk(folder, [source])
+    with (folder.private / "crosswalk.csv").open() as file:
+        header, row = csv.reader(file)
+    assert header[:5] == ["case_id", "path", "file_sha256", "label", "patient_id"]
+    assert header[5:] == ["split", "boxes", "mask", "label", "ward"]
+    boxes_as_given = "10,20,30,40;12345.675,2,3,4"  # x, y, width, height
+    assert row == ["1", "a", "", "", "", "test", boxes_as_given, str(tmp_path / "mask.png"), "their own", "3"]
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"  15 characters  \n"])
+def test_a_key_that_is_no_secret_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "key").write_bytes(content)
+    with pytest.raises(ConfigError, match="at least 16") as error:
+        CaseIdKey.find(tmp_path, tmp_path / "key")
+    assert "openssl" in str(error.value.hint)
+
+
+def test_a_key_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the key"):
+        CaseIdKey.find(tmp_path, tmp_path / "none")
+
+
+def test_a_key_is_made_once_and_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(evidence.KEY_VARIABLE, raising=False)
+    first, second = CaseIdKey.find(tmp_path, None), CaseIdKey.find(tmp_path, None)
+    assert first.value != second.value
+    assert list(tmp_path.iterdir()) == []
+    first.keep()
+    with pytest.raises(ConfigError, match="cannot write"):
+        second.keep()
+    found = CaseIdKey.find(tmp_path, None)
+    assert (found.value, found.fingerprint) == (first.value, first.fingerprint)
+    assert found.value.hex() not in found.fingerprint
+    found.keep()
 
 
 def test_a_run_without_checksums_cannot_be_verified(folder: RunFolder) -> None:

@@ -1,4 +1,4 @@
-"""A folder, a pattern, a file or a manifest -> `CaseSource`; a `CaseSource` -> `Radiograph`.
+"""A folder, a manifest, an archive or a server -> `CaseSource`; a `CaseSource` -> `Radiograph`.
 
 The only room that knows pydicom. Formats: DICOM (PS3.3, PS3.5), JPEG, PNG, TIFF. Each assumption is a
 `Decision`; what cannot be read rightly is refused by name (`UnreadableFile`, `NotARadiograph`,

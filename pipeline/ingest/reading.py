@@ -10,12 +10,13 @@ import hashlib
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
+from pipeline.ingest import archive, dicomweb
 from pipeline.ingest.dicom import is_bare_dataset, probe_dicom, read_dicom
 from pipeline.ingest.image import probe_image, read_image
-from pipeline.records import CaseSource, Floats, Radiograph, RadiographFacts
+from pipeline.records import CaseSource, Floats, Radiograph, RadiographFacts, ServerInstance, ZipEntry
 
 # A radiograph needs 2 bytes a pixel, a colour capture 3 or 6; beyond 8, and room for headers, it is neither.
 BYTES_A_PIXEL = 8
@@ -87,11 +88,11 @@ def read(case: CaseSource, max_pixels: int = 100_000_000) -> Radiograph:
 
     Raises
     ------
-    UnreadableFile, NotARadiograph, UnsupportedRadiograph
+    UnreadableFile, NotARadiograph, UnsupportedRadiograph, NotRetrieved
     """
     data, name = _open(case, max_pixels)
     pixels, facts = FORMATS[name].read(data, hashlib.sha256(data).hexdigest(), max_pixels)
-    says = EXTENSIONS.get(case.path.suffix.lower(), name)
+    says = EXTENSIONS.get(PurePosixPath(case.relative_path).suffix.lower(), name)
     if says != name:
         warning = f"the file's extension says {says}, its content is {name}; read by its content"
         facts = replace(facts, warnings=(*facts.warnings, warning))
@@ -106,12 +107,21 @@ def probe(case: CaseSource, max_pixels: int = 100_000_000) -> None:
 
 def _open(case: CaseSource, max_pixels: int) -> tuple[bytes, str]:
     """The file's bytes and the name of its format."""
-    data = _read_bytes(case.path, BYTES_A_PIXEL * max_pixels + HEADER_BYTES)
+    data = _fetch(case.location, BYTES_A_PIXEL * max_pixels + HEADER_BYTES)
     if not data:
         raise UnreadableFile("the file is empty (0 bytes)", "Copy it again from its origin.")
     if case.file_sha256 is not None and hashlib.sha256(data).hexdigest() != case.file_sha256:
         raise UnreadableFile("the file has changed since the cases were listed", "Let nothing write to the source.")
     return data, _detect(data)
+
+
+def _fetch(location: Path | ZipEntry | ServerInstance, max_bytes: int) -> bytes:
+    match location:
+        case ZipEntry():
+            return archive.read_entry(location, max_bytes)
+        case ServerInstance():
+            return dicomweb.retrieve(location, max_bytes)
+    return _read_bytes(location, max_bytes)
 
 
 def _read_bytes(path: Path, max_bytes: int) -> bytes:

@@ -1,112 +1,134 @@
-"""A folder, a pattern, a file or a CSV manifest -> the list of cases, each with its identity.
+"""Where the radiographs are -> the list of cases, each with its identity.
 
-Refuses a source that is missing or empty and a manifest that cannot be understood (`ConfigError`). A single
-file that cannot be read is a case all the same: its reading fails later and is recorded.
+A folder, a glob, one file, a CSV or Parquet manifest, a zip, a DICOMDIR (PS3.3 F, PS3.10 8), a DICOMweb server.
+Refuses a source that is missing, empty, too large or cannot be understood (`ConfigError`). A single file that
+cannot be read is a case all the same: its reading fails later and is recorded.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
 import fnmatch
 import glob
 import hashlib
+import hmac
 import os
 import re
 import stat
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from pipeline.errors import ConfigError
-from pipeline.records import CaseSource
+from pipeline.ingest import archive, dicomweb
+from pipeline.ingest.attributes import PARSER_ERRORS, value, values
+from pipeline.ingest.manifest import is_manifest, read_manifest
+from pipeline.records import CaseSource, ServerInstance, ZipEntry
 
 CASE_ID_DIGITS = 16
 HASHING_THREADS = 2
-MANIFEST_SUFFIX = ".csv"
-MANIFEST_COLUMNS = ("path", "patient_id")
+MAX_CASES = 500_000
+MAX_DICOMDIR_BYTES = 256 * 2**20
 LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """A file as listed, before it is hashed."""
-
-    path: Path
-    relative_path: str
-    label: str | None = None
-    patient_id: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-def discover(source: str | Path, labels: str = "none") -> list[CaseSource]:
+def discover(source: str | Path, labels: str = "none", split: str | None = None, key: bytes = b"") -> list[CaseSource]:
     """List the cases of a source.
 
-    In a folder every file is a case, whatever its name: one that is no image fails later, and is recorded.
-    Only hidden files and desktop litter (Thumbs.db, desktop.ini, __MACOSX) are passed over. Linked folders
-    are followed, each folder once.
+    In a folder or a zip every file is a case, whatever its name: one that is no image fails later, and is
+    recorded. Only hidden files and desktop litter (Thumbs.db, desktop.ini, __MACOSX) are passed over. Linked
+    folders are followed, each folder once.
 
     Parameters
     ----------
     source
-        A folder (recursive, sorted by relative path), a glob pattern (`**` crosses folders), one image, or a
-        CSV manifest: UTF-8, commas, column `path` (relative to the manifest's folder, or absolute), optional
-        `patient_id`; every further column is metadata.
+        A folder (recursive, sorted by relative path), a glob pattern (`**` crosses folders), one image, a `.zip`,
+        a `.csv` or `.parquet` manifest (see `manifest`), a file named DICOMDIR, or the address of a DICOMweb server
+        with a filter (see `dicomweb.search`).
     labels
         "none", "folder" (the name of the file's own folder), or the name of a manifest column.
+    split
+        Only the rows of a manifest whose column `split` says so.
+    key
+        Secret of the case ids. Without it anyone who has a file can tell its id.
 
     Returns
     -------
     list of CaseSource
-        `case_id` is the first 16 hex digits of the file's SHA-256; the second file with the same bytes gets
-        "-2", the third "-3", in listing order; what cannot be read is "unreadable-0001" and so on,
-        without a hash.
+        `case_id` is the first 16 hex digits of HMAC-SHA256 (RFC 2104) over the file's SHA-256, or over the SOP
+        Instance UID where a server holds the file; the second of the same gets "-2", the third "-3", in listing
+        order; what cannot be read is "unreadable-0001" and so on, without a hash.
 
     Raises
     ------
     ConfigError
-        The source is missing, holds no case, or its manifest or label column cannot be used.
+        The source is missing, holds no case, is too large, or its manifest, filter or labels cannot be used.
     """
-    listed = _list(source, labels)
+    listed = _list(source, labels, split)
     if not listed:
         raise ConfigError("the source holds no case", "Name a folder, a pattern or a manifest with at least one image.")
+    _check_number(len(listed))
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
-        hashes = list(pool.map(_file_sha256, (case.path for case in listed)))
+        hashes = list(pool.map(_sha256, listed))
     return [
-        CaseSource(case_id, case.path, case.relative_path, sha256, case.label, case.patient_id, case.metadata)
-        for case, sha256, case_id in zip(listed, hashes, _case_ids(hashes), strict=True)
+        replace(
+            case, case_id=case_id, file_sha256=sha256, label=_folder_label(case) if labels == "folder" else case.label
+        )
+        for case, sha256, case_id in zip(listed, hashes, _case_ids(listed, hashes, key), strict=True)
     ]
 
 
-def _list(source: str | Path, labels: str) -> list[_Listed]:
+def _list(source: str | Path, labels: str, split: str | None) -> list[CaseSource]:
+    is_server = dicomweb.is_server(str(source))
     path = Path(source).expanduser().absolute()
-    if path.is_file() and path.suffix.lower() == MANIFEST_SUFFIX:
-        return _read_manifest(path, labels)
-    if labels not in ("none", "folder"):
+    if not is_server and is_manifest(path):
+        return read_manifest(path, labels, split)
+    if labels not in ("none", "folder") or split is not None:
+        what = f"labels {labels!r} names a manifest column" if split is None else f"split {split!r} is given"
         raise ConfigError(
-            f"labels {labels!r} names a manifest column, but the source is not a CSV manifest",
-            'Write "none" or "folder", or give a manifest (.csv) with that column.',
+            f"{what}, but the source is not a manifest",
+            'Write "none" or "folder" for the labels, unset the split, or give a manifest (.csv, .parquet).',
         )
+    if is_server:
+        if labels == "folder":
+            raise ConfigError("on a DICOMweb server there are no folders to label by", "Set ingest.labels: none.")
+        return dicomweb.search(str(source))
+    if path.is_file() and path.suffix.lower() == ".zip":
+        clean = ((entry, name) for entry, name in archive.entries(path) if not any(map(_is_litter, name.split("/"))))
+        return sorted((CaseSource("", entry, name) for entry, name in clean), key=lambda case: case.relative_path)
     if path.is_dir():
         root, files = path, _walk(path)
+    elif path.name.upper() == "DICOMDIR" and path.is_file():
+        root, files = path.parent, _dicomdir(path)
     elif os.path.lexists(path):
         root, files = path.parent, [path]
     elif glob.has_magic(str(path)):
         root, files = _glob(path)
     else:
         raise ConfigError(f"the source does not exist: {source}", "ingest.source is relative to the config's folder")
-    listed = [_Listed(file, file.relative_to(root).as_posix(), _folder_label(file, labels)) for file in files]
-    return sorted(listed, key=lambda case: case.relative_path)
+    cases = (CaseSource("", file, file.relative_to(root).as_posix()) for file in files)
+    return sorted(cases, key=lambda case: case.relative_path)
 
 
-def _folder_label(path: Path, labels: str) -> str | None:
-    return (path.parent.name or None) if labels == "folder" else None
+def _check_number(num_cases: int) -> None:
+    if num_cases > MAX_CASES:
+        raise ConfigError(f"the source holds more than {MAX_CASES} cases", "Split it.")
+
+
+def _folder_label(case: CaseSource) -> str | None:
+    path = case.location if isinstance(case.location, Path) else PurePosixPath(case.relative_path)
+    return path.parent.name or None
 
 
 def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in LITTER
+    return (name.startswith(".") and name != "..") or name.lower() in LITTER
 
 
 def _walk(root: Path) -> list[Path]:
@@ -116,6 +138,7 @@ def _walk(root: Path) -> list[Path]:
     seen: set[tuple[int, int]] = set()
     real, linked = [root], list[Path]()
     while real or linked:
+        _check_number(len(files))
         folder = real.pop() if real else linked.pop(0)
         try:
             status = folder.stat()
@@ -167,77 +190,57 @@ def _segment(part: str) -> str:
     return "(?=[^/]*(?:/|$))" + fnmatch.translate(part).removesuffix(r"\Z").removesuffix(r"\z").replace(".*", "[^/]*")
 
 
-def _read_manifest(manifest: Path, labels: str) -> list[_Listed]:
-    """The rows of a CSV manifest in their order. Messages name columns and lines, never a cell."""
+def _dicomdir(path: Path) -> list[Path]:
+    """The files of its IMAGE records, missing ones too. Broken links between the records do no harm."""
     try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except UnicodeDecodeError as error:
-        raise ConfigError("the manifest is not UTF-8 text", "Save it as CSV UTF-8.") from error
-    except csv.Error as error:
-        raise ConfigError(f"the manifest is not a CSV table: {error}", "Save it as CSV UTF-8.") from error
-    except OSError as error:
-        raise ConfigError(f"the manifest cannot be read: {error.strerror}", "Check its permissions.") from error
-    if not lines:
-        raise ConfigError("the manifest is empty", "Its first line names the columns; one of them is 'path'.")
-    header = [name.strip() for name in lines[0][1]]
-    _check_columns(header, labels)
-    label_column = None if labels in ("none", "folder") else labels
-    return [_manifest_case(manifest.parent, header, line, row, labels, label_column) for line, row in lines[1:]]
+        if path.stat().st_size > MAX_DICOMDIR_BYTES:
+            raise ConfigError(f"the DICOMDIR has more than {MAX_DICOMDIR_BYTES} bytes", "Name the folder instead.")
+        with warnings.catch_warnings(action="ignore"):  # pydicom's quote values
+            if value(read_file_meta_info(path), "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                raise ConfigError("the DICOMDIR is deflated, which the standard forbids", "Name the folder instead.")
+            records = values(pydicom.dcmread(path), "DirectoryRecordSequence")
+            images = [record for record in records if value(record, "DirectoryRecordType") == "IMAGE"]
+            files = [[str(part) for part in values(image, "ReferencedFileID")] for image in images]
+    except (*PARSER_ERRORS, InvalidDicomError) as error:
+        failure = ConfigError(f"the DICOMDIR cannot be read ({type(error).__name__})", "Name the folder instead.")
+    else:
+        return [_referenced(path.parent, parts) for parts in files]
+    raise failure  # outside the handler: the parser's words stay out
 
 
-def _check_columns(header: list[str], labels: str) -> None:
-    if "path" not in header:
-        separators = [mark for mark in (";", "\t") if any(mark in name for name in header)]
-        hint = "Separate the columns by commas." if separators else "Its first line names the columns; add 'path'."
-        raise ConfigError("the manifest has no column 'path'", hint)
-    twice = sorted(name for name, count in Counter(header).items() if count > 1)
-    if twice:
-        raise ConfigError(f"the manifest names a column twice: {', '.join(map(repr, twice))}", "Rename one of them.")
-    choices = [name for name in header if name not in ("path", "")]
-    if labels not in ("none", "folder", *choices):
-        near = difflib.get_close_matches(labels, choices, n=1)
-        hint = f"Perhaps you meant {near[0]!r}." if near else f"Its columns are {', '.join(map(repr, choices))}."
-        raise ConfigError(f"the manifest has no column {labels!r} for the labels", hint)
+def _referenced(root: Path, parts: list[str]) -> Path:
+    """A Referenced File ID (PS3.3 F.3.2.2) as a path below `root`. Linux shows a CD's names in lower case."""
+    if not parts or any(part in ("", ".", "..") or re.search(r"[/\\\0]", part) for part in parts):
+        raise ConfigError("the DICOMDIR names a file that is not on its medium", "Name the folder instead.")
+    path, lower = root.joinpath(*parts), root.joinpath(*(part.lower() for part in parts))
+    return lower if lower.exists() and not path.exists() else path
 
 
-def _manifest_case(
-    root: Path, header: list[str], line: int, row: list[str], labels: str, label_column: str | None
-) -> _Listed:
-    if len(row) != len(header):
-        raise ConfigError(
-            f"line {line} of the manifest has {len(row)} cells, the first line names {len(header)} columns",
-            "Put a cell that holds a comma in double quotes.",
-        )
-    cells = {name: cell.strip() for name, cell in zip(header, row, strict=True) if name}
-    if not cells["path"]:
-        raise ConfigError(f"line {line} of the manifest has an empty path", "Fill it in, or remove the line.")
-    path = Path(os.path.normpath(root / cells["path"]))
-    label = _folder_label(path, labels) if label_column is None else cells[label_column] or None
-    metadata = {name: cell for name, cell in cells.items() if name not in (*MANIFEST_COLUMNS, label_column)}
-    return _Listed(path, cells["path"], label, cells.get("patient_id") or None, metadata)
-
-
-def _file_sha256(path: Path) -> str | None:
-    """The hash of a regular file, None where there is none to be had (never waits on a pipe or a device)."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
+def _sha256(case: CaseSource) -> str | None:
+    """The hash of a file, None where there is none to be had (never waits on a pipe, a device or a server)."""
+    match case.location:
+        case ServerInstance():
             return None
-        with path.open("rb") as file:
+        case ZipEntry():
+            return archive.entry_sha256(case.location)
+    try:
+        if not stat.S_ISREG(case.location.stat().st_mode):
+            return None
+        with case.location.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):  # ValueError: a null character in a manifest's path
         return None
 
 
-def _case_ids(hashes: list[str | None]) -> list[str]:
+def _case_ids(cases: list[CaseSource], hashes: list[str | None], key: bytes) -> list[str]:
     seen: Counter[str | None] = Counter()
     ids = []
-    for sha256 in hashes:
-        stem = None if sha256 is None else sha256[:CASE_ID_DIGITS]
-        seen[stem] += 1
-        if stem is None:
-            ids.append(f"unreadable-{seen[stem]:04d}")
+    for case, sha256 in zip(cases, hashes, strict=True):
+        identity = case.location.uid if isinstance(case.location, ServerInstance) else sha256
+        seen[identity] += 1
+        if identity is None:
+            ids.append(f"unreadable-{seen[None]:04d}")
         else:
-            ids.append(stem if seen[stem] == 1 else f"{stem}-{seen[stem]}")
+            stem = hmac.digest(key, identity.encode(), "sha256").hex()[:CASE_ID_DIGITS]
+            ids.append(stem if seen[identity] == 1 else f"{stem}-{seen[identity]}")
     return ids
