@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float32]
 CaseStatus = Literal["ok", "excluded", "failed"]
 MapStatus = Literal["ok", "dead", "negative_only", "saturated", "not_finite"]
 Resize = Literal["stretch", "letterbox", "center_crop"]
+VoiTransform = Literal["if_present", "lut", "window", "required", "off", "percentile"]
 RegionKind = Literal["lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
 Mask = npt.NDArray[np.bool_]
 

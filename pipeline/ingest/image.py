@@ -112,7 +112,7 @@ def read_image(data: bytes, file_sha256: str, max_pixels: int) -> tuple[Floats, 
 
 def stored_sha256(stored: Stored) -> str:
     """SHA-256 of the values alone: C order, little endian."""
-    return hashlib.sha256(np.ascontiguousarray(stored, stored.dtype.newbyteorder("<")).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(stored, stored.dtype.newbyteorder("<")).data).hexdigest()
 
 
 def check_size(rows: int, columns: int, max_pixels: int) -> None:

@@ -14,8 +14,7 @@ from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
 from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
-from pipeline.ingest import dicom as module
-from pipeline.ingest import discover, probe, read
+from pipeline.ingest import decoding, discover, probe, read
 from pipeline.records import CaseSource
 
 GREY = (np.arange(64, dtype=np.uint16) * 60).reshape(8, 8)
@@ -100,7 +99,7 @@ def as_radiograph(name, save, **elements):
     [
         ("JPEG-LL.dcm", "python-gdcm"),
         ("JPGLosslessP14SV1_1s_1f_8b.dcm", "python-gdcm"),
-        ("JPGExtended.dcm", None),  # 12 bits
+        ("JPGExtended.dcm", "python-gdcm"),  # 12 bits
         ("JPEGLSNearLossless_16.dcm", "pyjpegls"),
         ("emri_small_jpeg_ls_lossless.dcm", None),  # several frames
     ],
@@ -117,13 +116,13 @@ def test_other_codecs(save, read_path, name, decoder):
 
 def test_gpl_plugin_is_never_chosen():
     assert all(
-        distribution != "pylibjpeg-libjpeg" for choices in module.PLUGINS.values() for _, distribution in choices
+        distribution != "pylibjpeg-libjpeg" for choices in decoding.PLUGINS.values() for _, distribution in choices
     )
     jpeg = [
-        syntax for syntax in module.PLUGINS if syntax.startswith(("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.7"))
+        syntax for syntax in decoding.PLUGINS if syntax.startswith(("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.7"))
     ]
     assert len(jpeg) == 4
-    assert all(plugin != "pylibjpeg" for syntax in jpeg for plugin, _ in module.PLUGINS[syntax])
+    assert all(plugin != "pylibjpeg" for syntax in jpeg for plugin, _ in decoding.PLUGINS[syntax])
 
 
 @pytest.mark.parametrize("pair", [("RG1_J2KI.dcm", "RG1_UNCI.dcm"), ("RG1_J2KR.dcm", "RG1_UNCR.dcm")])
@@ -143,7 +142,7 @@ def test_missing_codec_says_what_to_install(dicom, save, monkeypatch):
     dataset = dicom(LARGE, BitsStored=12)
     dataset.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
     path = save(dataset)
-    monkeypatch.setattr(module, "_is_installed", lambda distribution: False)
+    monkeypatch.setattr(decoding, "_is_installed", lambda distribution: False)
     assert refused(path, UnsupportedRadiograph, "JPEG 2000").hint == "Install pylibjpeg-openjpeg."
     with pytest.raises(UnsupportedRadiograph):
         probe(discover(path)[0])
@@ -428,7 +427,14 @@ def test_parser_warnings_are_counted_not_shown(dicom, save, read_path):
     assert "XYZY" not in repr(radiograph.facts)
 
 
-def test_a_decoder_that_ends_its_process_does_not_end_the_run(save, monkeypatch):
+@pytest.mark.parametrize("code", ["import os; os.abort()", "import time; time.sleep(60)"])
+def test_a_decoder_that_ends_its_process_or_hangs_does_not_end_the_run(save, read_path, tmp_path, monkeypatch, code):
     path = as_radiograph("JPEG-LL.dcm", save)
-    monkeypatch.setattr(module, "DECODE_APART", "import os; os.abort()")
-    refused(path, UnreadableFile, "cannot be decoded")
+    (tmp_path / "codecs.py").write_text(code)
+    with monkeypatch.context() as patch:
+        decoding.end()
+        patch.setattr(decoding, "CODECS", tmp_path / "codecs.py")
+        patch.setattr(decoding, "SECONDS_A_FRAME", 0.5)
+        patch.setattr(decoding, "SECONDS_A_MEGAPIXEL", 0)
+        refused(path, UnreadableFile, "cannot be decoded")
+    assert read_path(path).facts.source.decoder.startswith("python-gdcm")  # by a new process
