@@ -101,7 +101,7 @@ def check(
     overrides: Overrides = None,
 ) -> None:
     """Everything that can be known without running: config, files, labels, model, layer, shapes, templates."""
-    from pipeline.audit import check_labels, find_sources, open_classifier
+    from pipeline.audit import check_labels, find_sources, open_classifier, reading
     from pipeline.ingest import probe
     from pipeline.report import Renderer
 
@@ -112,7 +112,7 @@ def check(
     with _progress() as progress:
         for done, source in enumerate(sources, 1):
             try:
-                probe(source)
+                probe(source, **reading(audit_config))
             except CaseError as error:
                 problems.append(f"{source.relative_path if names else f'{source.case_id}, file {done}'}: {error}")
             progress("headers", done, len(sources))

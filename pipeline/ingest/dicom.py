@@ -36,11 +36,12 @@ from pipeline.ingest.attributes import (
     attributes,
     floats,
     integer,
+    note_compression,
     patient_orientation,
     pixel_spacing,
-    term,
     value,
     values,
+    view_position,
     warn_about,
 )
 from pipeline.ingest.decoding import (
@@ -174,9 +175,10 @@ def read_dicom(data: bytes, file_sha256: str, max_pixels: int, display: Display)
         else:
             pixels = _colour(header, stored, photometric_interpretation, notes)
         spacing = pixel_spacing(dataset, notes)
+        note_compression(dataset, header.transfer_syntax, notes)
         warn_about(dataset, notes)
         kept = attributes(dataset)
-        view = term(dataset, "ViewPosition")
+        view = view_position(dataset)
         orientation = patient_orientation(dataset)
     if parser_warnings:
         count = len(parser_warnings)

@@ -122,7 +122,7 @@ def check_size(rows: int, columns: int, max_pixels: int) -> None:
     if rows * columns > max_pixels:
         raise UnsupportedRadiograph(
             f"the header says {rows} x {columns} pixels, the limit is {max_pixels} in all",
-            "Raise the pixel limit if this is really a radiograph.",
+            "Raise ingest.max_pixels if this is really a radiograph.",
         )
 
 

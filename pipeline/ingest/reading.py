@@ -121,7 +121,7 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
         if status.st_size > max_bytes:
             raise UnsupportedRadiograph(
                 f"the file has {status.st_size} bytes, more than the {max_bytes} that the pixel limit allows",
-                "Raise the pixel limit if this is really a radiograph.",
+                "Raise ingest.max_pixels if this is really a radiograph.",
             )
         return path.read_bytes()
     except (OSError, ValueError) as error:
