@@ -122,7 +122,7 @@ def beside_dcmtk(name: str, path: Path, dataset: FileDataset, radiograph: Radiog
     if program is None:
         return Row(name, "DCMTK", None, "DCMTK is not installed")
     whats = {decision.what: decision.how for decision in radiograph.facts.decisions}
-    voi = ["+Wl", "1"] if "display curve" in whats else ["+Wi", "1"]
+    voi = ["+Wl", "1"] if "display curve" in whats else ["+Wi", "1"] if "display window" in whats else []
     if whats.get("display window", "").startswith("none"):
         voi = ["+Wm"]
     picture = path.with_suffix(".pgm")

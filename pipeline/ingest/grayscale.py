@@ -178,7 +178,7 @@ def _modality(header: GrayHeader, stored: Values, notes: Notes) -> tuple[Values,
     if header.modality_lut is not None:
         table = _unpack(header.modality_lut, header.is_signed, "modality LUT", notes)
         if table is not None:
-            first, entries, _ = table
+            first, entries = table
             notes.decide(
                 "modality LUT",
                 f"{entries.size} entries from stored value {first} on",
@@ -209,7 +209,8 @@ def _voi_lut(chain: _Chain) -> Values | None:
         table = _unpack(lut, chain.is_signed, "VOI LUT", notes)
         if table is None:
             continue
-        first, entries, white = table
+        first, entries = table
+        white = _white(lut.descriptor[2], entries, notes)
         also = ", preferred to the window that the header has as well" if header.window_centers else ""
         notes.decide(
             "display curve",
@@ -364,8 +365,19 @@ def _look_up(values: Values, first: int, entries: Values) -> Values:
     return looked_up
 
 
-def _unpack(lut: LookupTable, is_signed: bool, name: str, notes: Notes) -> tuple[int, Values, int] | None:
-    """First value mapped, entries, and the value that is white; None where the table is unusable.
+def _white(declared: int, entries: Values, notes: Notes) -> int:
+    """The output that is white: all bits that the third descriptor declares (PS3.3 C.11.2.1.1). Not so where the
+    entries do not fit in, or leave two bits and more unused: a table that never gets beyond a quarter of white
+    is a known error of writers, who declare the container's 16 bits."""
+    needed = int(entries.max()).bit_length()
+    if needed <= declared < needed + 2:
+        return (1 << declared) - 1
+    notes.warn(f"the VOI LUT announces {declared} bits, its values fill {needed}; white was taken there")
+    return (1 << needed) - 1
+
+
+def _unpack(lut: LookupTable, is_signed: bool, name: str, notes: Notes) -> tuple[int, Values] | None:
+    """First value mapped and entries; None where the table is unusable.
 
     PS3.3 C.11.1.1.1 and C.11.2.1.1: 0 entries mean 65,536; the sign of the first value is that of the input;
     entries of 8 bits may be packed in pairs, the first in the low byte.
@@ -378,10 +390,7 @@ def _unpack(lut: LookupTable, is_signed: bool, name: str, notes: Notes) -> tuple
         return None
     if entries.size < size:
         notes.warn(f"the {name} announces {size} entries and holds {entries.size}")
-    declared, needed = lut.descriptor[2], int(entries.max()).bit_length()
-    if declared != needed:
-        notes.warn(f"the {name} announces {declared} bits, its values fill {needed}; white was taken there")
-    return first, entries.astype(np.float64), (1 << needed) - 1
+    return first, entries.astype(np.float64)
 
 
 def _entries(lut: LookupTable, size: int) -> npt.NDArray[np.uint16] | None:

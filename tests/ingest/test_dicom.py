@@ -50,6 +50,7 @@ def hows(radiograph, what):
     return [decision.how for decision in radiograph.facts.decisions if decision.what == what]
 
 
+@pytest.mark.trap("syntaxes")
 @pytest.mark.parametrize("syntax", PLAIN_SYNTAXES)
 def test_uncompressed_syntaxes(dicom, save, read_path, syntax):
     dataset = dicom(GREY, BitsStored=12)
@@ -66,6 +67,7 @@ def test_uncompressed_syntaxes(dicom, save, read_path, syntax):
     assert radiograph.facts.warnings == ()
 
 
+@pytest.mark.trap("syntaxes")
 @pytest.mark.parametrize(
     ("syntax", "decoder"),
     [
@@ -94,6 +96,7 @@ def as_radiograph(name, save, **elements):
     return save(dataset, conform=False)
 
 
+@pytest.mark.trap("syntaxes")
 @pytest.mark.parametrize(
     ("name", "decoder"),
     [
@@ -125,6 +128,7 @@ def test_gpl_plugin_is_never_chosen():
     assert all(plugin != "pylibjpeg" for syntax in jpeg for plugin, _ in decoding.PLUGINS[syntax])
 
 
+@pytest.mark.trap("syntaxes")
 @pytest.mark.parametrize("pair", [("RG1_J2KI.dcm", "RG1_UNCI.dcm"), ("RG1_J2KR.dcm", "RG1_UNCR.dcm")])
 def test_jpeg_2000_equals_its_uncompressed_twin(read_path, pair):
     compressed, plain = (read_path(example(name)) for name in pair)
@@ -138,6 +142,7 @@ def test_jpeg_2000_equals_its_uncompressed_twin(read_path, pair):
     assert warned(plain, "Pixel Spacing is zero")
 
 
+@pytest.mark.trap("syntaxes")
 def test_missing_codec_says_what_to_install(dicom, save, monkeypatch):
     dataset = dicom(LARGE, BitsStored=12)
     dataset.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
@@ -148,6 +153,7 @@ def test_missing_codec_says_what_to_install(dicom, save, monkeypatch):
         probe(discover(path)[0])
 
 
+@pytest.mark.trap("syntaxes")
 def test_unknown_transfer_syntax(dicom, save):
     dataset = dicom(GREY, BitsStored=12)
     path = save(dataset)
@@ -157,6 +163,7 @@ def test_unknown_transfer_syntax(dicom, save):
     assert "3680" not in str(error)
 
 
+@pytest.mark.trap("damage")
 @pytest.mark.parametrize(
     ("elements", "kind", "match"),
     [
@@ -183,6 +190,7 @@ def test_refusals(dicom, save, elements, kind, match):
         probe(discover(path)[0])
 
 
+@pytest.mark.trap("damage")
 @pytest.mark.parametrize(
     ("name", "match"),
     [
@@ -257,6 +265,7 @@ def test_nothing_to_flag(show):
     }
 
 
+@pytest.mark.trap("spacing")
 @pytest.mark.parametrize(
     ("elements", "spacing", "how"),
     [
@@ -275,6 +284,7 @@ def test_pixel_spacing(show, elements, spacing, how):
     assert hows(radiograph, "pixel spacing")[0].startswith(how)
 
 
+@pytest.mark.trap("population")
 @pytest.mark.parametrize(
     ("age", "band"),
     [("000Y", "0-9"), ("039Y", "30-39"), ("089Y", "80-89"), ("090Y", "90+"), ("107Y", "90+"), ("018M", "0-9"),
@@ -284,6 +294,7 @@ def test_age_is_a_band(show, age, band):
     assert show(GREY, PatientAge=age).facts.attributes.get("PatientAge") == band
 
 
+@pytest.mark.trap("frames")
 def test_colour(show):
     # 0.299 x 255 / 255 = 0.299
     stored = np.zeros((2, 2, 3), np.uint8)
@@ -294,6 +305,7 @@ def test_colour(show):
     assert warned(radiograph, "colour")
 
 
+@pytest.mark.trap("frames")
 def test_brightness_channel(show):
     stored = np.full((2, 2, 3), 128, np.uint8)
     stored[0, 0, 0] = 51
@@ -302,6 +314,7 @@ def test_brightness_channel(show):
     assert not radiograph.facts.warnings
 
 
+@pytest.mark.trap("damage")
 @pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian])
 @pytest.mark.parametrize("kept", ["meta", "dataset"])
 def test_missing_preamble(dicom, tmp_path, save, read_path, syntax, kept):
@@ -316,12 +329,14 @@ def test_missing_preamble(dicom, tmp_path, save, read_path, syntax, kept):
     assert warned(read_path(path), "transfer syntax") == (kept == "dataset")
 
 
+@pytest.mark.trap("damage")
 def test_bytes_that_only_start_like_dicom(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100" + b"\x00" * 40)
     refused(path, NotARadiograph)
 
 
+@pytest.mark.trap("damage")
 @pytest.mark.parametrize("syntax", [*PLAIN_SYNTAXES, uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless])
 def test_truncated_never_loads(dicom, save, tmp_path, syntax):
     stored = np.random.default_rng(3).integers(0, 4096, (32, 32)).astype(np.uint16)
@@ -339,6 +354,7 @@ def test_truncated_never_loads(dicom, save, tmp_path, syntax):
             read(discover(path)[0])
 
 
+@pytest.mark.trap("bombs")
 def test_size_inside_the_codestream_must_agree(dicom, save):
     dataset = dicom(GREY, BitsStored=12)
     dataset.compress(uid.JPEGLSLossless, generate_instance_uid=False)
@@ -346,6 +362,7 @@ def test_size_inside_the_codestream_must_agree(dicom, save):
     refused(save(dataset), UnreadableFile, "another size")
 
 
+@pytest.mark.trap("bombs")
 def test_deflated_bomb(dicom, save, tmp_path):
     dataset = dicom(GREY, BitsStored=12)
     dataset.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
@@ -358,6 +375,7 @@ def test_deflated_bomb(dicom, save, tmp_path):
     refused(path, UnsupportedRadiograph, "inflates", max_pixels=1000)
 
 
+@pytest.mark.trap("damage")
 def test_garbage_as_compressed_pixels(dicom, save):
     dataset = dicom(GREY, BitsStored=12)
     for syntax in (uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.JPEGLosslessSV1, uid.JPEGBaseline8Bit):
@@ -427,6 +445,7 @@ def test_parser_warnings_are_counted_not_shown(dicom, save, read_path):
     assert "XYZY" not in repr(radiograph.facts)
 
 
+@pytest.mark.trap("damage")
 @pytest.mark.parametrize("code", ["import os; os.abort()", "import time; time.sleep(60)"])
 def test_a_decoder_that_ends_its_process_or_hangs_does_not_end_the_run(save, read_path, tmp_path, monkeypatch, code):
     path = as_radiograph("JPEG-LL.dcm", save)
