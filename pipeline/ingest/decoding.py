@@ -27,6 +27,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from pipeline.errors import UnreadableFile, UnsupportedRadiograph
+from pipeline.ingest.image import MAX_SCANS
 
 CODECS = Path(__file__).with_name("codecs.py")
 # For a damaged frame that makes a codec turn in circles; a sound one needs a tenth of this.
@@ -54,7 +55,6 @@ PLUGINS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 END_MARKER = b"\xff\xd9"  # the last bytes of a JPEG, JPEG-LS, JPEG 2000 and HTJ2K codestream alike
-MAX_SCANS = 200  # a progressive JPEG needs some ten; each costs a pass over the whole image
 COPY_AGAIN = "Copy it again from its origin."
 EXPORT_PLAIN = "Export it from the PACS uncompressed (Explicit VR Little Endian)."
 
