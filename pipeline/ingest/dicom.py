@@ -107,7 +107,7 @@ NATIVE = frozenset(
     }
 )
 # Parsing ends after so many reads: a header of millions of empty elements costs time, not memory.
-MAX_READS = 100_000
+MAX_READS = 50_000
 INFLATED_ASIDE = 2**26
 
 
@@ -252,7 +252,7 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     rest, total = data[144 + length :], 0
     while rest and not inflater.eof:
-        total += len(inflater.decompress(rest, 2**24))
+        total += len(inflater.decompress(rest, 2**20))
         rest = inflater.unconsumed_tail
         if total > max_bytes:
             raise UnsupportedRadiograph("the deflated DICOM file inflates beyond the pixel limit")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -511,19 +510,6 @@ def test_size_inside_the_codestream_must_agree(dicom, save):
     dataset.compress(uid.JPEGLSLossless, generate_instance_uid=False)
     dataset.Rows = 4
     refused(save(dataset), UnreadableFile, "another size")
-
-
-@pytest.mark.trap("bombs")
-def test_deflated_bomb(dicom, save, tmp_path):
-    dataset = dicom(GREY, BitsStored=12)
-    dataset.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
-    path = save(dataset)
-    data = path.read_bytes()
-    start = 144 + int.from_bytes(data[140:144], "little")
-    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    bomb = b"".join(deflater.compress(bytes(2**20)) for _ in range(80)) + deflater.flush()
-    path.write_bytes(data[:start] + bomb)
-    refused(path, UnsupportedRadiograph, "inflates", max_pixels=1000)
 
 
 @pytest.mark.trap("damage")
