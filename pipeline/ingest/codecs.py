@@ -1,15 +1,17 @@
 """Compressed frames in, samples out, over a socket: the process in which codecs run (`decoding` starts it).
 
 Codecs are C and C++ that read a stranger's bytes: GDCM ends its process at a damaged lossless JPEG. Here that
-costs one case. Run by path, so that it loads pydicom and nothing of this project. Memory is limited for each
-frame (Linux).
+costs one case. Run by path, so that it loads pydicom and nothing of this project. CPU time is limited for
+each frame, and memory (Linux).
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,24 @@ def by_gdcm(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
     return np.frombuffer(data, dtype).reshape(rows, columns), photometric_interpretation
 
 
+def send(connection: Connection, data: bytes | Samples) -> None:
+    """Bytes as they lie in memory; `Connection` itself would copy them twice more."""
+    view = memoryview(np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data).cast("B")
+    while view:
+        view = view[os.write(connection.fileno(), view) :]
+
+
+def receive(connection: Connection, samples: Samples) -> Samples:
+    """`samples` filled by what the other end sends."""
+    view = samples.data.cast("B")
+    while view:
+        count = os.readv(connection.fileno(), [view])
+        if count == 0:
+            raise EOFError
+        view = view[count:]
+    return samples
+
+
 def main(handle: int) -> None:
     """Serve frames until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
@@ -74,12 +94,13 @@ def main(handle: int) -> None:
     connection, used = Connection(handle), _address_space()
     while True:
         try:
-            options, max_bytes = connection.recv()
-            frame = connection.recv_bytes()
+            options, max_bytes, max_seconds, size = connection.recv()
+            frame = bytes(receive(connection, np.empty(size, np.uint8)))
         except EOFError:
             return
         if used:
             resource.setrlimit(resource.RLIMIT_AS, (used + BYTES_ASIDE + max_bytes, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + max_seconds, resource.RLIM_INFINITY))
         is_deep = options["transfer_syntax_uid"] == JPEGExtended12Bit and options["bits_stored"] > 8
         decode = by_gdcm if is_deep else by_pydicom
         try:
@@ -88,7 +109,7 @@ def main(handle: int) -> None:
             connection.send(type(error).__name__)
             continue
         connection.send((samples.shape, samples.dtype.str, photometric_interpretation))
-        connection.send_bytes(np.ascontiguousarray(samples).reshape(-1).view(np.uint8).data)
+        send(connection, samples)
 
 
 def _address_space() -> int:

@@ -27,11 +27,14 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from pipeline.errors import UnreadableFile, UnsupportedRadiograph
+from pipeline.ingest.codecs import receive, send
 from pipeline.ingest.image import MAX_SCANS
 
 CODECS = Path(__file__).with_name("codecs.py")
-# For a damaged frame that makes a codec turn in circles; a sound one needs a tenth of this.
-SECONDS_A_FRAME, SECONDS_A_MEGAPIXEL = 8.0, 2.0
+# For a damaged frame that makes a codec turn in circles; a sound one needs a tenth. Of CPU time, because a busy
+# machine must not fail a sound file; the clock on the wall is only for a process that sleeps for ever.
+CPU_SECONDS_A_FRAME, CPU_SECONDS_A_MEGAPIXEL = 5, 3
+WALL_SECONDS = 300.0
 BYTES_A_SAMPLE = 48  # OpenJPEG's peak is about 20
 
 OPENJPEG = ("pylibjpeg", "pylibjpeg-openjpeg")
@@ -150,13 +153,13 @@ def decode_apart(frame: bytes, options: dict[str, Any]) -> tuple[npt.NDArray[Any
     """
     global _process
     pixels = options["rows"] * options["columns"]
-    request = (options, BYTES_A_SAMPLE * pixels * options["samples_per_pixel"])
-    seconds = SECONDS_A_FRAME + SECONDS_A_MEGAPIXEL * pixels / 1e6
+    seconds = CPU_SECONDS_A_FRAME + CPU_SECONDS_A_MEGAPIXEL * pixels // 1_000_000
+    limits = (BYTES_A_SAMPLE * pixels * options["samples_per_pixel"], seconds)
     with _lock:
         if _process is None or not _process.is_ours():
             _process = _CodecProcess()
         try:
-            answer = _process.ask(request, frame, seconds)
+            answer = _process.ask(options, limits, frame)
         except (EOFError, OSError) as error:
             answer = "no answer in time" if isinstance(error, TimeoutError) else "the decoder gave up"
             end()
@@ -184,21 +187,17 @@ class _CodecProcess:
         """False in a process that was forked with this object in it."""
         return self._owner == os.getpid()
 
-    def ask(
-        self, request: tuple[dict[str, Any], int], frame: bytes, seconds: float
-    ) -> tuple[npt.NDArray[Any], str] | str:
+    def ask(self, options: dict[str, Any], limits: tuple[int, int], frame: bytes) -> tuple[npt.NDArray[Any], str] | str:
         """Samples and photometric interpretation, or the name of the decoder's error."""
-        self._connection.send(request)
-        self._connection.send_bytes(frame)
-        if not self._connection.poll(seconds):
+        self._connection.send((options, *limits, len(frame)))
+        send(self._connection, frame)
+        if not self._connection.poll(WALL_SECONDS):
             raise TimeoutError
         answer = self._connection.recv()
         if isinstance(answer, str):
             return answer
         shape, dtype, photometric_interpretation = answer
-        samples = np.empty(shape, dtype)
-        self._connection.recv_bytes_into(samples.reshape(-1).view(np.uint8))
-        return samples, photometric_interpretation
+        return receive(self._connection, np.empty(shape, dtype)), photometric_interpretation
 
     def end(self) -> None:
         self._connection.close()

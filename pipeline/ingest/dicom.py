@@ -14,6 +14,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -170,10 +171,12 @@ def read_dicom(data: bytes, file_sha256: str, max_pixels: int, display: Display)
         header = _check(dataset, max_pixels, display.frame, notes)
         decoded, photometric_interpretation, decoder = _decode(dataset, header, _pixel_bytes(dataset, header, notes))
         stored = _stored(decoded, header, notes)
-        if header.samples == 1:
-            pixels = _grey(dataset, header, stored, display, notes)
-        else:
-            pixels = _colour(header, stored, photometric_interpretation, notes)
+        with ThreadPoolExecutor(1) as aside:
+            pixel_sha256 = aside.submit(stored_sha256, stored)  # takes as long as the whole chain
+            if header.samples == 1:
+                pixels = _grey(dataset, header, stored, display, notes)
+            else:
+                pixels = _colour(header, stored, photometric_interpretation, notes)
         spacing = pixel_spacing(dataset, notes)
         note_compression(dataset, header.transfer_syntax, notes)
         warn_about(dataset, notes)
@@ -186,7 +189,7 @@ def read_dicom(data: bytes, file_sha256: str, max_pixels: int, display: Display)
     facts = RadiographFacts(
         rows=header.rows,
         columns=header.columns,
-        source=SourceFile(file_sha256, stored_sha256(stored), "DICOM", header.transfer_syntax.name, decoder),
+        source=SourceFile(file_sha256, pixel_sha256.result(), "DICOM", header.transfer_syntax.name, decoder),
         pixel_spacing_mm=spacing,
         view_position=view,
         patient_orientation=orientation,

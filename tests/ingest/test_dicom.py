@@ -590,7 +590,18 @@ def test_a_decoder_that_ends_its_process_or_hangs_does_not_end_the_run(save, rea
     with monkeypatch.context() as patch:
         decoding.end()
         patch.setattr(decoding, "CODECS", tmp_path / "codecs.py")
-        patch.setattr(decoding, "SECONDS_A_FRAME", 0.5)
-        patch.setattr(decoding, "SECONDS_A_MEGAPIXEL", 0)
+        patch.setattr(decoding, "WALL_SECONDS", 0.5)
         refused(path, UnreadableFile, "cannot be decoded")
     assert read_path(path).facts.source.decoder.startswith("python-gdcm")  # by a new process
+
+
+@pytest.mark.trap("damage")
+def test_a_decoder_that_turns_in_circles_is_ended(save, tmp_path, monkeypatch):
+    path = as_radiograph("JPEG-LL.dcm", save)
+    circles = "def by_pydicom(frame, options):\n    while True:\n        pass\n\n\ndef main("
+    (tmp_path / "codecs.py").write_text(decoding.CODECS.read_text("utf-8").replace("def main(", circles))
+    decoding.end()
+    monkeypatch.setattr(decoding, "CODECS", tmp_path / "codecs.py")
+    monkeypatch.setattr(decoding, "CPU_SECONDS_A_FRAME", 0)
+    refused(path, UnreadableFile, "the decoder gave up")
+    decoding.end()
