@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import JPEGExtended12Bit
+from pydicom.uid import JPEGTransferSyntaxes
 
 Samples = npt.NDArray[Any]
 
@@ -41,7 +41,7 @@ def by_pydicom(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
 
 
 def by_gdcm(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
-    """One grey frame through GDCM itself: JPEG Extended of 12 bits, which pydicom's plugin for GDCM refuses."""
+    """One grey JPEG through GDCM itself: pydicom's plugin for it refuses 12 bits, and copies more."""
     import gdcm
 
     rows, columns, photometric_interpretation = (
@@ -99,10 +99,10 @@ def main(handle: int) -> None:
         except EOFError:
             return
         if used:
-            resource.setrlimit(resource.RLIMIT_AS, (used + BYTES_ASIDE + max_bytes, resource.RLIM_INFINITY))
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + max_seconds, resource.RLIM_INFINITY))
-        is_deep = options["transfer_syntax_uid"] == JPEGExtended12Bit and options["bits_stored"] > 8
-        decode = by_gdcm if is_deep else by_pydicom
+            _limit(resource.RLIMIT_AS, used + BYTES_ASIDE + max_bytes)
+        _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + max_seconds)
+        is_grey_jpeg = options["samples_per_pixel"] == 1 and options["transfer_syntax_uid"] in JPEGTransferSyntaxes
+        decode = by_gdcm if is_grey_jpeg and options["decoding_plugin"] == "gdcm" else by_pydicom
         try:
             samples, photometric_interpretation = decode(frame, options)
         except CODEC_ERRORS as error:
@@ -110,6 +110,12 @@ def main(handle: int) -> None:
             continue
         connection.send((samples.shape, samples.dtype.str, photometric_interpretation))
         send(connection, samples)
+
+
+def _limit(what: int, most: int) -> None:
+    """The soft limit, below a hard one that somebody else may have set."""
+    hard = resource.getrlimit(what)[1]
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _address_space() -> int:

@@ -8,6 +8,7 @@ and a codestream whose own size differs from the header's.
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import struct
 import subprocess
@@ -74,23 +75,24 @@ def choose_plugin(syntax: UID, bits_stored: int) -> tuple[str, str]:
         choices = (GDCM,)
     available = get_decoder(syntax).available_plugins
     for plugin, distribution in choices:
-        if plugin in available and _is_installed(distribution):
+        if plugin in available and installed_version(distribution) is not None:
             return plugin, distribution
     raise UnsupportedRadiograph(f"no decoder for {syntax_name(syntax)} is installed", f"Install {choices[0][1]}.")
 
 
-def _is_installed(distribution: str) -> bool:
+@functools.cache
+def installed_version(distribution: str) -> str | None:
+    """None where it is not installed. Kept: looking it up takes a millisecond."""
     try:
-        version(distribution)
+        return version(distribution)
     except PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 def check_codestream(frame: bytes, rows: int, columns: int, samples: int, bits_allocated: int) -> None:
     """Refuse a JPEG of any kind that is cut short or that announces another image than the header: decoders take
     memory by the codestream, not by the header."""
-    if END_MARKER not in frame.rstrip(b"\x00")[-3:]:  # some writers pad with FF
+    if END_MARKER not in frame[-1024:].rstrip(b"\x00")[-3:]:  # some writers pad with FF
         raise UnreadableFile("the compressed pixels end before their end marker", COPY_AGAIN)
     announced = _announced(frame)
     if announced is None:
@@ -99,7 +101,7 @@ def check_codestream(frame: bytes, rows: int, columns: int, samples: int, bits_a
         raise UnreadableFile("the compressed pixels have another size than the header says", COPY_AGAIN)
     if announced.samples != samples or announced.precision > bits_allocated:
         raise UnreadableFile("the compressed pixels have other samples or bits than the header says", COPY_AGAIN)
-    if frame.count(b"\xff\xda") > MAX_SCANS and announced.is_jpeg:
+    if announced.is_progressive and frame.count(b"\xff\xda") > MAX_SCANS:
         raise UnsupportedRadiograph(f"the JPEG has more than {MAX_SCANS} scans", EXPORT_PLAIN)
 
 
@@ -108,7 +110,7 @@ class _Announced:
     size: tuple[int, int]
     samples: int
     precision: int
-    is_jpeg: bool
+    is_progressive: bool
 
 
 def _announced(frame: bytes) -> _Announced | None:
@@ -125,7 +127,7 @@ def _announced(frame: bytes) -> _Announced | None:
             position += 1
         elif (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:  # SOF; F7: JPEG-LS
             precision, height, width, samples = struct.unpack(">BHHB", frame[position + 4 : position + 10])
-            return _Announced((height, width), samples, precision, marker != 0xF7)
+            return _Announced((height, width), samples, precision, marker in (0xC2, 0xC6, 0xCA, 0xCE))
         else:
             position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
     return None

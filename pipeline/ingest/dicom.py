@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import cv2
@@ -52,6 +51,7 @@ from pipeline.ingest.decoding import (
     check_codestream,
     choose_plugin,
     decode_apart,
+    installed_version,
     syntax_name,
 )
 from pipeline.ingest.grayscale import Display, GrayHeader, LookupTable, Notes, grayscale_table, value_range
@@ -457,7 +457,7 @@ def _decode(dataset: FileDataset, header: _Header, frame: bytes) -> tuple[npt.ND
     }
     if header.is_native:
         decoded, found = _uncompressed(dataset, options | {"view_only": True})
-        name = f"pydicom {version('pydicom')} (uncompressed)"
+        name = f"pydicom {installed_version('pydicom')} (uncompressed)"
     else:
         plugin, distribution = choose_plugin(header.transfer_syntax, header.bits_stored)
         options |= {
@@ -470,7 +470,7 @@ def _decode(dataset: FileDataset, header: _Header, frame: bytes) -> tuple[npt.ND
             "decoding_plugin": plugin,
         }
         decoded, found = decode_apart(frame, options)
-        name = f"{distribution} {version(distribution)}"
+        name = f"{distribution} {installed_version(distribution)}"
     expected = (header.rows, header.columns) if header.samples == 1 else (header.rows, header.columns, 3)
     if decoded.shape != expected or decoded.dtype.itemsize > 2:
         raise UnreadableFile("the decoded pixels have another shape than the header says", COPY_AGAIN)

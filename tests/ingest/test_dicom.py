@@ -208,7 +208,7 @@ def test_missing_codec_says_what_to_install(dicom, save, monkeypatch):
     dataset = dicom(LARGE, BitsStored=12)
     dataset.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
     path = save(dataset)
-    monkeypatch.setattr(decoding, "_is_installed", lambda distribution: False)
+    monkeypatch.setattr(decoding, "installed_version", lambda distribution: None)
     assert refused(path, UnsupportedRadiograph, "JPEG 2000").hint == "Install pylibjpeg-openjpeg."
     with pytest.raises(UnsupportedRadiograph):
         probe(discover(path)[0])
@@ -598,7 +598,7 @@ def test_a_decoder_that_ends_its_process_or_hangs_does_not_end_the_run(save, rea
 @pytest.mark.trap("damage")
 def test_a_decoder_that_turns_in_circles_is_ended(save, tmp_path, monkeypatch):
     path = as_radiograph("JPEG-LL.dcm", save)
-    circles = "def by_pydicom(frame, options):\n    while True:\n        pass\n\n\ndef main("
+    circles = "def by_gdcm(frame, options):\n    while True:\n        pass\n\n\ndef main("
     (tmp_path / "codecs.py").write_text(decoding.CODECS.read_text("utf-8").replace("def main(", circles))
     decoding.end()
     monkeypatch.setattr(decoding, "CODECS", tmp_path / "codecs.py")
