@@ -1,6 +1,6 @@
 """File to grey values in [0, 1]: ours beside pydicom's chain, the codec alone, and radreader, on the same files.
 
-    .venv/bin/python -m benchmarks.ingest_speed [--rounds 15] [--radreader /tmp/radreader/bin/python]
+    .venv/bin/python -m benchmarks.ingest_speed [--rounds 15] [--only JPEG] [--radreader /tmp/radreader/bin/python]
 
 Files: 2000 rows x 2500 columns made here (a wave with noise) as 16-bit uncompressed, JPEG 2000 lossless and JPEG
 Lossless (12 bits), and a real CR from pydicom-data. Median and least of interleaved rounds, after one that does not
@@ -137,6 +137,7 @@ def pydicom_chain(path: Path) -> npt.NDArray[np.float32]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", default="", help="files whose name holds this")
     parser.add_argument("--radreader", type=Path, help="the Python of an environment with radreader")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -153,7 +154,7 @@ def main() -> None:
         return float(server.stdout.readline() or "nan")
 
     with tempfile.TemporaryDirectory() as name:
-        for path in write_files(Path(name)):
+        for path in [path for path in write_files(Path(name)) if arguments.only in path.stem]:
             runs = readers(path, ask_radreader if server else None)
             times: dict[str, list[float]] = {reader: [] for reader in runs}
             for _ in range(arguments.rounds + 1):

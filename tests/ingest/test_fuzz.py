@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydicom import uid
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
+from benchmarks import fuzz as module
 from benchmarks.fuzz import fuzz
 from pipeline.errors import CaseError
 from pipeline.ingest import Display, read
@@ -25,6 +26,24 @@ def test_mutated_files():
     assert findings == []
     assert sum(counts.values()) == 200
     assert set(counts) == NAMED
+
+
+@pytest.mark.parametrize(("limit", "finding"), [("LIMIT_MIB", "MEMORY"), ("LIMIT_S", "HANG")])
+def test_the_fuzzer_finds(monkeypatch, tmp_path, limit, finding):
+    monkeypatch.setattr(module, "KEPT", tmp_path)
+    monkeypatch.setattr(module, limit, 0)
+    _, findings = fuzz(range(1), seed=3)
+    assert finding in findings[0]
+    assert (tmp_path / "3-0").is_file()
+
+
+def test_the_fuzzer_sees_a_crash():
+    worker = module.Worker(seed=3)
+    worker.process.kill()
+    outcome, _, is_alive = worker.outcome(0)
+    worker.end()
+    assert outcome.startswith("CRASH -9")
+    assert not is_alive
 
 
 # Values as a careless or a hostile writer may leave them, by VR.
