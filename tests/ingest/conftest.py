@@ -61,7 +61,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     marker = item.get_closest_marker("trap")
     if marker is not None and (report.when == "call" or not report.passed):
         row = item.config.stash.setdefault(results, {}).setdefault(marker.args[0], [])
-        row.append((item.nodeid.removeprefix("tests/ingest/"), report.outcome))
+        row.append((item.nodeid.removeprefix("tests/ingest/").replace("|", "\\|"), report.outcome))
     return report
 
 

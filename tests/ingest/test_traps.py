@@ -20,6 +20,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from benchmarks.dicom_agreement import GREY_LEVEL, beside_dcmtk, pydicom_display
+from pipeline.audit import reading
+from pipeline.config import AuditConfig
 from pipeline.errors import UnsupportedRadiograph
 from pipeline.ingest import Display, discover, read
 
@@ -449,3 +451,11 @@ def test_percentile(dicom, save):
     assert pixels[[0, 5, 994, 999]].tolist() == [0, 0, 1, 1]
     assert pixels[[6, 993]].tolist() == pytest.approx([1 / 989, 988 / 989], abs=1e-6)
     assert pixels[500] == pytest.approx(495 / 989, abs=1e-6)
+
+
+def test_the_config_reaches_the_reader():
+    asked = {"source": "x", "voi_transform": "window", "window": "BONE", "frame": 3, "max_pixels": 5}
+    config = AuditConfig.model_validate(
+        {"run": {"name": "x"}, "ingest": asked, "preprocess": {"scaling": "unit"}, "classifier": {"path": "x"}}
+    )
+    assert reading(config) == {"max_pixels": 5, "display": Display("window", "BONE", 3)}
