@@ -345,11 +345,18 @@ def calibrate(
     return replace(run, model=model, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
 
 
+def reading(config: AuditConfig) -> dict[str, Any]:
+    """How `ingest` reads the cases of a config."""
+    asked = config.ingest
+    display = ingest.Display(asked.voi_transform, asked.window, asked.frame)
+    return {"max_pixels": asked.max_pixels, "display": display}
+
+
 def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
     """Stages 1 and 2 of one case, in a worker. The one place where a `CaseError` is caught."""
     start = time.process_time()
     try:
-        radiograph = ingest.read(source)
+        radiograph = ingest.read(source, **reading(config))
     except CaseError as error:
         failure = CaseRecord(
             case_id=source.case_id,

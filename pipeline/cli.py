@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import typer
 from rich.console import Console
@@ -24,7 +24,7 @@ from rich.table import Column, Table
 from pipeline import __version__
 from pipeline.config import REFERENCE, AuditConfig, json_schema, load_config, starter
 from pipeline.errors import AcceptanceError, AuditError, CaseError, ConfigError, VerificationError
-from pipeline.records import CohortRecord, ServerInstance, to_json
+from pipeline.records import CaseSource, CohortRecord, ServerInstance, VoiTransform, to_json
 from pipeline.reference import WEIGHTS, card_of
 
 EPILOG = (
@@ -178,7 +178,7 @@ def check(
     overrides: Overrides = None,
 ) -> None:
     """Everything that can be known without running: config, files, labels, model, layer, shapes, templates."""
-    from pipeline.audit import check_labels, find_key, find_sources, open_classifier
+    from pipeline.audit import check_labels, find_key, find_sources, open_classifier, reading
     from pipeline.ingest import probe
     from pipeline.report import Renderer
 
@@ -191,7 +191,7 @@ def check(
     with _progress() as progress:
         for done, source in enumerate(probed, 1):
             try:
-                probe(source)
+                probe(source, **reading(audit_config))
             except CaseError as error:
                 problems.append(f"{source.relative_path if names else f'file {done}'}: {error}")
             progress("headers", done, len(probed))
@@ -313,6 +313,56 @@ def init(
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
     err.print(f"wrote {path}; next: edit ingest.source, then cxr-audit check {path}", highlight=False)
+
+
+@app.command()
+def view(
+    file: Annotated[Path, typer.Argument(help="a DICOM, PNG, JPEG or TIFF file")],
+    output: Annotated[Path | None, typer.Option(help="write the radiograph there as a PNG of full size")] = None,
+    bits: Annotated[int, typer.Option(help="8 or 16 bits a pixel of the PNG")] = 8,
+    voi_transform: Annotated[str, typer.Option(help="as ingest.voi_transform in a config")] = "if_present",
+    window: Annotated[str, typer.Option(help="number or explanation, as ingest.window")] = "1",
+    frame: Annotated[int | None, typer.Option(min=1, help="as ingest.frame")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """One file as the audit sees it, with every decision: for when two viewers disagree."""
+    from pipeline.ingest import Display, read
+    from pipeline.report import encode_png
+
+    if bits not in (8, 16):
+        raise ConfigError(f"--bits {bits}: expected 8 or 16")
+    if voi_transform not in get_args(VoiTransform):
+        raise ConfigError(f"--voi-transform {voi_transform}: expected one of {', '.join(get_args(VoiTransform))}")
+    display = Display(cast(VoiTransform, voi_transform), int(window) if window.isdigit() else window, frame)
+    radiograph = read(CaseSource("view", file, file.name, None), display=display)
+    if output is not None:
+        output.write_bytes(encode_png(radiograph.pixels, bits))
+    if as_json:
+        print(to_json(radiograph.facts).decode(), end="")
+        return
+    facts, pixels = radiograph.facts, radiograph.pixels
+    source = facts.source
+    black, white = float((pixels == 0).mean()), float((pixels == 1).mean())
+    lines = [
+        ("size", f"{facts.rows} rows x {facts.columns} columns, {source.format}", f"SHA-256 {source.file_sha256}"),
+        (
+            "pixels",
+            f"{source.transfer_syntax or 'as the file holds them'}, decoded by {source.decoder}",
+            f"SHA-256 of the stored values {source.pixel_sha256}",
+        ),
+        *((decision.what, decision.how, decision.why) for decision in facts.decisions),
+        (
+            "shown",
+            f"{pixels.min():.4f} to {pixels.max():.4f}, mean {pixels.mean():.4f} (0 = black, 1 = white)",
+            f"{black:.1%} of the pixels are black, {white:.1%} white",
+        ),
+    ]
+    for what, how, why in lines:
+        out.print(f"{what:20} {escape(how)}\n{'':20} [dim]{escape(why)}[/]", highlight=False, emoji=False)
+    for name, text in facts.attributes.items():
+        out.print(f"{name:28} {text}", highlight=False, markup=False, emoji=False)
+    for warning in facts.warnings:
+        out.print(f"warning: {warning}", highlight=False, markup=False)
 
 
 @app.command()

@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from pipeline.errors import ConfigError
-from pipeline.records import CASE_FLAGS, CASE_NUMBERS, PERFORMANCE_METRICS, Outcome, Resize
+from pipeline.records import CASE_FLAGS, CASE_NUMBERS, PERFORMANCE_METRICS, Outcome, Resize, VoiTransform
 
 REFERENCE = "reference"
 
@@ -77,6 +77,20 @@ class Ingest(_Section):
     )
     labels: Name = Field("none", description="none | folder (the parent folder's name) | a manifest column")
     split: Name | None = Field(None, description="only the rows of a manifest whose column split says so")
+    voi_transform: VoiTransform = Field(
+        "if_present",
+        description="DICOM grey values: if_present (VOI LUT, else window, else own range) | lut, window, required "
+        "(either), or the file is refused | off (own range) | percentile (own range without its ends)",
+    )
+    window: Annotated[int, Field(ge=1)] | Name = Field(
+        1, description="which of several DICOM windows: its number from 1 on, or its explanation"
+    )
+    frame: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="which frame of a multi-frame DICOM file, from 1 on; empty = such files are refused"
+    )
+    max_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
+        64_000_000, description="the largest radiograph that is read; checked before memory is taken"
+    )
 
 
 class Privacy(_Section):

@@ -106,7 +106,10 @@ def _mask_names(sources: list[CaseSource]) -> list[str]:
     taken: set[str] = set()
     names = []
     for source in sources:
-        tries = (f"{PurePath(source.relative_path).stem}{suffix}.png" for suffix in ("", *(f"-{n}" for n in range(2, len(sources) + 2))))
+        tries = (
+            f"{PurePath(source.relative_path).stem}{suffix}.png"
+            for suffix in ("", *(f"-{n}" for n in range(2, len(sources) + 2)))
+        )
         name = next(name for name in tries if name.casefold() not in taken)
         taken.add(name.casefold())
         names.append(name)

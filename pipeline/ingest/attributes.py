@@ -12,11 +12,14 @@ import re
 import struct
 from typing import Any
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
+from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit
 
+from pipeline.errors import UnsupportedRadiograph
 from pipeline.ingest.grayscale import Notes
 
 # What pydicom is seen to raise on damaged or odd files, while parsing or on the first access to an element.
@@ -46,7 +49,11 @@ TERMS: dict[str, frozenset[str]] = {
     "ViewPosition": frozenset(VIEWS),
     "PatientSex": frozenset({"M", "F", "O"}),
     "LossyImageCompression": frozenset({"00", "01"}),
+    "LossyImageCompressionMethod": frozenset({"ISO_10918_1", "ISO_14495_1", "ISO_15444_1", "ISO_15444_15"}),
     "BurnedInAnnotation": frozenset({"YES", "NO"}),
+    "QualityControlImage": frozenset({"YES", "NO", "BOTH"}),
+    "ImageLaterality": frozenset({"R", "L", "U", "B"}),
+    "Laterality": frozenset({"R", "L"}),
     "ImageType": frozenset({"ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY"}),
     "PresentationIntentType": frozenset({"FOR PRESENTATION", "FOR PROCESSING"}),
 }  # fmt: skip
@@ -56,8 +63,21 @@ NUMBERS = (
     "PixelRepresentation",
     "LossyImageCompressionRatio",
     "ExposureIndex",
+    "TargetExposureIndex",
     "DeviationIndex",
 )
+# PS3.16 CID 4010: SNOMED CT, and the codes of SNOMED RT that older files carry.
+VIEW_CODES = {
+    "399348003": "AP", "R-10206": "AP",
+    "272479007": "PA", "R-10214": "PA",
+    "399173006": "LL", "R-10236": "LL",
+    "399198007": "RL", "R-10232": "RL",
+}  # fmt: skip
+PROCESSING_EQUIPMENT = "109102"  # PS3.16 CID 7005
+ALWAYS_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
+# Longer than any element that is read here, pixels aside: seven tables of 65,536 entries.
+MAX_ELEMENT_BYTES = 2**20
+
 NUMBER = re.compile(r"[-+0-9.eE]{1,16}")
 AGE = re.compile(r"([0-9]{3})([YMWD])")
 WEEKS_A_YEAR, DAYS_A_YEAR, MONTHS_A_YEAR = 52.18, 365.25, 12
@@ -65,8 +85,15 @@ OLDEST_BAND = 90
 
 
 def value(dataset: Dataset, keyword: str) -> Any:
-    """An element's value, None where it is absent, empty or not readable as what it should be."""
+    """An element's value, None where it is absent, empty or not readable as what it should be.
+
+    Raises `UnsupportedRadiograph` where it is longer than any such element can be, before it is converted.
+    """
     try:
+        if keyword in dataset and keyword != "PixelData":
+            raw: Any = dataset.get_item(keyword)
+            if isinstance(raw, RawDataElement) and len(raw.value or b"") > MAX_ELEMENT_BYTES:
+                raise UnsupportedRadiograph(f"the header's element {keyword} has {len(raw.value or b'')} bytes")
         found = dataset.get(keyword)
         if isinstance(found, MultiValue | Sequence):
             found = list(found)
@@ -171,6 +198,28 @@ def _spacing(dataset: Dataset, keyword: str, notes: Notes) -> tuple[float, float
     return None
 
 
+def view_position(dataset: Dataset) -> str | None:
+    """(0018,5101), or where that is silent the code of (0054,0220)."""
+    coded = [VIEW_CODES.get(str(value(item, "CodeValue")).strip()) for item in values(dataset, "ViewCodeSequence")]
+    return term(dataset, "ViewPosition") or next((view for view in coded if view), None)
+
+
+def note_compression(dataset: Dataset, syntax: UID, notes: Notes) -> None:
+    """PS3.3 C.7.6.1.1.5: loss in the past stays in the pixels, however they are stored now."""
+    was_lossy = term(dataset, "LossyImageCompression") == "01"
+    if not was_lossy and syntax not in ALWAYS_LOSSY:
+        return
+    notes.warn("the image has been compressed with loss" + ("" if was_lossy else "; its header does not say so"))
+    ratios = ", ".join(f"{ratio:g}" for ratio in floats(dataset, "LossyImageCompressionRatio"))
+    methods = [str(item).strip() for item in values(dataset, "LossyImageCompressionMethod")]
+    known = ", ".join(item for item in methods if item in TERMS["LossyImageCompressionMethod"])
+    notes.decide(
+        "lossy compression",
+        f"ratio {ratios or 'not stated'}, method {known or 'not stated'}",
+        "PS3.3 C.7.6.1.1.5: (0028,2110), (0028,2112), (0028,2114); what was lost cannot be undone",
+    )
+
+
 def patient_orientation(dataset: Dataset) -> tuple[str, str] | None:
     """Where the rows and the columns point to (PS3.3 C.7.6.1.1.1), in letters of A P R L H F."""
     texts = [str(item).strip().upper() for item in values(dataset, "PatientOrientation")]
@@ -196,17 +245,31 @@ def warn_about(dataset: Dataset, notes: Notes) -> None:
         notes.warn("text is burned into the pixels; it may name the patient, or draw the classifier")
     if term(dataset, "PresentationIntentType") == "FOR PROCESSING":
         notes.warn("the image is FOR PROCESSING: raw detector values, not what a reader is shown")
-    if term(dataset, "LossyImageCompression") == "01":
-        notes.warn("the image has been compressed with loss")
+    if term(dataset, "QualityControlImage") in ("YES", "BOTH"):
+        notes.warn("a quality-control image: a phantom, not a patient")
+    if any(_is_processing(item) for item in values(dataset, "ContributingEquipmentSequence")):
+        notes.warn("processing equipment has worked on the image; it may be the output of another model")
+    num_overlays = sum((group, 0x0010) in dataset for group in range(0x6000, 0x6020, 2))
+    if num_overlays:
+        notes.warn(f"the header holds {num_overlays} overlay{'s' if num_overlays > 1 else ''}; not drawn")
     part = term(dataset, "BodyPartExamined")
     if part is not None and part not in CHEST:
         notes.warn("the body part examined is not the chest")
-    view = term(dataset, "ViewPosition")
+    view = view_position(dataset)
     if view is not None and view not in FRONTAL_VIEWS:
         notes.warn("not a frontal view")
+    if (term(dataset, "ImageLaterality") or term(dataset, "Laterality")) in ("R", "L") and view in FRONTAL_VIEWS:
+        notes.warn("the laterality names one side; a frontal view of the chest has both")
     orientation = patient_orientation(dataset)
     if orientation is not None and view in (None, *FRONTAL_VIEWS):
         _warn_about_orientation(*orientation, notes)
+
+
+def _is_processing(item: Any) -> bool:
+    """Whether an item of the Contributing Equipment Sequence says that it processed the image."""
+    return any(
+        value(code, "CodeValue") == PROCESSING_EQUIPMENT for code in values(item, "PurposeOfReferenceCodeSequence")
+    )
 
 
 def _warn_about_orientation(row: str, column: str, notes: Notes) -> None:

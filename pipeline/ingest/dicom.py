@@ -1,27 +1,25 @@
 """DICOM bytes -> display pixels in [0, 1] and facts.
 
-PS3.5 and PS3.10 for the file (pydicom reads and decompresses), PS3.3 C.7.6.3 for the pixels, `grayscale` for
-what is displayed. Refuses objects without pixels, other modalities, several frames, palettes, float pixels;
-checks every size before memory is taken, and that compressed pixels reach their end marker.
+PS3.5 and PS3.10 for the file (pydicom reads, `decoding` decompresses), PS3.3 C.7.6.3 for the pixels, `grayscale`
+for what is displayed. Refuses objects without pixels, other modalities, several frames where none is chosen,
+palettes, float pixels; checks every size before memory is taken.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-import pickle
 import re
 import struct
-import subprocess
-import sys
 import warnings
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pydicom
@@ -38,15 +36,26 @@ from pipeline.ingest.attributes import (
     attributes,
     floats,
     integer,
+    note_compression,
     patient_orientation,
     pixel_spacing,
-    term,
     value,
     values,
+    view_position,
     warn_about,
 )
-from pipeline.ingest.grayscale import GrayHeader, LookupTable, Notes, grayscale_table
-from pipeline.ingest.image import check_size, stored_sha256, strict_pillow, to_grey
+from pipeline.ingest.decoding import (
+    COPY_AGAIN,
+    EXPORT_PLAIN,
+    PLUGINS,
+    check_codestream,
+    choose_plugin,
+    decode_apart,
+    installed_version,
+    syntax_name,
+)
+from pipeline.ingest.grayscale import Display, GrayHeader, LookupTable, Notes, grayscale_table, value_range
+from pipeline.ingest.image import check_size, stored_sha256, to_grey
 from pipeline.records import Floats, RadiographFacts, SourceFile
 
 # pydicom's log lines and warnings quote elements' values; nothing of them may reach a log.
@@ -90,24 +99,6 @@ CAPTURE_CLASSES = frozenset(
     }
 )
 
-# Which plugin decodes what, in this order; never pylibjpeg-libjpeg (GPL). (plugin, distribution)
-OPENJPEG = ("pylibjpeg", "pylibjpeg-openjpeg")
-GDCM = ("gdcm", "python-gdcm")
-PILLOW = ("pillow", "pillow")
-PLUGINS: dict[str, tuple[tuple[str, str], ...]] = {
-    uid.JPEGBaseline8Bit: (PILLOW, GDCM),
-    uid.JPEGExtended12Bit: (PILLOW, GDCM),
-    uid.JPEGLossless: (GDCM,),
-    uid.JPEGLosslessSV1: (GDCM,),
-    uid.JPEGLSLossless: (("pyjpegls", "pyjpegls"), GDCM),
-    uid.JPEGLSNearLossless: (("pyjpegls", "pyjpegls"), GDCM),
-    uid.JPEG2000Lossless: (OPENJPEG, GDCM),
-    uid.JPEG2000: (OPENJPEG, GDCM),
-    uid.HTJ2KLossless: (OPENJPEG,),
-    uid.HTJ2KLosslessRPCL: (OPENJPEG,),
-    uid.HTJ2K: (OPENJPEG,),
-    uid.RLELossless: (("pydicom", "pydicom"),),
-}
 NATIVE = frozenset(
     {
         uid.ImplicitVRLittleEndian,
@@ -116,17 +107,9 @@ NATIVE = frozenset(
         uid.DeflatedExplicitVRLittleEndian,
     }
 )
-DECODE_TIMEOUT_S = 300
-DECODE_APART = """
-import pickle, sys
-from pydicom.pixels.decoders.base import get_decoder
-data, options = pickle.load(sys.stdin.buffer)
-decoded, properties = get_decoder(options.pop("transfer_syntax_uid")).as_array(data, **options)
-pickle.dump((decoded, str(properties["photometric_interpretation"])), sys.stdout.buffer)
-"""
-END_MARKER = b"\xff\xd9"  # the last bytes of a JPEG, JPEG-LS, JPEG 2000 and HTJ2K codestream alike
-COPY_AGAIN = "Copy it again from its origin."
-EXPORT_PLAIN = "Export it from the PACS uncompressed (Explicit VR Little Endian)."
+# Parsing ends after so many reads: a header of millions of empty elements costs time, not memory.
+MAX_READS = 50_000
+INFLATED_ASIDE = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +125,12 @@ class _Header:
     is_signed: bool
     photometric_interpretation: str
     transfer_syntax: UID
-    is_native: bool
+    frames: int
+    frame: int
+
+    @property
+    def is_native(self) -> bool:
+        return self.transfer_syntax in NATIVE
 
 
 def is_bare_dataset(data: bytes) -> bool:
@@ -157,18 +145,18 @@ def is_bare_dataset(data: bytes) -> bool:
     return bool(little[0] in (2, 8) and int.from_bytes(data[4:8], "little") < min(len(data), 1024))
 
 
-def probe_dicom(data: bytes, max_pixels: int) -> None:
+def probe_dicom(data: bytes, max_pixels: int, display: Display) -> None:
     """Raise what the header shows to be wrong; the pixels stay as they are."""
     with _quiet_parser():
         notes = Notes()
         dataset = _parse(data, max_pixels)
-        header = _check(dataset, max_pixels, notes)
-        _check_pixel_data(dataset, header, notes)
+        header = _check(dataset, max_pixels, display.frame, notes)
+        _pixel_bytes(dataset, header, notes)
         if not header.is_native:
-            _plugin(header)
+            choose_plugin(header.transfer_syntax, header.bits_stored)
 
 
-def read_dicom(data: bytes, file_sha256: str, max_pixels: int) -> tuple[Floats, RadiographFacts]:
+def read_dicom(data: bytes, file_sha256: str, max_pixels: int, display: Display) -> tuple[Floats, RadiographFacts]:
     """Decode and prepare for display.
 
     Returns
@@ -180,18 +168,20 @@ def read_dicom(data: bytes, file_sha256: str, max_pixels: int) -> tuple[Floats, 
     notes = Notes()
     with _quiet_parser() as parser_warnings:
         dataset = _parse(data, max_pixels)
-        header = _check(dataset, max_pixels, notes)
-        _check_pixel_data(dataset, header, notes)
-        decoded, photometric_interpretation, decoder = _decode(dataset, header)
+        header = _check(dataset, max_pixels, display.frame, notes)
+        decoded, photometric_interpretation, decoder = _decode(dataset, header, _pixel_bytes(dataset, header, notes))
         stored = _stored(decoded, header, notes)
-        if header.samples == 1:
-            pixels = _grey(dataset, header, stored, notes)
-        else:
-            pixels = _colour(header, stored, photometric_interpretation, notes)
+        with ThreadPoolExecutor(1) as aside:
+            pixel_sha256 = aside.submit(stored_sha256, stored)  # takes as long as the whole chain
+            if header.samples == 1:
+                pixels = _grey(dataset, header, stored, display, notes)
+            else:
+                pixels = _colour(header, stored, photometric_interpretation, notes)
         spacing = pixel_spacing(dataset, notes)
+        note_compression(dataset, header.transfer_syntax, notes)
         warn_about(dataset, notes)
         kept = attributes(dataset)
-        view = term(dataset, "ViewPosition")
+        view = view_position(dataset)
         orientation = patient_orientation(dataset)
     if parser_warnings:
         count = len(parser_warnings)
@@ -199,7 +189,7 @@ def read_dicom(data: bytes, file_sha256: str, max_pixels: int) -> tuple[Floats, 
     facts = RadiographFacts(
         rows=header.rows,
         columns=header.columns,
-        source=SourceFile(file_sha256, stored_sha256(stored), "DICOM", header.transfer_syntax.name, decoder),
+        source=SourceFile(file_sha256, pixel_sha256.result(), "DICOM", header.transfer_syntax.name, decoder),
         pixel_spacing_mm=spacing,
         view_position=view,
         patient_orientation=orientation,
@@ -223,8 +213,8 @@ def _parse(data: bytes, max_pixels: int) -> FileDataset:
     has_prefix = data[128:132] == b"DICM"
     failure: CaseError
     try:
-        _check_deflated(data, 8 * max_pixels + 2**26)
-        dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+        _check_deflated(data, 2 * max_pixels + INFLATED_ASIDE)
+        dataset = pydicom.dcmread(_CountedReads(data), force=True)
         is_plausible = value(dataset, "SOPClassUID") is not None or (
             integer(dataset, "Rows") is not None and integer(dataset, "Columns") is not None
         )
@@ -236,6 +226,20 @@ def _parse(data: bytes, max_pixels: int) -> FileDataset:
     except (*PARSER_ERRORS, zlib.error, pydicom.errors.InvalidDicomError) as error:
         failure = UnreadableFile(f"the DICOM file is damaged or cut short ({type(error).__name__})", COPY_AGAIN)
     raise failure  # outside the handler: the parser's words stay out
+
+
+class _CountedReads(io.BytesIO):
+    """Bytes that can be read so many times and no more."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = MAX_READS + len(data) // 1024  # an undefined length is searched in steps of some KiB
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise UnsupportedRadiograph("the DICOM file has too many elements for a radiograph")
+        return super().read(size)
 
 
 def _check_deflated(data: bytes, max_bytes: int) -> None:
@@ -251,7 +255,7 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     rest, total = data[144 + length :], 0
     while rest and not inflater.eof:
-        total += len(inflater.decompress(rest, 2**24))
+        total += len(inflater.decompress(rest, 2**20))
         rest = inflater.unconsumed_tail
         if total > max_bytes:
             raise UnsupportedRadiograph("the deflated DICOM file inflates beyond the pixel limit")
@@ -259,12 +263,18 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
         raise UnreadableFile("the deflated DICOM file is cut short", COPY_AGAIN)
 
 
-def _check(dataset: FileDataset, max_pixels: int, notes: Notes) -> _Header:
+def _check(dataset: FileDataset, max_pixels: int, frame: int | None, notes: Notes) -> _Header:
     """The header of something that can be read as one radiograph."""
     _check_object(dataset, notes)
-    frames = integer(dataset, "NumberOfFrames")
-    if frames is not None and frames > 1:
-        raise UnsupportedRadiograph(f"the DICOM object has {frames} frames, a radiograph has one", "Split it.")
+    frames = integer(dataset, "NumberOfFrames") or 1
+    if frames > 1 and frame is None:
+        raise UnsupportedRadiograph(
+            f"the DICOM object has {frames} frames, a radiograph has one", "Choose one: ingest.frame, from 1 on."
+        )
+    if not 1 <= (frame or 1) <= max(frames, 1):
+        raise UnsupportedRadiograph(f"frame {frame} is asked for, the DICOM object has {frames}")
+    if frames > 1:
+        notes.decide("frame", f"{frame} of {frames}", "the config chose it (PS3.3 C.7.6.6)")
     rows, columns = _required(dataset, "Rows", "(0028,0010)"), _required(dataset, "Columns", "(0028,0011)")
     check_size(rows, columns, max_pixels)
     photometric_interpretation = str(value(dataset, "PhotometricInterpretation") or "").strip().upper()
@@ -287,7 +297,8 @@ def _check(dataset: FileDataset, max_pixels: int, notes: Notes) -> _Header:
         representation == 1,
         photometric_interpretation,
         syntax,
-        syntax in NATIVE,
+        max(frames, 1),
+        frame or 1,
     )
 
 
@@ -381,7 +392,7 @@ def _transfer_syntax(dataset: FileDataset, notes: Notes) -> UID:
         if syntax in NATIVE or syntax in PLUGINS:
             return syntax
         raise UnsupportedRadiograph(
-            f"the pixels are stored as {_syntax_name(syntax)}, which is not decoded here", EXPORT_PLAIN
+            f"the pixels are stored as {syntax_name(syntax)}, which is not decoded here", EXPORT_PLAIN
         )
     if _is_encapsulated(dataset):
         raise UnsupportedRadiograph("the pixels are compressed and the header does not say how", EXPORT_PLAIN)
@@ -392,10 +403,6 @@ def _transfer_syntax(dataset: FileDataset, notes: Notes) -> UID:
     return uid.ImplicitVRLittleEndian if is_implicit else uid.ExplicitVRLittleEndian
 
 
-def _syntax_name(syntax: UID) -> str:
-    return syntax.name if syntax in UID_dictionary else "a private transfer syntax"
-
-
 def _is_encapsulated(dataset: Dataset) -> bool:
     try:
         return bool(dataset["PixelData"].is_undefined_length)
@@ -403,90 +410,44 @@ def _is_encapsulated(dataset: Dataset) -> bool:
         return False
 
 
-def _check_pixel_data(dataset: FileDataset, header: _Header, notes: Notes) -> None:
-    """Refuse pixels that are cut short, before they are decoded."""
+def _pixel_bytes(dataset: FileDataset, header: _Header, notes: Notes) -> bytes:
+    """The frame as stored: native pixels, or one codestream, refused where cut short, before it is decoded."""
     data = value(dataset, "PixelData")
     if not isinstance(data, bytes) or not data:
         raise UnreadableFile("the DICOM file has no pixels, or ends before them", COPY_AGAIN)
-    if header.is_native:
-        size = header.rows * header.columns * header.samples * (header.bits_allocated // 8)
-        if header.photometric_interpretation == "YBR_FULL_422":
-            size = size // 3 * 2
-        if len(data) < size:
-            raise UnreadableFile(f"the pixels are cut short: {len(data)} bytes of {size}", COPY_AGAIN)
-        if len(data) > size + size % 2:
-            notes.warn("the pixel data is longer than the image; the rest was left out")
-        return
-    frame = _frame(data)
-    if header.transfer_syntax == uid.RLELossless:
-        return
-    if END_MARKER not in frame.rstrip(b"\x00")[-3:]:  # some writers pad with FF
-        raise UnreadableFile("the compressed pixels end before their end marker", COPY_AGAIN)
-    size_inside = _codestream_size(frame)
-    if size_inside is not None and size_inside != (header.rows, header.columns):
-        raise UnreadableFile("the compressed pixels have another size than the header says", COPY_AGAIN)
+    if not header.is_native:
+        frame = _frame(data, header)
+        if header.transfer_syntax != uid.RLELossless:
+            check_codestream(frame, header.rows, header.columns, header.samples, header.bits_allocated)
+        return frame
+    size = header.rows * header.columns * header.samples * (header.bits_allocated // 8)
+    if header.photometric_interpretation == "YBR_FULL_422":
+        size = size // 3 * 2
+    size *= header.frames
+    if len(data) < size:
+        raise UnreadableFile(f"the pixels are cut short: {len(data)} bytes of {size}", COPY_AGAIN)
+    if len(data) > size + size % 2:
+        notes.warn("the pixel data is longer than the image; the rest was left out")
+    return data
 
 
-def _frame(data: bytes) -> bytes:
+def _frame(data: bytes, header: _Header) -> bytes:
     failure: UnreadableFile
     try:
-        return get_frame(data, 0, number_of_frames=1)
+        return get_frame(data, header.frame - 1, number_of_frames=header.frames)
     except PARSER_ERRORS as error:
         failure = UnreadableFile(f"the compressed pixels are damaged ({type(error).__name__})", COPY_AGAIN)
     raise failure
 
 
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Rows and columns that the codestream announces: a decoder takes memory by these, not by the header."""
-    start = frame[:4096].find(b"\xff\x4f\xff\x51")
-    if start >= 0 and len(frame) >= start + 24:  # ISO/IEC 15444-1 A.5.1, SIZ
-        width, height, x, y = struct.unpack(">4I", frame[start + 8 : start + 24])
-        return height - y, width - x
-    position = 2
-    while position + 9 <= len(frame) and frame[position] == 0xFF:
-        marker = frame[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-        elif (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:  # SOF; F7: JPEG-LS
-            height, width = struct.unpack(">HH", frame[position + 5 : position + 9])
-            return height, width
-        else:
-            position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
-    return None
-
-
-def _plugin(header: _Header) -> tuple[str, str]:
-    """The first installed plugin and the distribution that it comes from."""
-    syntax = header.transfer_syntax
-    if syntax == uid.JPEGExtended12Bit and header.bits_stored > 8:
-        raise UnsupportedRadiograph("JPEG Extended with 12 bits is not decoded here", EXPORT_PLAIN)
-    available = get_decoder(syntax).available_plugins
-    for plugin, distribution in PLUGINS[syntax]:
-        if plugin in available and _is_installed(distribution):
-            return plugin, distribution
-    needed = PLUGINS[syntax][0][1]
-    raise UnsupportedRadiograph(f"no decoder for {_syntax_name(syntax)} is installed", f"Install {needed}.")
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def _decode(dataset: FileDataset, header: _Header) -> tuple[npt.NDArray[Any], str, str]:
-    """Decompress the one frame: the decoder's array, its photometric interpretation, the decoder's name."""
-    plugin, distribution = ("", "") if header.is_native else _plugin(header)
-    name = f"{distribution} {version(distribution)}" if plugin else f"pydicom {version('pydicom')} (uncompressed)"
+def _decode(dataset: FileDataset, header: _Header, frame: bytes) -> tuple[npt.NDArray[Any], str, str]:
+    """The one frame's samples, their photometric interpretation, the decoder's name."""
     # As checked, where the dataset itself may be silent; the unused bits are ours to mask.
     options: dict[str, Any] = {
-        "index": 0,
+        "index": header.frame - 1 if header.is_native else 0,
         "raw": True,
-        "decoding_plugin": plugin,
         "transfer_syntax_uid": str(header.transfer_syntax),
-        "number_of_frames": 1,
+        "number_of_frames": header.frames if header.is_native else 1,
         "samples_per_pixel": header.samples,
         "bits_stored": header.bits_stored,
         "pixel_representation": int(header.is_signed),
@@ -494,68 +455,67 @@ def _decode(dataset: FileDataset, header: _Header) -> tuple[npt.NDArray[Any], st
         "allow_excess_frames": False,
         "correct_unused_bits": False,
     }
+    if header.is_native:
+        decoded, found = _uncompressed(dataset, options | {"view_only": True})
+        name = f"pydicom {installed_version('pydicom')} (uncompressed)"
+    else:
+        plugin, distribution = choose_plugin(header.transfer_syntax, header.bits_stored)
+        options |= {
+            "rows": header.rows,
+            "columns": header.columns,
+            "bits_allocated": header.bits_allocated,
+            "planar_configuration": integer(dataset, "PlanarConfiguration") or 0,
+            "pixel_keyword": "PixelData",
+            "pixel_vr": "OB",
+            "decoding_plugin": plugin,
+        }
+        decoded, found = decode_apart(frame, options)
+        name = f"{distribution} {installed_version(distribution)}"
+    expected = (header.rows, header.columns) if header.samples == 1 else (header.rows, header.columns, 3)
+    if decoded.shape != expected or decoded.dtype.itemsize > 2:
+        raise UnreadableFile("the decoded pixels have another shape than the header says", COPY_AGAIN)
+    return decoded, found, name
+
+
+def _uncompressed(dataset: FileDataset, options: dict[str, Any]) -> tuple[npt.NDArray[Any], str]:
     failure: UnreadableFile
     try:
-        with strict_pillow():
-            decoded, found = _decode_apart(dataset, options) if plugin == GDCM[0] else _as_array(dataset, options)
-        expected = (header.rows, header.columns) if header.samples == 1 else (header.rows, header.columns, 3)
-        if decoded.shape == expected and decoded.dtype.itemsize <= 2:
-            return decoded, found, name
-        failure = UnreadableFile("the decoded pixels have another shape than the header says", COPY_AGAIN)
-    except (*PARSER_ERRORS, subprocess.TimeoutExpired) as error:
+        decoder = get_decoder(options.pop("transfer_syntax_uid"))
+        decoded, properties = decoder.as_array(dataset, **options)
+        return decoded, str(properties["photometric_interpretation"])
+    except PARSER_ERRORS as error:
         failure = UnreadableFile(f"the pixels cannot be decoded ({type(error).__name__})", COPY_AGAIN)
     raise failure
-
-
-def _as_array(dataset: FileDataset, options: dict[str, Any]) -> tuple[npt.NDArray[Any], str]:
-    decoded, properties = get_decoder(options.pop("transfer_syntax_uid")).as_array(dataset, **options)
-    return decoded, str(properties["photometric_interpretation"])
-
-
-def _decode_apart(dataset: FileDataset, options: dict[str, Any]) -> tuple[npt.NDArray[Any], str]:
-    """Decode in a process of its own: GDCM ends its process at a damaged JPEG; the run must go on."""
-    options |= {
-        "rows": integer(dataset, "Rows"),
-        "columns": integer(dataset, "Columns"),
-        "bits_allocated": integer(dataset, "BitsAllocated"),
-        "planar_configuration": integer(dataset, "PlanarConfiguration") or 0,
-        "pixel_keyword": "PixelData",
-        "pixel_vr": "OB",
-    }
-    request = pickle.dumps((value(dataset, "PixelData"), options))
-    command = [sys.executable, "-W", "ignore", "-c", DECODE_APART]
-    child = subprocess.run(command, input=request, capture_output=True, timeout=DECODE_TIMEOUT_S, check=False)
-    if child.returncode != 0:
-        raise ValueError("the decoder gave up")
-    decoded, photometric_interpretation = pickle.loads(child.stdout)
-    return decoded, photometric_interpretation
 
 
 def _stored(decoded: npt.NDArray[Any], header: _Header, notes: Notes) -> npt.NDArray[Any]:
     """Stored values: Bits Stored cut out below High Bit, sign-extended (PS3.5 8.1.1)."""
     unsigned, signed = np.dtype(f"u{decoded.dtype.itemsize}"), np.dtype(f"i{decoded.dtype.itemsize}")
-    cells = decoded.astype(decoded.dtype.newbyteorder("=")).view(unsigned)
+    as_stored = signed if header.is_signed else unsigned
+    cells = decoded.astype(decoded.dtype.newbyteorder("="), copy=False).view(unsigned)
     shift = header.high_bit + 1 - header.bits_stored if header.is_native else 0
-    width = 8 * unsigned.itemsize
-    if header.bits_stored >= width:
-        return cells.view(signed) if header.is_signed else cells
+    low, high = value_range(header.bits_stored, header.is_signed)
+    if shift == 0 and (as_extended := cells.view(as_stored)).min() >= low and as_extended.max() <= high:
+        return as_extended  # most files; nothing to cut out
     mask = unsigned.type((1 << header.bits_stored) - 1)
+    if shift == 0 and (cells > mask).any():
+        notes.warn("bits outside Bits Stored were in use and were masked; an old overlay, or a wrong Bits Stored")
     stored: npt.NDArray[Any] = (cells >> unsigned.type(shift)) & mask
     if header.is_signed:
         top = unsigned.type(1 << (header.bits_stored - 1))
         stored = ((stored ^ top) - top).view(signed)
-    if shift == 0 and (stored.view(unsigned) != cells).any() and (cells > mask).any():
-        notes.warn("bits outside Bits Stored were in use and were masked; an old overlay, or a wrong Bits Stored")
     return stored
 
 
-def _grey(dataset: FileDataset, header: _Header, stored: npt.NDArray[Any], notes: Notes) -> Floats:
-    """The grayscale chain as one table, applied."""
-    mask = (1 << header.bits_stored) - 1
-    patterns = stored.astype(np.int32) & mask
-    counts = np.bincount(patterns.ravel(), minlength=mask + 1)
-    table = grayscale_table(_gray_header(dataset, header), counts, notes)
-    pixels: Floats = table[patterns]
+def _grey(dataset: FileDataset, header: _Header, stored: npt.NDArray[Any], display: Display, notes: Notes) -> Floats:
+    """The grayscale chain as one table, applied. A cell is the stored value with its sign extended or zeros above,
+    so the table of the 2 ** Bits Stored patterns repeats over the cells'."""
+    cells = stored.view(f"u{stored.itemsize}")
+    num_cells, num_patterns = 1 << 8 * stored.itemsize, 1 << header.bits_stored
+    # float32 counts: exact below 2 ** 24, and above only shares of them are used
+    counts = cv2.calcHist([cells], [0], None, [num_cells], [0, num_cells]).reshape(-1, num_patterns).sum(axis=0)
+    table = grayscale_table(_gray_header(dataset, header), counts, display, notes)
+    pixels: Floats = cv2.LUT(cells, np.tile(table, num_cells // num_patterns))
     return pixels
 
 
@@ -575,6 +535,7 @@ def _gray_header(dataset: FileDataset, header: _Header) -> GrayHeader:
         voi_luts=tuple(_lookup_tables(dataset, "VOILUTSequence", is_little)),
         window_centers=floats(dataset, "WindowCenter"),
         window_widths=floats(dataset, "WindowWidth"),
+        window_explanations=tuple(str(text) for text in values(dataset, "WindowCenterWidthExplanation")),
         voi_lut_function=_text(dataset, "VOILUTFunction"),
     )
 

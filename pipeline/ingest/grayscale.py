@@ -3,19 +3,21 @@
 The grayscale pipeline of PS3.3 C.7.6.3, C.11.1, C.11.2 and PS3.4 N.2: padding in stored-value space,
 Modality LUT or rescale, VOI LUT or window, one inversion last. Stored values are at most 65,536, so the whole
 chain is one table. Not pydicom's `apply_*`: they wrap 8-bit LUTs, invert about the image's own maximum,
-raise on empty windows. Refuses nothing: what cannot be used counts as absent, and a warning says so.
+raise on empty windows. What cannot be used counts as absent, and a warning says so; refuses a file only where
+the config insists on a curve or window that it lacks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.records import Decision, Floats
+from pipeline.errors import UnsupportedRadiograph
+from pipeline.records import Decision, Floats, VoiTransform
 
 Values = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -46,7 +48,23 @@ class GrayHeader:
     voi_luts: tuple[LookupTable, ...] = ()
     window_centers: tuple[float, ...] = ()
     window_widths: tuple[float, ...] = ()
+    window_explanations: tuple[str, ...] = ()
     voi_lut_function: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """What the standard leaves to whoever displays an image.
+
+    voi_transform: if_present (VOI LUT, else window, else the image's own range); lut, window, required (either):
+        nothing else, or the file is refused; off (own range); percentile (own range without its ends)
+    window: which of several windows, by number from 1 on or by its explanation
+    frame: which of several frames, from 1 on; None refuses them
+    """
+
+    voi_transform: VoiTransform = "if_present"
+    window: int | str = 1
+    frame: int | None = None
 
 
 @dataclass(slots=True)
@@ -63,14 +81,15 @@ class Notes:
         self.warnings.append(text)
 
 
-def grayscale_table(header: GrayHeader, counts: npt.NDArray[np.int64], notes: Notes) -> Floats:
+def grayscale_table(header: GrayHeader, counts: npt.NDArray[np.floating], display: Display, notes: Notes) -> Floats:
     """Build the table.
 
     Parameters
     ----------
     header : GrayHeader
-    counts : int64 (2 ** bits_stored,)
+    counts : (2 ** bits_stored,)
         How many pixels have each stored bit pattern; for signed values the pattern of the two's complement.
+    display : Display
     notes : Notes
         Receives each decision and warning.
 
@@ -78,21 +97,49 @@ def grayscale_table(header: GrayHeader, counts: npt.NDArray[np.int64], notes: No
     -------
     float32 (2 ** bits_stored,) in [0, 1]
         Display value of each bit pattern, 0 = black as displayed; padding is 0.
+
+    Raises
+    ------
+    UnsupportedRadiograph
+        Where `display.voi_transform` insists on what the header has not.
     """
     stored = stored_values(header)
     padding = _padding(header, stored, counts, notes)
-    used = (counts > 0) & ~padding
     values, is_signed = _modality(header, stored, notes)
-    display = _voi_lut(header, values, is_signed, notes)
-    if display is None:
-        display = _window(header, values, notes)
-    if display is None:
-        display = _full_range(values, used, notes)
-    if used.sum() > 1 and np.ptp(display[used]) == 0:
+    chain = _Chain(header, values, is_signed, np.where(padding, 0, counts), display, notes)
+    for step in VOI_TRANSFORMS[display.voi_transform]:
+        shown = step(chain)
+        if shown is not None:
+            break
+    else:
+        raise UnsupportedRadiograph(
+            f"the config asks for voi_transform: {display.voi_transform}, and the header has none that is usable",
+            "Set ingest.voi_transform: if_present.",
+        )
+    used = chain.counts > 0
+    if used.sum() > 1 and np.ptp(shown[used]) == 0:
         notes.warn("the display settings leave no contrast: every pixel has the same brightness")
-    display = _inversion(header, display, notes)
-    display[padding] = 0
-    return display.astype(np.float32)
+    shown = _inversion(header, shown, notes)
+    shown[padding] = 0
+    return shown.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """What a VOI step may use: modality values of each bit pattern, and how many pixels have it, padding aside."""
+
+    header: GrayHeader
+    values: Values
+    is_signed: bool
+    counts: npt.NDArray[np.floating]
+    display: Display
+    notes: Notes
+
+
+def value_range(bits_stored: int, is_signed: bool) -> tuple[int, int]:
+    """The smallest and the largest stored value (PS3.5 8.1.1)."""
+    half = 1 << (bits_stored - 1)
+    return (-half, half - 1) if is_signed else (0, 2 * half - 1)
 
 
 def stored_values(header: GrayHeader) -> Values:
@@ -103,7 +150,7 @@ def stored_values(header: GrayHeader) -> Values:
     return patterns
 
 
-def _padding(header: GrayHeader, stored: Values, counts: npt.NDArray[np.int64], notes: Notes) -> Mask:
+def _padding(header: GrayHeader, stored: Values, counts: npt.NDArray[np.floating], notes: Notes) -> Mask:
     """PS3.3 C.7.5.1.1.2: in stored values, before the Modality LUT; a range includes both ends."""
     nothing = np.zeros(stored.shape, bool)
     if header.padding_value is None:
@@ -131,7 +178,7 @@ def _modality(header: GrayHeader, stored: Values, notes: Notes) -> tuple[Values,
     if header.modality_lut is not None:
         table = _unpack(header.modality_lut, header.is_signed, "modality LUT", notes)
         if table is not None:
-            first, entries, _ = table
+            first, entries = table
             notes.decide(
                 "modality LUT",
                 f"{entries.size} entries from stored value {first} on",
@@ -154,14 +201,16 @@ def _modality(header: GrayHeader, stored: Values, notes: Notes) -> tuple[Values,
     return values, bool(values.min() < 0)
 
 
-def _voi_lut(header: GrayHeader, values: Values, is_signed: bool, notes: Notes) -> Values | None:
+def _voi_lut(chain: _Chain) -> Values | None:
     """PS3.3 C.11.2.1.1. VOI LUT and window are alternatives, never a chain; the table is preferred, because
     the maker's curve says more than two numbers."""
+    header, notes = chain.header, chain.notes
     for number, lut in enumerate(header.voi_luts, start=1):
-        table = _unpack(lut, is_signed, "VOI LUT", notes)
+        table = _unpack(lut, chain.is_signed, "VOI LUT", notes)
         if table is None:
             continue
-        first, entries, white = table
+        first, entries = table
+        white = _white(lut.descriptor[2], entries, notes)
         also = ", preferred to the window that the header has as well" if header.window_centers else ""
         notes.decide(
             "display curve",
@@ -169,12 +218,13 @@ def _voi_lut(header: GrayHeader, values: Values, is_signed: bool, notes: Notes) 
             f" white at {white}{also}",
             "PS3.3 C.11.2.1.1: the display curve that the maker stored; a window is an alternative to it",
         )
-        return np.clip(_look_up(values, first, entries) / white, 0, 1)
+        return np.clip(_look_up(chain.values, first, entries) / white, 0, 1)
     return None
 
 
-def _window(header: GrayHeader, values: Values, notes: Notes) -> Values | None:
-    """PS3.3 C.11.2.1.2, C.11.2.1.3. The first usable window; any others are alternative views."""
+def _window(chain: _Chain) -> Values | None:
+    """PS3.3 C.11.2.1.2, C.11.2.1.3. The window that was asked for, else the first that is usable."""
+    header, notes = chain.header, chain.notes
     name = (header.voi_lut_function or "").strip().upper() or "LINEAR"
     if name not in WINDOW_FUNCTIONS:
         notes.warn("the VOI LUT function is unknown and was read as LINEAR, the default")
@@ -184,17 +234,33 @@ def _window(header: GrayHeader, values: Values, notes: Notes) -> Values | None:
         notes.warn("window centers and widths differ in number")
     least = 1.0 if name == "LINEAR" else 0.0
     pairs = list(zip(header.window_centers, header.window_widths, strict=False))
-    for number, (center, width) in enumerate(pairs, start=1):
+    for number in _window_order(chain, len(pairs)):
+        center, width = pairs[number - 1]
         if not (math.isfinite(center) and math.isfinite(width)) or width < least or width == 0:
             notes.warn(f"window {number} of {len(pairs)} is invalid and was ignored")
             continue
+        also = "; the VOI LUT that the header has as well was not used" if header.voi_luts else ""
         notes.decide(
             "display window",
-            f"center {center:g}, width {width:g}, {name}; window {number} of {len(pairs)}",
+            f"center {center:g}, width {width:g}, {name}; window {number} of {len(pairs)}{also}",
             f"PS3.3 {section}: the contrast and brightness that the maker or the radiographer chose",
         )
-        return function(values, center, width)
+        return function(chain.values, center, width)
     return None
+
+
+def _window_order(chain: _Chain, num: int) -> list[int]:
+    """Window numbers, the one that was asked for first. An explanation is never echoed: it may hold anything."""
+    asked = chain.display.window
+    if isinstance(asked, str):
+        texts = [text.strip().casefold() for text in chain.header.window_explanations[:num]]
+        number = texts.index(asked.strip().casefold()) + 1 if asked.strip().casefold() in texts else 0
+    else:
+        number = asked if asked <= num else 0
+    if num and not number:
+        chain.notes.warn("the header has not the window that the config asks for; the first usable one was taken")
+    numbers = range(1, num + 1)
+    return sorted(numbers, key=lambda n: n != number)
 
 
 def window_linear(x: Values, center: float, width: float) -> Values:
@@ -228,21 +294,51 @@ WINDOW_FUNCTIONS = {
 }
 
 
-def _full_range(values: Values, used: Mask, notes: Notes) -> Values:
-    """No curve, no window: the actual values from the smallest to the largest, padding left out."""
-    if not used.any():
+def _full_range(chain: _Chain) -> Values:
+    """The actual values from the smallest to the largest, padding left out."""
+    return _range(chain, 0, "the image's own values, {} to {}, fill black to white")
+
+
+def _percentile(chain: _Chain) -> Values:
+    """The actual values without the lowest and the highest half per cent of the pixels, padding left out."""
+    return _range(chain, PERCENTILE / 100, f"percentiles {PERCENTILE} and {100 - PERCENTILE}, {{}} to {{}}")
+
+
+def _range(chain: _Chain, cut: float, how: str) -> Values:
+    values, notes = chain.values, chain.notes
+    order = np.argsort(values, kind="stable")
+    shares = np.cumsum(chain.counts[order], dtype=np.float64)
+    if shares[-1] == 0:
         notes.warn("every pixel is padding: the image is empty")
         return np.zeros_like(values)
-    low, high = float(values[used].min()), float(values[used].max())
+    shares /= shares[-1]
+    # the smallest values with more than `cut`, and with at least 1 - `cut`, of the pixels up to them
+    low = float(values[order[np.searchsorted(shares, cut, "right")]])
+    high = float(values[order[np.searchsorted(shares, 1 - cut, "left")]])
+    found = "none in the header" if chain.display.voi_transform == "if_present" else "not the header's"
     notes.decide(
         "display window",
-        f"none in the header: the image's own values, {low:g} to {high:g}, fill black to white",
-        "our choice: PS3.3 C.11.2 leaves it to the viewer",
+        f"{found}: {how.format(f'{low:g}', f'{high:g}')}",
+        "our choice: PS3.3 C.11.2 leaves it to the viewer"
+        if chain.display.voi_transform == "if_present"
+        else f"the config asks for voi_transform: {chain.display.voi_transform}",
     )
     if low == high:
-        notes.warn("every pixel has the same value: the image is blank")
+        notes.warn(f"{'nearly ' if cut else ''}every pixel has the same value: the image is blank")
         return np.zeros_like(values)
     return np.clip((values - low) / (high - low), 0, 1)
+
+
+PERCENTILE = 0.5
+# In this order, until one gives a picture.
+VOI_TRANSFORMS: dict[VoiTransform, tuple[Callable[[_Chain], Values | None], ...]] = {
+    "if_present": (_voi_lut, _window, _full_range),
+    "lut": (_voi_lut,),
+    "window": (_window,),
+    "required": (_voi_lut, _window),
+    "off": (_full_range,),
+    "percentile": (_percentile,),
+}
 
 
 def _inversion(header: GrayHeader, display: Values, notes: Notes) -> Values:
@@ -269,8 +365,19 @@ def _look_up(values: Values, first: int, entries: Values) -> Values:
     return looked_up
 
 
-def _unpack(lut: LookupTable, is_signed: bool, name: str, notes: Notes) -> tuple[int, Values, int] | None:
-    """First value mapped, entries, and the value that is white; None where the table is unusable.
+def _white(declared: int, entries: Values, notes: Notes) -> int:
+    """The output that is white: all bits that the third descriptor declares (PS3.3 C.11.2.1.1). Not so where the
+    entries do not fit in, or leave two bits and more unused: a table that never gets beyond a quarter of white
+    is a known error of writers, who declare the container's 16 bits."""
+    needed = int(entries.max()).bit_length()
+    if needed <= declared < needed + 2:
+        return (1 << declared) - 1
+    notes.warn(f"the VOI LUT announces {declared} bits, its values fill {needed}; white was taken there")
+    return (1 << needed) - 1
+
+
+def _unpack(lut: LookupTable, is_signed: bool, name: str, notes: Notes) -> tuple[int, Values] | None:
+    """First value mapped and entries; None where the table is unusable.
 
     PS3.3 C.11.1.1.1 and C.11.2.1.1: 0 entries mean 65,536; the sign of the first value is that of the input;
     entries of 8 bits may be packed in pairs, the first in the low byte.
@@ -283,10 +390,7 @@ def _unpack(lut: LookupTable, is_signed: bool, name: str, notes: Notes) -> tuple
         return None
     if entries.size < size:
         notes.warn(f"the {name} announces {size} entries and holds {entries.size}")
-    declared, needed = lut.descriptor[2], int(entries.max()).bit_length()
-    if declared != needed:
-        notes.warn(f"the {name} announces {declared} bits, its values fill {needed}; white was taken there")
-    return first, entries.astype(np.float64), (1 << needed) - 1
+    return first, entries.astype(np.float64)
 
 
 def _entries(lut: LookupTable, size: int) -> npt.NDArray[np.uint16] | None:

@@ -35,6 +35,7 @@ DECODER_ERRORS = (
 )  # fmt: skip
 
 PNG_END = b"IEND\xaeB`\x82"
+MAX_SCANS = 200  # a progressive JPEG needs some ten; each costs a pass over the whole image
 ORIENTATION_TAG = 0x0112
 ORIENTATIONS = {
     2: "mirrored left to right",
@@ -112,7 +113,7 @@ def read_image(data: bytes, file_sha256: str, max_pixels: int) -> tuple[Floats, 
 
 def stored_sha256(stored: Stored) -> str:
     """SHA-256 of the values alone: C order, little endian."""
-    return hashlib.sha256(np.ascontiguousarray(stored, stored.dtype.newbyteorder("<")).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(stored, stored.dtype.newbyteorder("<")).data).hexdigest()
 
 
 def check_size(rows: int, columns: int, max_pixels: int) -> None:
@@ -122,7 +123,7 @@ def check_size(rows: int, columns: int, max_pixels: int) -> None:
     if rows * columns > max_pixels:
         raise UnsupportedRadiograph(
             f"the header says {rows} x {columns} pixels, the limit is {max_pixels} in all",
-            "Raise the pixel limit if this is really a radiograph.",
+            "Raise ingest.max_pixels if this is really a radiograph.",
         )
 
 
@@ -167,8 +168,10 @@ def _open_image(data: bytes, max_pixels: int) -> Image.Image:
 
 def _check_header(image: Image.Image, data: bytes, max_pixels: int) -> None:
     check_size(image.height, image.width, max_pixels)
-    if image.format in ("PNG", "TIFF") and getattr(image, "n_frames", 1) > 1:
+    if image.format in ("PNG", "TIFF") and _has_another(image):
         raise UnsupportedRadiograph("the file holds several images", "Give one file an image.")
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+        raise UnsupportedRadiograph(f"the JPEG has more than {MAX_SCANS} scans", "Save it again as a baseline JPEG.")
     if image.mode == "1":
         raise NotARadiograph("the image has one bit a pixel: a mask, not a radiograph")
     if image.mode in ("I", "F"):
@@ -178,6 +181,16 @@ def _check_header(image: Image.Image, data: bytes, max_pixels: int) -> None:
         )
     if (image.format == "PNG" and PNG_END not in data) or (image.format == "TIFF" and _tiff_end(image) > len(data)):
         raise UnreadableFile("the image is cut short", "Copy it again from its origin.")
+
+
+def _has_another(image: Image.Image) -> bool:
+    """Whether a second image follows. They are not counted: in a TIFF each names the next, of perhaps millions."""
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    image.seek(0)
+    return True
 
 
 def _tiff_end(image: Image.Image) -> int:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import errno
 import hashlib
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
 from pipeline.ingest import archive, dicomweb
 from pipeline.ingest.dicom import is_bare_dataset, probe_dicom, read_dicom
+from pipeline.ingest.grayscale import Display
 from pipeline.ingest.image import probe_image, read_image
-from pipeline.records import CaseSource, Floats, Radiograph, RadiographFacts, ServerInstance, ZipEntry
+from pipeline.records import CaseSource, Radiograph, ServerInstance, ZipEntry
 
+BY_THE_HEADER = Display()
+MAX_PIXELS = 64_000_000  # a 35 x 43 cm film digitised at 0.05 mm
 # A radiograph needs 2 bytes a pixel, a colour capture 3 or 6; beyond 8, and room for headers, it is neither.
 BYTES_A_PIXEL = 8
 HEADER_BYTES = 64 * 2**20
@@ -55,21 +57,7 @@ EXTENSIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    read: Callable[[bytes, str, int], tuple[Floats, RadiographFacts]]
-    probe: Callable[[bytes, int], None]
-
-
-FORMATS = {
-    "DICOM": _Format(read_dicom, probe_dicom),
-    "JPEG": _Format(read_image, probe_image),
-    "PNG": _Format(read_image, probe_image),
-    "TIFF": _Format(read_image, probe_image),
-}
-
-
-def read(case: CaseSource, max_pixels: int = 100_000_000) -> Radiograph:
+def read(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_THE_HEADER) -> Radiograph:
     """Read one case.
 
     Parameters
@@ -78,6 +66,8 @@ def read(case: CaseSource, max_pixels: int = 100_000_000) -> Radiograph:
         As `discover` lists it. Where it carries a hash, the file must still have it.
     max_pixels
         The largest image that is decoded; checked by the header, before memory is taken.
+    display
+        What a DICOM file leaves open: which window, which frame. Plain images leave nothing open.
 
     Returns
     -------
@@ -90,8 +80,11 @@ def read(case: CaseSource, max_pixels: int = 100_000_000) -> Radiograph:
     ------
     UnreadableFile, NotARadiograph, UnsupportedRadiograph, NotRetrieved
     """
-    data, name = _open(case, max_pixels)
-    pixels, facts = FORMATS[name].read(data, hashlib.sha256(data).hexdigest(), max_pixels)
+    data, file_sha256, name = _open(case, max_pixels)
+    if name == "DICOM":
+        pixels, facts = read_dicom(data, file_sha256, max_pixels, display)
+    else:
+        pixels, facts = read_image(data, file_sha256, max_pixels)
     says = EXTENSIONS.get(PurePosixPath(case.relative_path).suffix.lower(), name)
     if says != name:
         warning = f"the file's extension says {says}, its content is {name}; read by its content"
@@ -99,20 +92,24 @@ def read(case: CaseSource, max_pixels: int = 100_000_000) -> Radiograph:
     return Radiograph(case.case_id, pixels, facts)
 
 
-def probe(case: CaseSource, max_pixels: int = 100_000_000) -> None:
+def probe(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_THE_HEADER) -> None:
     """Raise what `read` would raise, as far as it can be known without decoding the pixels."""
-    data, name = _open(case, max_pixels)
-    FORMATS[name].probe(data, max_pixels)
+    data, _, name = _open(case, max_pixels)
+    if name == "DICOM":
+        probe_dicom(data, max_pixels, display)
+    else:
+        probe_image(data, max_pixels)
 
 
-def _open(case: CaseSource, max_pixels: int) -> tuple[bytes, str]:
-    """The file's bytes and the name of its format."""
+def _open(case: CaseSource, max_pixels: int) -> tuple[bytes, str, str]:
+    """The file's bytes, their SHA-256 and the name of their format."""
     data = _fetch(case.location, BYTES_A_PIXEL * max_pixels + HEADER_BYTES)
     if not data:
         raise UnreadableFile("the file is empty (0 bytes)", "Copy it again from its origin.")
-    if case.file_sha256 is not None and hashlib.sha256(data).hexdigest() != case.file_sha256:
+    file_sha256 = hashlib.sha256(data).hexdigest()
+    if case.file_sha256 not in (None, file_sha256):
         raise UnreadableFile("the file has changed since the cases were listed", "Let nothing write to the source.")
-    return data, _detect(data)
+    return data, file_sha256, _detect(data)
 
 
 def _fetch(location: Path | ZipEntry | ServerInstance, max_bytes: int) -> bytes:
@@ -134,7 +131,7 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
         if status.st_size > max_bytes:
             raise UnsupportedRadiograph(
                 f"the file has {status.st_size} bytes, more than the {max_bytes} that the pixel limit allows",
-                "Raise the pixel limit if this is really a radiograph.",
+                "Raise ingest.max_pixels if this is really a radiograph.",
             )
         return path.read_bytes()
     except (OSError, ValueError) as error:

@@ -51,6 +51,17 @@ def display(pixels: npt.NDArray[np.float32], longest_px: int = 900) -> Bytes:
     return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
 
 
+def encode_png(pixels: npt.NDArray[np.float32], bits: int) -> bytes:
+    """PNG of a radiograph, float32 (rows, columns) in [0, 1], at full size with 8 or 16 bits a pixel."""
+    if bits not in (8, 16):
+        raise ValueError(f"expected 8 or 16 bits, received {bits}")
+    white = (1 << bits) - 1
+    done, encoded = cv2.imencode(".png", np.rint(pixels.astype(np.float64) * white).astype(f"uint{bits}"))
+    if not done:  # pragma: no cover - OpenCV raises on everything known
+        raise ValueError(f"OpenCV could not encode a picture of {pixels.shape}")
+    return encoded.tobytes()
+
+
 def encode_jpeg(image: Bytes, quality: int = 90) -> bytes:
     """JPEG of a grey (r, c) or RGB (r, c, 3) picture; colour is not subsampled (4:4:4). Deterministic."""
     if image.dtype != np.uint8 or image.ndim not in (2, 3):

@@ -55,6 +55,7 @@ def refused(path, kind, match=None, **options):
     assert str(path.parent) not in str(error.value)
 
 
+@pytest.mark.trap("plain")
 @pytest.mark.parametrize(("kind", "extension"), [("PNG", "png"), ("TIFF", "tif")])
 def test_8_bit_grey(put, read_path, kind, extension):
     radiograph = read_path(put(encoded(Image.fromarray(RAMP), kind), f"x.{extension}"))
@@ -64,6 +65,7 @@ def test_8_bit_grey(put, read_path, kind, extension):
     assert radiograph.facts.warnings == ()
 
 
+@pytest.mark.trap("plain")
 @pytest.mark.parametrize(("kind", "extension"), [("PNG", "png"), ("TIFF", "tif")])
 def test_16_bits_are_kept(put, read_path, kind, extension):
     values = np.array([[0, 1, 257, 65535]], np.uint16)
@@ -72,6 +74,7 @@ def test_16_bits_are_kept(put, read_path, kind, extension):
     assert radiograph.facts.source.pixel_sha256 == hashlib.sha256(values.astype("<u2").tobytes()).hexdigest()
 
 
+@pytest.mark.trap("plain")
 def test_16_bit_colour_png_keeps_its_bits(put, read_path):
     # red 1, green 2, blue 3 of 65535: (0.299 + 1.174 + 0.342) / 65535 = 1.815 / 65535
     blue_green_red = np.full((2, 2, 3), (3, 2, 1), np.uint16)
@@ -82,6 +85,7 @@ def test_16_bit_colour_png_keeps_its_bits(put, read_path):
     assert radiograph.facts.source.decoder.startswith("OpenCV")
 
 
+@pytest.mark.trap("plain")
 def test_grey_stored_as_colour(put, read_path):
     radiograph = read_path(put(encoded(Image.fromarray(RAMP).convert("RGB"), "PNG")))
     assert radiograph.pixels.tolist() == (RAMP / 255).astype(np.float32).tolist()
@@ -89,6 +93,7 @@ def test_grey_stored_as_colour(put, read_path):
     assert not radiograph.facts.warnings
 
 
+@pytest.mark.trap("plain")
 def test_real_colour_is_flagged(put, read_path):
     colour = np.zeros((4, 4, 3), np.uint8)
     colour[0] = (255, 0, 0)
@@ -97,12 +102,14 @@ def test_real_colour_is_flagged(put, read_path):
     assert has_warning(radiograph, "colour")
 
 
+@pytest.mark.trap("plain")
 def test_cmyk_jpeg(put, read_path):
     radiograph = read_path(put(encoded(noise().convert("CMYK"), "JPEG", quality=95), "x.jpg"))
     assert "CMYK" in whats(radiograph)
     assert abs(radiograph.pixels - np.asarray(noise()) / 255).mean() < 0.05
 
 
+@pytest.mark.trap("plain")
 def test_palette(put, read_path):
     image = Image.new("P", (3, 1))
     image.putpalette([0, 0, 0, 51, 51, 51, 255, 255, 255])
@@ -112,6 +119,7 @@ def test_palette(put, read_path):
     assert "palette" in whats(radiograph)
 
 
+@pytest.mark.trap("plain")
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_alpha(put, read_path, mode):
     image = Image.fromarray(RAMP).convert(mode)
@@ -124,6 +132,7 @@ def test_alpha(put, read_path, mode):
     assert has_warning(laid, "transparent")
 
 
+@pytest.mark.trap("plain")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation(put, read_path, kind, orientation):
@@ -148,6 +157,7 @@ def test_exif_orientation(put, read_path, kind, orientation):
     assert ("orientation" in whats(radiograph)) == (orientation != 1)
 
 
+@pytest.mark.trap("plain")
 def test_tiff_where_white_is_zero(put, read_path):
     values = np.array([[0, 65535]], np.uint16)
     data = encoded(Image.fromarray(values), "TIFF", tiffinfo={262: 0})
@@ -161,6 +171,7 @@ def truncated_images(request, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", request.param)
 
 
+@pytest.mark.trap("plain")
 @pytest.mark.usefixtures("truncated_images")
 @pytest.mark.parametrize(
     ("kind", "options"),
@@ -201,12 +212,14 @@ def test_giant_header_is_refused_before_decoding(put):
         probe(discover(path)[0])
 
 
+@pytest.mark.trap("bombs")
 def test_max_pixels(put):
     path = put(encoded(noise((10, 10)), "PNG"))
     assert read(discover(path)[0], max_pixels=100).pixels.size == 100
     refused(path, UnsupportedRadiograph, "limit is 99", max_pixels=99)
 
 
+@pytest.mark.trap("plain")
 def test_no_radiographs_by_kind(put):
     refused(put(encoded(Image.new("1", (4, 4)), "PNG")), NotARadiograph, "one bit")
     refused(put(encoded(Image.new("F", (4, 4)), "TIFF")), UnsupportedRadiograph, "32 bits")
@@ -240,6 +253,7 @@ def test_bad_content(put, data, kind, match):
         probe(discover(path)[0])
 
 
+@pytest.mark.trap("plain")
 def test_wrong_extension_is_read_and_flagged(put, read_path):
     radiograph = read_path(put(encoded(noise(), "PNG"), "x.jpg"))
     assert radiograph.facts.source.format == "PNG"
@@ -284,6 +298,7 @@ def test_changed_since_listed(put):
         read(case)
 
 
+@pytest.mark.trap("bombs")
 def test_file_beyond_all_measure(put):
     path = put(b"\xff\xd8\xff")
     os.truncate(path, 64 * 2**20 + 8 * 100 + 1)  # sparse
