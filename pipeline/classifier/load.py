@@ -20,6 +20,7 @@ import numpy as np
 from keras.src.applications.convnext import LayerScale, StochasticDepth
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
+from pipeline.classifier.legacy import load_h5
 from pipeline.errors import ModelError
 
 APPLICATION_LAYERS = {
@@ -64,9 +65,13 @@ def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
             f"{path} is not the model of the config: its SHA-256 is {found}, expected {sha256.lower()}",
             "audit the file that was meant, or set classifier.sha256 to the new value",
         )
-    _refuse_unsafe_layers(path, _read_config(path))
+    config = _read_config(path)
+    _refuse_unsafe_layers(path, config)
     try:
-        model = keras.saving.load_model(path, custom_objects=APPLICATION_LAYERS, compile=False, safe_mode=True)
+        if zipfile.is_zipfile(path):
+            model = keras.saving.load_model(path, custom_objects=APPLICATION_LAYERS, compile=False, safe_mode=True)
+        else:
+            model = load_h5(path, config, APPLICATION_LAYERS)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError) as error:
         raise ModelError(
             f"Keras {keras.__version__} cannot load {path}: {_reason(error)}",
@@ -85,7 +90,8 @@ def _reason(error: Exception) -> str:
     unknown = re.search(r"Could not locate class '(\w+)'", str(error))
     if unknown:
         return f"it has a layer of the class {unknown.group(1)!r}, which neither Keras nor keras.applications defines"
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    innermost = str(error).rsplit("Exception encountered: ", 1)[-1]
+    lines = innermost.strip().splitlines() or [type(error).__name__]
     return lines[0][:300]
 
 
