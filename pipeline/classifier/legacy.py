@@ -156,12 +156,13 @@ def _operation_of_keras_2(node: Any, factories: dict[str, Callable[[], Any]]) ->
         options = {k: v for k, v in (call[0] if is_list else call)[3].items() if v is not None and k != "name"}
         args = [first] + ([_tensor(options.pop("y"))] if "y" in options else [])
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-        if cls is None or settings.keys() - {"axis", "keepdims"}:
+        if cls is None or not settings.keys() <= {"axis", "keepdims"}:
             raise ModelError(
                 f"the file was saved by Keras 2 and calls tf.{function}, which is not read here",
                 f"rebuild the model with a Keras layer in its place ({node['name']}), and save it as .keras",
             )
         calls.append({"args": args, "kwargs": {}})
+    assert cls is not None  # an operation is called at least once
     return _operation(node, functools.partial(cls, name=node["name"], **settings), calls, factories)
 
 
