@@ -3,8 +3,7 @@
     .venv/bin/python -m benchmarks.families [FAMILY ...]
 
 Random weights at the smallest size that leaves a grid. The logit and the map are compared with NumPy on the
-backbone's own output: the map is A . w / Z, the logit its sum plus the bias. The tests run two of the four columns
-for each family.
+backbone's own output: the map is A . w / Z, the logit its sum plus the bias. The tests run one column for each family.
 """
 
 from __future__ import annotations

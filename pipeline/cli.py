@@ -186,7 +186,7 @@ def init(
         values["preprocess"] = {key: (facts[key], "as the model's input") for key in ("rows", "columns", "channels")}
         values["preprocess"]["scaling"] = (
             facts["scaling_guess"],
-            f"a guess ({facts['scaling_reason']}): check it against the program that trained the model",
+            f"{facts['scaling_reason']}; check it against the program that trained the model",
         )
         values["classifier"] = {
             "path": (os.path.relpath(model, path.resolve().parent), ""),
@@ -244,7 +244,7 @@ def inspect(
     }.items():
         out.print(f"{name:13} {value}", highlight=False, markup=False)
     # The last layer of each grid, and the last few: where one would want to look.
-    last_of_grid = {layer["grid"]: layer for layer in facts["layers"]}
+    last_of_grid = {layer["grid"]: layer for layer in facts["layers"] if layer["kind"] != "ZeroPadding2D"}
     chosen = [x for x in facts["layers"] if x in (*last_of_grid.values(), *facts["layers"][-4:])]
     out.print(f"\n{len(chosen)} of {len(facts['layers'])} layers with a grid; --json lists all", highlight=False)
     layers = Table("cells", "channels", "a cell sees", "budget", "kind", "layer", box=None, pad_edge=False)

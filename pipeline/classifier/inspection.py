@@ -110,8 +110,8 @@ def _guess_scaling(classifier: Classifier) -> tuple[str, str]:
     names = [classifier.name, *(step.name for step in classifier.graph.steps)]
     in_front = [type(step.operation).__name__ for step in classifier.graph.steps[:4]]
     if "Rescaling" in in_front or "Normalization" in in_front:
-        return "raw_255", "the model rescales by itself"
+        return "raw_255", "a guess: the model rescales by itself"
     for family, scaling in _SCALINGS.items():
         if any(family in name.lower() for name in names):
-            return scaling, f"keras.applications trains {family} so"
-    return "unit", "no known family; a guess"
+            return scaling, f"a guess: keras.applications trains {family} so"
+    return "unit", "a guess: no known family"
