@@ -22,11 +22,12 @@ import numpy as np
 
 IMAGES, FINDING = 4, 8  # Pneumonia
 LAYERS = {"relu": "relu", "pool4_pool": "transition3"}
-# Known differences: what the other library computes instead.
+# Known differences, each shown to be the whole difference by a second row in which ours computes the same thing.
+EPSILON, BEFORE, MIXED = "grad-cam++ + 1e-6", "bn", "relu of bn"
 EXPLAINED = {
-    ("grad-cam++", "pytorch-grad-cam"): "adds 1e-6 to the denominator of alpha, which outweighs small gradients",
-    ("grad-cam", "pytorch-grad-cam at norm5"): "TXV's ReLU works in place: activations after it, gradients before it",
-    ("grad-cam", "Captum at norm5"): "its hook sees the layer's output before the in-place ReLU",
+    ("grad-cam++", "pytorch-grad-cam"): f"it adds 1e-6 to alpha's denominator: see {EPSILON!r}",
+    ("grad-cam", "pytorch-grad-cam at norm5"): f"TXV's ReLU is in place: A after, dy/dA before it: see {MIXED!r}",
+    ("grad-cam", "Captum at norm5"): f"it sees norm5 before the in-place ReLU: see {BEFORE!r}",
 }
 
 
@@ -75,6 +76,14 @@ def ours(path: Path, images: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
         activations, _, _, gradients = classifier.split(layer).forward(images, selectors)
         for method in ("grad-cam", "grad-cam++", "hirescam", "layercam", "xgrad-cam"):
             maps[layer, method] = METHODS[method](np.asarray(activations), gradients)
+        squared = gradients**2
+        total = np.asarray(activations).sum((1, 2), keepdims=True)
+        alpha = squared / (2 * squared + total * squared * gradients + 1e-6)
+        weights = (alpha * np.maximum(gradients, 0)).sum((1, 2), keepdims=True)
+        maps[layer, EPSILON] = (np.asarray(activations) * weights).sum(-1)
+    activations, _, _, gradients = classifier.split(BEFORE).forward(images, selectors)
+    maps[BEFORE, "grad-cam"] = METHODS["grad-cam"](np.asarray(activations), gradients)
+    maps[MIXED, "grad-cam"] = METHODS["grad-cam"](np.maximum(activations, 0), gradients)
     return maps
 
 
@@ -126,14 +135,17 @@ def pytorch_maps(network: Any, images: np.ndarray) -> dict[tuple[str, str, str],
         found = captum.attr.LayerGradCam(unrolled, layer).attribute(x, target=FINDING)
         maps[ours_name, "grad-cam", "Captum"] = found.detach().numpy()[:, 0]
     norm5 = network.features.norm5
-    maps["relu", "grad-cam", "pytorch-grad-cam at norm5"] = native(cams.GradCAM, network, norm5)
-    found = captum.attr.LayerGradCam(network, norm5).attribute(x, target=FINDING)
-    maps["relu", "grad-cam", "Captum at norm5"] = found.detach().numpy()[:, 0]
+    found = native(cams.GradCAM, network, norm5)
+    maps["relu", "grad-cam", "pytorch-grad-cam at norm5"] = maps[MIXED, "grad-cam", "pytorch-grad-cam at norm5"] = found
+    found = captum.attr.LayerGradCam(network, norm5).attribute(x, target=FINDING).detach().numpy()[:, 0]
+    maps["relu", "grad-cam", "Captum at norm5"] = maps[BEFORE, "grad-cam", "Captum at norm5"] = found
+    for name in LAYERS:
+        maps[name, EPSILON, "pytorch-grad-cam"] = maps[name, "grad-cam++", "pytorch-grad-cam"]
     return maps
 
 
 def xplique_maps(path: Path, images: np.ndarray) -> dict[tuple[str, str, str], np.ndarray]:
-    """On the flat Keras model with its sigmoid taken off; Xplique keeps the positive part only."""
+    """On the flat Keras model with its sigmoid taken off; before the ReLU, which leaves nothing of a negative map."""
     import keras
     import xplique.attributions as attributions
 
@@ -150,8 +162,7 @@ def xplique_maps(path: Path, images: np.ndarray) -> dict[tuple[str, str, str], n
         for method, kind in {"grad-cam": attributions.GradCAM, "grad-cam++": attributions.GradCAMPP}.items():
             cam = kind(flat, conv_layer=layer)
             features, gradients = cam._gradient(images, one_hot)
-            weights = cam._compute_weights(gradients, features)
-            maps[layer, method, "Xplique"] = np.asarray(cam._apply_weights(weights, features))
+            maps[layer, method, "Xplique"] = np.sum(features * cam._compute_weights(gradients, features), -1)
     nested = keras.Sequential([keras.Input((224, 224, 1)), keras.Model(model.input, dense.input), logits])
     try:
         attributions.GradCAM(nested, conv_layer="relu").explain(images, one_hot)
@@ -175,16 +186,15 @@ def main() -> int:
         import_torchxrayvision(str(weights), path)
         mine = ours(path, images)
         theirs = pytorch_maps(network, images) | xplique_maps(path, images)
-    print(f"\n{'layer':12}{'method':12}{'library':28}{'correlation':>12}{'largest gap':>13}")
+    print(f"\n{'layer':12}{'method':19}{'library':27}{'correlation':>11}{'largest gap':>13}")
     bad = 0
     for (layer, method, library), maps in theirs.items():
         own = mine[layer, method]
-        own = np.maximum(own, 0) if library == "Xplique" else own
         r = min(np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(own, maps, strict=True))
         gap = float(np.abs(own - maps).max() / np.abs(own).max())
-        why = EXPLAINED.get((method, library), "") if r < 0.999 else ""
-        bad += r < 0.999 and not why
-        print(f"{layer:12}{method:12}{library:28}{r:12.6f}{gap:13.1e}  {why}")
+        why = EXPLAINED.get((method, library), "") if layer in LAYERS else ""
+        bad += not (r >= 0.999 or why)
+        print(f"{layer:12}{method:19}{library:27}{r:11.6f}{gap:13.1e}  {why}")
     return int(bad > 0)
 
 

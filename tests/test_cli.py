@@ -22,7 +22,17 @@ def cxr_audit(*arguments: object, cwd: Path | None = None) -> subprocess.Complet
 def test_help_and_version_teach() -> None:
     shown = cxr_audit("--help")
     assert shown.returncode == 0
-    for command in ("run", "check", "verify", "render", "init", "inspect", "schema"):
+    for command in (
+        "run",
+        "check",
+        "verify",
+        "render",
+        "init",
+        "inspect",
+        "convert",
+        "import-torchxrayvision",
+        "schema",
+    ):
         assert command in shown.stdout
     assert "Exit codes" in shown.stdout
     assert cxr_audit("--version").stdout.startswith("cxr-audit 0.")

@@ -174,7 +174,10 @@ def _download(address: str, path: Path) -> str:
                     raise ModelError(f"{address} is larger than {_MAX_BYTES // 2**20} MB", "give the .pt file itself")
                 digest.update(block)
                 file.write(block)
-    except (OSError, urllib.error.URLError) as error:
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise ModelError(f"cannot download {address}: {error}", "check the address, or give a file") from error
+    except OSError as error:
         raise ModelError(f"cannot download {address}: {error}", "check the address, or give a file") from error
     return digest.hexdigest()
 
