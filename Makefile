@@ -29,7 +29,7 @@ lint: $(READY)
 
 # The index is named so that a machine's own mirrors and local folders do not leak into the lock.
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \
 		--generate-hashes --no-header --no-emit-index-url --no-config --default-index https://pypi.org/simple \
 		--quiet --output-file requirements.lock
 

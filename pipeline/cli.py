@@ -290,7 +290,7 @@ def init(
         values["preprocess"] = {key: (facts[key], "as the model's input") for key in ("rows", "columns", "channels")}
         values["preprocess"]["scaling"] = (
             facts["scaling_guess"],
-            f"a guess ({facts['scaling_reason']}): check it against the program that trained the model",
+            f"{facts['scaling_reason']}; check it against the program that trained the model",
         )
         values["preprocess"]["scaling_source"] = (
             f"a guess: {facts['scaling_reason']}",
@@ -300,10 +300,15 @@ def init(
             "path": (os.path.relpath(model, path.resolve().parent), ""),
             "sha256": (facts["sha256"], ""),
             "class_names": (
-                [f"class {n}" for n in range(max(2, facts["output_units"]))],
+                facts["class_names"] or [f"class {n}" for n in range(max(2, facts["output_units"]))],
                 "the names of the classes, in the order of the model's output",
             ),
         }
+        if facts["resize"] is not None:
+            values["preprocess"]["resize"] = (facts["resize"], "as its model card says")
+        if facts["threshold"] is not None:
+            values["classifier"]["threshold"] = (facts["threshold"], "")
+            values["classifier"]["threshold_source"] = (facts["threshold_source"], "")
         values["explain"] = {"target_layer": (facts["target_layer"], "the last layer with a grid")}
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -379,15 +384,33 @@ def inspect(
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    for name, value in facts.items():
-        if name not in ("layers", "rows", "columns", "channels"):
-            out.print(f"{name.replace('_', ' '):22} {value}", highlight=False, markup=False)
-    layers = Table("kind", "cells", "channels", "head", "layer with a grid", box=None, pad_edge=False)
+    unit = "unit" if facts["output_units"] == 1 else "units"
+    exact = facts["logit_is_sum_of_cells"]
+    for name, value in {
+        "file": facts["file"],
+        "SHA-256": facts["sha256"],
+        "parameters": f"{facts['parameters']:,}",
+        "input": facts["input"],
+        "value range": f"{facts['scaling_guess']} ({facts['scaling_reason']})",
+        "output": f"{facts['output_units']} {unit}, {facts['output_activation']}",
+        "classes": ", ".join(facts["class_names"] or ["not in the file: classifier.class_names names them"]),
+        "target layer": f"{facts['target_layer']} (auto: the last with a grid)",
+        "head": facts["head"],
+        "logit budget": "exact: the logit is a bias plus the sum of the cells"
+        if exact
+        else "not exact; the gap is recorded",
+    }.items():
+        out.print(f"{name:13} {value}", highlight=False, markup=False)
+    # The last layer of each grid, and the last few: where one would want to look.
+    last_of_grid = {layer["grid"]: layer for layer in facts["layers"] if layer["kind"] != "ZeroPadding2D"}
+    chosen = [x for x in facts["layers"] if x in (*last_of_grid.values(), *facts["layers"][-4:])]
+    out.print(f"\n{len(chosen)} of {len(facts['layers'])} layers with a grid; --json lists all", highlight=False)
+    layers = Table("cells", "channels", "a cell sees", "budget", "kind", "layer", box=None, pad_edge=False)
     layers.columns[-1].overflow = "fold"
-    for layer in facts["layers"][-12:]:
-        layers.add_row(layer["kind"], layer["grid"], str(layer["channels"]), layer["head"], layer["name"])
-    if len(facts["layers"]) > 12:
-        out.print(f"the last 12 of {len(facts['layers'])} layers with a grid; --json lists all", highlight=False)
+    for layer in chosen:
+        budget = "exact" if layer["head"] == "affine" else "not exact"
+        seen = layer["receptive_field"] or "not known"
+        layers.add_row(layer["grid"], str(layer["channels"]), seen, budget, layer["kind"], escape(layer["name"]))
     out.print(layers)
 
 
@@ -410,6 +433,36 @@ def lungs(
     out.print(str(output / "lungs.jsonl"), highlight=False)
     if "failed" in statuses:
         raise typer.Exit(CaseError.exit_code)
+
+
+@app.command()
+def convert(
+    old: Annotated[Path, typer.Argument(help="a model of Keras 2: .h5, .keras or a SavedModel folder")],
+    new: Annotated[Path, typer.Argument(help="the .keras file to write")],
+) -> None:
+    """Write a model of Keras 2 as a .keras file, and check that it answers the same."""
+    from pipeline.classifier import convert as convert_model
+
+    convert_model(old, new)
+    err.print(f"wrote {new}; next: cxr-audit inspect {new}", highlight=False)
+
+
+@app.command("import-torchxrayvision")
+def import_weights(
+    weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help="a .pt file of its DenseNet121, or its address")],
+    new: Annotated[Path, typer.Argument(metavar="OUT", help="the .keras file to write; its card lands beside it")],
+    name: Annotated[str | None, typer.Option(help="published name, such as densenet121-res224-all")] = None,
+    sha256: Annotated[str | None, typer.Option(help="SHA-256 of the .pt file; an address needs one")] = None,
+    finding: Annotated[str | None, typer.Option(help="keep this finding alone, with its operating threshold")] = None,
+) -> None:
+    """Turn TorchXRayVision's DenseNet121 weights into a Keras model with a model card."""
+    from pipeline.classifier import import_torchxrayvision
+
+    card = import_torchxrayvision(weights, new, name, sha256, finding)
+    err.print(
+        f"{card['name']}: {len(card['class_names'])} classes; from SHA-256 {card['source_sha256']}", highlight=False
+    )
+    err.print(f"wrote {new} and {new.with_suffix('.json')}; next: cxr-audit init --model {new}", highlight=False)
 
 
 @app.command()

@@ -131,6 +131,21 @@ def test_the_budget_of_a_case_adds_up_and_colours_may_be_its_own(config_file: Pa
             assert highest <= case.scales["grad-cam"] <= 1.1 * highest
 
 
+def test_a_model_that_answers_differently_twice_is_recorded(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    class Noise(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x + keras.random.normal(keras.ops.shape(x))
+
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D()(Noise()(keras.layers.Conv2D(2, 3)(image)))
+    model = keras.Model(image, keras.layers.Dense(1, "sigmoid")(x))
+    monkeypatch.setattr("pipeline.classifier.load_keras", lambda *_: model)
+    record = run(config_file, "report.documents=false").read_run()
+    assert record.model.is_deterministic is False
+
+
 def test_probabilities_are_those_of_the_model_itself(config_file: Path, model_file: Path) -> None:
     """Against Keras and OpenCV directly, without our rooms."""
     import keras

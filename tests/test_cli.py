@@ -38,6 +38,9 @@ def test_help_and_version_teach() -> None:
         "phantom",
         "init",
         "inspect",
+        "convert",
+        "import-torchxrayvision",
+        "view",
         "schema",
     ):
         assert command in shown.stdout

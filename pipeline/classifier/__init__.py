@@ -20,6 +20,16 @@ _import_tensorflow()
 
 from pipeline.classifier.classifier import Classifier, Split  # noqa: E402
 from pipeline.classifier.inspection import inspect_model  # noqa: E402
+from pipeline.classifier.keras2 import convert  # noqa: E402
 from pipeline.classifier.load import file_sha256, load_keras  # noqa: E402
+from pipeline.classifier.torchxrayvision import import_torchxrayvision  # noqa: E402
 
-__all__ = ["Classifier", "Split", "file_sha256", "inspect_model", "load_keras"]
+__all__ = [
+    "Classifier",
+    "Split",
+    "convert",
+    "file_sha256",
+    "import_torchxrayvision",
+    "inspect_model",
+    "load_keras",
+]

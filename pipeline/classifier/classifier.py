@@ -6,12 +6,14 @@ The activation of the output is taken off analytically, so that what is explaine
     two softmax units  y = z_c - z_other
     n units            y = z_c
 
-always a selector times the logits: y = s . z. The head from global average pooling to one Dense layer
+always a selector times the logits: y = s . z. Where the probability is no activation of one layer (the mean of
+two sigmoid heads), z = log(p / (1 - p)) of the unit. The head from global average pooling to one Dense layer
 is read in closed form: dy/dA^k = w_k / Z everywhere, no gradient is computed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 from dataclasses import dataclass
@@ -22,33 +24,33 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipeline.classifier.graph import Graph, Step, ancestors, descendants, flatten, run
+from pipeline.classifier.graph import Graph, Step, Value, ancestors, descendants, flatten, run
 from pipeline.errors import ModelError
 from pipeline.records import Floats, Prediction
 
-# Layers that are affine (or the identity) at inference; with a linear activation where they have one.
+# The identity at inference, or only another shape.
+_IDENTITY = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Identity", "Linear")
+_RESHAPING = ("Flatten", "Permute", "Reshape", "Squeeze")
+# Affine in all of their inputs together.
+_MERGING = ("Add", "Average", "Concatenate", "Subtract")
+_POOLING = ("AveragePooling2D", "GlobalAveragePooling2D", "Mean")
+# Affine at inference; with a linear activation where they have one.
 _AFFINE = {
-    "AlphaDropout",
-    "AveragePooling2D",
+    *(_IDENTITY + _RESHAPING + _MERGING + _POOLING),
+    "Activation",
     "BatchNormalization",
     "Conv2D",
     "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
-    "Dropout",
-    "Flatten",
-    "GaussianDropout",
-    "GaussianNoise",
-    "GlobalAveragePooling2D",
-    "Identity",
+    "LayerScale",
     "Logits",
-    "Permute",
+    "Normalization",
     "Rescaling",
-    "Reshape",
-    "SpatialDropout2D",
+    "SeparableConv2D",
+    "UpSampling2D",
     "ZeroPadding2D",
 }
-_IDENTITY = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Identity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,12 @@ class Classifier:
         threshold_source: str | None = None,
     ) -> None:
         self.name = model.name
+        graph = flatten(model, input_shape)
+        _check_layout(graph)
         self.parameters = int(model.count_params())
-        self.input_shape = _check_input(model, input_shape)
-        graph, self.output_activation = _without_activation(flatten(model))
-        self.graph: Graph = graph
-        self.num_units = int(_shape_of(graph)[-1] or 0)
+        self.input_shape = _check_input(graph, input_shape)
+        self.num_units = _count_units(graph)
+        self.graph, self.output_activation = _without_activation(graph)
         self.class_names = _name_classes(class_names, self.num_units)
         self.target_class = self._known_class(target_class or self.class_names[-1])
         self.threshold = 0.5 if threshold is None else threshold
@@ -96,12 +99,14 @@ class Classifier:
 
     @functools.cached_property
     def candidates(self) -> tuple[Candidate, ...]:
-        """Every layer with a grid larger than 1x1, from the input to the logit."""
-        found = []
-        for step, shape in self._shapes:
-            if len(shape) == 4 and min(shape[1], shape[2]) > 1:
-                found.append(Candidate(step.name, type(step.operation).__name__, (shape[1], shape[2]), shape[3]))
-        return tuple(found)
+        """Every layer with a grid larger than 1x1, from the first convolution to the logit."""
+        steps = self.graph.steps
+        convolved = descendants(steps, {s.outputs[0] for s in steps if "Conv" in type(s.operation).__name__})
+        return tuple(
+            Candidate(step.name, type(step.operation).__name__, (shape[1], shape[2]), shape[3])
+            for step, shape in self.shapes
+            if step.outputs[0] in convolved and len(shape) == 4 and min(shape[1], shape[2]) > 1
+        )
 
     def split(self, layer: str = "auto") -> Split:
         """Features and head at `layer`; auto = the last layer with a grid."""
@@ -120,7 +125,8 @@ class Classifier:
         if layer not in names:
             if layer in (step.name for step in self.graph.steps):
                 raise ModelError(
-                    f"the layer {layer!r} has no grid of cells; expected one such as {names[-1]!r}",
+                    f"the layer {layer!r} has no grid of cells (or lies before the first convolution); "
+                    f"expected one such as {names[-1]!r}",
                     "cxr-audit inspect MODEL lists the layers with a grid",
                 )
             near = difflib.get_close_matches(layer, names, 1, 0.4)
@@ -143,6 +149,8 @@ class Classifier:
 
     def scalar(self, class_name: str) -> str:
         """The explained scalar in words."""
+        if self.output_activation == LogOdds.says:
+            return f'log(p / (1 - p)) of "{class_name}", since its probability is no activation of one layer'
         if self.num_units == 1:
             return f'logit of "{class_name}" (sigmoid unit{"" if class_name == self.class_names[1] else ", negated"})'
         if self.is_softmax and self.num_units == 2:
@@ -151,7 +159,7 @@ class Classifier:
 
     @property
     def is_softmax(self) -> bool:
-        return self.num_units > 1 and self.output_activation != "sigmoid"
+        return self.num_units > 1 and self.output_activation not in ("sigmoid", LogOdds.says)
 
     def predict(self, logits: npt.NDArray[np.floating[Any]], expected: str | None) -> Prediction:
         """One case's logits (units,) -> prediction. Raises ValueError where they are not finite."""
@@ -192,7 +200,7 @@ class Classifier:
         return name
 
     @functools.cached_property
-    def _shapes(self) -> list[tuple[Step, tuple[Any, ...]]]:
+    def shapes(self) -> list[tuple[Step, tuple[Any, ...]]]:
         """Every step with its output's shape at the audit's input size (a model may leave rows and columns open)."""
         if all(size is not None for step in self.graph.steps for size in step.shape[1:]):
             return [(step, step.shape) for step in self.graph.steps]
@@ -216,7 +224,7 @@ class Split:
         # Branches around the split: values made before it that the head needs as well.
         self.sides = tuple(sorted({i for s in self.head for i in s.inputs} - after - {cut}))
         needed = ancestors(graph.steps, {cut, *self.sides})
-        self.features = tuple(s for s in graph.steps if needed.intersection(s.outputs) and s not in self.head)
+        self.features = tuple(s for s in graph.steps if needed.intersection(s.outputs) and not after & {*s.outputs})
         self.cut, self.input, self.output = cut, graph.input, graph.output
         self._forward = tf.function(self._forward_steps, reduce_retracing=True)
         self._with_gradients = tf.function(self._forward_and_gradients, reduce_retracing=True)
@@ -239,12 +247,14 @@ class Split:
 
     @functools.cached_property
     def is_affine(self) -> bool:
-        """Whether the logits are affine in the features, so that a decomposition can be exact."""
-        return not self.sides and all(
-            type(step.operation).__name__ in _AFFINE
-            and getattr(step.operation, "activation", None) in (None, keras.activations.linear)
-            for step in self.head
-        )
+        """Whether the logits are affine in the features and single precision, so that a decomposition can be exact."""
+        return not self.sides and self.precision == "float32" and all(_is_affine(s.operation) for s in self.head)
+
+    @functools.cached_property
+    def precision(self) -> str:
+        """What the head computes in: float32, or the half precision of a mixed-precision model."""
+        found = {getattr(step.operation, "compute_dtype", None) for step in self.head}
+        return next((str(dtype) for dtype in ("float16", "bfloat16") if dtype in found), "float32")
 
     @property
     def head_in_words(self) -> str:
@@ -253,6 +263,8 @@ class Split:
         names = " -> ".join(type(step.operation).__name__ for step in self.head[:6])
         more = f" -> ... ({len(self.head)} steps)" if len(self.head) > 6 else ""
         kind = "affine" if self.is_affine else "not affine"
+        if self.precision != "float32":
+            kind = f"computed in {self.precision}"
         return f"{names or 'none'}{more}, {kind}, by gradient through the head"
 
     def bias(self, selector: Floats) -> float | None:
@@ -320,11 +332,20 @@ class Split:
         return tf.reshape(values[self.output], (-1, self.classifier.num_units))
 
 
-def _check_input(model: keras.Model, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    expected = model.input_shape
-    if not isinstance(expected, tuple) or len(expected) != 4:
+def _check_layout(graph: Graph) -> None:
+    for step in graph.steps:
+        if getattr(step.operation, "data_format", None) == "channels_first":
+            raise ModelError(
+                f"the layer {step.name!r} takes channels first, expected (batch, rows, columns, channels)",
+                "rebuild the model with data_format='channels_last'; its weights stay as they are",
+            )
+
+
+def _check_input(graph: Graph, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    expected = graph.input_shape
+    if len(expected) != 4:
         raise ModelError(
-            f"the model {model.name!r} takes {expected}, expected one image (batch, rows, columns, channels)",
+            f"the model takes {expected}, expected one image (batch, rows, columns, channels)",
             "audit an image classifier of one input",
         )
     if any(want is not None and want != have for want, have in zip(expected[1:], shape, strict=True)):
@@ -337,26 +358,94 @@ def _check_input(model: keras.Model, shape: tuple[int, int, int]) -> tuple[int, 
     return shape
 
 
+def _count_units(graph: Graph) -> int:
+    shape = _maker_of_output(graph).shape
+    if any(size != 1 for size in shape[1:-1]):
+        raise ModelError(
+            f"the output of the model has the shape {shape}, expected one score a class: (None, classes)",
+            "audit a classifier, not a segmentation; or pool its output and save it again",
+        )
+    return int(shape[-1] or 1) if len(shape) > 1 else 1
+
+
 def _without_activation(graph: Graph) -> tuple[Graph, str]:
     """The graph up to the logits, and the activation that was taken off."""
-    last = next(step for step in graph.steps if graph.output in step.outputs)
-    kind = type(last.operation).__name__
-    if kind in ("Activation", "Softmax", "Sigmoid"):
-        activation = last.operation.activation.__name__ if kind == "Activation" else kind.lower()
-        if activation in ("sigmoid", "softmax", "linear"):
-            steps = tuple(step for step in graph.steps if step is not last)
-            inner, _ = _without_activation(Graph(steps, graph.input, last.inputs[0]))
-            return inner, activation
-    activation = getattr(getattr(last.operation, "activation", None), "__name__", "linear")
-    if activation in ("sigmoid", "softmax") and kind == "Dense":
-        step = Step(last.name, Logits(last.operation), last.args, last.kwargs, last.outputs, last.shape)
-        return Graph(tuple(step if s is last else s for s in graph.steps), graph.input, graph.output), activation
-    if activation != "linear":
+    last = _maker_of_output(graph)
+    while _is_linear(last.operation, _IDENTITY + _RESHAPING) and (before := graph.maker(last.inputs[0])):
+        last = before
+    kind, activation = type(last.operation).__name__, _activation(last.operation)
+    if activation == "linear":
+        return (_with_log_odds(graph), LogOdds.says) if _gives_probabilities(graph, last) else (graph, "linear")
+    if activation not in _PROBABILITIES:
         raise ModelError(
             f"the output of the model has the activation {activation!r} ({kind}), expected sigmoid, softmax or logits",
             "save the model with a Dense output of one of these",
         )
-    return graph, activation
+    if kind not in ("Dense", "Activation", "Sigmoid", "Softmax"):
+        return _with_log_odds(graph), LogOdds.says
+    operation = Logits(last.operation) if kind == "Dense" else Linear()
+    step = dataclasses.replace(last, operation=operation)
+    return dataclasses.replace(graph, steps=tuple(step if s is last else s for s in graph.steps)), activation
+
+
+_PROBABILITIES = ("sigmoid", "softmax")
+
+
+def _activation(operation: Any) -> str:
+    """`linear` where a layer has none."""
+    kind = type(operation).__name__
+    if kind in ("Sigmoid", "Softmax"):
+        return kind.lower()
+    return getattr(getattr(operation, "activation", None), "__name__", "linear")
+
+
+def _is_linear(operation: Any, kinds: tuple[str, ...]) -> bool:
+    return type(operation).__name__ in (*kinds, "Activation") and _activation(operation) == "linear"
+
+
+def _is_affine(operation: Any) -> bool:
+    return type(operation).__name__ in _AFFINE and _activation(operation) == "linear"
+
+
+def _gives_probabilities(graph: Graph, step: Step) -> bool:
+    """Whether a step only pools, merges or reshapes what are probabilities already."""
+    if _activation(step.operation) in _PROBABILITIES:
+        return True
+    pools = (*_POOLING, "GlobalMaxPooling2D", "MaxPooling2D", "Maximum", "Minimum", "Max")
+    if not _is_linear(step.operation, (*_IDENTITY, *_RESHAPING, *_MERGING, *pools)):
+        return False
+    before = [graph.maker(value) for value in step.inputs]
+    return all(s is not None and _gives_probabilities(graph, s) for s in before)
+
+
+def _with_log_odds(graph: Graph) -> Graph:
+    last, output = _maker_of_output(graph), max(value for step in graph.steps for value in step.outputs) + 1
+    step = Step(f"{last.name}/log_odds", LogOdds(), (Value(graph.output),), {}, (output,), last.shape)
+    return dataclasses.replace(graph, steps=(*graph.steps, step), output=output)
+
+
+def _maker_of_output(graph: Graph) -> Step:
+    step = graph.maker(graph.output)
+    assert step is not None
+    return step
+
+
+class Linear:
+    """In the place of an activation that was taken off."""
+
+    def __call__(self, logits: Any) -> Any:
+        return logits
+
+
+class LogOdds:
+    """p -> log(p / (1 - p)). Of a float32 p next to 0 or 1 the gradient is 0: the map is then `saturated`."""
+
+    says = "log odds of a probability"
+
+    def __call__(self, p: Any) -> Any:
+        p = keras.ops.cast(p, "float32")
+        inside = keras.ops.clip(p, float(np.finfo(np.float32).tiny), 1 - 2.0**-24)
+        return keras.ops.log(inside) - keras.ops.log1p(-inside)
 
 
 class Logits:
@@ -366,15 +455,12 @@ class Logits:
 
     def __init__(self, dense: Any) -> None:
         self.kernel, self.bias = dense.kernel, dense.bias
-        self.dtype = dense.compute_dtype
+        self.compute_dtype = dense.compute_dtype
 
     def __call__(self, features: Any) -> Any:
-        logits = keras.ops.matmul(keras.ops.cast(features, self.dtype), keras.ops.cast(self.kernel, self.dtype))
-        return logits if self.bias is None else logits + keras.ops.cast(self.bias, self.dtype)
-
-
-def _shape_of(graph: Graph) -> tuple[int | None, ...]:
-    return next(step.shape for step in graph.steps if graph.output in step.outputs)
+        dtype = self.compute_dtype
+        logits = keras.ops.matmul(keras.ops.cast(features, dtype), keras.ops.cast(self.kernel, dtype))
+        return logits if self.bias is None else logits + keras.ops.cast(self.bias, dtype)
 
 
 def _name_classes(names: tuple[str, ...], num_units: int) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """A Keras model -> a flat list of steps, whatever the depth of nesting.
 
 A Functional or Sequential model is a graph of operations; a backbone used as a layer is a graph inside
-it. `flatten` writes all of them out as one list in order of execution: each step calls one layer or
-operation on numbered values. A list can be cut anywhere: what a step needs is named, not implied.
+it; a subclass of keras.Model becomes one by calling it on a placeholder. `flatten` writes all of them out as
+one list in order of execution: each step calls one layer or operation on numbered values. A list can be cut
+anywhere: what a step needs is named, not implied.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,24 +55,26 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Steps in order of execution, from value `input` to value `output`."""
+    """Steps in order of execution, from value `input` of `input_shape` (None = open) to value `output`."""
 
     steps: tuple[Step, ...]
     input: int
     output: int
+    input_shape: tuple[int | None, ...]
+
+    def maker(self, value: int) -> Step | None:
+        """The step that computes a value; None for the input."""
+        return next((step for step in self.steps if value in step.outputs), None)
 
 
-def flatten(model: keras.Model) -> Graph:
+def flatten(model: keras.Model, input_shape: tuple[int, int, int]) -> Graph:
     """All steps of a model with one input and one output, nested models written out.
 
-    Raises `ModelError` for several inputs or outputs and for subclassed models, which have no graph.
+    `input_shape` is taken where the model does not say its own. Raises `ModelError` for several inputs or outputs,
+    and for a subclass of keras.Model whose `call` does more than call layers and Keras operations.
     """
-    function = _function_of(model)
-    if function is None:
-        raise ModelError(
-            f"the model {model.name!r} is a subclass of keras.Model, whose graph cannot be read",
-            "rebuild it as a Functional model: keras.Model(inputs, outputs)",
-        )
+    placeholder = keras.Input(input_shape)
+    function = _function_of(model, (placeholder,), {})
     for tensors, what in ((function.inputs, "inputs"), (function.outputs, "outputs")):
         if len(tensors) != 1:
             names = ", ".join(tensor.name for tensor in tensors)
@@ -83,7 +87,8 @@ def flatten(model: keras.Model) -> Graph:
     start = next(counter)
     (end,) = _inline(function, (start,), "", steps, counter)
     needed = ancestors(steps, {end})
-    return Graph(tuple(_unique_names(step for step in steps if needed.intersection(step.outputs))), start, end)
+    kept = _unique_names(step for step in steps if needed.intersection(step.outputs))
+    return Graph(tuple(kept), start, end, tuple(function.inputs[0].shape))
 
 
 def ancestors(steps: Sequence[Step], values: set[int]) -> set[int]:
@@ -112,8 +117,8 @@ def run(steps: Iterable[Step], values: dict[int, Any]) -> dict[int, Any]:
     return values
 
 
-def _function_of(operation: Any) -> Any:
-    """The graph of a Functional or Sequential model, else None."""
+def _function_of(operation: Any, args: Any, kwargs: Any) -> Any:
+    """The graph of a model, called with the placeholders `args` and `kwargs` where it is a subclass."""
     if isinstance(operation, keras.Sequential):
         if not operation.built or operation._functional is None:
             raise ModelError(
@@ -121,7 +126,21 @@ def _function_of(operation: Any) -> Any:
                 "give it a keras.Input as its first layer and save it again",
             )
         return operation._functional
-    return operation if isinstance(operation, keras.src.models.functional.Functional) else None
+    if isinstance(operation, keras.src.models.functional.Functional):
+        return operation
+    if not operation.built:
+        raise ModelError(f"the model {operation.name!r} has no weights yet", "call it once on an image, or load them")
+    inputs = [leaf for leaf in tree.flatten((args, kwargs)) if keras.utils.is_keras_tensor(leaf)]
+    if "training" in inspect.signature(operation.call).parameters:
+        kwargs = {**kwargs, "training": False}
+    try:
+        return keras.Model(inputs, operation.call(*args, **kwargs))
+    except (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the model {operation.name!r} is a subclass of keras.Model whose call() cannot be read as a graph: "
+            f"{(str(error).strip() or type(error).__name__).splitlines()[0][:200]}",
+            "use layers and keras.ops only in call(), or rebuild it as keras.Model(inputs, outputs)",
+        ) from error
 
 
 def _inline(function: Any, inputs: tuple[int, ...], prefix: str, steps: list[Step], counter: Any) -> tuple[int, ...]:
@@ -132,13 +151,14 @@ def _inline(function: Any, inputs: tuple[int, ...], prefix: str, steps: list[Ste
                 continue
             args, kwargs = node.arguments.fill_in(values)
             name = f"{prefix}{node.operation.name}"
-            inner = _function_of(node.operation)
-            if inner is None:
-                outputs = tuple(next(counter) for _ in node.outputs)
-                steps.append(Step(name, node.operation, args, kwargs, outputs, tuple(node.outputs[0].shape)))
-            else:
+            if isinstance(node.operation, keras.Model):
+                placeholders = {id(t): keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in node.input_tensors}
+                inner = _function_of(node.operation, *node.arguments.fill_in(placeholders))
                 given = tuple(v.index for v in tree.flatten((args, kwargs)) if isinstance(v, Value))
                 outputs = _inline(inner, given, f"{name}/", steps, counter)
+            else:
+                outputs = tuple(next(counter) for _ in node.outputs)
+                steps.append(Step(name, node.operation, args, kwargs, outputs, tuple(node.outputs[0].shape)))
             values.update((id(t), Value(i)) for t, i in zip(node.outputs, outputs, strict=True))
     return tuple(values[id(tensor)].index for tensor in function.outputs)
 

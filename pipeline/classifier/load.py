@@ -1,7 +1,8 @@
 """A model file -> a Keras model, in safe mode.
 
-`.keras` and legacy `.h5` are read. A Lambda layer is Python code inside a file and is refused before Keras sees
-it; so is every class that neither Keras nor keras.applications defines. Weights must be finite.
+`.keras` and legacy `.h5` are read, the `.h5` of Keras 2 as well (`legacy.py`). A Lambda layer is Python code inside
+a file and is refused before Keras sees it; so is every class that neither Keras nor keras.applications defines.
+Weights must be finite.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from keras.src.applications.convnext import LayerScale, StochasticDepth
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
+from pipeline.classifier.legacy import load_h5
 from pipeline.errors import ModelError
 
 APPLICATION_LAYERS = {
@@ -31,12 +33,14 @@ APPLICATION_LAYERS = {
 # Layers that run code from the file or from elsewhere.
 _UNSAFE = {"Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer"}
 _CONVERT = "in the program that made it, call model.save('classifier.keras') and audit that file"
+_REBUILD = "rebuild the network in Keras, copy its weights, and save it as .keras"
+_FROM_PYTORCH = f"of TorchXRayVision: cxr-audit import-torchxrayvision WEIGHTS.pt OUT.keras; else {_REBUILD}"
 _OTHER_FORMATS = {
     ".pb": ("a TensorFlow graph", _CONVERT),
     ".tflite": ("a TensorFlow Lite model", _CONVERT),
-    ".onnx": ("an ONNX model", "rebuild the network in Keras, copy its weights, and save it as .keras"),
-    ".pt": ("a PyTorch model", "rebuild the network in Keras, copy its weights, and save it as .keras"),
-    ".pth": ("a PyTorch model", "rebuild the network in Keras, copy its weights, and save it as .keras"),
+    ".onnx": ("an ONNX model", _REBUILD),
+    ".pt": ("a PyTorch model", _FROM_PYTORCH),
+    ".pth": ("a PyTorch model", _FROM_PYTORCH),
 }
 
 
@@ -64,9 +68,14 @@ def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
             f"{path} is not the model of the config: its SHA-256 is {found}, expected {sha256.lower()}",
             "audit the file that was meant, or set classifier.sha256 to the new value",
         )
-    _refuse_unsafe_layers(path, _read_config(path))
+    config = read_config(path)
+    refuse_unsafe_layers(path, config)
+    _refuse_keras_2(path)
     try:
-        model = keras.saving.load_model(path, custom_objects=APPLICATION_LAYERS, compile=False, safe_mode=True)
+        if zipfile.is_zipfile(path):
+            model = keras.saving.load_model(path, custom_objects=APPLICATION_LAYERS, compile=False, safe_mode=True)
+        else:
+            model = load_h5(path, config, APPLICATION_LAYERS)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError) as error:
         raise ModelError(
             f"Keras {keras.__version__} cannot load {path}: {_reason(error)}",
@@ -85,7 +94,8 @@ def _reason(error: Exception) -> str:
     unknown = re.search(r"Could not locate class '(\w+)'", str(error))
     if unknown:
         return f"it has a layer of the class {unknown.group(1)!r}, which neither Keras nor keras.applications defines"
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    innermost = str(error).rsplit("Exception encountered: ", 1)[-1]
+    lines = innermost.strip().splitlines() or [type(error).__name__]
     return lines[0][:300]
 
 
@@ -94,6 +104,10 @@ def _refuse_other_formats(path: Path) -> None:
         raise ModelError(
             f"no such model: {path}",
             "give a .keras or .h5 file; in a config, classifier.path is relative to the config's folder",
+        )
+    if (path / "keras_metadata.pb").exists():
+        raise ModelError(
+            f"{path} is a SavedModel folder of Keras 2, expected a .keras or .h5 file", _keras_2_hint(path)
         )
     if path.is_dir():
         kind = "a SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
@@ -110,7 +124,7 @@ def _refuse_other_formats(path: Path) -> None:
         raise ModelError(f"{path} is no .keras or .h5 file", _CONVERT)
 
 
-def _read_config(path: Path) -> Any:
+def read_config(path: Path) -> Any:
     """The network's JSON, read without building anything."""
     try:
         if zipfile.is_zipfile(path):
@@ -127,7 +141,23 @@ def _read_config(path: Path) -> Any:
         raise ModelError(f"{path} is damaged or no Keras model", "copy it again, or save it again") from error
 
 
-def _refuse_unsafe_layers(path: Path, config: Any) -> None:
+def _refuse_keras_2(path: Path) -> None:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            known = "metadata.json" in archive.namelist()
+            version = str(json.loads(archive.read("metadata.json")).get("keras_version")) if known else ""
+        if version.startswith("2."):
+            raise ModelError(
+                f"{path} was saved by Keras {version}, whose .keras files Keras 3 cannot read", _keras_2_hint(path)
+            )
+
+
+def _keras_2_hint(path: Path) -> str:
+    return f"cxr-audit convert {path} {path.with_name(path.stem + '-keras3.keras')}"
+
+
+def refuse_unsafe_layers(path: Path, config: Any) -> None:
+    """Raises `ModelError` for a network with layers that are code."""
     unsafe = sorted({name for name in _class_names(config) if name in _UNSAFE})
     if unsafe:
         raise ModelError(

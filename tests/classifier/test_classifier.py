@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.classifier import Classifier, load_keras
 from pipeline.errors import ModelError
-from tests.classifier.models import corner_detector, images, layers, nested, small_backbone
+from tests.classifier.models import corner_detector, images, layers, nested
 
 
 @pytest.mark.parametrize("head", ["gap", "gmp", "flatten", "mlp"])
@@ -168,22 +168,6 @@ def test_no_convolution_and_no_grid() -> None:
     assert "has no convolution" in str(error_of(Classifier(dense, (8, 8, 1)).split))
     whole = keras.Model(image, layers.Dense(1)(layers.Flatten()(layers.Conv2D(1, 8)(image))))
     assert "has a grid larger than 1x1" in str(error_of(Classifier(whole, (8, 8, 1)).split))
-
-
-def test_a_subclassed_model_is_refused() -> None:
-    class Custom(keras.Model):
-        def __init__(self) -> None:
-            super().__init__()
-            self.core = small_backbone()
-
-        def call(self, inputs):
-            return self.core(inputs)
-
-    model = Custom()
-    model(images(1))
-    from pipeline.classifier.graph import flatten
-
-    assert "subclass of keras.Model" in str(error_of(flatten, model))
 
 
 def test_an_output_with_another_activation_is_refused() -> None:

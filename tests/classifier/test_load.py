@@ -135,4 +135,14 @@ def test_inspection_of_a_nested_model(tmp_path: Path) -> None:
     assert facts["logit_is_sum_of_cells"] is True
     assert facts["output_activation"] == "sigmoid"
     assert facts["sha256"] == file_sha256(tmp_path / "m.keras")
-    assert [layer["grid"] for layer in facts["layers"]][-1] == "8x8"
+    assert facts["layers"][-1]["grid"] == "8x8"
+    # conv1: 3 pixels, step 2; conv2 beside the skip: 3 + 2 * 2 = 7; conv3: 7 + 2 * 2 = 11
+    assert [facts["layers"][n]["receptive_field"] for n in (0, -3, -1)] == ["3x3 px", "7x7 px", "11x11 px"]
+    (tmp_path / "m.json").write_text('{"sha256": "of another file", "scaling": "txv"}')
+    assert inspect_model(tmp_path / "m.keras")["scaling_guess"] == "unit"  # another model's card is not believed
+
+
+def test_pytorch_and_onnx_say_how_to_convert(tmp_path: Path) -> None:
+    for name, words in (("m.pt", "cxr-audit import-torchxrayvision"), ("m.onnx", "rebuild the network in Keras")):
+        (tmp_path / name).write_bytes(b"x")
+        assert words in error_of(tmp_path / name).hint
