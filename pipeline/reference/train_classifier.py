@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_auc_score
 
-from pipeline.records import Measured, ModelCard, to_json
+from pipeline.records import Measured, ModelCard, from_json, to_json
 from pipeline.reference.phantom import training_pixels
 
 Pixels = npt.NDArray[np.uint8]
@@ -40,9 +39,9 @@ SIZE = 224
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 PHANTOMS = 1500
 OUTSIDE = {
-    "adults with COVID-19 or other pneumonia (COVID-19 Image Data Collection)": "adult/images/*",
-    "adults without tuberculosis (Montgomery, Shenzhen)": "lungs/images/*_0.*",
-    "adults with tuberculosis (Montgomery, Shenzhen)": "lungs/images/*_1.*",
+    "adults with pneumonia, mostly COVID-19": "adult/images/*",
+    "adults without tuberculosis": "lungs/images/*_0.*",
+    "adults with tuberculosis": "lungs/images/*_1.*",
 }
 LIMITS = (
     "It was trained on children of 1 to 5 years and on phantoms; every adult radiograph is outside its population.",
@@ -195,8 +194,8 @@ def choose_threshold(labels: Labels, scores: Doubles) -> float:
     return float(cuts[np.argmax(sensitivity + specificity)])
 
 
-def train(arguments: argparse.Namespace, weights: Path) -> None:
-    """Fit and write `weights`: first on radiographs alone, then on radiographs and phantoms, then the temperature.
+def train(arguments: argparse.Namespace, weights: Path) -> float:
+    """Fit and write `weights`: first on radiographs alone, then on radiographs and phantoms. Returns the temperature.
 
     Goes on where a broken-off training stopped. The second stage may start from given weights of the first.
     """
@@ -222,7 +221,9 @@ def train(arguments: argparse.Namespace, weights: Path) -> None:
     last = model.get_layer("pneumonia")
     last.set_weights([w / temperature for w in last.get_weights()])
     keras.Model(model.input, model.output, name=model.name).save(weights)
-    (arguments.output / "temperature.json").write_text(json.dumps({"temperature": temperature}))
+    if arguments.start_from is None:
+        first.unlink()
+    return temperature
 
 
 def fit(
@@ -263,7 +264,7 @@ def held_out(patients: list[str], seed: int) -> npt.NDArray[np.bool_]:
     return np.asarray([patient in chosen for patient in patients])
 
 
-def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
+def describe(arguments: argparse.Namespace, weights: Path, temperature: float | None) -> ModelCard:
     """The model card of `weights`: what it is for, its data, and figures measured now."""
     model = keras.saving.load_model(weights, compile=False)
     pixels, labels, patients, train_hash = read_split(arguments.data / "train")
@@ -276,9 +277,9 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
 
     statistics: dict[str, Statistic] = {
         "AUC": roc_auc_score,
-        "Sensitivity at the threshold": lambda y, p: float((p[y == 1] >= threshold).mean()),
-        "Specificity at the threshold": lambda y, p: float((p[y == 0] < threshold).mean()),
-        "Calibration error (ECE, 10 bins)": expected_calibration_error,
+        "sensitivity": lambda y, p: float((p[y == 1] >= threshold).mean()),
+        "specificity": lambda y, p: float((p[y == 0] < threshold).mean()),
+        "calibration error (ECE)": expected_calibration_error,
         "Brier score": lambda y, p: float(((p - y) ** 2).mean()),
     }
     sets = {
@@ -292,7 +293,7 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
         for what, statistic in statistics.items()
     ]
     for data, (scores, of) in _elsewhere(arguments, model).items():
-        measured.append(Measured("Share at or above the threshold", data, float((scores >= threshold).mean()), of))
+        measured.append(Measured("share at or above the threshold", data, float((scores >= threshold).mean()), of))
     return ModelCard(
         name="cxr-audit reference pneumonia classifier",
         weights=weights.name,
@@ -322,7 +323,7 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
         class_names=CLASS_NAMES,
         threshold=threshold,
         threshold_source="largest Youden index on the patient-disjoint validation split",
-        temperature=json.loads((arguments.output / "temperature.json").read_text())["temperature"],
+        temperature=temperature,
     )
 
 
@@ -354,10 +355,13 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     weights = arguments.output / "classifier.keras"
-    if not arguments.card_only:
-        train(arguments, weights)
-    card = to_json(describe(arguments, weights))
-    (arguments.output / "classifier.json").write_bytes(card)
+    path = arguments.output / "classifier.json"
+    if arguments.card_only:
+        temperature = from_json(path.read_bytes(), ModelCard).temperature
+    else:
+        temperature = train(arguments, weights)
+    card = to_json(describe(arguments, weights, temperature))
+    path.write_bytes(card)
     print(card.decode())
 
 

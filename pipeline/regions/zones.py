@@ -66,7 +66,7 @@ def find_zones(pixels: Floats, lungs: tuple[Mask, Mask] | None, confidence: floa
         found.append(Region.of(outside, "outside the body", "outside_body", "dark and joined to the picture's edge"))
     found.append(Region.of(border(pixels.shape), "border", "border", "the outer 5 % of the picture"))
     for name, mask in corners(pixels.shape).items():
-        found.append(Region.of(mask, name, "corner", "15 % of the picture's height by 15 % of its width"))
+        found.append(Region.of(mask, name, "corner", "15 % by 15 % of the picture"))
     return found
 
 

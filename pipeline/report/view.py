@@ -31,6 +31,7 @@ BANNER = "Model audit - not a diagnosis - not for clinical decisions"
 PICTURE_MM = 56.0
 MAP_MM = 76.0
 SMALL_MAP_MM = 54.0
+REGIONS_MM = 44.0
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
 MAPS_IN_A_ROW = 3
@@ -120,6 +121,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
         "fitness": _fitness(facts),
         "limits": _limits(run),
+        "card": _card(run.model.card),
         "hashes": _hashes(record, run),
         **_groups(record, run),
         "decisions": _decisions(record),
@@ -582,32 +584,53 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
 
 
 def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
-    """What was found where, and how much of the first map's evidence lies there."""
-    if not record.regions or not record.maps:
+    """How much of the first map's evidence lies in each region, beside the region's part of the logit; then the parts
+    that lie in none. Lungs have the sum of their zones; corners and single lungs stand in case.json only."""
+    if not record.maps or not (record.regions or record.budget):
         return None
+    parts = (
+        {} if record.budget is None else {row["name"]: row for row in _budget(record.budget, _zones(record))["rows"]}
+    )
     focus = {one.region: one for one in record.region_focus.get(record.maps[0].key, ())}
-    rows = []
+    rows: list[View] = []
     for region in record.regions:
-        one = focus[region.name]
-        reason = next(iter(one.undefined.values()), None)
+        if region.kind in ("lung", "corner"):
+            continue
+        one, name = focus[region.name], sentence(region.name)
         rows.append(
             {
-                "name": sentence(region.name),
-                "is_part": region.kind in ("lung", "zone"),
-                "found_by": region.found_by
-                + (f" ({number(region.confidence)})" if region.confidence is not None else ""),
+                "name": name,
+                "is_part": region.kind == "zone",
                 "area": percent(region.area_fraction),
-                "reason": reason,
+                "reason": next(iter(one.undefined.values()), None),
                 "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
                 "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
                 "has_peak": {True: "yes", False: "no", None: None}[one.pointing_game_hit],
+                "log_odds": parts.pop(name, None),
             }
         )
+    for is_total in (False, True):
+        rows += [
+            {"name": name, "is_part": False, "area": None, "log_odds": row}
+            for name, row in parts.items()
+            if row["is_total"] == is_total
+        ]
     return {
         "rows": rows,
-        "picture": _picture(pictures.get("regions"), _shape(record.radiograph), SMALL_MAP_MM),
+        "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
         "missing": sentence(record.lungs_missing),
+        "has_log_odds": record.budget is not None,
     }
+
+
+def _found_by(record: CaseRecord) -> Rows:
+    """How the regions that are no definition were found."""
+    rows = []
+    for region in record.regions:
+        if region.kind in ("lungs", "outside_body", "marker"):
+            certainty = "" if region.confidence is None else f" ({number(region.confidence)})"
+            rows.append((sentence(region.name), region.found_by + certainty))
+    return rows
 
 
 def _metric_columns(focus: FocusMetrics | None) -> list[str]:
@@ -618,19 +641,19 @@ def _metric_columns(focus: FocusMetrics | None) -> list[str]:
     return [_metric(focus, key, None)[0] or "undefined" for key in keys]
 
 
-def _budget(budget: LogitBudget) -> View:
-    """The signed parts as bars around zero, and their sum in words: logit = part + part + ..."""
+def _zones(record: CaseRecord) -> list[str]:
+    return [region.name for region in record.regions if region.kind == "zone"]
+
+
+def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
+    """The signed parts as bars around zero."""
     reach = max(1e-9, abs(budget.logit), *(abs(value) for _, value in budget.parts))
     rows = [("Logit", budget.logit, True), *((name, value, False) for name, value in budget.parts)]
-    words = ""
-    for name, value in budget.parts:
-        is_less = round(value, 2) < 0
-        sign = ("\N{MINUS SIGN}" if is_less else "") if not words else (" \N{MINUS SIGN} " if is_less else " + ")
-        words += f"{sign}{number(abs(value))} ({name})"
+    if zones:
+        rows.append(("lungs", sum(value for name, value in budget.parts if name in zones), False))
     return {
         "is_exact": budget.is_exact,
         "map": budget.map,
-        "sum": f"{number(budget.logit)} = {words}",
         "rows": [
             {
                 "name": sentence(name),
@@ -703,6 +726,8 @@ def _case_groups(record: CaseRecord) -> list[View]:
 def _groups(record: CaseRecord, run: RunRecord) -> View:
     """The two columns of page 3; without a radiograph, model and run take one each."""
     left, right = _case_groups(record), _run_groups(run, record.schema_version)
+    if found := _found_by(record):
+        right.append({"title": "How regions were found", "rows": found})
     return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
 
 
@@ -724,22 +749,23 @@ def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
         ("Record schema", str(schema_version)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
     ]
-    groups = [{"title": "Model", "rows": model_rows}, {"title": "Run", "rows": run_rows}]
-    if model.card is not None:
-        groups.insert(1, {"title": "Model card", "rows": _card(model.card)})
-    return groups
+    return [{"title": "Model", "rows": model_rows}, {"title": "Run", "rows": run_rows}]
 
 
-def _card(card: ModelCard) -> Rows:
-    measured = [
-        (one.what, f"{number(one.value)}{_interval(one.interval_95)}, {one.data}, {one.num_cases:,} cases")
-        for one in card.measured
-    ]
-    return [("Intended use", f'"{card.intended_use}"'), ("Population", f'"{card.population}"'), *measured]
+def _card(card: ModelCard | None) -> Rows:
+    """What the model card states, in its own words, and what it was measured at, a row for each set of data."""
+    if card is None:
+        return []
+    measured: dict[str, list[str]] = {}
+    for one in card.measured:
+        of = f"{one.data}, {one.num_cases:,} cases"
+        measured.setdefault(of, []).append(f"{one.what} {number(one.value)}{_interval(one.interval_95)}")
+    stated = [("Intended use", f'"{card.intended_use}"'), ("Population", f'"{card.population}"')]
+    return stated + [(of, "; ".join(figures)) for of, figures in measured.items()]
 
 
 def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" (95 %: {number(interval[0])} to {number(interval[1])})"
+    return "" if interval is None else f" ({number(interval[0])} to {number(interval[1])})"
 
 
 def _placement(placement: Placement) -> Rows:

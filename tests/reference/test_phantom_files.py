@@ -214,7 +214,8 @@ def test_cases_come_with_their_truth(tmp_path, file_format):
         "80",
     )
     assert (row["finding"], row["shortcut"], row["seed"]) == ("consolidation", "marker_r+leads", "4")
-    assert {name: tuple(box) for name, box in json.loads(row["boxes"]).items()} == phantom.boxes
+    assert {name: tuple(box) for name, box in json.loads(row["mask_boxes"]).items()} == phantom.boxes
+    assert tuple(map(int, row["boxes"].split(","))) == phantom.boxes["consolidation"]
     masks = {path.stem: cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (tmp_path / row["masks"]).iterdir()}
     assert set(masks) == {"right_lung", "left_lung", "heart", "consolidation", "marker_r", "leads"}
     for name, mask in masks.items():

@@ -356,7 +356,7 @@ def _by_gdcm(dataset: Dataset, array: npt.NDArray[Any], syntax: uid.UID) -> byte
 
 MANIFEST_COLUMNS = (
     "path", "label", "patient_id", "sex", "age_band", "finding", "shortcut", "seed", "rows", "columns",
-    "masks", "boxes",
+    "boxes", "masks", "mask_boxes",
 )  # fmt: skip
 
 
@@ -372,8 +372,8 @@ def write_cases(
     """Write radiographs, masks and `manifest.csv` into `folder`; the same specs give the same bytes.
 
     Columns of the manifest: path; label (NORMAL, PNEUMONIA); patient_id; sex (F, M); age_band (child, adult, elderly);
-    finding and shortcut (names joined by +); seed; rows, columns (px); masks (folder with one 1-bit PNG for each mask,
-    255 = inside); boxes (JSON: name -> x, y, width, height in px).
+    finding and shortcut (names joined by +); seed; rows, columns (px); boxes of the findings (x,y,width,height in px,
+    joined by ;); masks (folder with one 1-bit PNG for each mask, 255 = inside); mask_boxes (JSON: each mask's box).
     """
     if file_format not in SUFFIXES:
         raise ConfigError(f"phantom format {file_format!r} is unknown", f"Give one of: {', '.join(SUFFIXES)}.")
@@ -411,10 +411,12 @@ def manifest_row(folder: Path, name: str, phantom: Phantom) -> tuple[object, ...
     for which, mask in phantom.masks.items():
         data = cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
         (folder / masks / f"{which}.png").write_bytes(data.tobytes())
-    spec = phantom.spec
+    spec, boxes = phantom.spec, phantom.boxes
+    of_findings = ";".join(",".join(map(str, boxes[finding])) for finding in spec.findings if finding in boxes)
     return (
         name, spec.label, f"PHANTOM-{spec.seed}", spec.sex, spec.age_band, "+".join(spec.findings),
-        "+".join(spec.shortcuts), spec.seed, *phantom.pixels.shape, masks.as_posix(), json.dumps(phantom.boxes),
+        "+".join(spec.shortcuts), spec.seed, *phantom.pixels.shape, of_findings, masks.as_posix(),
+        json.dumps(boxes),
     )  # fmt: skip
 
 

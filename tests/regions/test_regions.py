@@ -1,0 +1,58 @@
+"""Regions of one radiograph on one grid, and their partition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.records import Mask, Region
+from pipeline.regions import Lungs, find_regions, partition
+
+
+def block(rows: slice, columns: slice, shape: tuple[int, int] = (256, 256)) -> Mask:
+    mask = np.zeros(shape, np.bool_)
+    mask[rows, columns] = True
+    return mask
+
+
+GREY = np.full((600, 300), 128, np.uint8)
+RIGHT, LEFT = block(slice(64, 160), slice(32, 96)), block(slice(64, 160), slice(160, 224))
+FOUND = Lungs(RIGHT, LEFT, 0.9)
+
+
+def names(regions: tuple[Region, ...]) -> set[str]:
+    return {region.facts.name for region in regions}
+
+
+def test_all_masks_lie_on_one_grid_with_the_pictures_aspect() -> None:
+    marker = Region.of(block(slice(10, 20), slice(10, 20), (512, 256)), "letter 1", "marker", "planted", 0.8)
+    found = find_regions(GREY, FOUND, (marker,))
+    assert {region.mask.shape for region in found} == {(256, 128)}
+    masks = {region.facts.name: region.mask for region in found}
+    # Of 256 columns the grid keeps 128: the right lung's 32 to 96 become 16 to 48; rows stay.
+    assert np.array_equal(masks["right lung"], block(slice(64, 160), slice(16, 48), (256, 128)))
+    assert np.array_equal(masks["lungs"], masks["right lung"] | masks["left lung"])
+    assert np.array_equal(masks["letter 1"], block(slice(5, 10), slice(5, 10), (256, 128)))
+    assert next(r.facts for r in found if r.facts.name == "lungs").area_fraction == pytest.approx(2 * 96 * 32 / 32768)
+
+
+def test_without_lungs_nothing_that_needs_them() -> None:
+    empty = np.zeros((256, 256), np.bool_)
+    for lungs in (None, Lungs(empty, empty, 0.1, "lungs not found: nothing looks like lung")):
+        found = find_regions(GREY, lungs)
+        assert not {"lungs", "right lung", "mediastinum", "right upper zone"} & names(found)
+        assert "border" in names(found)
+
+
+def test_a_marker_survives_the_grid_and_owns_its_pixels() -> None:
+    """A 20 px letter of a 1024 px radiograph, over the lung: 5 px here, and the zone does not count it."""
+    letter = Region.of(block(slice(200, 210), slice(100, 110), (512, 256)), "letter 1", "marker", "planted", 0.8)
+    found = find_regions(GREY, FOUND, (letter,))
+    parts = partition(found)
+    assert parts["letter 1"].sum() == 25
+    total = sum(part.astype(int) for part in parts.values())
+    assert total.max() == 1  # no pixel twice
+    zones = sum(parts[name].sum() for name in parts if name.endswith("zone"))
+    lungs = next(region.mask for region in found if region.facts.name == "lungs")
+    assert zones == lungs.sum() - (lungs & parts["letter 1"]).sum()
+    assert "lungs" not in parts
