@@ -205,11 +205,11 @@ def test_what_a_server_did_not_give_is_asked_for_again(config_file: Path, monkey
     """Seven of eight files are there; on --resume the eighth is as well, and only it is audited."""
     original, refused = ingest.read, []
 
-    def read(source: CaseSource) -> Any:
+    def read(source: CaseSource, **settings: Any) -> Any:
         if "PNEUMONIA/Doe^Jane_2" in source.relative_path:
             refused.append(source)
             raise NotRetrieved("the server is busy (503), 5 times", "Once the server answers, --resume asks again.")
-        return original(source)
+        return original(source, **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(ingest, "read", read)

@@ -71,13 +71,15 @@ def test_every_kind_of_head(head: str) -> None:
 def test_layers_in_front_stay_in_place_and_augmentation_is_off() -> None:
     image = keras.Input(SHAPE)
     x = layers.RandomFlip()(layers.RandomRotation(0.5)(layers.RandomContrast(0.5)(image)))
-    x = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(layers.Rescaling(2.0, -1.0)(x))
+    x = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(
+        layers.Rescaling(2.0, -1.0, name="in_front")(x)
+    )
     x = layers.GlobalAveragePooling2D()(small_backbone()(x))
     model = randomised(keras.Model(image, layers.Dense(1)(x)))
     classifier = assert_split_everywhere(model, call(model))
     assert classifier.candidates[0].name == "backbone/conv1"  # nothing before the first convolution
     with pytest.raises(ModelError, match="before the first convolution"):
-        classifier.split("rescaling")
+        classifier.split("in_front")
 
 
 def test_a_backbone_called_twice_can_be_cut_at_either_call() -> None:

@@ -60,7 +60,7 @@ def test_dome_is_the_chord_of_a_sphere():
 
 def test_attenuation_is_exponential():
     """Without scatter, blur and noise the steps of a water wedge are even in the logarithm of the signal."""
-    water = np.repeat(np.asarray([[0, 40, 80, 120]], np.float32), 10, axis=1) * np.ones((40, 1), np.float32)
+    water = np.repeat(np.asarray([[40, 80, 120, 160]], np.float32), 10, axis=1) * np.ones((40, 1), np.float32)
     nothing = np.zeros_like(water)
     how = Exposure(1e12, 0, 0, 0, latitude=0, detail=0, contrast=1, brightness=0, hardness=3)
     shown = expose(np.random.default_rng(1), water, nothing, nothing, water >= 0, 1.0, how).astype(float)

@@ -36,13 +36,13 @@ def expose(
     rng: np.random.Generator, water: Floats, bone: Floats, metal: Floats, body: Mask, pixel_mm: float, how: Exposure
 ) -> Floats:
     """Take the radiograph: float32 (rows, columns) in [0, 1], 0 = black as displayed."""
-    primary = np.exp(-WATER_PER_MM * water - BONE_PER_MM * bone - LEAD_PER_MM * metal)
+    depth = WATER_PER_MM * water + BONE_PER_MM * bone + LEAD_PER_MM * metal
+    primary = np.exp(-depth)
     signal = blur(primary, how.blur_mm / pixel_mm) + how.scatter * blur(primary, 32 / pixel_mm)
     quanta = how.quanta * pixel_mm**2
     grain = rng.standard_normal(signal.shape, dtype=np.float32)
     signal = signal + grain * np.sqrt(signal / quanta + (how.electronic / quanta) ** 2)
     density = -np.log(np.maximum(signal, 1e-4))
-    air = np.clip((density - density.min()) / DIRECT, 0, 1)
     density -= how.latitude * (blur(density, 26 / pixel_mm) - density.mean())
     density += how.detail * (
         1.6 * (density - blur(density, 12 / pixel_mm)) + 0.5 * (density - blur(density, 2 / pixel_mm))
@@ -53,4 +53,6 @@ def expose(
     level = (density - low) / max(high - low, 1e-3)
     shown = 1 / (1 + np.exp(-how.hardness * (how.contrast * (level - 0.5) + how.brightness)))
     ends = 1 / (1 + np.exp(how.hardness * 0.62)), 1 / (1 + np.exp(-how.hardness * 0.62))
-    return np.asarray(air * np.clip((shown - ends[0]) / (ends[1] - ends[0]), 0, 1), np.float32)
+    return np.asarray(
+        np.clip(depth / DIRECT, 0, 1) * np.clip((shown - ends[0]) / (ends[1] - ends[0]), 0, 1), np.float32
+    )
