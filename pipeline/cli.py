@@ -527,14 +527,21 @@ def _print_case(view: dict[str, Any]) -> None:
             maps.add_row(one["key"], one["grid"].removesuffix(" cells"), one["word"], *one["columns"][:4])
         out.print()
         out.print(maps, highlight=False)
-    if budget:
-        title = "Logit budget" if budget["is_exact"] else "Sum of the map, and what it leaves open"
-        parts = Table("part", Column("log-odds", justify="right"), title=title, box=None, pad_edge=False)
-        parts.title_justify = "left"
-        for row in budget["rows"]:
-            parts.add_row(row["name"], row["value"], style="bold" if row["is_total"] else "")
+    if regions := view["regions"]:
+        title = "Logit budget" if budget and budget["is_exact"] else "Where the evidence lies"
+        names = ("region", "area", "evidence", "ratio", "log-odds")
+        columns = [Column(name, justify="left" if name == "region" else "right") for name in names]
+        table = Table(*columns, title=title, box=None, pad_edge=False)
+        table.title_justify = "left"
+        for row in regions["rows"]:
+            log_odds = row["log_odds"] or {"value": "", "is_total": False}
+            measured = ("", "", "") if row["area"] is None else (row["area"], row["evidence"], row["enrichment"])
+            name = ("  " if row["is_part"] else "") + row["name"]
+            table.add_row(name, *measured, log_odds["value"], style="bold" if log_odds["is_total"] else "")
         out.print()
-        out.print(parts, highlight=False)
+        if regions["missing"]:
+            out.print(regions["missing"], highlight=False, markup=False)
+        out.print(table, highlight=False)
     out.print()
 
 
