@@ -80,8 +80,10 @@ def compare(family: str, variants: tuple[tuple[str, str], ...], folder: Path) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("family", nargs="*", choices=[*FAMILIES, []], default=list(FAMILIES))
-    families = parser.parse_args().family
+    parser.add_argument("family", nargs="*", help=f"all, or some of: {', '.join(FAMILIES)}")
+    families = parser.parse_args().family or list(FAMILIES)
+    if unknown := set(families) - set(FAMILIES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
     warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
     print("largest difference of the logit / of the map to NumPy\n")
     print(f"{'family':18}" + "".join(f"{layout + ' ' + suffix:>18}" for layout, suffix in VARIANTS) + "  target layer")

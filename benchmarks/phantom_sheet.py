@@ -73,6 +73,7 @@ def main() -> None:
         for size in (224, 1024, 3000):
             measure(size, 8 if size < 2000 else 2)
         return
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(arguments.output), sheet(arguments.kind, arguments.seed, arguments.tile))
     print(arguments.output)
 
