@@ -540,7 +540,7 @@ def _print_case(view: dict[str, Any]) -> None:
             table.add_row(name, *measured, log_odds["value"], style="bold" if log_odds["is_total"] else "")
         out.print()
         if regions["missing"]:
-            out.print(regions["missing"], highlight=False, markup=False)
+            out.print(f"Lungs not found: {regions['missing']}", highlight=False, markup=False)
         out.print(table, highlight=False)
     out.print()
 

@@ -467,7 +467,7 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     """How much of the evidence lies in the lungs and at markers, in one or two sentences; or why that is not known."""
     sentences = []
     if record.lungs_missing:
-        sentences.append(f"How much of it lies in the lungs is not known: {record.lungs_missing}.")
+        sentences.append(f"{sentence(record.lungs_missing)}; how much of it lies in them is not known.")
     kinds = {region.name: region.kind for region in record.regions}
     for one in record.region_focus.get(key, ()):
         share, chance = one.relevance_mass_accuracy, one.chance
@@ -618,7 +618,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
     return {
         "rows": rows,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
-        "missing": sentence(record.lungs_missing),
+        "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
         "has_log_odds": record.budget is not None,
     }
 

@@ -464,7 +464,7 @@ def test_page_two_lists_every_region_and_why_one_is_undefined(renderer, make, ru
 
 def test_lungs_that_were_not_found_are_said_with_the_reason(renderer, make, run) -> None:
     record, folder = make()
-    record = with_regions(record, lungs_missing="only one lung was found")
+    record = with_regions(record, lungs_missing="lungs not found: one area only, expected two")
     first, second = pages(renderer.case_pdf(record, run, folder))[:2]
-    assert "How much of it lies in the lungs is not known: only one lung was found." in first
-    assert "Only one lung was found." in second
+    assert "Lungs not found: one area only, expected two; how much of it lies in them is not known." in first
+    assert "Lungs not found One area only, expected two." in second
