@@ -84,6 +84,18 @@ def tf_keras_vis(batch: np.ndarray) -> Pair:
     return plain_keras(model, batch), lambda: gradcam(score, batch, penultimate_layer=layer)
 
 
+def name_operators() -> None:
+    """torchvision's compiled part may be missing beside a CPU build of PyTorch; no operator of it is used here, but
+    two have to have a name."""
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
+
+
 def torch_densenet(batch: np.ndarray) -> tuple[Any, Any, Callable[[], Any]]:
     import torch
     from torchvision.models import densenet121
@@ -101,6 +113,7 @@ def torch_densenet(batch: np.ndarray) -> tuple[Any, Any, Callable[[], Any]]:
 
 
 def pytorch_grad_cam(batch: np.ndarray) -> Pair:
+    name_operators()
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -110,6 +123,7 @@ def pytorch_grad_cam(batch: np.ndarray) -> Pair:
 
 
 def captum(batch: np.ndarray) -> Pair:
+    name_operators()
     from captum.attr import LayerGradCam
 
     model, tensor, forward = torch_densenet(batch)
