@@ -43,7 +43,7 @@ OUTSIDE = {
     "adults without tuberculosis": "lungs/images/*_0.*",
     "adults with tuberculosis": "lungs/images/*_1.*",
 }
-# The figures of the second and third: cxr-audit run configs/kermany.yaml, the budgets of its case.json files.
+# The figures of the second and third: cxr-audit run configs/kermany.yaml, then benchmarks.budget.
 LIMITS = (
     "It was trained on children of 1 to 5 years and on phantoms; every adult radiograph is outside its population.",
     "On true positives the audit finds as much evidence in the mediastinum (+2.5 log-odds) as in the lungs (+2.7).",

@@ -475,7 +475,7 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
             continue
         if kinds[one.region] == "lungs":
             sentences.append(f"{percent(share)} of the evidence lies in the lungs ({percent(chance)} by area alone).")
-        elif kinds[one.region] == "marker" and share >= 0.01:
+        elif kinds[one.region] == "marker" and share >= max(0.01, chance):
             sentences.append(
                 f"{percent(share)} of it lies at a marker ({one.region}; {percent(chance)} by area alone)."
             )
@@ -615,8 +615,10 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
             for name, row in parts.items()
             if row["is_total"] == is_total
         ]
+    reasons = {row["reason"] for row in rows if row["area"] is not None}
     return {
         "rows": rows,
+        "undefined": sentence(reasons.pop()) if len(reasons) == 1 else None,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
         "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
         "has_log_odds": record.budget is not None,

@@ -1,0 +1,51 @@
+"""A finished run -> the mean logit budget by kind of region and outcome: what the classifier lives on.
+
+    .venv/bin/python -m benchmarks.budget reports/kermany
+
+Only cases whose lungs were found; the others are counted. Reads records, writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.evidence import RunFolder
+from pipeline.records import CaseRecord
+
+COLUMNS = ("zone", "mediastinum", "outside_body", "marker", "border", "elsewhere", "bias")
+
+
+def parts_of(record: CaseRecord) -> Counter[str]:
+    """Log-odds by kind of region; parts that lie in no region by their name."""
+    assert record.budget is not None
+    kinds = {region.name: region.kind for region in record.regions}
+    parts: Counter[str] = Counter()
+    for name, value in record.budget.parts:
+        parts[kinds.get(name, name)] += value  # type: ignore[assignment]
+    return parts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("run", type=Path)
+    folder = RunFolder.open(parser.parse_args().run)
+    records = [record for case_id in folder.case_ids() if (record := folder.read_case(case_id)) and record.budget]
+    by: dict[tuple[str, str], list[CaseRecord]] = {}
+    for record in records:
+        assert record.prediction is not None
+        by.setdefault((record.label or "none", record.prediction.predicted), []).append(record)
+    print(f"{'label':12}{'predicted':12}{'cases':>7}{'no lungs':>9}" + "".join(f"{name:>14}" for name in COLUMNS))
+    for (label, predicted), cases in sorted(by.items()):
+        parts = [parts_of(case) for case in cases if case.lungs_missing is None]
+        means = "".join(f"{np.mean([part[name] for part in parts]):14.2f}" for name in COLUMNS) if parts else ""
+        print(f"{label:12}{predicted:12}{len(cases):7}{len(cases) - len(parts):9}{means}")
+    marked = [abs(parts_of(record)["marker"]) for record in records if any(r.kind == "marker" for r in record.regions)]
+    print(f"{len(marked)} cases with a marker; it moves the logit by at most {max(marked, default=0.0):.2f}")
+
+
+if __name__ == "__main__":
+    main()
