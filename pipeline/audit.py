@@ -1,7 +1,7 @@
 """The composer: one config -> one run folder with an audit of every case.
 
     1 ingest, 2 preprocess                     `prepare`,  in worker processes, case by case
-    3 classifier, 4 explain, 5 lungs           `explain_batch`, here, batch by batch
+    3 classifier, 4 explain, 5 lungs           `explain_batch`, `segment_batch`, here, batch by batch
     5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
 
 A batch is always the same cases in the same places, whether or not a run was broken off, so that a
@@ -136,9 +136,8 @@ def audit(
     segmenter = open_segmenter(config)
     clock.mark("start")
 
-    folder, run, records = open_run(config, model, sources, key, resume, engine)
-    if segmenter is not None:
-        run = replace(run, segmenter_sha256=segmenter.sha256)
+    segmenter_sha256 = segmenter.sha256 if segmenter else None
+    folder, run, records = open_run(config, model, segmenter_sha256, sources, key, resume, engine)
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
@@ -262,7 +261,13 @@ def check_labels(sources: Iterable[CaseSource], class_names: tuple[str, ...], na
 
 
 def open_run(
-    config: AuditConfig, model: ModelFacts, sources: list[CaseSource], key: CaseIdKey, resume: bool, engine: Engine
+    config: AuditConfig,
+    model: ModelFacts,
+    segmenter_sha256: str | None,
+    sources: list[CaseSource],
+    key: CaseIdKey,
+    resume: bool,
+    engine: Engine,
 ) -> tuple[RunFolder, RunRecord, dict[str, CaseRecord]]:
     """A new run folder with its first `run.json`, or the one to go on with and its finished cases.
 
@@ -276,6 +281,7 @@ def open_run(
         changed = {
             "config": run.config_sha256 != config.sha256(),
             "model": run.model.sha256 != model.sha256,
+            "lung segmenter": run.segmenter_sha256 != segmenter_sha256,
             "software": run.versions != versions(),
             "key of the case ids": run.case_id_key != key.fingerprint,
             "radiographs, labels or --limit": not set(folder.case_ids()) <= {source.case_id for source in sources}
@@ -303,6 +309,7 @@ def open_run(
             versions=versions(),
             engine={"name": config.engine.name, "workers": engine.num_workers, "batch_size": config.engine.batch_size},
             case_id_key=key.fingerprint,
+            segmenter_sha256=segmenter_sha256,
         )
     crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
     evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)
@@ -630,7 +637,7 @@ def _describe(
         heatmap = geometry.restore(finite, placement, *background.shape)
         shares = geometry.cell_shares(placement, *grid, focus.BORDER)
         metrics[facts.key] = focus.measure(class_map.values, facts.status, heatmap, seen, *shares, threshold)
-        region_metrics[facts.key] = _measure_regions(class_map, finite, placement, found)
+        region_metrics[facts.key] = _measure_regions(class_map, finite, placement, shares[0], found)
         scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
         if config.report.scale == "case" and facts.status == "ok":
             scale = scales[facts.key] = _round_up(float(finite.max()))
@@ -660,11 +667,14 @@ def _describe(
 
 
 def _measure_regions(
-    class_map: ClassActivationMap, finite: Floats, placement: Placement, found: tuple[Region, ...]
+    class_map: ClassActivationMap,
+    finite: Floats,
+    placement: Placement,
+    on_radiograph: Floats,
+    found: tuple[Region, ...],
 ) -> tuple[RegionFocus, ...]:
     facts, size = class_map.facts, found[0].mask.shape
     grid = facts.grid_rows, facts.grid_columns
-    on_radiograph, _, _ = geometry.cell_shares(placement, *grid, focus.BORDER)
     return focus.measure_regions(
         class_map.values,
         facts.status,

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +317,13 @@ def test_resume_refuses_another_config(config_file: Path) -> None:
     run(config_file)
     with pytest.raises(ConfigError, match="changed since it was made: config"):
         run(config_file, "focus.high_focus_threshold=0.4", resume=True)
+
+
+def test_resume_refuses_another_lung_segmenter(config_file: Path) -> None:
+    folder = run(config_file, "report.documents=false", limit=2)
+    folder.write_run(replace(folder.read_run(), segmenter_sha256="0" * 64))
+    with pytest.raises(ConfigError, match="changed since it was made: lung segmenter"):
+        run(config_file, "report.documents=false", resume=True, limit=2)
 
 
 def test_resume_refuses_other_radiographs_and_labels(config_file: Path) -> None:
