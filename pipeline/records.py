@@ -24,6 +24,8 @@ MapStatus = Literal["ok", "dead", "negative_only", "saturated", "not_finite"]
 Resize = Literal["stretch", "letterbox", "center_crop"]
 VoiTransform = Literal["if_present", "lut", "window", "required", "off", "percentile"]
 Outcome = Literal["true_positive", "false_positive", "true_negative", "false_negative"]
+CheckState = Literal["passed", "failed", "not_run"]
+TrustState = Literal["passed", "caution", "not_interpretable"]
 RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
 Mask = npt.NDArray[np.bool_]
 
@@ -378,11 +380,62 @@ class LogitBudget:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """One check of an input or of an explanation: what was done, what was found, the limit in words ("at least 0.5"),
+    passed, failed or not run. `reason` says why it is not passed."""
+
+    name: str
+    what: str
+    state: CheckState
+    value: float | None = None
+    limit: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        _require((self.state == "passed") == (self.reason is None), f"{self.name}: a reason exactly where not passed")
+        _require(self.value is None or math.isfinite(self.value), f"{self.name}: {self.value} is not finite")
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whether the explanation itself may be believed, by rule from its checks; each reason in words."""
+
+    state: TrustState
+    reasons: tuple[str, ...]
+    checks: tuple[Check, ...]
+
+    def __post_init__(self) -> None:
+        _require((self.state == "passed") == (not self.reasons), "reasons exactly where the state is not passed")
+
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """The classifier asked again with a part of the radiograph replaced: `change` is the explained logit then minus
+    before. `removed` names what was replaced; `is_bad_news` where a classifier that reads lungs would not do so, None
+    where neither is."""
+
+    removed: str
+    fill: Literal["blurred", "mean"]
+    logit: float
+    change: float
+    is_bad_news: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """What a reader of this case has to know about it, by rule: a name and the reason in words."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
     `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's
-    folder; `lungs_missing` is the reason why no lungs were found, None where they were or were not looked for;
-    `scales` has the upper end of a map's colours where that is the map's own and not the run's."""
+    folder; `quality` has the checks of the input; `lungs_missing` is the reason why no lungs were found, None where
+    they were or were not looked for; `scales` has the upper end of a map's colours where that is the map's own and
+    not the run's."""
 
     case_id: str
     status: CaseStatus
@@ -394,6 +447,7 @@ class CaseRecord:
     radiograph: RadiographFacts | None = None
     placement: Placement | None = None
     preprocessing: tuple[Decision, ...] = ()
+    quality: tuple[Check, ...] = ()
     prediction: Prediction | None = None
     maps: tuple[MapFacts, ...] = ()
     focus: dict[str, FocusMetrics] = field(default_factory=dict)
@@ -401,6 +455,9 @@ class CaseRecord:
     lungs_missing: str | None = None
     region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
     budget: LogitBudget | None = None
+    masking: tuple[Masking, ...] = ()
+    trust: Trust | None = None
+    flags: tuple[Flag, ...] = ()
     pictures: dict[str, str] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -609,7 +666,8 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
-    for the first map of each case; `scales` has one for each `method@layer` drawn. `wall_s` is
+    for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
+    explanation that are made once a model. `wall_s` is
     what the composer waited for, `cpu_s` what the stages used in all processes. Runs with the same `case_id_key`,
     a fingerprint, name the same file by the same case id."""
 
@@ -626,6 +684,7 @@ class RunRecord:
     scale: float | None = None
     scale_source: str | None = None
     scales: dict[str, float] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
     finished: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
     wall_s: dict[str, float] = field(default_factory=dict)
