@@ -239,6 +239,7 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         grid=explainer.target.layer.grid,
         head=explainer.target.head_in_words,
         is_exact=explainer.target.is_affine,
+        labels=classifier.labels,
         card=card,
     )
 
@@ -248,14 +249,14 @@ def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
     return regions.LungSegmenter(reference.WEIGHTS / "lungs.keras") if config.regions.lungs == REFERENCE else None
 
 
-def check_labels(sources: Iterable[CaseSource], class_names: tuple[str, ...], names: bool = False) -> None:
+def check_labels(sources: Iterable[CaseSource], known: tuple[str, ...], names: bool = False) -> None:
     """Every label must name a class. Raises `ConfigError`; with `names` it quotes the labels that do not, which may
     be patients' names where ingest.labels names the wrong folder or column."""
-    unknown = sorted({source.label for source in sources if source.label is not None} - set(class_names))
+    unknown = sorted({source.label for source in sources if source.label is not None} - set(known))
     if unknown:
         which = ": " + ", ".join(map(repr, unknown[:10])) if names else " (cxr-audit check CONFIG --names prints them)"
         raise ConfigError(
-            f"{len(unknown)} labels are no class{which}; classes are {', '.join(class_names)}",
+            f"{len(unknown)} labels are no class{which}; classes are {', '.join(known)}",
             "set classifier.class_names to the names that the labels use, or ingest.labels: none",
         )
 
@@ -273,7 +274,7 @@ def open_run(
 
     A run that has finished with these very cases is returned as it is, and nothing is written.
     """
-    check_labels(sources, model.class_names)
+    check_labels(sources, model.labels)
     path = config.run.output / config.run.name
     if resume and (path / "run.json").is_file():
         folder = RunFolder.open(path)

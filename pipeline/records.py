@@ -647,7 +647,8 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What was audited. `grid` is the target layer's (rows, columns); `head` says how the logit is read from it."""
+    """What was audited. `grid` is the target layer's (rows, columns); `head` says how the logit is read from it;
+    `labels` are what a case may be: the classes, and "not" the target where several may hold at once."""
 
     name: str
     sha256: str
@@ -660,6 +661,7 @@ class ModelFacts:
     head: str
     is_exact: bool
     is_deterministic: bool | None = None
+    labels: tuple[str, ...] = ()
     card: ModelCard | None = None
 
 

@@ -209,7 +209,7 @@ class Explainer:
             if label is not None and np.isfinite(z).all():
                 prediction = self.classifier.predict(z, label)
                 if prediction.is_correct is False:
-                    names += [n for n in (prediction.predicted, label) if n in self.classifier.class_names]
+                    names += [n for n in (prediction.predicted, prediction.expected) if n in self.classifier.labels]
             wanted.append(
                 [Subject(n) for n in dict.fromkeys(names) if n != target]
                 + [Subject(target, name) for name in self.against]
