@@ -130,6 +130,8 @@ def audit(
     ConfigError, ModelError, EngineError. What is wrong with one case is recorded, not raised.
     """
     clock = Clock()
+    for _ in range(engine.num_workers):
+        engine.submit(warm_up, config.report.documents)
     key = find_key(config)
     sources = find_sources(config, key)[:limit]
     explainer, model = open_classifier(config)
@@ -178,6 +180,12 @@ def audit(
         peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
     return finish_run(folder, finished, ordered)
+
+
+def warm_up(documents: bool) -> None:
+    """In a worker, while the classifier loads: what its first case would wait for."""
+    if documents:
+        _renderer()
 
 
 def find_key(config: AuditConfig) -> CaseIdKey:

@@ -253,9 +253,9 @@ class Split:
         needed = ancestors(graph.steps, {cut, *self.sides})
         self.features = tuple(s for s in graph.steps if needed.intersection(s.outputs) and not after & {*s.outputs})
         self.cut, self.input, self.output = cut, graph.input, graph.output
-        self._forward = tf.function(self._forward_steps, reduce_retracing=True)
-        self._with_gradients = tf.function(self._forward_and_gradients, reduce_retracing=True)
-        self._head_gradients = tf.function(self._gradients, reduce_retracing=True)
+        self._forward = tf.function(self._forward_steps, reduce_retracing=True, autograph=False)
+        self._with_gradients = tf.function(self._forward_and_gradients, reduce_retracing=True, autograph=False)
+        self._head_gradients = tf.function(self._gradients, reduce_retracing=True, autograph=False)
 
     @functools.cached_property
     def pooled_weights(self) -> tuple[Floats, Floats] | None:

@@ -126,7 +126,7 @@ class Explainer:
         self.probing = probing
         self._sheet_method = next((m for m in self.methods if m in METHODS), "grad-cam")
         self._biases: dict[tuple[str, bytes], float | None] = {}
-        self._input_gradients = tf.function(self._input_gradient_steps, reduce_retracing=True)
+        self._input_gradients = tf.function(self._input_gradient_steps, reduce_retracing=True, autograph=False)
         for name in (*self.classes, *against):
             classifier.selector(name)
         if against and (classifier.is_binary or classifier.target_class in against):
