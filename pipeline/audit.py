@@ -202,7 +202,7 @@ def find_sources(config: AuditConfig, key: CaseIdKey) -> list[CaseSource]:
         from pipeline.reference.radiographs import write_radiographs
 
         source = str(write_radiographs(config.run.output / "reference-radiographs"))
-    return ingest.discover(source, config.ingest.labels, config.ingest.split, key.value)
+    return ingest.discover(source, config.ingest.labels, config.ingest.split, key.value, config.ingest.manifest)
 
 
 def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
@@ -775,8 +775,9 @@ def _without_paths(config: AuditConfig) -> dict[str, Any]:
     resolved["run"]["output"] = "see private/config.json"
     if config.ingest.source != REFERENCE:
         resolved["ingest"]["source"] = "see private/config.json"
-    if config.privacy.key_file is not None:
-        resolved["privacy"]["key_file"] = "see private/config.json"
+    for section, key in (("ingest", "manifest"), ("privacy", "key_file")):
+        if resolved[section][key] is not None:
+            resolved[section][key] = "see private/config.json"
     resolved["classifier"]["path"] = Path(config.classifier.path).name
     return resolved
 

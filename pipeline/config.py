@@ -77,6 +77,11 @@ class Ingest(_Section):
     )
     labels: Name = Field("none", description="none | folder (the parent folder's name) | a manifest column")
     split: Name | None = Field(None, description="only the rows of a manifest whose column split says so")
+    manifest: Path | None = Field(
+        None,
+        description="of a DICOMweb server: a .csv or .parquet whose column SOPInstanceUID says which of the "
+        "radiographs found are audited, with a column for the labels, split and the rest",
+    )
     voi_transform: VoiTransform = Field(
         "if_present",
         description="DICOM grey values: if_present (VOI LUT, else window, else own range) | lut, window, required "
@@ -583,8 +588,10 @@ def _with_absolute_paths(config: AuditConfig, folder: Path) -> AuditConfig:
         return value if value == REFERENCE or "://" in value else os.path.normpath(folder / Path(value).expanduser())
 
     run = config.run.model_copy(update={"output": Path(absolute(str(config.run.output)))})
-    ingest = config.ingest.model_copy(update={"source": absolute(config.ingest.source)})
+    manifest, key_file = (
+        path and Path(absolute(str(path))) for path in (config.ingest.manifest, config.privacy.key_file)
+    )
+    ingest = config.ingest.model_copy(update={"source": absolute(config.ingest.source), "manifest": manifest})
     classifier = config.classifier.model_copy(update={"path": absolute(config.classifier.path)})
-    key_file = config.privacy.key_file
-    privacy = config.privacy.model_copy(update={"key_file": key_file and Path(absolute(str(key_file)))})
+    privacy = config.privacy.model_copy(update={"key_file": key_file})
     return config.model_copy(update={"run": run, "ingest": ingest, "privacy": privacy, "classifier": classifier})
