@@ -16,7 +16,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-SCHEMA_VERSION = 1
+from pipeline.errors import ConfigError
+
+SCHEMA_VERSION = 2
+OLDEST_READABLE = 1  # has no checks, trust, masking, flags and events: they read as absent
 
 Floats = npt.NDArray[np.float32]
 CaseStatus = Literal["ok", "excluded", "failed"]
@@ -704,9 +707,26 @@ def to_json(record: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record, order="deterministic"), indent=2) + b"\n"
 
 
+@dataclass(frozen=True, slots=True)
+class _Versioned:
+    schema_version: int = SCHEMA_VERSION
+
+
 def from_json(data: bytes, kind: type[Record]) -> Record:
-    """The record back. Raises `ValueError` naming the field where the JSON is not one of these records."""
+    """The record back, with the schema version that it was written in.
+
+    Raises `ValueError` naming the field where the JSON is not one of these records, `ConfigError` where its schema
+    version is one that is not read here.
+    """
     try:
-        return msgspec.json.decode(data, type=kind)
+        version = msgspec.json.decode(data, type=_Versioned).schema_version
+        if OLDEST_READABLE <= version <= SCHEMA_VERSION:
+            return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a {kind.__name__}: {error}") from error
+    age = "newer" if version > SCHEMA_VERSION else "older"
+    raise ConfigError(
+        f"a {kind.__name__} of schema version {version} is {age} than what is read here: "
+        f"{OLDEST_READABLE} to {SCHEMA_VERSION}",
+        "use the cxr-audit that wrote it: run.json names it under versions",
+    )

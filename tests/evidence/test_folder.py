@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import evidence
 from pipeline.errors import ConfigError, EngineError, VerificationError
-from pipeline.evidence import CaseIdKey, RunFolder
+from pipeline.evidence import CaseIdKey, EventLog, RunFolder
 from pipeline.records import Box, CaseSource, ModelFacts, RunRecord
 
 MODEL = ModelFacts("m", "0" * 64, 1, (8, 8, 1), "sigmoid", ("a", "b"), "conv", (4, 4), "gap", True)
@@ -27,9 +27,12 @@ def folder(tmp_path: Path) -> RunFolder:
     folder.write_run(
         RunRecord("run", "finished", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 1, {}, {}, crosswalk_sha256=digest)
     )
-    evidence.write(folder.case("0001") / "case.json", b"{}\n")
     evidence.write(folder.case("0001") / "report.pdf", b"%PDF-")
-    evidence.write_checksums(folder)
+    evidence.write(folder.case("0001") / "case.json", b"{}\n")
+    events = EventLog.open(folder)
+    events.begin(folder, folder.read_run(), [])
+    events.add_case(folder, "0001", "ok")
+    evidence.seal(folder, events)
     return folder
 
 
