@@ -54,10 +54,11 @@ def _model(name: str, sha256: str) -> dict[str, Any]:
 
 
 def _distribution(found: metadata.Distribution) -> dict[str, Any]:
-    name = found.metadata["Name"]
-    purl = f"pkg:pypi/{canonicalize_name(name)}@{quote(found.version)}"
-    part: dict[str, Any] = {"type": "library", "name": name, "version": found.version, "bom-ref": purl, "purl": purl}
-    if licences := _licences(found):
+    fields = found.metadata  # read and parsed at every access
+    name, version = fields["Name"], fields["Version"]
+    purl = f"pkg:pypi/{canonicalize_name(name)}@{quote(version)}"
+    part: dict[str, Any] = {"type": "library", "name": name, "version": version, "bom-ref": purl, "purl": purl}
+    if licences := _licences(fields):
         part["licenses"] = licences
     archive = json.loads(found.read_text("direct_url.json") or "{}").get("archive_info", {})
     if sha256 := archive.get("hashes", {}).get("sha256"):
@@ -68,9 +69,9 @@ def _distribution(found: metadata.Distribution) -> dict[str, Any]:
     return part
 
 
-def _licences(found: metadata.Distribution) -> list[dict[str, Any]]:
+def _licences(fields: metadata.PackageMetadata) -> list[dict[str, Any]]:
     """An SPDX expression where the distribution declares one, else names in its own words; empty where it says none."""
-    expression, own = ((found.metadata.get_all(name) or [""])[0].strip() for name in ("License-Expression", "License"))
+    expression, own = ((fields.get_all(name) or [""])[0].strip() for name in ("License-Expression", "License"))
     for text in (expression, own):
         try:
             return [{"expression": canonicalize_license_expression(text)}]
@@ -78,6 +79,6 @@ def _licences(found: metadata.Distribution) -> list[dict[str, Any]]:
             continue
     if 0 < len(own) <= LONGEST_NAME and own.upper() != "UNKNOWN" and "\n" not in own:
         return [{"license": {"name": own}}]
-    classifiers = found.metadata.get_all("Classifier") or ()
+    classifiers = fields.get_all("Classifier") or ()
     names = {text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License :: ")}
     return [{"license": {"name": name}} for name in sorted(names - {"OSI Approved"})]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import resource
 import shutil
 import stat
 import subprocess
@@ -150,6 +151,19 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         evidence.write(tmp_path / "a.txt", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_bytes() == b"old"
+
+
+def test_a_file_that_the_system_cuts_short_leaves_nothing(tmp_path: Path) -> None:
+    """The limit of a file's size is the system's own: it writes 1,000 bytes, then refuses the others."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(EngineError, match=r"cannot write a\.txt in .*: File too large") as error:
+            evidence.write(tmp_path / "a.txt", bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "make room" in str(error.value.hint)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_crosswalk_comes_back(folder: RunFolder, tmp_path: Path) -> None:
