@@ -32,8 +32,9 @@ from pipeline import cohort, evidence, focus, ingest, reference, regions, report
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig, measured_by
 from pipeline.errors import CaseError, ConfigError, NotRetrieved, VerificationError
-from pipeline.evidence import CaseIdKey, RunFolder
+from pipeline.evidence import CaseIdKey, EventLog, RunFolder
 from pipeline.records import (
+    SCHEMA_VERSION,
     CaseRecord,
     CaseSource,
     ClassActivationMap,
@@ -143,15 +144,18 @@ def audit(
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
+    events = EventLog.open(folder)
+    events.begin(folder, run, records)
     if run.scale is None:
         run = calibrate(run, explainer, engine, config, sources)
         folder.write_run(run)
+        events.append("calibrated", scales=run.scales)
     clock.mark("calibration")
 
     todo = [
         batch for batch in _batches(sources, config.engine.batch_size) if any(s.case_id not in records for s in batch)
     ]
-    writer = Writer(engine, folder, config, run)
+    writer = Writer(engine, folder, config, run, events)
     for prepared in _prepare_ahead(engine, config, todo):
         clock.mark("waiting for radiographs")
         for record in writer.collect(limit=2 * config.engine.batch_size):
@@ -179,7 +183,7 @@ def audit(
         cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps", "lungs")}),
         peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
-    return finish_run(folder, finished, ordered)
+    return finish_run(folder, finished, ordered, events)
 
 
 def warm_up(documents: bool) -> None:
@@ -291,7 +295,7 @@ def open_run(
             "config": run.config_sha256 != config.sha256(),
             "model": run.model.sha256 != model.sha256,
             "lung segmenter": run.segmenter_sha256 != segmenter_sha256,
-            "software": run.versions != versions(),
+            "software": run.versions != versions() or run.schema_version != SCHEMA_VERSION,
             "key of the case ids": run.case_id_key != key.fingerprint,
             "radiographs, labels or --limit": not set(folder.case_ids()) <= {source.case_id for source in sources}
             or any(records[s.case_id].label != s.label for s in sources if s.case_id in records),
@@ -303,6 +307,7 @@ def open_run(
             )
         if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
             return folder, run, records
+        folder.unseal()
     else:
         key.keep()
         folder, records = RunFolder.create(path), {}
@@ -323,6 +328,7 @@ def open_run(
     crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
     evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)
     run = replace(run, status="running", num_cases=len(sources), crosswalk_sha256=crosswalk_sha256)
+    evidence.write(folder.path / evidence.SBOM, evidence.bill_of_materials(run))
     folder.write_run(run)
     return folder, run, records
 
@@ -478,15 +484,18 @@ def render(
     folder = RunFolder.open(path)
     run = folder.read_run()
     case_ids = folder.case_ids()
+    events = EventLog.open(folder)
+    folder.unseal()
     futures = [engine.submit(render_case, path, case_id, template_dir) for case_id in case_ids]
     for done, future in enumerate(futures, 1):
         future.result()
         progress("documents", done, len(futures))
-    return finish_run(folder, run, _records(folder), template_dir)
+    events.append("rendered", cases=len(case_ids), own_templates=template_dir is not None)
+    return finish_run(folder, run, _records(folder), events, template_dir)
 
 
 def finish_run(
-    folder: RunFolder, run: RunRecord, records: list[CaseRecord], template_dir: Path | None = None
+    folder: RunFolder, run: RunRecord, records: list[CaseRecord], events: EventLog, template_dir: Path | None = None
 ) -> RunResult:
     """The files of the whole run; `SHA256SUMS` is last."""
     evidence.write(folder.path / "cases.csv", cases_table(records).encode())
@@ -494,7 +503,7 @@ def finish_run(
     evidence.write(folder.path / "cohort.json", to_json(described))
     evidence.write(folder.path / "index.html", _renderer(template_dir).index_html(records, run).encode())
     folder.write_run(run)
-    evidence.write_checksums(folder)
+    evidence.seal(folder, events)
     return _result(folder, records, described)
 
 
@@ -569,8 +578,10 @@ def versions() -> dict[str, str]:
 class Writer:
     """Hands explained cases to the workers and collects their records, in order."""
 
-    def __init__(self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord) -> None:
-        self.engine, self.folder, self.config, self.run = engine, folder, config, run
+    def __init__(
+        self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord, events: EventLog
+    ) -> None:
+        self.engine, self.folder, self.config, self.run, self.events = engine, folder, config, run, events
         self.pending: list[Future[tuple[CaseRecord, dict[str, float], float]]] = []
         self.cpu_s: dict[str, float] = {}
         self.peak_mib = 0.0
@@ -586,6 +597,7 @@ class Writer:
             record, cpu_s, peak_mib = self.pending.pop(0).result()
             self.peak_mib = max(self.peak_mib, peak_mib)
             _add(self.cpu_s, cpu_s)
+            self.events.add_case(self.folder, record.case_id, record.status)
             yield record
 
 
