@@ -67,28 +67,13 @@ UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "l
 
 # metric -> (name, definition)
 METRICS = {
-    "high_focus_fraction": (
-        "High-focus area",
-        "Share of the radiograph where the map reaches {threshold} of its own maximum; the contour encloses it.",
-    ),
-    "focus_band": (
-        "Focus band",
-        "Focal below 30 %, regional from 30 to 70 %, diffuse above 70 % high-focus area.",
-    ),
-    "centroid": (
-        "Centre of the evidence",
-        "Mean position of the positive evidence, from the upper left corner.",
-    ),
-    "peak": ("Highest point", "Position of the map's maximum, from the upper left corner."),
+    "high_focus_fraction": ("High-focus area", "Share where the map reaches {threshold} of its maximum: the contour."),
+    "focus_band": ("Focus band", "Focal below 30 % high-focus area, diffuse above 70 %, regional between."),
+    "centroid": ("Centre of the evidence", "Mean position of the positive evidence."),
+    "peak": ("Highest point", "Position of the map's maximum."),
     "entropy": ("Spread (entropy)", "0 = all evidence in one cell, 1 = the same everywhere."),
-    "border_fraction": (
-        "Evidence in the border",
-        "Share of the positive evidence in the outer 5 % ring of the radiograph. By area alone: {border_chance}.",
-    ),
-    "padding_fraction": (
-        "Evidence in padding",
-        "Share of the positive evidence outside the radiograph, in padding added for the model.",
-    ),
+    "border_fraction": ("Evidence in the border", "Share in the outer 5 % ring. By area alone: {border_chance}."),
+    "padding_fraction": ("Evidence in padding", "Share outside the radiograph, in padding added for the model."),
 }
 
 
