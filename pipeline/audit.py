@@ -28,12 +28,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import cohort, evidence, focus, ingest, reference, regions, report
+from pipeline import cohort, evidence, focus, ingest, reference, regions, report, verdict
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig, measured_by
 from pipeline.errors import CaseError, ConfigError, NotRetrieved, VerificationError
 from pipeline.evidence import CaseIdKey, RunFolder
 from pipeline.records import (
+    EXPOSURE,
     CaseRecord,
     CaseSource,
     ClassActivationMap,
@@ -43,6 +44,7 @@ from pipeline.records import (
     LogitBudget,
     MapFacts,
     Mask,
+    Masking,
     ModelFacts,
     ModelInput,
     Placement,
@@ -108,6 +110,7 @@ class Explained:
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
     lung_probability: Floats | None = None
+    masking: tuple[Masking, ...] = ()
 
 
 def audit(
@@ -156,6 +159,7 @@ def audit(
             records[record.case_id] = record
         clock.mark("waiting for documents")
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
+        explained = expose_batch(explainer, explained, config)
         clock.mark("classifier and maps")
         if segmenter is not None:
             explained = segment_batch(segmenter, explained)
@@ -418,6 +422,21 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
     return explained
 
 
+def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConfig) -> list[Explained]:
+    """The classifier asked again, with each radiograph darker and brighter."""
+    classifier = explainer.classifier
+    tensor = _stack(classifier, [case.prepared for case in batch], config.engine.batch_size)
+    selector = classifier.selector(classifier.target_class)
+    for fill, inputs in geometry.exposures(tensor, config.preprocess).items():
+        logits = explainer.target.forward(inputs, None)[2] @ selector
+        for n, case in enumerate(batch):
+            logit = float(logits[n])
+            if case.prediction is not None and np.isfinite(logit):
+                tried = Masking(EXPOSURE, fill, logit, logit - case.prediction.logit)
+                batch[n] = replace(case, masking=(*case.masking, tried))
+    return batch
+
+
 def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
     """Stage 5 of one batch: where the lungs may be."""
     inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
@@ -530,6 +549,7 @@ def cases_table(records: list[CaseRecord]) -> str:
             row[f"map_{name}"] = getattr(first, name, None)
         row |= cohort.case_values(record)[0]
         row |= _region_columns(record, first)
+        row["flags"] = " ".join(flag.name for flag in record.flags) if record.status == "ok" else None
         row["file_sha256"] = record.file_sha256
         rows.append(row)
     return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
@@ -659,9 +679,12 @@ def _describe(
         lungs_missing=lungs.reason if lungs else None,
         region_focus=region_metrics,
         budget=_budget(case, placement, found),
+        masking=case.masking,
         pictures=names,
         scales=scales,
     )
+    flags, undefined = verdict.judge(record, config.acceptance)
+    record = replace(record, flags=flags, flags_undefined=undefined)
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
 

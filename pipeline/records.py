@@ -27,6 +27,7 @@ Outcome = Literal["true_positive", "false_positive", "true_negative", "false_neg
 CheckState = Literal["passed", "failed", "not_run"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
 RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
+Fill = Literal["blurred", "mean", "darker", "brighter"]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -411,14 +412,29 @@ class Trust:
 @dataclass(frozen=True, slots=True)
 class Masking:
     """The classifier asked again with a part of the radiograph replaced: `change` is the explained logit then minus
-    before. `removed` names what was replaced; `is_bad_news` where a classifier that reads lungs would not do so, None
-    where neither is."""
+    before. `removed` names what was replaced, `EXPOSURE` where all of it was made darker or brighter; `is_bad_news`
+    where a classifier that reads lungs would not do so, None where neither is."""
 
     removed: str
-    fill: Literal["blurred", "mean"]
+    fill: Fill
     logit: float
     change: float
     is_bad_news: bool | None = None
+
+
+EXPOSURE = "exposure"
+
+FLAGS = (
+    "outside_lungs",
+    "marker",
+    "border",
+    "exposure",
+    "diffuse",
+    "near_threshold",
+    "low_contrast_input",
+    "out_of_population",
+)
+"""What a case can be flagged for, see `pipeline.verdict`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,9 +449,9 @@ class Flag:
 class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
     `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's
-    folder; `quality` has the checks of the input; `lungs_missing` is the reason why no lungs were found, None where
-    they were or were not looked for; `scales` has the upper end of a map's colours where that is the map's own and
-    not the run's."""
+    folder; `quality` has the checks of the input; `flags_undefined` says which flags could not be judged, and why;
+    `lungs_missing` is the reason why no lungs were found, None where they were or were not looked for; `scales` has
+    the upper end of a map's colours where that is the map's own and not the run's."""
 
     case_id: str
     status: CaseStatus
@@ -458,6 +474,7 @@ class CaseRecord:
     masking: tuple[Masking, ...] = ()
     trust: Trust | None = None
     flags: tuple[Flag, ...] = ()
+    flags_undefined: dict[str, str] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -492,7 +509,7 @@ CASE_NUMBERS = (
     *(name for name in FOCUS_METRICS if name != "focus_band"),
     *(f"lungs_{name}" for name in REGION_METRICS if name != "pointing_game_hit"),
 )
-CASE_FLAGS = ("lungs_pointing_game_hit", "failed", "excluded")
+CASE_FLAGS = ("lungs_pointing_game_hit", *(f"flag_{name}" for name in FLAGS), "failed", "excluded")
 """Of one case (its first map): numbers and what is true or false, named as criteria and `cases.csv` name them."""
 
 

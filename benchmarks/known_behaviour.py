@@ -1,0 +1,123 @@
+"""Classifiers of known behaviour -> does the audit flag what they live on, by the right name, and clear the others?
+
+    .venv/bin/python -m benchmarks.known_behaviour --out build/known-behaviour [--half development]
+
+Radiographs are phantoms (256 px) that carry a letter, a bright frame and a brighter exposure, each by the toss of a
+coin. Trained classifiers (96 px, a few convolutions, global average pooling) saw each of these cues as often in ill
+phantoms as in well ones, but for their own: it stood in a share (the strength) of the ill and as rarely in the well.
+What a trained classifier lives on is measured without the audit, on the phantoms' twins: how much AUC it loses where
+its cue stands by the toss of a coin instead of in the ill only. From `STRONG` on it has to be flagged, up to `NONE` it
+must not be, between them it is counted apart. Hand-built ones see one place only, so that their truth is exact.
+
+One half of the classifiers and of the phantoms is for development: limits are set there. The other is held out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.reference.phantom.phantom import LABELS, case_spec, draw
+from pipeline.reference.phantom.shortcuts import on_picture
+
+PHANTOM_PX, INPUT_PX, MARKER_PX = 256, 96, 70.0
+CUES = {"marker": "marker_r", "border": "border", "exposure": "bias"}
+TRAINING, TWINS, AUDITED = 1200, 300, 80
+STRONG, NONE = 0.10, 0.02
+HALVES = ("development", "held-out")
+EPOCHS = 12
+# name -> strength of each of its own cues
+KINDS: dict[str, dict[str, float]] = {
+    "clean a": {},
+    "clean b": {},
+    "clean c": {},
+    "clean d": {},
+    "marker 1.00": {"marker": 1.0},
+    "marker 0.95": {"marker": 0.95},
+    "marker 0.80": {"marker": 0.8},
+    "border 1.00": {"border": 1.0},
+    "border 0.95": {"border": 0.95},
+    "border 0.80": {"border": 0.8},
+    "exposure 1.00": {"exposure": 1.0},
+    "exposure 0.95": {"exposure": 0.95},
+    "exposure 0.80": {"exposure": 0.8},
+    "marker and border": {"marker": 0.95, "border": 0.95},
+    "marker and exposure": {"marker": 0.95, "exposure": 0.95},
+}
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+def phantoms(out: Path, name: str, num: int, seed: int) -> tuple[Floats, Bools]:
+    """Pixels (N, 256, 256) in [0, 1] without any cue, and who is ill; drawn once and kept."""
+    path = out / f"{name}.npz"
+    if not path.is_file():
+        pixels = []
+        for n in range(num):
+            spec = case_spec(1_000_003 * seed + n, LABELS[n % 2], shortcuts=())
+            pixels.append(np.round(255 * draw(spec, PHANTOM_PX, PHANTOM_PX).pixels).astype(np.uint8))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, pixels=np.stack(pixels))
+    kept = np.load(path)["pixels"]
+    return kept.astype(np.float32) / 255, np.arange(len(kept)) % 2 == 1
+
+
+def plant(pixels: Floats, cues: dict[str, Bools], seed: int) -> Floats:
+    """Each picture with its cues on it; the place of a letter and the width of a frame are the picture's own."""
+    planted = []
+    for n, shown in enumerate(pixels):
+        for number, (cue, shortcut) in enumerate(CUES.items()):
+            if cues[cue][n]:
+                shown, _ = on_picture(np.random.default_rng([seed, n, number]), shortcut, shown, MARKER_PX)
+        planted.append(shown)
+    return np.stack(planted)
+
+
+def tossed(num: int, seed: int) -> dict[str, Bools]:
+    rng = np.random.default_rng([seed, 1])
+    return {cue: rng.random(num) < 0.5 for cue in CUES}
+
+
+def standing(is_ill: Bools, strengths: dict[str, float], seed: int) -> dict[str, Bools]:
+    """Where the cues stand for a classifier's training: its own by strength, the others by the toss of a coin."""
+    rng = np.random.default_rng([seed, 2])
+    return {cue: rng.random(is_ill.size) < np.where(is_ill, s := strengths.get(cue, 0.5), 1 - s) for cue in CUES}
+
+
+def reduced(pixels: Floats) -> Floats:
+    """As the audit stretches it: (N, 96, 96, 1)."""
+    return np.stack([cv2.resize(p, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_AREA) for p in pixels])[..., None]
+
+
+def train(path: Path, pixels: Floats, is_ill: Bools, strengths: dict[str, float], seed: int) -> None:
+    import keras
+
+    layers = keras.layers
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((INPUT_PX, INPUT_PX, 1))
+    x = image
+    for filters, size, stride in ((12, 5, 2), (24, 3, 2), (32, 3, 2), (48, 3, 1)):
+        x = layers.Conv2D(filters, size, stride, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, layers.Dense(1, activation="sigmoid")(x))
+    model.compile(
+        keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(4e-3, EPOCHS * len(pixels) // 32), 1e-3),
+        "binary_crossentropy",
+    )
+    cues = standing(is_ill, strengths, seed)
+    both = [reduced(plant(side, cues, seed)) for side in (pixels, pixels[:, :, ::-1])]
+    rng = np.random.default_rng(seed)
+    for _ in range(EPOCHS):
+        turned = np.where((rng.random(is_ill.size) < 0.5)[:, None, None, None], *both)
+        model.fit(turned, is_ill.astype(np.float32), batch_size=32, epochs=1, verbose=0)
+    model.save(path)
