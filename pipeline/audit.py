@@ -34,7 +34,6 @@ from pipeline.config import REFERENCE, AuditConfig, measured_by
 from pipeline.errors import CaseError, ConfigError, NotRetrieved, VerificationError
 from pipeline.evidence import CaseIdKey, RunFolder
 from pipeline.records import (
-    EXPOSURE,
     CaseRecord,
     CaseSource,
     ClassActivationMap,
@@ -44,7 +43,6 @@ from pipeline.records import (
     LogitBudget,
     MapFacts,
     Mask,
-    Masking,
     ModelFacts,
     ModelInput,
     Placement,
@@ -110,7 +108,7 @@ class Explained:
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
     lung_probability: Floats | None = None
-    masking: tuple[Masking, ...] = ()
+    exposure: dict[str, float] = field(default_factory=dict)
 
 
 def audit(
@@ -427,13 +425,12 @@ def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConf
     classifier = explainer.classifier
     tensor = _stack(classifier, [case.prepared for case in batch], config.engine.batch_size)
     selector = classifier.selector(classifier.target_class)
-    for fill, inputs in geometry.exposures(tensor, config.preprocess).items():
+    for name, inputs in geometry.exposures(tensor, config.preprocess).items():
         logits = explainer.target.forward(inputs, None)[2] @ selector
         for n, case in enumerate(batch):
-            logit = float(logits[n])
-            if case.prediction is not None and np.isfinite(logit):
-                tried = Masking(EXPOSURE, fill, logit, logit - case.prediction.logit)
-                batch[n] = replace(case, masking=(*case.masking, tried))
+            if case.prediction is not None and np.isfinite(logits[n]):
+                change = float(logits[n]) - case.prediction.logit
+                batch[n] = replace(case, exposure={**case.exposure, name: change})
     return batch
 
 
@@ -679,7 +676,7 @@ def _describe(
         lungs_missing=lungs.reason if lungs else None,
         region_focus=region_metrics,
         budget=_budget(case, placement, found),
-        masking=case.masking,
+        exposure=case.exposure,
         pictures=names,
         scales=scales,
     )

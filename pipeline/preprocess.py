@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.config import Preprocess
-from pipeline.records import Decision, Fill, Floats, ModelInput, Placement, Radiograph, Resize
+from pipeline.records import Decision, Floats, ModelInput, Placement, Radiograph, Resize
 
 Doubles = npt.NDArray[np.float64]
 
@@ -32,7 +32,7 @@ SCALINGS: dict[str, tuple[float | Doubles, float | Doubles]] = {
 }
 CLAHE_TILES = 8
 # Of `exposures`: middle grey moves by a twelfth of the range; training often varies it as much.
-GAMMAS: dict[Fill, float] = {"darker": 1.25, "brighter": 0.8}
+GAMMAS = {"darker": 1.25, "brighter": 0.8}
 
 
 def place(rows: int, columns: int, input_rows: int, input_columns: int, resize: Resize) -> Placement:
@@ -121,7 +121,7 @@ def scaling_of(settings: Preprocess) -> tuple[Doubles, Doubles]:
     return np.atleast_1d(np.asarray(scale, np.float64)), np.atleast_1d(np.asarray(offset, np.float64))
 
 
-def exposures(inputs: Floats, settings: Preprocess) -> dict[Fill, Floats]:
+def exposures(inputs: Floats, settings: Preprocess) -> dict[str, Floats]:
     """Model inputs as of radiographs displayed darker and brighter: grey values to the powers of `GAMMAS`.
 
     Black and white, and so padding and print, stay as they are.

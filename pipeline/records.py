@@ -27,7 +27,6 @@ Outcome = Literal["true_positive", "false_positive", "true_negative", "false_neg
 CheckState = Literal["passed", "failed", "not_run"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
 RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
-Fill = Literal["blurred", "mean", "darker", "brighter"]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -412,17 +411,15 @@ class Trust:
 @dataclass(frozen=True, slots=True)
 class Masking:
     """The classifier asked again with a part of the radiograph replaced: `change` is the explained logit then minus
-    before. `removed` names what was replaced, `EXPOSURE` where all of it was made darker or brighter; `is_bad_news`
-    where a classifier that reads lungs would not do so, None where neither is."""
+    before. `removed` names what was replaced; `is_bad_news` where a classifier that reads lungs would not do so, None
+    where neither is."""
 
     removed: str
-    fill: Fill
+    fill: Literal["blurred", "mean"]
     logit: float
     change: float
     is_bad_news: bool | None = None
 
-
-EXPOSURE = "exposure"
 
 FLAGS = (
     "outside_lungs",
@@ -449,7 +446,8 @@ class Flag:
 class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
     `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's
-    folder; `quality` has the checks of the input; `flags_undefined` says which flags could not be judged, and why;
+    folder; `quality` has the checks of the input; `exposure` has the change of the explained logit where the radiograph
+    is made "darker" and "brighter"; `flags_undefined` says which flags could not be judged, and why;
     `lungs_missing` is the reason why no lungs were found, None where they were or were not looked for; `scales` has
     the upper end of a map's colours where that is the map's own and not the run's."""
 
@@ -472,6 +470,7 @@ class CaseRecord:
     region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
     budget: LogitBudget | None = None
     masking: tuple[Masking, ...] = ()
+    exposure: dict[str, float] = field(default_factory=dict)
     trust: Trust | None = None
     flags: tuple[Flag, ...] = ()
     flags_undefined: dict[str, str] = field(default_factory=dict)

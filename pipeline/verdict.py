@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from pipeline.config import Acceptance
-from pipeline.records import EXPOSURE, FLAGS, CaseRecord, Flag, Masking, RegionFocus
+from pipeline.records import FLAGS, CaseRecord, Flag, Masking, RegionFocus
 
 # A rule's answer: is the flag raised, None = cannot be said; and why.
 Answer = tuple[bool | None, str]
@@ -72,9 +72,10 @@ def _border(record: CaseRecord, limits: Acceptance) -> Answer:
 def _at(record: CaseRecord, limits: Acceptance, names: Sequence[str], missing: str) -> Answer:
     """Does one of these regions carry the answer? By what replacing it does, else by where the evidence lies."""
     if tried := [one for one in record.masking if one.removed in names]:
-        by_name = [[one for one in tried if one.removed == name] for name in names]
-        certain = [min(fills, key=_size) for fills in by_name if fills]  # what every fill shows at least
-        return _moved(max(certain, key=_size), limits.flag_region_log_odds)
+        by_name = ([one for one in tried if one.removed == name] for name in names)
+        certain = (min(fills, key=_size) for fills in by_name if fills)  # what every fill shows at least
+        strongest = max(certain, key=_size)
+        return _moved(f"{strongest.removed} replaced", strongest.change, limits.flag_region_log_odds)
     if missing_evidence := _no_evidence(record):
         return None, missing_evidence
     measured = [one for one in _focus(record, names) if one.enrichment is not None]
@@ -89,10 +90,10 @@ def _at(record: CaseRecord, limits: Acceptance, names: Sequence[str], missing: s
 
 
 def _exposure(record: CaseRecord, limits: Acceptance) -> Answer:
-    tried = [one for one in record.masking if one.removed == EXPOSURE]
-    if not tried:
+    if not record.exposure:
         return None, "the radiograph was not tried darker and brighter"
-    return _moved(max(tried, key=_size), limits.flag_exposure_log_odds)
+    name, change = max(record.exposure.items(), key=lambda one: abs(one[1]))
+    return _moved(f"made {name}, the radiograph", change, limits.flag_exposure_log_odds)
 
 
 def _diffuse(record: CaseRecord, limits: Acceptance) -> Answer:
@@ -158,10 +159,9 @@ def _size(one: Masking) -> float:
     return abs(one.change)
 
 
-def _moved(one: Masking, limit: float) -> Answer:
-    how = f"Made {one.fill}, the radiograph" if one.removed == EXPOSURE else f"With {one.removed} {one.fill}, it"
-    direction = "raises" if one.change > 0 else "lowers"
-    return _size(one) >= limit, f"{how} {direction} the logit by {_size(one):.1f}; limit {limit:g}"
+def _moved(how: str, change: float, limit: float) -> Answer:
+    moves = "raises" if change > 0 else "lowers"
+    return abs(change) >= limit, f"{how} {moves} the logit by {abs(change):.1f}; limit {limit:g}"
 
 
 def _percent(fraction: float) -> str:
