@@ -14,9 +14,6 @@ One half of the classifiers and of the phantoms is for development: limits are s
 
 from __future__ import annotations
 
-import argparse
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +151,9 @@ def places() -> dict[str, Bools]:
         "sees the upper right corner": (rows < 2) & (columns > 9),
         "sees the outer ring": edge == 0,
         "sees the whole picture": edge >= 0,
-        "sees the middle of both lungs": (rows > 3) & (rows < 8) & (((columns > 1) & (columns < 5)) | ((columns > 6) & (columns < 10))),
+        "sees the middle of both lungs": (rows > 3)
+        & (rows < 8)
+        & (((columns > 1) & (columns < 5)) | ((columns > 6) & (columns < 10))),
         "sees ink at the upper left": (rows < 3) & (columns < 3),
     }
 

@@ -2,6 +2,7 @@
 
     1 ingest, 2 preprocess                     `prepare`,  in worker processes, case by case
     3 classifier, 4 explain, 5 lungs           `explain_batch`, `segment_batch`, here, batch by batch
+    7 causal masking, of all cases or a sample `mask_batch`, here, batch by batch
     5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
 
 A batch is always the same cases in the same places, whether or not a run was broken off, so that a
@@ -23,7 +24,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,7 @@ from pipeline.records import (
     LogitBudget,
     MapFacts,
     Mask,
+    Masking,
     ModelFacts,
     ModelInput,
     Placement,
@@ -57,10 +59,11 @@ from pipeline.records import (
 if TYPE_CHECKING:
     from pipeline.classifier import Classifier
     from pipeline.explain import Explainer
-    from pipeline.regions import LungSegmenter
+    from pipeline.regions import Lungs, LungSegmenter
 
 SCALE_CASES = 32
 SCALE_PERCENTILE = 90
+STAGES_HERE = ("start", "calibration", "classifier and maps", "lungs", "causal masking")
 
 
 class Engine(Protocol):
@@ -109,6 +112,8 @@ class Explained:
     maps: tuple[ClassActivationMap, ...] = ()
     lung_probability: Floats | None = None
     exposure: dict[str, float] = field(default_factory=dict)
+    masking: tuple[Masking, ...] = ()
+    masking_missing: dict[str, str] = field(default_factory=dict)
 
 
 def audit(
@@ -150,6 +155,7 @@ def audit(
     todo = [
         batch for batch in _batches(sources, config.engine.batch_size) if any(s.case_id not in records for s in batch)
     ]
+    masked = sample(sources, config.masking.cases)
     writer = Writer(engine, folder, config, run)
     for prepared in _prepare_ahead(engine, config, todo):
         clock.mark("waiting for radiographs")
@@ -162,6 +168,8 @@ def audit(
         if segmenter is not None:
             explained = segment_batch(segmenter, explained)
         clock.mark("lungs")
+        explained = mask_batch(explainer, explained, masked, config.engine.batch_size)
+        clock.mark("causal masking")
         writer.submit([case for case in explained if case.prepared.source.case_id not in records])
         progress("cases", len(records), len(sources))
     for record in writer.collect(limit=0):
@@ -176,7 +184,9 @@ def audit(
         finished=_now(),
         counts=_count(ordered),
         wall_s=_rounded(clock.wall_s),
-        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps", "lungs")}),
+        cpu_s=_rounded(
+            {**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps", "lungs", "causal masking")}
+        ),
         peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
     return finish_run(folder, finished, ordered)
@@ -443,6 +453,34 @@ def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Expl
     return batch
 
 
+def sample(sources: list[CaseSource], size: int | Literal["all", "none"]) -> set[str]:
+    """The ids of so many cases, spread evenly over the run."""
+    num = {"all": len(sources), "none": 0}[size] if isinstance(size, str) else min(size, len(sources))
+    return {sources[n * len(sources) // num].case_id for n in range(num)}
+
+
+def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], batch_size: int) -> list[Explained]:
+    """Stage 7 of one batch: what the answer is without the lungs, a marker and so on, for the cases asked."""
+    from pipeline.trust import masking
+
+    subjects = {}
+    for n, case in enumerate(batch):
+        if case.prediction is None or case.prepared.source.case_id not in asked:
+            continue
+        assert case.prepared.model_input is not None
+        tensor, placement = case.prepared.model_input.tensor, case.prepared.model_input.placement
+        lungs, found = _find_regions(case)
+        size = placement.input_rows, placement.input_columns
+        shares = geometry.region_shares(placement, *size, np.stack([region.mask for region in found]))
+        seen, _, _ = geometry.cell_shares(placement, *size, focus.BORDER)
+        reason = lungs.reason if lungs else None
+        subjects[n] = masking.Subject.of(tensor, case.prediction, seen, found, shares, reason)
+    answers = masking.ask_again(explainer, list(subjects.values()), batch_size)
+    for n, (masked, missing) in zip(subjects, answers, strict=True):
+        batch[n] = replace(batch[n], masking=masked, masking_missing=missing)
+    return batch
+
+
 def document(
     case: Explained, run: RunRecord, path: Path, config: AuditConfig
 ) -> tuple[CaseRecord, dict[str, float], float]:
@@ -640,8 +678,7 @@ def _describe(
     assert prepared.model_input is not None
     assert case.prediction is not None
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
-    lungs = None if case.lung_probability is None else regions.find_lungs(case.lung_probability)
-    found = regions.find_regions(background, lungs, prepared.markers)
+    lungs, found = _find_regions(case)
     names["regions"] = "regions.jpg"
     pictures["regions.jpg"] = report.outlines(background, found)
     seen = geometry.seen(placement, *background.shape)
@@ -677,6 +714,8 @@ def _describe(
         region_focus=region_metrics,
         budget=_budget(case, placement, found),
         exposure=case.exposure,
+        masking=case.masking,
+        masking_missing=case.masking_missing,
         pictures=names,
         scales=scales,
     )
@@ -684,6 +723,12 @@ def _describe(
     record = replace(record, flags=flags, flags_undefined=undefined)
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
+
+
+def _find_regions(case: Explained) -> tuple[Lungs | None, tuple[Region, ...]]:
+    """The lungs, or why there are none (None = not looked for), and all regions."""
+    lungs = None if case.lung_probability is None else regions.find_lungs(case.lung_probability)
+    return lungs, regions.find_regions(case.prepared.pictures["radiograph"], lungs, case.prepared.markers)
 
 
 def _measure_regions(

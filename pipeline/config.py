@@ -229,6 +229,14 @@ class Focus(_Section):
     )
 
 
+class Masking(_Section):
+    """The causal check: the classifier is asked again with lungs, all but lungs, markers and border replaced."""
+
+    cases: Annotated[int, Field(ge=1)] | Literal["all", "none"] = Field(
+        64, description="a number (so many cases, spread evenly over the run) | all | none; about ten passes a case"
+    )
+
+
 class Cohort(_Section):
     """Performance of the whole run, with 95 % intervals from resampled patients."""
 
@@ -368,6 +376,7 @@ class AuditConfig(BaseModel):
     explain: Explain = Explain()
     regions: Regions = Regions()
     focus: Focus = Focus()
+    masking: Masking = Masking()
     cohort: Cohort = Cohort()
     acceptance: Acceptance = Acceptance()
     report: Report = Report()

@@ -25,6 +25,7 @@ Resize = Literal["stretch", "letterbox", "center_crop"]
 VoiTransform = Literal["if_present", "lut", "window", "required", "off", "percentile"]
 Outcome = Literal["true_positive", "false_positive", "true_negative", "false_negative"]
 CheckState = Literal["passed", "failed", "not_run"]
+Fill = Literal["blurred", "mean"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
 RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
 Mask = npt.NDArray[np.bool_]
@@ -415,10 +416,13 @@ class Masking:
     where neither is."""
 
     removed: str
-    fill: Literal["blurred", "mean"]
+    fill: Fill
     logit: float
     change: float
     is_bad_news: bool | None = None
+
+    def __post_init__(self) -> None:
+        _require(math.isfinite(self.logit) and math.isfinite(self.change), f"{self.removed}: not finite")
 
 
 FLAGS = (
@@ -471,6 +475,7 @@ class CaseRecord:
     budget: LogitBudget | None = None
     masking: tuple[Masking, ...] = ()
     exposure: dict[str, float] = field(default_factory=dict)
+    masking_missing: dict[str, str] = field(default_factory=dict)
     trust: Trust | None = None
     flags: tuple[Flag, ...] = ()
     flags_undefined: dict[str, str] = field(default_factory=dict)
@@ -504,9 +509,18 @@ class Estimate:
 PERFORMANCE_METRICS = ("auc", "sensitivity", "specificity", "ppv", "npv", "brier", "ece")
 """Of a whole run or subgroup, see `pipeline.cohort.performance`."""
 
+MASKING_NUMBERS = {
+    "masking_lungs_change": "lungs",
+    "masking_all_but_lungs_change": "all but the lungs",
+    "masking_marker_change": "marker",
+    "masking_border_change": "border",
+}
+"""Change of the explained logit with a part blurred, by that part; of several markers the one that changes it most."""
+
 CASE_NUMBERS = (
     *(name for name in FOCUS_METRICS if name != "focus_band"),
     *(f"lungs_{name}" for name in REGION_METRICS if name != "pointing_game_hit"),
+    *MASKING_NUMBERS,
 )
 CASE_FLAGS = ("lungs_pointing_game_hit", *(f"flag_{name}" for name in FLAGS), "failed", "excluded")
 """Of one case (its first map): numbers and what is true or false, named as criteria and `cases.csv` name them."""

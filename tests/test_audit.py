@@ -132,6 +132,36 @@ def test_the_budget_of_a_case_adds_up_and_colours_may_be_its_own(config_file: Pa
             assert highest <= case.scales["grad-cam"] <= 1.1 * highest
 
 
+def test_masking_asks_a_sample_again_spread_over_the_run(config_file: Path) -> None:
+    folder = run(config_file, "masking.cases=3", "report.documents=false")
+    records = {case_id: folder.read_case(case_id) for case_id in folder.case_ids()}
+    rows = rows_of(folder)
+    asked = [bool(records[row["case_id"]].masking) for row in rows]
+    assert asked == [n in (0, 2, 5) for n in range(8)]  # 0, 8/3, 16/3 of 8
+    for row, is_asked in zip(rows, asked, strict=True):
+        record = records[row["case_id"]]
+        # Noise shows no lungs; the border is always there.
+        if is_asked:
+            assert set(record.masking_missing) >= {"lungs", "all but the lungs"}
+            (blurred,) = (m for m in record.masking if (m.removed, m.fill) == ("border", "blurred"))
+            assert blurred.logit - blurred.change == pytest.approx(record.prediction.logit, abs=1e-6)
+            assert float(row["masking_border_change"]) == blurred.change != 0
+        assert bool(row["masking_border_change"]) is is_asked
+        assert row["masking_lungs_change"] == ""
+    everywhere = run(config_file, "masking.cases=all", "report.documents=false", "run.name=all")
+    assert all(row["masking_border_change"] for row in rows_of(everywhere))
+    nowhere = run(config_file, "masking.cases=none", "report.documents=false", "run.name=none")
+    assert not any(row["masking_border_change"] for row in rows_of(nowhere))
+    # What is asked beside it, or resumed, changes nothing.
+    for row in rows_of(folder):
+        if row["masking_border_change"]:
+            assert row in rows_of(everywhere)
+    (folder.case(rows[2]["case_id"]) / "case.json").unlink()
+    (folder.path / "SHA256SUMS").unlink()
+    resumed = run(config_file, "masking.cases=3", "report.documents=false", resume=True)
+    assert resumed.read_case(rows[2]["case_id"]) == records[rows[2]["case_id"]]
+
+
 def test_a_model_that_answers_differently_twice_is_recorded(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 

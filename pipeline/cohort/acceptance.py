@@ -2,7 +2,7 @@
 
 What is undefined never helps: a metric without a value, or without the bound that is asked for, is not met, with its
 reason; a case whose number is undefined does not count towards a share that has to be large, and does
-count towards one that has to be small.
+count towards one that has to be small. A share of what masking changed is of the cases that masking asked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pipeline.cohort.cases import case_values
+from pipeline.cohort.cases import case_values, is_asked
 from pipeline.cohort.intervals import Resampling
 from pipeline.config import Acceptance, Criterion
 from pipeline.records import CaseRecord, CriterionResult, Estimate
@@ -44,6 +44,7 @@ def judge(
             results.append(_result(criterion, metrics[criterion.metric], {}))
         else:
             cases = records if criterion.metric in STATUSES else groups[criterion.cases]
+            cases = [record for record in cases if is_asked(record, criterion.metric)]
             results.append(_result(criterion, *_share(criterion, cases, resampling(cases))))
     return tuple(results)
 

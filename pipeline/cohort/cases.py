@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.records import FLAGS, FOCUS_METRICS, REGION_METRICS, CaseRecord
+from pipeline.records import FLAGS, FOCUS_METRICS, MASKING_NUMBERS, REGION_METRICS, CaseRecord
 
 Values = dict[str, Any]
 Reasons = dict[str, str]
 
 
 def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
-    """Every focus metric and the lungs' region metrics of the first map, and every flag, by column; a reason for each
-    None."""
+    """Every focus metric and the lungs' region metrics of the first map, what masking changed, every flag, by column; a
+    reason for each None."""
     first = record.maps[0].key if record.maps else None
     found = record.focus.get(first) if first else None
     kinds = {region.name: region.kind for region in record.regions}
@@ -36,4 +36,29 @@ def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
         for name, value in values.items()
         if value is None
     }
+    masked, why = _masking_values(record)
+    return values | masked, reasons | why
+
+
+def is_asked(record: CaseRecord, metric: str) -> bool:
+    """Whether a case has a say in a share: one that masking did not ask again, or that has no marker, has none in
+    what masking changed."""
+    if metric not in MASKING_NUMBERS:
+        return True
+    is_sampled = bool(record.masking or record.masking_missing)
+    return is_sampled and (MASKING_NUMBERS[metric] != "marker" or any(r.kind == "marker" for r in record.regions))
+
+
+def _masking_values(record: CaseRecord) -> tuple[Values, Reasons]:
+    kinds = {region.name: region.kind for region in record.regions}
+    values: Values = {}
+    reasons: Reasons = {}
+    for name, part in MASKING_NUMBERS.items():
+        changes = [
+            m.change for m in record.masking if m.fill == "blurred" and part in (m.removed, kinds.get(m.removed))
+        ]
+        values[name] = max(changes, key=abs, default=None)
+        if not changes:
+            found = (why for what, why in record.masking_missing.items() if part in (what, kinds.get(what)))
+            reasons[name] = next(found, record.reason or "masking did not ask this case again")
     return values, reasons

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
@@ -200,6 +201,13 @@ class Explainer:
                     add(f"{method}:{subject.in_key}", method, self.target.layer.name, subject, n, answers[n])
         return BatchResult(logits, [tuple(case) for case in cases])
 
+    def ask(self, inputs: Iterable[Floats], at_once: int) -> Floats:
+        """Logits (N, units) of any number of model inputs, made and asked `at_once` at a time."""
+        left = iter(inputs)
+        batches = iter(lambda: list(islice(left, at_once)), [])
+        asked = [self.target.forward(_filled(np.stack(some), at_once), None)[2][: len(some)] for some in batches]
+        return np.concatenate([np.zeros((0, self.classifier.num_units), np.float32), *asked])
+
     def _further_subjects(self, logits: Floats, expected: list[str | None]) -> Iterable[list[Subject | None]]:
         """Rounds of one further subject a case: those configured, then predicted and expected where they differ."""
         target = self.classifier.target_class
@@ -324,9 +332,8 @@ class Explainer:
         return self._biases[key]
 
     def _scores(self, subject: Subject, at_once: int, inputs: Floats) -> Floats:
-        """y of up to `at_once` inputs, filled up with zeros: the batch of the one trace."""
-        logits = self.target.forward(_filled(inputs, at_once), None)[2]
-        return logits[: len(inputs)] @ self._selector(subject)
+        """y of some inputs."""
+        return self.ask(inputs, at_once) @ self._selector(subject)
 
     def _gradients(self, subject: Subject, inputs: Floats) -> Floats:
         """dy/dx of up to `GRADIENTS_AT_ONCE` inputs."""
@@ -346,6 +353,7 @@ class Explainer:
 
 
 def _filled(inputs: Floats, num: int) -> Floats:
+    """Filled up with zeros to the batch of the one trace."""
     rest = np.zeros((num - len(inputs), *inputs.shape[1:]), np.float32)
     return np.concatenate([np.asarray(inputs, np.float32), rest])
 

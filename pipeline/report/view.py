@@ -16,6 +16,7 @@ from pipeline.records import (
     FocusMetrics,
     LogitBudget,
     MapFacts,
+    Masking,
     ModelCard,
     Placement,
     Prediction,
@@ -35,6 +36,8 @@ REGIONS_MM = 44.0
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
 MAPS_IN_A_ROW = 3
+MARKERS_IN_WORDS = 3
+MASKED_WORDS = {"lungs": "the lungs", "border": "the border"}
 
 STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
 
@@ -129,6 +132,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "budget": None if record.budget is None else _budget(record.budget),
         "debug": debug,
         "regions": _regions(record, pictures),
+        "masking": _masking(record),
         "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
         "flags": _flags(record),
         "fitness": _fitness(facts),
@@ -645,6 +649,54 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
         "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
         "has_log_odds": record.budget is not None,
     }
+
+
+def _masking(record: CaseRecord) -> View | None:
+    """What replacing each part does to the logit, in words; of many markers those that change it most."""
+    if not record.masking and not record.masking_missing:
+        return None
+    kinds = {region.name: region.kind for region in record.regions}
+    of_part: dict[str, list[Masking]] = {}
+    for one in record.masking:
+        of_part.setdefault(one.removed, []).append(one)
+    markers = sorted(
+        (name for name in of_part if kinds.get(name) == "marker"),
+        key=lambda name: -max(abs(one.change) for one in of_part[name]),
+    )
+    rows = []
+    for name, found in of_part.items():
+        if name in markers[MARKERS_IN_WORDS:]:
+            continue
+        bad = [one.is_bad_news for one in found]
+        rows.append(
+            {
+                "text": f"Removing {MASKED_WORDS.get(name, name)} {_changes(found)}.",
+                "is_bad": bool(bad) and all(bad),
+                "note": "with one of the two fills" if any(bad) and not all(bad) else None,
+            }
+        )
+    rest = [abs(one.change) for name in markers[MARKERS_IN_WORDS:] for one in of_part[name]]
+    return {
+        "rows": rows,
+        "rest": f"{len(markers) - MARKERS_IN_WORDS} more markers change it by {number(max(rest))} or less each."
+        if rest
+        else None,
+        "missing": [
+            f"{sentence(name)}: not replaced, {reason.removeprefix('lungs not found: ')}."
+            for name, reason in record.masking_missing.items()
+        ],
+    }
+
+
+def _changes(found: Sequence[Masking]) -> str:
+    """For example "lowers the logit by 2.10 to 0.31 (blurred), by 1.80 to 0.61 (mean)"."""
+    words = []
+    for one in found:
+        text = "leaves the logit at" if number(one.change) == "0.00" else f"by {number(abs(one.change))} to"
+        verb = {"-": "lowers the logit ", "+": "raises the logit "}[f"{one.change:+.2f}"[0]] if text[0] == "b" else ""
+        words.append((verb, f"{text} {number(one.logit)} ({one.fill})"))
+    said = [verb if n == 0 or verb != words[n - 1][0] else "" for n, (verb, _) in enumerate(words)]
+    return ", ".join(verb + text for verb, (_, text) in zip(said, words, strict=True))
 
 
 def _found_by(record: CaseRecord) -> Rows:
