@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import cohort, evidence, focus, ingest, reference, regions, report
+from pipeline import cohort, evidence, focus, ingest, reference, regions, report, verdict
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig, measured_by
 from pipeline.errors import CaseError, ConfigError, NotRetrieved, VerificationError
@@ -112,6 +112,7 @@ class Explained:
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
     lung_probability: Floats | None = None
+    exposure: dict[str, float] = field(default_factory=dict)
     masking: tuple[Masking, ...] = ()
     masking_missing: dict[str, str] = field(default_factory=dict)
 
@@ -168,6 +169,7 @@ def audit(
             records[record.case_id] = record
         clock.mark("waiting for documents")
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
+        explained = expose_batch(explainer, explained, config)
         clock.mark("classifier and maps")
         if segmenter is not None:
             explained = segment_batch(segmenter, explained)
@@ -443,6 +445,20 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
     return explained
 
 
+def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConfig) -> list[Explained]:
+    """The classifier asked again, with each radiograph darker and brighter."""
+    classifier = explainer.classifier
+    tensor = _stack(classifier, [case.prepared for case in batch], config.engine.batch_size)
+    selector = classifier.selector(classifier.target_class)
+    for name, inputs in geometry.exposures(tensor, config.preprocess).items():
+        logits = explainer.target.forward(inputs, None)[2] @ selector
+        for n, case in enumerate(batch):
+            if case.prediction is not None and np.isfinite(logits[n]):
+                change = float(logits[n]) - case.prediction.logit
+                batch[n] = replace(case, exposure={**case.exposure, name: change})
+    return batch
+
+
 def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
     """Stage 5 of one batch: where the lungs may be."""
     inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
@@ -586,6 +602,7 @@ def cases_table(records: list[CaseRecord]) -> str:
             row[f"map_{name}"] = getattr(first, name, None)
         row |= cohort.case_values(record)[0]
         row |= _region_columns(record, first)
+        row["flags"] = " ".join(flag.name for flag in record.flags) if record.status == "ok" else None
         row["file_sha256"] = record.file_sha256
         rows.append(row)
     return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
@@ -717,11 +734,14 @@ def _describe(
         lungs_missing=lungs.reason if lungs else None,
         region_focus=region_metrics,
         budget=_budget(case, placement, found),
+        exposure=case.exposure,
         masking=case.masking,
         masking_missing=case.masking_missing,
         pictures=names,
         scales=scales,
     )
+    flags, undefined = verdict.judge(record, config.acceptance)
+    record = replace(record, flags=flags, flags_undefined=undefined)
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
 

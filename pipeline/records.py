@@ -428,6 +428,19 @@ class Masking:
         _require(math.isfinite(self.logit) and math.isfinite(self.change), f"{self.removed}: not finite")
 
 
+FLAGS = (
+    "outside_lungs",
+    "marker",
+    "border",
+    "exposure",
+    "diffuse",
+    "near_threshold",
+    "low_contrast_input",
+    "out_of_population",
+)
+"""What a case can be flagged for, see `pipeline.verdict`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """What a reader of this case has to know about it, by rule: a name and the reason in words."""
@@ -440,9 +453,10 @@ class Flag:
 class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
     `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's
-    folder; `quality` has the checks of the input; `lungs_missing` is the reason why no lungs were found, None where
-    they were or were not looked for; `scales` has the upper end of a map's colours where that is the map's own and
-    not the run's."""
+    folder; `quality` has the checks of the input; `exposure` has the change of the explained logit where the radiograph
+    is made "darker" and "brighter"; `flags_undefined` says which flags could not be judged, and why;
+    `lungs_missing` is the reason why no lungs were found, None where they were or were not looked for; `scales` has
+    the upper end of a map's colours where that is the map's own and not the run's."""
 
     case_id: str
     status: CaseStatus
@@ -463,9 +477,11 @@ class CaseRecord:
     region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
     budget: LogitBudget | None = None
     masking: tuple[Masking, ...] = ()
+    exposure: dict[str, float] = field(default_factory=dict)
     masking_missing: dict[str, str] = field(default_factory=dict)
     trust: Trust | None = None
     flags: tuple[Flag, ...] = ()
+    flags_undefined: dict[str, str] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -509,7 +525,7 @@ CASE_NUMBERS = (
     *(f"lungs_{name}" for name in REGION_METRICS if name != "pointing_game_hit"),
     *MASKING_NUMBERS,
 )
-CASE_FLAGS = ("lungs_pointing_game_hit", "failed", "excluded")
+CASE_FLAGS = ("lungs_pointing_game_hit", *(f"flag_{name}" for name in FLAGS), "failed", "excluded")
 """Of one case (its first map): numbers and what is true or false, named as criteria and `cases.csv` name them."""
 
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.records import FOCUS_METRICS, MASKING_NUMBERS, REGION_METRICS, CaseRecord
+from pipeline.records import FLAGS, FOCUS_METRICS, MASKING_NUMBERS, REGION_METRICS, CaseRecord
 
 Values = dict[str, Any]
 Reasons = dict[str, str]
 
 
 def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
-    """Every focus metric and the lungs' region metrics of the first map, what masking changed, by column; a reason for
-    each None."""
+    """Every focus metric and the lungs' region metrics of the first map, what masking changed, every flag, by column; a
+    reason for each None."""
     first = record.maps[0].key if record.maps else None
     found = record.focus.get(first) if first else None
     kinds = {region.name: region.kind for region in record.regions}
@@ -24,7 +24,11 @@ def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
     missing = record.reason or ("no map" if first is None else "not measured")
     values: Values = {name: getattr(found, name, None) for name in FOCUS_METRICS}
     values |= {f"lungs_{name}": getattr(lungs, name, None) for name in REGION_METRICS}
+    raised = {flag.name for flag in record.flags}
+    for name in FLAGS:
+        values[f"flag_{name}"] = None if record.status != "ok" or name in record.flags_undefined else name in raised
     known = dict(found.undefined) if found else {}
+    known |= {f"flag_{name}": reason for name, reason in record.flags_undefined.items()}
     known |= {f"lungs_{name}": reason for name, reason in lungs.undefined.items()} if lungs else {}
     no_lungs = missing if lungs or first is None else record.lungs_missing or "the lungs were not looked for"
     reasons = {

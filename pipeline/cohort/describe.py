@@ -20,6 +20,7 @@ from pipeline.cohort.performance import Outputs, performance
 from pipeline.config import Acceptance, Cohort
 from pipeline.records import (
     CASE_NUMBERS,
+    FLAGS,
     QUANTILES,
     CaseRecord,
     CaseSource,
@@ -32,7 +33,7 @@ from pipeline.records import (
 )
 
 NUM_BINS = 20
-WORDS = ("focus_band", "lungs_pointing_game_hit")
+WORDS = ("focus_band", "lungs_pointing_game_hit", *(f"flag_{name}" for name in FLAGS))
 
 
 def describe(

@@ -65,6 +65,17 @@ MAP_STATES = {
 
 UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
 
+FLAG_WORDS = {
+    "outside_lungs": "Evidence outside the lungs",
+    "marker": "A marker counts",
+    "border": "The border counts",
+    "exposure": "The exposure counts",
+    "diffuse": "Diffuse map",
+    "near_threshold": "Near the threshold",
+    "low_contrast_input": "Low contrast",
+    "out_of_population": "Outside the model's population",
+}
+
 # metric -> (name, definition)
 METRICS = {
     "high_focus_fraction": ("High-focus area", "Share where the map reaches {threshold} of its maximum: the contour."),
@@ -108,6 +119,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "regions": _regions(record, pictures),
         "masking": _masking(record),
         "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
+        "flags": _flags(record),
         "fitness": _fitness(facts),
         "limits": _limits(run),
         "card": _card(run.model.card),
@@ -137,6 +149,7 @@ def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
         "statuses": sorted({case["status"] for case in cases}),
         "labels": sorted({case["label"] for case in cases if case["label"]}),
         "predicted": sorted({case["predicted"] for case in cases if case["predicted"]}),
+        "flags": sorted({name for case in cases for name in case["flags"].split()}),
     }
 
 
@@ -469,6 +482,15 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
                 f"{percent(share)} of it lies at a marker ({one.region}; {percent(chance)} by area alone)."
             )
     return sentences
+
+
+def _flags(record: CaseRecord) -> View:
+    """What the case is flagged for, each with its reason, and what could not be judged; whole in the record."""
+    unjudged = [FLAG_WORDS[name].lower() for name in record.flags_undefined]
+    return {
+        "raised": [(FLAG_WORDS[flag.name], sentence(flag.reason)) for flag in record.flags],
+        "unjudged": ", ".join(unjudged),
+    }
 
 
 def _fitness(facts: RadiographFacts | None) -> View:
@@ -851,4 +873,5 @@ def _index_row(record: CaseRecord) -> View:
         "pdf": f"{folder}/report.pdf",
         "json": f"{folder}/case.json",
         "num_warnings": len(record.radiograph.warnings) if record.radiograph else 0,
+        "flags": " ".join(flag.name for flag in record.flags),
     }
