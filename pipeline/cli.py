@@ -272,6 +272,21 @@ def cohort(
 
 
 @app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="folder of a run: before")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="folder of a run over the same radiographs: after")],
+    output: Annotated[Path | None, typer.Option(help="folder to write to; default: beside RUN_B")] = None,
+) -> None:
+    """What changed from one run to another: classes, scores, focus, flags, with intervals; as HTML, PDF and JSON."""
+    from pipeline.compare import compare_runs
+
+    found, folder = compare_runs(run_a, run_b, output)
+    moved = sum(case.is_another_class for case in found.changed)
+    err.print(f"{found.num_matched} cases in both runs, {moved} changed class", highlight=False)
+    out.print(str(folder / "compare.html"), highlight=False)
+
+
+@app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="the config to write")] = Path("audit.yaml"),
     model: Annotated[Path | None, typer.Option(help="fill the config in from this .keras or .h5 file")] = None,
