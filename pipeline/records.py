@@ -292,6 +292,9 @@ class FocusMetrics:
     entropy: Shannon entropy of the map's cells, over its maximum: 0 = one cell, 1 = even
     border_fraction, border_chance: share of the evidence in the outer 5 % ring; the ring's share of the image
     padding_fraction: share of the evidence that fell into padding, outside the radiograph
+    gini: Gini index of the map's cells: 0 = even, 1 - 1 / cells = one cell (Hurley and Rickard, arXiv 0811.4706)
+    num_components: areas that the contour of high focus encloses, counted as one where they touch
+    left_right_balance: evidence in the image's right half minus that in its left half, of both: -1 = all left
     """
 
     threshold: float
@@ -305,6 +308,9 @@ class FocusMetrics:
     border_fraction: float | None = None
     border_chance: float | None = None
     padding_fraction: float | None = None
+    gini: float | None = None
+    num_components: int | None = None
+    left_right_balance: float | None = None
     undefined: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -325,6 +331,9 @@ FOCUS_METRICS = (
     "border_fraction",
     "border_chance",
     "padding_fraction",
+    "gini",
+    "num_components",
+    "left_right_balance",
 )
 
 
@@ -337,6 +346,9 @@ class RegionFocus:
     enrichment: the ratio of the two
     relevance_rank_accuracy: of as many highest pixels as the region has, the share inside (Arras et al., 2022)
     pointing_game_hit: is the maximum inside, or within half a cell of it
+    iou, dice: of the region and the area of high focus
+    iou_otsu, dice_otsu: of the region and what lies above Otsu's threshold of the positive part (Otsu, IEEE Trans
+        Syst Man Cybern 1979), as Saporta et al., Nature Machine Intelligence 2022, binarise maps
     """
 
     region: str
@@ -345,6 +357,10 @@ class RegionFocus:
     enrichment: float | None = None
     relevance_rank_accuracy: float | None = None
     pointing_game_hit: bool | None = None
+    iou: float | None = None
+    dice: float | None = None
+    iou_otsu: float | None = None
+    dice_otsu: float | None = None
     undefined: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -360,6 +376,10 @@ REGION_METRICS = (
     "enrichment",
     "relevance_rank_accuracy",
     "pointing_game_hit",
+    "iou",
+    "dice",
+    "iou_otsu",
+    "dice_otsu",
 )
 
 
@@ -436,10 +456,16 @@ class Flag:
 @dataclass(frozen=True, slots=True)
 class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
-    `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's
-    folder; `quality` has the checks of the input; `lungs_missing` is the reason why no lungs were found, None where
-    they were or were not looked for; `scales` has the upper end of a map's colours where that is the map's own and
-    not the run's."""
+    `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's folder.
+
+    quality: the checks of the input
+    lungs_missing: why no lungs were found; None where they were or were not looked for
+    controls: region -> control -> its relevance mass accuracy there, on the grid of the target layer; a control that
+        is zero everywhere has none
+    masking_missing: the reason for each part that could not be replaced, by name; empty, as `masking` is, where the
+        case was not asked again
+    scales: the upper end of a map's colours where that is the map's own and not the run's
+    """
 
     case_id: str
     status: CaseStatus
@@ -458,6 +484,7 @@ class CaseRecord:
     regions: tuple[RegionFacts, ...] = ()
     lungs_missing: str | None = None
     region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
+    controls: dict[str, dict[str, float]] = field(default_factory=dict)
     budget: LogitBudget | None = None
     masking: tuple[Masking, ...] = ()
     masking_missing: dict[str, str] = field(default_factory=dict)
