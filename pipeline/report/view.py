@@ -67,11 +67,14 @@ UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "l
 
 # metric -> (name, definition)
 METRICS = {
-    "high_focus_fraction": ("High-focus area", "Share where the map reaches {threshold} of its maximum: the contour."),
-    "focus_band": ("Focus band", "Focal below 30 % high-focus area, diffuse above 70 %, regional between."),
+    "high_focus_fraction": ("High-focus area", "Where the map reaches {threshold} of its maximum: the contour."),
+    "focus_band": ("Focus band", "Focal below 30 % of the area, regional to 70 %, then diffuse."),
     "centroid": ("Centre of the evidence", "Mean position of the positive evidence."),
     "peak": ("Highest point", "Position of the map's maximum."),
     "entropy": ("Spread (entropy)", "0 = all evidence in one cell, 1 = the same everywhere."),
+    "gini": ("Concentration (Gini)", "0 = the same everywhere, nearly 1 = all evidence in one cell."),
+    "num_components": ("Separate areas", "How many areas the contour encloses."),
+    "left_right_balance": ("Left and right", "\N{MINUS SIGN}1 = all in the image's left half, +1 = all in its right."),
     "border_fraction": ("Evidence in the border", "Share in the outer 5 % ring. By area alone: {border_chance}."),
     "padding_fraction": ("Evidence in padding", "Share outside the radiograph, in padding added for the model."),
 }
@@ -163,6 +166,11 @@ def number(value: float, decimals: int = 2) -> str:
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float) -> str:
+    """Two decimals with either sign; 0.00 has none."""
+    return ("+" if round(value, 2) > 0 else "") + number(value)
 
 
 def score(probability: float) -> str:
@@ -569,7 +577,8 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
         return None, focus.undefined[key]
     if isinstance(value, str):
         return value, None
-    return (number(value) if key == "entropy" else percent(value)), None
+    formats = {"entropy": number, "gini": number, "num_components": str, "left_right_balance": signed}
+    return formats.get(key, percent)(value), None
 
 
 def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
@@ -593,6 +602,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
                 "area": percent(region.area_fraction),
                 "reason": next(iter(one.undefined.values()), None),
                 "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
+                "controls": _controls(record.controls.get(region.name, {})),
                 "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
                 "has_peak": {True: "yes", False: "no", None: None}[one.pointing_game_hit],
                 "log_odds": parts.pop(name, None),
@@ -612,6 +622,12 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
         "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
         "has_log_odds": record.budget is not None,
     }
+
+
+def _controls(shares: Mapping[str, float]) -> str | None:
+    """What edges, random and centre score, in whole per cent: "24, 25, 38"."""
+    scores = [f"{100 * shares[name]:.0f}" if name in shares else DASH for name in ("edges", "random", "centre")]
+    return ", ".join(scores) + " %" if shares else None
 
 
 def _masking(record: CaseRecord) -> View | None:
@@ -696,7 +712,7 @@ def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
         "rows": [
             {
                 "name": sentence(name),
-                "value": ("+" if round(value, 2) > 0 else "") + number(value),
+                "value": signed(value),
                 "left": f"{50 + min(0.0, 50 * value / reach):.1f}",
                 "width": f"{abs(50 * value / reach):.1f}",
                 "is_total": is_total,

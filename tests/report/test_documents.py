@@ -122,7 +122,7 @@ def test_undefined_metrics_give_their_reason(renderer, make, run):
     first, second, _ = pages(renderer.case_pdf(record, run, folder))
     assert "Map is empty" in first
     assert "No focus region: the map has no positive evidence." in first
-    assert second.count("undefined: the map has no positive evidence") == 7
+    assert second.count("undefined: the map has no positive evidence") == 10
 
 
 @pytest.mark.parametrize("status", ["failed", "excluded"])
@@ -438,10 +438,10 @@ REGIONS = (
 
 def with_regions(record: CaseRecord, **changes: object) -> CaseRecord:
     focus = (
-        RegionFocus("lungs", 0.62, 0.34, 0.62 / 0.34, 0.55, True),
+        RegionFocus("lungs", 0.62, 0.34, 0.62 / 0.34, 0.55, True, 0.3, 0.4, 0.3, 0.4),
         RegionFocus("right upper zone", undefined=dict.fromkeys(REGION_METRICS, "the model did not see the region")),
-        RegionFocus("letter 1", 0.12, 0.004, 30.0, 0.9, False),
-        RegionFocus("border", 0.1, 0.19, 0.1 / 0.19, 0.2, False),
+        RegionFocus("letter 1", 0.12, 0.004, 30.0, 0.9, False, 0.1, 0.2, 0.1, 0.2),
+        RegionFocus("border", 0.1, 0.19, 0.1 / 0.19, 0.2, False, 0.1, 0.2, 0.1, 0.2),
     )
     key = record.maps[0].key
     return replace(record, regions=REGIONS, region_focus={key: focus}, **changes)
