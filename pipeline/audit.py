@@ -99,7 +99,8 @@ class Prepared:
     model_input: ModelInput | None = None
     preprocessing: tuple[Decision, ...] = ()
     lung_input: Floats | None = None
-    markers: tuple[Region, ...] = ()
+    regions: tuple[Region, ...] = ()
+    annotation_missing: str | None = None
     pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     cpu_s: float = 0.0
 
@@ -372,7 +373,7 @@ def reading(config: AuditConfig) -> dict[str, Any]:
 
 
 def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
-    """Stages 1 and 2 of one case, in a worker. The one place where a `CaseError` is caught."""
+    """Stages 1 and 2 of one case, in a worker. Here, and for an annotation, a `CaseError` is caught."""
     start = time.process_time()
     try:
         radiograph = ingest.read(source, **reading(config))
@@ -388,6 +389,7 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
         )
         return Prepared(source, failure, cpu_s=time.process_time() - start)
     source = replace(source, file_sha256=radiograph.facts.source.file_sha256)  # known only now if a server sent it
+    annotation, annotation_missing = _read_annotation(source, radiograph.facts, config)
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
     return Prepared(
         source,
@@ -396,10 +398,22 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
         model_input,
         decisions,
         regions.segmenter_input(radiograph.pixels) if config.regions.lungs == REFERENCE else None,
-        tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else (),
+        (*(regions.find_markers(radiograph.pixels) if config.regions.markers else ()), *annotation),
+        annotation_missing,
         {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)},
         time.process_time() - start,
     )
+
+
+def _read_annotation(
+    source: CaseSource, facts: RadiographFacts, config: AuditConfig
+) -> tuple[tuple[Region, ...], str | None]:
+    """What a manifest annotates on a radiograph, or why that cannot be used: no reason not to audit the case."""
+    try:
+        found = ingest.read_annotation(source, facts.rows, facts.columns, config.ingest.max_pixels)
+    except CaseError as error:
+        return (), str(error)
+    return ((regions.annotation(*found),) if found else ()), None
 
 
 def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) -> list[Explained]:
@@ -582,6 +596,7 @@ def _region_columns(record: CaseRecord, first: MapFacts | None) -> dict[str, Any
     at_markers = [one.relevance_mass_accuracy for one in found if kinds[one.region] == "marker"]
     return {
         "lungs_missing": record.lungs_missing,
+        "annotation_missing": record.annotation_missing,
         "num_markers": len(at_markers) if record.regions else None,
         "marker_relevance_mass_accuracy": max((share for share in at_markers if share is not None), default=None),
     }
@@ -697,6 +712,7 @@ def _describe(
         focus=metrics,
         regions=tuple(region.facts for region in found),
         lungs_missing=lungs.reason if lungs else None,
+        annotation_missing=prepared.annotation_missing,
         region_focus=region_metrics,
         controls=_controls(case.controls, placement, found, region_shares),
         budget=_budget(case, placement, found),
@@ -712,7 +728,7 @@ def _describe(
 def _find_regions(case: Explained) -> tuple[Lungs | None, tuple[Region, ...]]:
     """The lungs, or why there are none (None = not looked for), and all regions."""
     lungs = None if case.lung_probability is None else regions.find_lungs(case.lung_probability)
-    return lungs, regions.find_regions(case.prepared.pictures["radiograph"], lungs, case.prepared.markers)
+    return lungs, regions.find_regions(case.prepared.pictures["radiograph"], lungs, case.prepared.regions)
 
 
 def _measure(

@@ -27,7 +27,7 @@ Outcome = Literal["true_positive", "false_positive", "true_negative", "false_neg
 CheckState = Literal["passed", "failed", "not_run"]
 Fill = Literal["blurred", "mean"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
-RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
+RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner", "annotation"]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -460,6 +460,7 @@ class CaseRecord:
 
     quality: the checks of the input
     lungs_missing: why no lungs were found; None where they were or were not looked for
+    annotation_missing: why the boxes or the mask of the manifest cannot be used; None where they are or there are none
     controls: region -> control -> its relevance mass accuracy there, on the grid of the target layer; a control that
         is zero everywhere has none
     masking_missing: the reason for each part that could not be replaced, by name; empty, as `masking` is, where the
@@ -483,6 +484,7 @@ class CaseRecord:
     focus: dict[str, FocusMetrics] = field(default_factory=dict)
     regions: tuple[RegionFacts, ...] = ()
     lungs_missing: str | None = None
+    annotation_missing: str | None = None
     region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
     controls: dict[str, dict[str, float]] = field(default_factory=dict)
     budget: LogitBudget | None = None
@@ -520,6 +522,9 @@ class Estimate:
 PERFORMANCE_METRICS = ("auc", "sensitivity", "specificity", "ppv", "npv", "brier", "ece")
 """Of a whole run or subgroup, see `pipeline.cohort.performance`."""
 
+REGIONS_OF_CASES = ("lungs", "annotation")
+"""Kinds of which a case has one region at most: its metrics are numbers of the case."""
+
 MASKING_NUMBERS = {
     "masking_lungs_change": "lungs",
     "masking_all_but_lungs_change": "all but the lungs",
@@ -530,10 +535,10 @@ MASKING_NUMBERS = {
 
 CASE_NUMBERS = (
     *(name for name in FOCUS_METRICS if name != "focus_band"),
-    *(f"lungs_{name}" for name in REGION_METRICS if name != "pointing_game_hit"),
+    *(f"{kind}_{name}" for kind in REGIONS_OF_CASES for name in REGION_METRICS if name != "pointing_game_hit"),
     *MASKING_NUMBERS,
 )
-CASE_FLAGS = ("lungs_pointing_game_hit", "failed", "excluded")
+CASE_FLAGS = (*(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES), "failed", "excluded")
 """Of one case (its first map): numbers and what is true or false, named as criteria and `cases.csv` name them."""
 
 
@@ -623,6 +628,8 @@ class CohortRecord:
     patients, prevalence_source, method: in words: who was resampled, which prevalence, how intervals were made
     ece_if_calibrated: what the ECE of a calibrated classifier stays below in 97.5 % of such runs
     false_positives, false_negatives: the most wrong first
+    hit_rates: share of the audited cases whose map's maximum lies in the lungs, and in what a manifest annotates, of
+        those that have it (Saporta et al., Nature Machine Intelligence 2022); an undefined one is no hit
     """
 
     target_class: str | None
@@ -642,6 +649,7 @@ class CohortRecord:
     false_negatives: tuple[WrongCase, ...]
     distributions: tuple[Distribution, ...]
     acceptance: tuple[CriterionResult, ...] = ()
+    hit_rates: dict[str, Estimate] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 

@@ -6,7 +6,7 @@ at most; a class name stands in double quotes; what is undefined keeps its reaso
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
 from urllib.parse import quote
@@ -465,12 +465,20 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     sentences = []
     if record.lungs_missing:
         sentences.append(f"{sentence(record.lungs_missing)}; how much of it lies in them is not known.")
+    if record.annotation_missing:
+        sentences.append(f"The annotation was not used: {record.annotation_missing}.")
     kinds = {region.name: region.kind for region in record.regions}
     for one in record.region_focus.get(key, ()):
         share, chance = one.relevance_mass_accuracy, one.chance
         if share is None or chance is None:
             continue
-        if kinds[one.region] == "lungs":
+        if kinds[one.region] == "annotation":
+            where = "inside" if one.pointing_game_hit else "outside"
+            sentences.append(
+                f"{percent(share)} of it lies in the annotated area ({percent(chance)} by area alone), "
+                f"its highest point {where}."
+            )
+        elif kinds[one.region] == "lungs":
             sentences.append(f"{percent(share)} of the evidence lies in the lungs ({percent(chance)} by area alone).")
         elif kinds[one.region] == "marker" and share >= max(0.01, chance):
             sentences.append(
@@ -577,7 +585,12 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
         return None, focus.undefined[key]
     if isinstance(value, str):
         return value, None
-    formats = {"entropy": number, "gini": number, "num_components": str, "left_right_balance": signed}
+    formats: dict[str, Callable[[Any], str]] = {
+        "entropy": number,
+        "gini": number,
+        "num_components": str,
+        "left_right_balance": signed,
+    }
     return formats.get(key, percent)(value), None
 
 
@@ -619,6 +632,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
         "rows": rows,
         "undefined": sentence(reasons.pop()) if len(reasons) == 1 else None,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
+        "has_annotation": any(region.kind == "annotation" for region in record.regions),
         "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
         "has_log_odds": record.budget is not None,
     }
@@ -682,7 +696,7 @@ def _found_by(record: CaseRecord) -> Rows:
     """How the regions that are no definition were found."""
     rows = []
     for region in record.regions:
-        if region.kind in ("lungs", "outside_body", "marker"):
+        if region.kind in ("lungs", "outside_body", "marker", "annotation"):
             certainty = "" if region.confidence is None else f" ({number(region.confidence)})"
             rows.append((sentence(region.name), region.found_by + certainty))
     return rows
