@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -42,6 +42,7 @@ from pipeline.records import (
     CohortRecord,
     Decision,
     Floats,
+    FocusMetrics,
     LogitBudget,
     MapFacts,
     Mask,
@@ -99,7 +100,8 @@ class Prepared:
     model_input: ModelInput | None = None
     preprocessing: tuple[Decision, ...] = ()
     lung_input: Floats | None = None
-    markers: tuple[Region, ...] = ()
+    regions: tuple[Region, ...] = ()
+    annotation_missing: str | None = None
     pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     cpu_s: float = 0.0
 
@@ -111,6 +113,7 @@ class Explained:
     prepared: Prepared
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
+    controls: dict[str, Floats] = field(default_factory=dict)
     lung_probability: Floats | None = None
     exposure: dict[str, float] = field(default_factory=dict)
     masking: tuple[Masking, ...] = ()
@@ -387,7 +390,7 @@ def reading(config: AuditConfig) -> dict[str, Any]:
 
 
 def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
-    """Stages 1 and 2 of one case, in a worker. The one place where a `CaseError` is caught."""
+    """Stages 1 and 2 of one case, in a worker. Here, and for an annotation, a `CaseError` is caught."""
     start = time.process_time()
     try:
         radiograph = ingest.read(source, **reading(config))
@@ -403,6 +406,7 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
         )
         return Prepared(source, failure, cpu_s=time.process_time() - start)
     source = replace(source, file_sha256=radiograph.facts.source.file_sha256)  # known only now if a server sent it
+    annotation, annotation_missing = _read_annotation(source, radiograph.facts, config)
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
     return Prepared(
         source,
@@ -411,10 +415,22 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
         model_input,
         decisions,
         regions.segmenter_input(radiograph.pixels) if config.regions.lungs == REFERENCE else None,
-        tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else (),
+        (*(regions.find_markers(radiograph.pixels) if config.regions.markers else ()), *annotation),
+        annotation_missing,
         {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)},
         time.process_time() - start,
     )
+
+
+def _read_annotation(
+    source: CaseSource, facts: RadiographFacts, config: AuditConfig
+) -> tuple[tuple[Region, ...], str | None]:
+    """What a manifest annotates on a radiograph, or why that cannot be used: no reason not to audit the case."""
+    try:
+        found = ingest.read_annotation(source, facts.rows, facts.columns, config.ingest.max_pixels)
+    except CaseError as error:
+        return (), str(error)
+    return ((regions.annotation(*found),) if found else ()), None
 
 
 def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) -> list[Explained]:
@@ -441,7 +457,7 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
             explained.append(Explained(replace(case, failure=failure)))
         else:
             prediction = explainer.classifier.predict(result.logits[n], case.source.label)
-            explained.append(Explained(case, prediction, result.maps[n]))
+            explained.append(Explained(case, prediction, result.maps[n], result.controls[n]))
     return explained
 
 
@@ -487,7 +503,7 @@ def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], ba
         lungs, found = _find_regions(case)
         size = placement.input_rows, placement.input_columns
         shares = geometry.region_shares(placement, *size, np.stack([region.mask for region in found]))
-        seen, _, _ = geometry.cell_shares(placement, *size, focus.BORDER)
+        seen, *_ = geometry.cell_shares(placement, *size, focus.BORDER)
         reason = lungs.reason if lungs else None
         subjects[n] = masking.Subject.of(tensor, case.prediction, seen, found, shares, reason)
     answers = masking.ask_again(explainer, list(subjects.values()), batch_size)
@@ -615,6 +631,7 @@ def _region_columns(record: CaseRecord, first: MapFacts | None) -> dict[str, Any
     at_markers = [one.relevance_mass_accuracy for one in found if kinds[one.region] == "marker"]
     return {
         "lungs_missing": record.lungs_missing,
+        "annotation_missing": record.annotation_missing,
         "num_markers": len(at_markers) if record.regions else None,
         "marker_relevance_mass_accuracy": max((share for share in at_markers if share is not None), default=None),
     }
@@ -704,15 +721,16 @@ def _describe(
     pictures["regions.jpg"] = report.outlines(background, found)
     seen = geometry.seen(placement, *background.shape)
     threshold = config.focus.high_focus_threshold
+    masks = np.stack([region.mask for region in found])
+    region_shares = cache(partial(geometry.region_shares, placement, masks=masks))
     metrics, region_metrics, scales = {}, {}, {}
     for number, class_map in enumerate(case.maps):
         facts = class_map.facts
         grid = facts.grid_rows, facts.grid_columns
         finite = class_map.values if facts.status != "not_finite" else np.zeros_like(class_map.values)
+        measured = _measure(class_map, finite, placement, found, region_shares(*grid), threshold)
+        metrics[facts.key], region_metrics[facts.key] = measured
         heatmap = geometry.restore(finite, placement, *background.shape)
-        shares = geometry.cell_shares(placement, *grid, focus.BORDER)
-        metrics[facts.key] = focus.measure(class_map.values, facts.status, heatmap, seen, *shares, threshold)
-        region_metrics[facts.key] = _measure_regions(class_map, finite, placement, shares[0], found)
         scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
         if config.report.scale == "case" and facts.status == "ok":
             scale = scales[facts.key] = _round_up(float(finite.max()))
@@ -732,7 +750,9 @@ def _describe(
         focus=metrics,
         regions=tuple(region.facts for region in found),
         lungs_missing=lungs.reason if lungs else None,
+        annotation_missing=prepared.annotation_missing,
         region_focus=region_metrics,
+        controls=_controls(case.controls, placement, found, region_shares),
         budget=_budget(case, placement, found),
         exposure=case.exposure,
         masking=case.masking,
@@ -749,28 +769,39 @@ def _describe(
 def _find_regions(case: Explained) -> tuple[Lungs | None, tuple[Region, ...]]:
     """The lungs, or why there are none (None = not looked for), and all regions."""
     lungs = None if case.lung_probability is None else regions.find_lungs(case.lung_probability)
-    return lungs, regions.find_regions(case.prepared.pictures["radiograph"], lungs, case.prepared.markers)
+    return lungs, regions.find_regions(case.prepared.pictures["radiograph"], lungs, case.prepared.regions)
 
 
-def _measure_regions(
+def _measure(
     class_map: ClassActivationMap,
     finite: Floats,
     placement: Placement,
-    on_radiograph: Floats,
     found: tuple[Region, ...],
-) -> tuple[RegionFocus, ...]:
-    facts, size = class_map.facts, found[0].mask.shape
-    grid = facts.grid_rows, facts.grid_columns
-    return focus.measure_regions(
-        class_map.values,
-        facts.status,
-        geometry.restore(finite, placement, *size),
-        geometry.seen(placement, *size),
-        on_radiograph,
-        found,
-        geometry.region_shares(placement, *grid, np.stack([region.mask for region in found])),
-        geometry.half_cell(placement, *grid, *size),
+    region_shares: Floats,
+    threshold: float,
+) -> tuple[FocusMetrics, tuple[RegionFocus, ...]]:
+    """Stage 6 of one map, on the grid of the regions."""
+    values, status, size = class_map.values, class_map.facts.status, found[0].mask.shape
+    heatmap, seen = geometry.restore(finite, placement, *size), geometry.seen(placement, *size)
+    grid = class_map.facts.grid_rows, class_map.facts.grid_columns
+    shares = geometry.cell_shares(placement, *grid, focus.BORDER)
+    half_cell = geometry.half_cell(placement, *grid, *size)
+    return (
+        focus.measure(values, status, heatmap, seen, *shares, threshold),
+        focus.measure_regions(values, status, heatmap, seen, shares[0], found, region_shares, half_cell, threshold),
     )
+
+
+def _controls(
+    maps: dict[str, Floats],
+    placement: Placement,
+    found: tuple[Region, ...],
+    region_shares: Callable[[int, int], Floats],
+) -> dict[str, dict[str, float]]:
+    """What share of each control lies in each region."""
+    rows, columns = next(iter(maps.values())).shape
+    on_radiograph, *_ = geometry.cell_shares(placement, rows, columns, focus.BORDER)
+    return focus.controls(maps, on_radiograph, found, region_shares(rows, columns))
 
 
 def _budget(case: Explained, placement: Placement, found: tuple[Region, ...]) -> LogitBudget | None:
@@ -783,7 +814,7 @@ def _budget(case: Explained, placement: Placement, found: tuple[Region, ...]) ->
         return None
     grid, parts = (chosen.facts.grid_rows, chosen.facts.grid_columns), regions.partition(found)
     shares = dict(zip(parts, geometry.region_shares(placement, *grid, np.stack(list(parts.values()))), strict=True))
-    on_radiograph, _, _ = geometry.cell_shares(placement, *grid, focus.BORDER)
+    on_radiograph, *_ = geometry.cell_shares(placement, *grid, focus.BORDER)
     if on_radiograph.min() < 1:
         shares["padding"] = 1 - on_radiograph
     return focus.budget(chosen.values, chosen.facts, shares)

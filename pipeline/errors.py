@@ -61,6 +61,10 @@ class NotRetrieved(CaseError):
     pass
 
 
+class UnusableAnnotation(CaseError):
+    pass
+
+
 class EngineError(AuditError):
     exit_code = 5
 

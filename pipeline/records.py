@@ -30,7 +30,7 @@ Outcome = Literal["true_positive", "false_positive", "true_negative", "false_neg
 CheckState = Literal["passed", "failed", "not_run"]
 Fill = Literal["blurred", "mean"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
-RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
+RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner", "annotation"]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -295,6 +295,9 @@ class FocusMetrics:
     entropy: Shannon entropy of the map's cells, over its maximum: 0 = one cell, 1 = even
     border_fraction, border_chance: share of the evidence in the outer 5 % ring; the ring's share of the image
     padding_fraction: share of the evidence that fell into padding, outside the radiograph
+    gini: Gini index of the map's cells: 0 = even, 1 - 1 / cells = one cell (Hurley and Rickard, arXiv 0811.4706)
+    num_components: areas that the contour of high focus encloses, counted as one where they touch
+    left_right_balance: evidence in the image's right half minus that in its left half, of both: -1 = all left
     """
 
     threshold: float
@@ -308,6 +311,9 @@ class FocusMetrics:
     border_fraction: float | None = None
     border_chance: float | None = None
     padding_fraction: float | None = None
+    gini: float | None = None
+    num_components: int | None = None
+    left_right_balance: float | None = None
     undefined: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -328,6 +334,9 @@ FOCUS_METRICS = (
     "border_fraction",
     "border_chance",
     "padding_fraction",
+    "gini",
+    "num_components",
+    "left_right_balance",
 )
 
 
@@ -340,6 +349,9 @@ class RegionFocus:
     enrichment: the ratio of the two
     relevance_rank_accuracy: of as many highest pixels as the region has, the share inside (Arras et al., 2022)
     pointing_game_hit: is the maximum inside, or within half a cell of it
+    iou, dice: of the region and the area of high focus
+    iou_otsu, dice_otsu: of the region and what lies above Otsu's threshold of the positive part (Otsu, IEEE Trans
+        Syst Man Cybern 1979), as Saporta et al., Nature Machine Intelligence 2022, binarise maps
     """
 
     region: str
@@ -348,6 +360,10 @@ class RegionFocus:
     enrichment: float | None = None
     relevance_rank_accuracy: float | None = None
     pointing_game_hit: bool | None = None
+    iou: float | None = None
+    dice: float | None = None
+    iou_otsu: float | None = None
+    dice_otsu: float | None = None
     undefined: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -363,6 +379,10 @@ REGION_METRICS = (
     "enrichment",
     "relevance_rank_accuracy",
     "pointing_game_hit",
+    "iou",
+    "dice",
+    "iou_otsu",
+    "dice_otsu",
 )
 
 
@@ -452,11 +472,19 @@ class Flag:
 @dataclass(frozen=True, slots=True)
 class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
-    `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's
-    folder; `quality` has the checks of the input; `exposure` has the change of the explained logit where the radiograph
-    is made "darker" and "brighter"; `flags_undefined` says which flags could not be judged, and why;
-    `lungs_missing` is the reason why no lungs were found, None where they were or were not looked for; `scales` has
-    the upper end of a map's colours where that is the map's own and not the run's."""
+    `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's folder.
+
+    quality: the checks of the input
+    lungs_missing: why no lungs were found; None where they were or were not looked for
+    annotation_missing: why the boxes or the mask of the manifest cannot be used; None where they are or there are none
+    controls: region -> control -> its relevance mass accuracy there, on the grid of the target layer; a control that
+        is zero everywhere has none
+    exposure: the change of the explained logit where the radiograph is made "darker" and "brighter"
+    masking_missing: the reason for each part that could not be replaced, by name; empty, as `masking` is, where the
+        case was not asked again
+    flags_undefined: which flags could not be judged, and why
+    scales: the upper end of a map's colours where that is the map's own and not the run's
+    """
 
     case_id: str
     status: CaseStatus
@@ -474,7 +502,9 @@ class CaseRecord:
     focus: dict[str, FocusMetrics] = field(default_factory=dict)
     regions: tuple[RegionFacts, ...] = ()
     lungs_missing: str | None = None
+    annotation_missing: str | None = None
     region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
+    controls: dict[str, dict[str, float]] = field(default_factory=dict)
     budget: LogitBudget | None = None
     masking: tuple[Masking, ...] = ()
     exposure: dict[str, float] = field(default_factory=dict)
@@ -512,6 +542,9 @@ class Estimate:
 PERFORMANCE_METRICS = ("auc", "sensitivity", "specificity", "ppv", "npv", "brier", "ece")
 """Of a whole run or subgroup, see `pipeline.cohort.performance`."""
 
+REGIONS_OF_CASES = ("lungs", "annotation")
+"""Kinds of which a case has one region at most: its metrics are numbers of the case."""
+
 MASKING_NUMBERS = {
     "masking_lungs_change": "lungs",
     "masking_all_but_lungs_change": "all but the lungs",
@@ -522,10 +555,15 @@ MASKING_NUMBERS = {
 
 CASE_NUMBERS = (
     *(name for name in FOCUS_METRICS if name != "focus_band"),
-    *(f"lungs_{name}" for name in REGION_METRICS if name != "pointing_game_hit"),
+    *(f"{kind}_{name}" for kind in REGIONS_OF_CASES for name in REGION_METRICS if name != "pointing_game_hit"),
     *MASKING_NUMBERS,
 )
-CASE_FLAGS = ("lungs_pointing_game_hit", *(f"flag_{name}" for name in FLAGS), "failed", "excluded")
+CASE_FLAGS = (
+    *(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES),
+    *(f"flag_{name}" for name in FLAGS),
+    "failed",
+    "excluded",
+)
 """Of one case (its first map): numbers and what is true or false, named as criteria and `cases.csv` name them."""
 
 
@@ -615,6 +653,8 @@ class CohortRecord:
     patients, prevalence_source, method: in words: who was resampled, which prevalence, how intervals were made
     ece_if_calibrated: what the ECE of a calibrated classifier stays below in 97.5 % of such runs
     false_positives, false_negatives: the most wrong first
+    hit_rates: share of the audited cases whose map's maximum lies in the lungs, and in what a manifest annotates, of
+        those that have it (Saporta et al., Nature Machine Intelligence 2022); an undefined one is no hit
     """
 
     target_class: str | None
@@ -634,6 +674,7 @@ class CohortRecord:
     false_negatives: tuple[WrongCase, ...]
     distributions: tuple[Distribution, ...]
     acceptance: tuple[CriterionResult, ...] = ()
+    hit_rates: dict[str, Estimate] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 

@@ -471,6 +471,36 @@ def test_a_manifest_keeps_its_columns_in_the_crosswalk(config_file: Path) -> Non
     assert "p2" in crosswalk
 
 
+def test_what_a_manifest_annotates_is_a_region(config_file: Path) -> None:
+    """One box, one mask, one mask of another size, nothing: three audits of four say where the evidence lies in it."""
+    folder = config_file.parent
+    upper = np.zeros((60, 50), np.uint8)
+    upper[:30] = 255
+    cv2.imwrite(str(folder / "upper.png"), upper)
+    cv2.imwrite(str(folder / "other.png"), upper[:40])
+    cells = ['"0,0,50,30",', ",upper.png", ",other.png", ","]
+    lines = [f"images/NORMAL/Doe^Jane_{n}.png,{cell}" for n, cell in enumerate(cells)]
+    (folder / "manifest.csv").write_text("\n".join(["path,boxes,mask", *lines]))
+    result = audit(
+        load_config(config_file, ["ingest.source=manifest.csv", "ingest.labels=none", "regions.lungs=none"]), Inline()
+    )
+    found = RunFolder(result.folder)
+    by_box, by_mask, refused, nothing = rows_of(found)
+    for name in ("relevance_mass_accuracy", "chance", "iou", "dice_otsu", "pointing_game_hit"):
+        assert by_box[f"annotation_{name}"] != ""
+        assert {refused[f"annotation_{name}"], nothing[f"annotation_{name}"]} == {""}
+    assert float(by_box["annotation_chance"]) == float(by_mask["annotation_chance"]) == pytest.approx(0.5, abs=0.01)
+    assert refused["annotation_missing"] == "the mask has 40 x 50 pixels (rows x columns), the radiograph 60 x 50"
+    assert {row["status"] for row in (by_box, by_mask, refused, nothing)} == {"ok"}
+    rate = result.cohort.hit_rates["annotation"]
+    hits = [row["annotation_pointing_game_hit"] == "True" for row in (by_box, by_mask)]
+    assert (rate.value, rate.num_cases) == (np.mean(hits), 2)
+    assert result.cohort.hit_rates["lungs"].num_cases == 0
+    record = found.read_case(by_mask["case_id"])
+    assert [r.found_by.split(",")[0] for r in record.regions if r.kind == "annotation"] == ["the manifest's mask"]
+    assert not any(b"other.png" in path.read_bytes() for path in found.cases.rglob("*") if path.is_file())
+
+
 def test_several_methods_layers_and_classes(config_file: Path) -> None:
     folder = run(
         config_file,

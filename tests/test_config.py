@@ -203,7 +203,7 @@ def test_criteria_are_checked_one_by_one_with_their_lines(config_file: Path) -> 
         ("{metric: entropy, above: 0.5, at_least: 0.5}", "entropy is of each case"),
         ("{metric: failed, above: 1, share_at_most: 0}", "failed is yes or no: give neither above nor below"),
         ("{metric: failed, cases: true_positive, share_at_most: 0}", "failed cases have no outcome"),
-        ("{metric: flag.marker, share_at_most: 0.05}", "unknown metric. Known: auc, "),
+        ("{metric: colour, share_at_most: 0.05}", "unknown metric. Known: auc, "),
         ("{metric: entropy, above: .nan, share_at_most: 0.5}", "finite number"),
         ("{metric: auc, at_least: 90}", "less than or equal to 1"),
         ("{at_least: 0.9}", "missing; it has no default"),

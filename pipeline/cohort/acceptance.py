@@ -2,7 +2,8 @@
 
 What is undefined never helps: a metric without a value, or without the bound that is asked for, is not met, with its
 reason; a case whose number is undefined does not count towards a share that has to be large, and does
-count towards one that has to be small. A share of what masking changed is of the cases that masking asked.
+count towards one that has to be small. A share of what masking changed is of the cases
+that masking asked, one of what lies in an annotation is of the cases that have one.
 """
 
 from __future__ import annotations

@@ -22,18 +22,24 @@ from pipeline.records import (
     CASE_NUMBERS,
     FLAGS,
     QUANTILES,
+    REGIONS_OF_CASES,
     CaseRecord,
     CaseSource,
     CaseStatus,
     CohortRecord,
     Distribution,
+    Estimate,
     Subgroup,
     SubgroupColumn,
     WrongCase,
 )
 
 NUM_BINS = 20
-WORDS = ("focus_band", "lungs_pointing_game_hit", *(f"flag_{name}" for name in FLAGS))
+WORDS = (
+    "focus_band",
+    *(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES),
+    *(f"flag_{name}" for name in FLAGS),
+)
 
 
 def describe(
@@ -83,7 +89,19 @@ def describe(
             {**outcomes, "all": audited},
             lambda cases: Resampling(_of(cases, patients), asked.rounds, seed),
         ),
+        hit_rates={
+            kind: _hit_rate(cases, f"{kind}_pointing_game_hit", _of(cases, patients), asked, seed)
+            for kind in REGIONS_OF_CASES
+            for cases in [[record for record in audited if kind in {region.kind for region in record.regions}]]
+        },
     )
+
+
+def _hit_rate(cases: Sequence[CaseRecord], name: str, patients: Integers, asked: Cohort, seed: int) -> Estimate:
+    """The share of some cases whose map's maximum lies where `name` says."""
+    hits = np.array([case_values(record)[0][name] is True for record in cases], bool)
+    draws = Resampling(patients, asked.rounds, seed)
+    return draws.share(hits, np.ones(len(hits), bool), "no case has this region")
 
 
 def number_patients(patient_of: Mapping[str, str | None]) -> tuple[dict[str, int], str]:

@@ -73,10 +73,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """`logits` (N, units) float32; `maps`, one tuple a case, the first map being the one of the numbers."""
+    """`logits` (N, units) float32; `maps`, one tuple a case, the first map being the one of the numbers; `controls`,
+    by name and case, what any map has to beat, (h, w) on the grid of the target layer."""
 
     logits: Floats
     maps: list[tuple[ClassActivationMap, ...]]
+    controls: list[dict[str, Floats]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,10 @@ class Explainer:
             for n in present:
                 if (subject := wanted[n]) is not None:
                     add(f"{method}:{subject.in_key}", method, self.target.layer.name, subject, n, answers[n])
-        return BatchResult(logits, [tuple(case) for case in cases])
+        controls: list[dict[str, Floats]] = [{} for _ in range(num)]
+        for n in present:
+            controls[n] = {name: self._control(name, batch[n]) for name in CONTROLS}
+        return BatchResult(logits, [tuple(case) for case in cases], controls)
 
     def ask(self, inputs: Iterable[Floats], at_once: int) -> Floats:
         """Logits (N, units) of any number of model inputs, made and asked `at_once` at a time."""
@@ -268,13 +273,16 @@ class Explainer:
         maps = fuse([METHODS["layercam"](*seen) for _, *seen in at_layers])
         return [_Answer(values, how=f"fused from {names}") for values in maps]
 
+    def _control(self, name: str, x: Floats) -> Floats:
+        return CONTROLS[name](x, self.target.layer.grid, self.probing.seed)
+
     def _probe(
         self, method: str, x: Floats, activations: Floats, logits: Floats, subject: Subject, at_once: int
     ) -> _Answer:
         """A method that asks the classifier again, or a control, on one case."""
         settings = self.probing
         if method in CONTROLS:
-            return _Answer(CONTROLS[method](x, self.target.layer.grid, settings.seed))
+            return _Answer(self._control(method, x))
         grid = self.target.layer.grid if method == "score-cam" else probing.grid_of(x.shape)
         if not (np.isfinite(logits).all() and np.isfinite(activations).all()):
             return _Answer(np.full(grid, np.nan, np.float32))

@@ -118,10 +118,11 @@ def _fetch(location: Path | ZipEntry | ServerInstance, max_bytes: int) -> bytes:
             return archive.read_entry(location, max_bytes)
         case ServerInstance():
             return dicomweb.retrieve(location, max_bytes)
-    return _read_bytes(location, max_bytes)
+    return read_bytes(location, max_bytes)
 
 
-def _read_bytes(path: Path, max_bytes: int) -> bytes:
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """A file's bytes; raises a `CaseError` in words that name no path."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

@@ -6,7 +6,7 @@ at most; a class name stands in double quotes; what is undefined keeps its reaso
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
 from urllib.parse import quote
@@ -78,11 +78,14 @@ FLAG_WORDS = {
 
 # metric -> (name, definition)
 METRICS = {
-    "high_focus_fraction": ("High-focus area", "Share where the map reaches {threshold} of its maximum: the contour."),
-    "focus_band": ("Focus band", "Focal below 30 % high-focus area, diffuse above 70 %, regional between."),
+    "high_focus_fraction": ("High-focus area", "Where the map reaches {threshold} of its maximum: the contour."),
+    "focus_band": ("Focus band", "Focal below 30 % of the area, regional to 70 %, then diffuse."),
     "centroid": ("Centre of the evidence", "Mean position of the positive evidence."),
     "peak": ("Highest point", "Position of the map's maximum."),
     "entropy": ("Spread (entropy)", "0 = all evidence in one cell, 1 = the same everywhere."),
+    "gini": ("Concentration (Gini)", "0 = the same everywhere, nearly 1 = all evidence in one cell."),
+    "num_components": ("Separate areas", "How many areas the contour encloses."),
+    "left_right_balance": ("Left and right", "\N{MINUS SIGN}1 = all in the image's left half, +1 = all in its right."),
     "border_fraction": ("Evidence in the border", "Share in the outer 5 % ring. By area alone: {border_chance}."),
     "padding_fraction": ("Evidence in padding", "Share outside the radiograph, in padding added for the model."),
 }
@@ -176,6 +179,11 @@ def number(value: float, decimals: int = 2) -> str:
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float) -> str:
+    """Two decimals with either sign; 0.00 has none."""
+    return ("+" if round(value, 2) > 0 else "") + number(value)
 
 
 def score(probability: float) -> str:
@@ -470,12 +478,20 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     sentences = []
     if record.lungs_missing:
         sentences.append(f"{sentence(record.lungs_missing)}; how much of it lies in them is not known.")
+    if record.annotation_missing:
+        sentences.append(f"The annotation was not used: {record.annotation_missing}.")
     kinds = {region.name: region.kind for region in record.regions}
     for one in record.region_focus.get(key, ()):
         share, chance = one.relevance_mass_accuracy, one.chance
         if share is None or chance is None:
             continue
-        if kinds[one.region] == "lungs":
+        if kinds[one.region] == "annotation":
+            where = "inside" if one.pointing_game_hit else "outside"
+            sentences.append(
+                f"{percent(share)} of it lies in the annotated area ({percent(chance)} by area alone), "
+                f"its highest point {where}."
+            )
+        elif kinds[one.region] == "lungs":
             sentences.append(f"{percent(share)} of the evidence lies in the lungs ({percent(chance)} by area alone).")
         elif kinds[one.region] == "marker" and share >= max(0.01, chance):
             sentences.append(
@@ -591,7 +607,13 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
         return None, focus.undefined[key]
     if isinstance(value, str):
         return value, None
-    return (number(value) if key == "entropy" else percent(value)), None
+    formats: dict[str, Callable[[Any], str]] = {
+        "entropy": number,
+        "gini": number,
+        "num_components": str,
+        "left_right_balance": signed,
+    }
+    return formats.get(key, percent)(value), None
 
 
 def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
@@ -615,6 +637,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
                 "area": percent(region.area_fraction),
                 "reason": next(iter(one.undefined.values()), None),
                 "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
+                "controls": _controls(record.controls.get(region.name, {})),
                 "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
                 "has_peak": {True: "yes", False: "no", None: None}[one.pointing_game_hit],
                 "log_odds": parts.pop(name, None),
@@ -631,9 +654,16 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
         "rows": rows,
         "undefined": sentence(reasons.pop()) if len(reasons) == 1 else None,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
+        "has_annotation": any(region.kind == "annotation" for region in record.regions),
         "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
         "has_log_odds": record.budget is not None,
     }
+
+
+def _controls(shares: Mapping[str, float]) -> str | None:
+    """What edges, random and centre score, in whole per cent: "24, 25, 38"."""
+    scores = [f"{100 * shares[name]:.0f}" if name in shares else DASH for name in ("edges", "random", "centre")]
+    return ", ".join(scores) + " %" if shares else None
 
 
 def _masking(record: CaseRecord) -> View | None:
@@ -688,7 +718,7 @@ def _found_by(record: CaseRecord) -> Rows:
     """How the regions that are no definition were found."""
     rows = []
     for region in record.regions:
-        if region.kind in ("lungs", "outside_body", "marker"):
+        if region.kind in ("lungs", "outside_body", "marker", "annotation"):
             certainty = "" if region.confidence is None else f" ({number(region.confidence)})"
             rows.append((sentence(region.name), region.found_by + certainty))
     return rows
@@ -718,7 +748,7 @@ def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
         "rows": [
             {
                 "name": sentence(name),
-                "value": ("+" if round(value, 2) > 0 else "") + number(value),
+                "value": signed(value),
                 "left": f"{50 + min(0.0, 50 * value / reach):.1f}",
                 "width": f"{abs(50 * value / reach):.1f}",
                 "is_total": is_total,

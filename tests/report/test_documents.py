@@ -19,6 +19,7 @@ from pipeline.records import (
     CaseRecord,
     Decision,
     FocusMetrics,
+    Masking,
     RegionFacts,
     RegionFocus,
     to_json,
@@ -122,7 +123,7 @@ def test_undefined_metrics_give_their_reason(renderer, make, run):
     first, second, _ = pages(renderer.case_pdf(record, run, folder))
     assert "Map is empty" in first
     assert "No focus region: the map has no positive evidence." in first
-    assert second.count("undefined: the map has no positive evidence") == 7
+    assert second.count("undefined: the map has no positive evidence") == 10
 
 
 @pytest.mark.parametrize("status", ["failed", "excluded"])
@@ -438,10 +439,10 @@ REGIONS = (
 
 def with_regions(record: CaseRecord, **changes: object) -> CaseRecord:
     focus = (
-        RegionFocus("lungs", 0.62, 0.34, 0.62 / 0.34, 0.55, True),
+        RegionFocus("lungs", 0.62, 0.34, 0.62 / 0.34, 0.55, True, 0.3, 0.4, 0.3, 0.4),
         RegionFocus("right upper zone", undefined=dict.fromkeys(REGION_METRICS, "the model did not see the region")),
-        RegionFocus("letter 1", 0.12, 0.004, 30.0, 0.9, False),
-        RegionFocus("border", 0.1, 0.19, 0.1 / 0.19, 0.2, False),
+        RegionFocus("letter 1", 0.12, 0.004, 30.0, 0.9, False, 0.1, 0.2, 0.1, 0.2),
+        RegionFocus("border", 0.1, 0.19, 0.1 / 0.19, 0.2, False, 0.1, 0.2, 0.1, 0.2),
     )
     key = record.maps[0].key
     return replace(record, regions=REGIONS, region_focus={key: focus}, **changes)
@@ -468,3 +469,62 @@ def test_lungs_that_were_not_found_are_said_with_the_reason(renderer, make, run)
     first, second = pages(renderer.case_pdf(record, run, folder))[:2]
     assert "Lungs not found: one area only, expected two; how much of it lies in them is not known." in first
     assert "Lungs not found One area only, expected two." in second
+
+
+def masked(record: CaseRecord) -> CaseRecord:
+    answers = (
+        ("lungs", -2.104, -0.5, True, True),
+        ("all but the lungs", 0.001, -1.25, None, False),
+        *((f"letter {n}", -0.1 * n, 0.1 * n, False, n == 5) for n in range(1, 6)),
+    )
+    rows = [
+        Masking(name, fill, record.prediction.logit + change, change, is_bad)
+        for name, *changes in answers
+        for fill, change, is_bad in (("blurred", changes[0], changes[2]), ("mean", changes[1], changes[3]))
+    ]
+    letters = tuple(RegionFacts(f"letter {n}", "marker", "sharp outline", 0.004) for n in range(1, 6))
+    missing = {"border": "the model did not see it"}
+    unknown = tuple(RegionFocus(one.name, undefined=dict.fromkeys(REGION_METRICS, "by hand")) for one in letters)
+    focus = {record.maps[0].key: unknown}
+    return replace(record, regions=letters, region_focus=focus, masking=tuple(rows), masking_missing=missing)
+
+
+def test_masking_is_told_in_words(renderer, make, run) -> None:
+    record, folder = make()
+    second = pages(renderer.case_pdf(masked(record), run, folder))[1]
+    minus = "\N{MINUS SIGN}"
+    assert f"Removing the lungs lowers the logit by 2.10 to {minus}1.20 (blurred), by 0.50 to 0.40 (mean)." in second
+    both = f"leaves the logit at 0.90 (blurred), lowers the logit by 1.25 to {minus}0.35 (mean)."
+    assert f"Removing all but the lungs {both}" in second
+    # Of five markers the three that change it most; what only one fill does is said to be so.
+    assert "Removing letter 5 lowers the logit by 0.50 to 0.40 (blurred), raises the logit by 0.50 to 1.40" in second
+    assert "Marked with one of the two fills." in second
+    assert "letter 2" not in second.split("What the answer depends on")[1].split("Focus of")[0]
+    assert "2 more markers change it by 0.20 or less each." in second
+    assert "Border: not replaced, the model did not see it." in second
+    assert "What the answer depends on" not in pages(renderer.case_pdf(record, run, folder))[1]
+
+
+def test_the_controls_and_the_annotation_stand_in_the_table(renderer, make, run) -> None:
+    record, folder = make()
+    key = record.maps[0].key
+    area = RegionFacts("annotation", "annotation", "2 boxes of the manifest", 0.1)
+    record = with_regions(
+        record, controls={"lungs": {"edges": 0.31, "random": 0.3, "centre": 0.334}, "border": {"random": 0.2}}
+    )
+    one = RegionFocus("annotation", 0.4, 0.1, 4.0, 0.5, False, 0.1, 0.2, 0.1, 0.2)
+    record = replace(
+        record,
+        regions=(*record.regions, area),
+        region_focus={key: (*record.region_focus[key], one)},
+        pictures={**record.pictures, "regions": "radiograph.jpg"},
+    )
+    first, second, third = pages(renderer.case_pdf(record, run, folder))
+    assert "Lungs 34 % 62 % 31, 30, 33 % 1.8 yes" in second
+    assert "Border 19 % 10 % \N{EN DASH}, 20, \N{EN DASH} % 0.5 no" in second
+    assert "Annotation 10 % 40 % 4.0 no" in second
+    assert "the annotation dotted" in second
+    assert "40 % of it lies in the annotated area (10 % by area alone), its highest point outside." in first
+    assert "2 boxes of the manifest" in third
+    refused = replace(record, annotation_missing="box 1 reaches beyond the radiograph")
+    assert "The annotation was not used: box 1 reaches beyond" in pages(renderer.case_pdf(refused, run, folder))[0]
