@@ -1,6 +1,6 @@
 """The composer: one config -> one run folder with an audit of every case.
 
-    1 ingest, 2 preprocess                     `prepare`,  in worker processes, case by case
+    1 ingest, input quality, 2 preprocess      `prepare`,  in worker processes, case by case
     3 classifier, 4 explain, 5 lungs           `explain_batch`, `segment_batch`, here, batch by batch
     5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
 
@@ -11,6 +11,7 @@ resumed run ends in the same records.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import io
 import platform
 import resource
@@ -28,14 +29,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import cohort, evidence, focus, ingest, reference, regions, report
+from pipeline import cohort, evidence, focus, ingest, quality, reference, regions, report
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig, measured_by
-from pipeline.errors import CaseError, ConfigError, NotRetrieved, VerificationError
+from pipeline.errors import CaseError, ConfigError, NotRetrieved, UnfitRadiograph, VerificationError
 from pipeline.evidence import CaseIdKey, RunFolder
 from pipeline.records import (
     CaseRecord,
     CaseSource,
+    Check,
     ClassActivationMap,
     CohortRecord,
     Decision,
@@ -57,7 +59,7 @@ from pipeline.records import (
 if TYPE_CHECKING:
     from pipeline.classifier import Classifier
     from pipeline.explain import Explainer
-    from pipeline.regions import LungSegmenter
+    from pipeline.regions import Lungs, LungSegmenter
 
 SCALE_CASES = 32
 SCALE_PERCENTILE = 90
@@ -87,7 +89,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A case ready for the classifier, or its failure."""
+    """A case ready for the classifier, or why the classifier is not asked: its `failure`, which may be an exclusion."""
 
     source: CaseSource
     failure: CaseRecord | None = None
@@ -96,6 +98,8 @@ class Prepared:
     preprocessing: tuple[Decision, ...] = ()
     lung_input: Floats | None = None
     markers: tuple[Region, ...] = ()
+    quality: tuple[Check, ...] = ()
+    sop_instance_uid: str | None = field(default=None, repr=False)
     pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     cpu_s: float = 0.0
 
@@ -107,7 +111,7 @@ class Explained:
     prepared: Prepared
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
-    lung_probability: Floats | None = None
+    lungs: Lungs | None = None
 
 
 def audit(
@@ -150,11 +154,16 @@ def audit(
         batch for batch in _batches(sources, config.engine.batch_size) if any(s.case_id not in records for s in batch)
     ]
     writer = Writer(engine, folder, config, run)
+    duplicates = quality.Duplicates([source.case_id for source in sources])
+    for record in records.values():
+        if record.radiograph is not None:
+            duplicates.note(record.case_id, record.radiograph.source)
     for prepared in _prepare_ahead(engine, config, todo):
         clock.mark("waiting for radiographs")
         for record in writer.collect(limit=2 * config.engine.batch_size):
             records[record.case_id] = record
         clock.mark("waiting for documents")
+        prepared = [mark_duplicates(case, duplicates, key, config) for case in prepared]
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
         clock.mark("classifier and maps")
         if segmenter is not None:
@@ -377,17 +386,59 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
         return Prepared(source, failure, cpu_s=time.process_time() - start)
     source = replace(source, file_sha256=radiograph.facts.source.file_sha256)  # known only now if a server sent it
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
-    return Prepared(
+    markers = tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else None
+    card = reference.card_of("classifier") if config.classifier.path == REFERENCE else None
+    views = config.quality.views or (card.views if card else ())
+    ages = config.quality.age_years or (card.age_years if card else None)
+    texts = None if markers is None else sum(marker.facts.name.startswith("text") for marker in markers)
+    prepared = Prepared(
         source,
         None,
         radiograph.facts,
         model_input,
         decisions,
         regions.segmenter_input(radiograph.pixels) if config.regions.lungs == REFERENCE else None,
-        tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else (),
+        markers or (),
+        quality.check_picture(radiograph.pixels, config.quality)
+        + quality.check_header(radiograph.facts, views, ages, texts),
+        radiograph.sop_instance_uid,
         {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)},
-        time.process_time() - start,
     )
+    return replace(_judged(prepared, config), cpu_s=time.process_time() - start)
+
+
+def mark_duplicates(case: Prepared, duplicates: quality.Duplicates, key: CaseIdKey, config: AuditConfig) -> Prepared:
+    """The case with the checks whether it came before, in the run's order. Its UID leaves memory as a keyed hash."""
+    if case.facts is None:
+        return case
+    uid, source = case.sop_instance_uid, case.facts.source
+    if uid is not None:
+        source = replace(source, instance_hmac=hmac.new(key.value, uid.encode(), "sha256").hexdigest())
+    duplicates.note(case.source.case_id, source)
+    checks = (*case.quality, *duplicates.checks(case.source.case_id, source))
+    facts = replace(case.facts, source=source)
+    return _judged(replace(case, facts=facts, quality=checks, sop_instance_uid=None), config)
+
+
+def _judged(case: Prepared, config: AuditConfig) -> Prepared:
+    """The case, excluded or failed where the config asks for that by its checks so far."""
+    asked = quality.action(quality.in_order(case.quality), config.quality)
+    if asked is None:
+        return case
+    status, reason, hint = asked
+    failure = CaseRecord(
+        case_id=case.source.case_id,
+        status=status,
+        reason=reason,
+        error=UnfitRadiograph.__name__ if status == "failed" else None,
+        hint=hint,
+        label=case.source.label,
+        file_sha256=case.source.file_sha256,
+        radiograph=case.facts,
+        placement=case.model_input.placement if case.model_input else None,
+        preprocessing=case.preprocessing,
+    )
+    return replace(case, failure=failure)
 
 
 def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) -> list[Explained]:
@@ -419,11 +470,11 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
 
 
 def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
-    """Stage 5 of one batch: where the lungs may be."""
+    """Stage 5 of one batch: where the lungs are, or why they were not found."""
     inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
     if inputs:
-        for n, probability in zip(inputs, segmenter.probabilities(np.stack(list(inputs.values()))), strict=True):
-            batch[n] = replace(batch[n], lung_probability=probability)
+        for n, lungs in zip(inputs, segmenter.find(np.stack(list(inputs.values()))), strict=True):
+            batch[n] = replace(batch[n], lungs=lungs)
     return batch
 
 
@@ -524,6 +575,7 @@ def cases_table(records: list[CaseRecord]) -> str:
         prediction, first = record.prediction, record.maps[0] if record.maps else None
         row: dict[str, Any] = {"case_id": record.case_id, "status": record.status, "reason": record.reason}
         row |= {"error": record.error, "label": record.label}
+        row["quality"] = ";".join(check.name for check in record.quality if check.state == "failed") or None
         for name in ("predicted", "target_class", "logit", "probability", "threshold", "is_correct"):
             row[name] = getattr(prediction, name, None)
         for name in ("method", "layer", "status"):
@@ -614,17 +666,16 @@ def _describe(
     case: Explained, run: RunRecord, config: AuditConfig
 ) -> tuple[CaseRecord, Pictures, dict[str, Floats], dict[str, Mask]]:
     """A case's record, its pictures by file name, its maps by key and the masks of its regions by name."""
-    prepared = case.prepared
+    prepared = _with_lungs(case.prepared, case.lungs, config)
     pictures = {f"{role}.jpg": image for role, image in prepared.pictures.items()}
     names = {role: f"{role}.jpg" for role in prepared.pictures}
     if prepared.failure is not None:
-        return replace(prepared.failure, pictures=names), pictures, {}, {}
+        return replace(prepared.failure, quality=prepared.quality, pictures=names), pictures, {}, {}
     assert prepared.facts is not None
     assert prepared.model_input is not None
     assert case.prediction is not None
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
-    lungs = None if case.lung_probability is None else regions.find_lungs(case.lung_probability)
-    found = regions.find_regions(background, lungs, prepared.markers)
+    found = regions.find_regions(background, case.lungs, prepared.markers)
     names["regions"] = "regions.jpg"
     pictures["regions.jpg"] = report.outlines(background, found)
     seen = geometry.seen(placement, *background.shape)
@@ -652,11 +703,12 @@ def _describe(
         radiograph=prepared.facts,
         placement=placement,
         preprocessing=prepared.preprocessing,
+        quality=prepared.quality,
         prediction=case.prediction,
         maps=tuple(class_map.facts for class_map in case.maps),
         focus=metrics,
         regions=tuple(region.facts for region in found),
-        lungs_missing=lungs.reason if lungs else None,
+        lungs_missing=case.lungs.reason if case.lungs else None,
         region_focus=region_metrics,
         budget=_budget(case, placement, found),
         pictures=names,
@@ -664,6 +716,20 @@ def _describe(
     )
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
+
+
+def _with_lungs(case: Prepared, lungs: Lungs | None, config: AuditConfig) -> Prepared:
+    """The case with the checks by its lungs, which are the last ones, all in order."""
+    if case.facts is None:
+        return case
+    if lungs is None:
+        checks = quality.lungs_not_looked_for()
+    else:
+        turn = lungs.tilt_deg(case.facts.rows, case.facts.columns)
+        if turn is None and (lungs.turn_deg or lungs.is_negative):
+            turn = lungs.turn_deg
+        checks = quality.check_lungs(config.quality, lungs.area_fraction, lungs.edge_fraction, turn, lungs.is_negative)
+    return _judged(replace(case, quality=quality.in_order((*case.quality, *checks))), config)
 
 
 def _measure_regions(

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from pipeline.records import (
     CaseRecord,
+    Check,
     FocusMetrics,
     LogitBudget,
     MapFacts,
@@ -59,6 +60,9 @@ MAP_STATES = {
     ),
     "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
 }
+
+# state of a check -> (shape, word)
+CHECK_STATES = {"passed": ("circle", "passed"), "failed": ("triangle", "caution"), "not_run": ("square", "not run")}
 
 UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
 
@@ -119,7 +123,8 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "debug": debug,
         "regions": _regions(record, pictures),
         "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
-        "fitness": _fitness(facts),
+        "fitness": _fitness(record),
+        "checks": [_check(check) for check in record.quality],
         "limits": _limits(run),
         "card": _card(run.model.card),
         "hashes": _hashes(record, run),
@@ -482,13 +487,33 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     return sentences
 
 
-def _fitness(facts: RadiographFacts | None) -> View:
-    """Warnings of the input, clipped for page 1; whole in the provenance."""
-    warnings = [] if facts is None else list(facts.warnings)
+def _fitness(record: CaseRecord) -> View:
+    """Checks of the input that are not passed, then warnings of reading it that say more, clipped for page 1; whole
+    in the provenance."""
+    failed = [check.reason or "" for check in record.quality if check.state == "failed"]
+    failed += [record.lungs_missing] if record.lungs_missing else []
+    read = record.radiograph.warnings if record.radiograph else ()
+    cautions = failed + [text for text in read if not any(text in reason for reason in failed)]
+    num_checked = sum(check.state != "not_run" for check in record.quality)
+    of = f"{len(record.quality)} checks of the input, of which {len(record.quality) - num_checked} could not be made"
     return {
-        "warnings": [_clipped(sentence(text), 96) for text in warnings[:3]],
-        "more": max(0, len(warnings) - 3),
-        "none": "No warning was raised when the radiograph was read." if not warnings else None,
+        "warnings": [_clipped(sentence(text), 120) for text in cautions[:4]],
+        "more": max(0, len(cautions) - 4),
+        "none": None if cautions else f"No caution from {of}, and no warning when the radiograph was read.",
+    }
+
+
+def _check(check: Check) -> View:
+    """One check of the input: shape and word of its state, number and limit, what was done, why it is not passed."""
+    shape, word = CHECK_STATES[check.state]
+    return {
+        "name": sentence(check.name.replace("_", " ")),
+        "shape": shape,
+        "word": word,
+        "value": DASH if check.value is None else number(check.value),
+        "limit": check.limit or DASH,
+        "what": sentence(check.what) if check.state != "not_run" else "",
+        "reason": sentence(check.reason),
     }
 
 
