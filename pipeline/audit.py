@@ -435,10 +435,8 @@ def _judged(case: Prepared, config: AuditConfig) -> Prepared:
         label=case.source.label,
         file_sha256=case.source.file_sha256,
         radiograph=case.facts,
-        placement=case.model_input.placement if case.model_input else None,
-        preprocessing=case.preprocessing,
     )
-    return replace(case, failure=failure)
+    return replace(case, failure=failure, model_input=None, pictures={"radiograph": case.pictures["radiograph"]})
 
 
 def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) -> list[Explained]:

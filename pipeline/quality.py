@@ -76,14 +76,14 @@ def check_picture(pixels: Floats, asked: Quality) -> tuple[Check, ...]:
         ),
         _at_least(
             "contrast",
-            "span of the grey values inside the exposed field, 5th to 95th percentile",
+            "the same inside the exposed field, 5th to 95th percentile",
             span(field, 5),
             asked.contrast_range,
             "the contrast is low",
         ),
         _at_most(
             "clipping",
-            "share of the middle of the exposed field that is wholly black or white",
+            "share of its middle that is wholly black or white",
             clipped_fraction(field),
             asked.clipped_fraction,
             "grey values are cut off at black or white",
@@ -162,7 +162,7 @@ def check_lungs(
     return (
         Check(
             "inversion",
-            "whether the lungs are found in the picture or in its negative",
+            "where lungs are found: in the picture or its negative",
             "failed" if is_negative else "passed",
             None,
             "in the picture",
@@ -170,7 +170,7 @@ def check_lungs(
         ),
         _at_most(
             "rotation",
-            "angle of the line between the two lungs, or by how much the picture had to be turned, in degrees",
+            "degrees: line between the lungs, or turned to find them",
             abs((turn_deg + 180) % 360 - 180),
             asked.rotation_deg,
             "the radiograph lies turned",
@@ -217,7 +217,7 @@ def _check_age(band: str | None, scope: Ages) -> Check:
         return _not_run("age", "the file states no age" if band is None else "the model card states no ages")
     first, _, last = band.removesuffix("+").partition("-")
     low, high = int(first), int(last or 150)
-    what, limit = "the age that the file states, as a band of years", f"{scope[0]} to {scope[1]} years"
+    what, limit = "the age that the file states, as a band of ten years", f"{scope[0]} to {scope[1]} years"
     if scope[0] <= low and high <= scope[1]:
         return _stated("age", what, limit, None)
     if high < scope[0] or low > scope[1]:
@@ -300,7 +300,7 @@ def _at_most(name: QualityCheck, what: str, value: float, limit: float, reason: 
 def _limited(name: QualityCheck, what: str, value: float, is_met: bool, limit: str, reason: str) -> Check:
     if is_met:
         return Check(name, what, "passed", value, limit)
-    return Check(name, what, "failed", value, limit, f"{reason} ({value:.3g}, {limit} expected)")
+    return Check(name, what, "failed", value, limit, f"{reason} ({value:.2f}; expected: {limit})")
 
 
 def _stated(name: QualityCheck, what: str, limit: str, reason: str | None) -> Check:

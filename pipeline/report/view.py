@@ -40,7 +40,7 @@ MAPS_IN_A_ROW = 3
 STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
 
 STOPPED_WORDS = {
-    "excluded": "This case was excluded; the model gave no output for it.",
+    "excluded": "This case was excluded; no output of the model is given for it.",
     "failed": "This case failed; the model gave no output for it.",
 }
 
@@ -60,9 +60,6 @@ MAP_STATES = {
     ),
     "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
 }
-
-# state of a check -> (shape, word)
-CHECK_STATES = {"passed": ("circle", "passed"), "failed": ("triangle", "caution"), "not_run": ("square", "not run")}
 
 UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
 
@@ -124,13 +121,13 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "regions": _regions(record, pictures),
         "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
         "fitness": _fitness(record),
-        "checks": [_check(check) for check in record.quality],
+        "checks": _checks(record.quality),
         "limits": _limits(run),
         "card": _card(run.model.card),
         "hashes": _hashes(record, run),
         **_groups(record, run),
         "decisions": _decisions(record),
-        "warnings": [sentence(text) for text in facts.warnings] if facts else [],
+        "warnings": _cautions(record),
     }
 
 
@@ -487,34 +484,48 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     return sentences
 
 
-def _fitness(record: CaseRecord) -> View:
-    """Checks of the input that are not passed, then warnings of reading it that say more, clipped for page 1; whole
-    in the provenance."""
+def _cautions(record: CaseRecord) -> list[str]:
+    """Why checks of the input are not passed, then the warnings of reading it that say something else."""
     failed = [check.reason or "" for check in record.quality if check.state == "failed"]
     failed += [record.lungs_missing] if record.lungs_missing else []
     read = record.radiograph.warnings if record.radiograph else ()
-    cautions = failed + [text for text in read if not any(text in reason for reason in failed)]
-    num_checked = sum(check.state != "not_run" for check in record.quality)
-    of = f"{len(record.quality)} checks of the input, of which {len(record.quality) - num_checked} could not be made"
+    return [sentence(text) for text in (*failed, *(text for text in read if not any(text in one for one in failed)))]
+
+
+def _fitness(record: CaseRecord) -> View:
+    """The cautions, clipped for page 1; whole in the provenance."""
+    cautions, num_checks = _cautions(record), sum(check.state != "not_run" for check in record.quality)
+    checks = f"{num_checks} checks of the input are passed. " if num_checks else ""
     return {
-        "warnings": [_clipped(sentence(text), 120) for text in cautions[:4]],
+        "warnings": [_clipped(text, 112) for text in cautions[:4]],
         "more": max(0, len(cautions) - 4),
-        "none": None if cautions else f"No caution from {of}, and no warning when the radiograph was read.",
+        "none": None if cautions else f"{checks}No warning was raised when the radiograph was read.",
     }
 
 
-def _check(check: Check) -> View:
-    """One check of the input: shape and word of its state, number and limit, what was done, why it is not passed."""
-    shape, word = CHECK_STATES[check.state]
-    return {
-        "name": sentence(check.name.replace("_", " ")),
-        "shape": shape,
-        "word": word,
-        "value": DASH if check.value is None else number(check.value),
-        "limit": check.limit or DASH,
-        "what": sentence(check.what) if check.state != "not_run" else "",
-        "reason": sentence(check.reason),
-    }
+def _checks(checks: Sequence[Check]) -> Rows:
+    """The checks of the input by state: those made with number and limit, the others with the reason why not."""
+    rows: Rows = []
+    reasons: dict[str | None, list[str]] = {}
+    for state, name in (("failed", "Checks not passed"), ("passed", "Checks passed")):
+        found = [
+            _name(check) + ("" if check.value is None else f" {number(check.value)} ({check.limit})")
+            for check in checks
+            if check.state == state
+        ]
+        rows += [(name, ", ".join(found))] if found else []
+    for check in checks:
+        if check.state == "not_run":
+            reasons.setdefault(check.reason, []).append(_name(check))
+    if reasons:
+        rows.append(
+            ("Checks that could not be made", "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items()))
+        )
+    return rows
+
+
+def _name(check: Check) -> str:
+    return check.name.replace("_", " ")
 
 
 def _limits(run: RunRecord) -> View:
