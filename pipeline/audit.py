@@ -1,6 +1,6 @@
 """The composer: one config -> one run folder with an audit of every case.
 
-    1 ingest, 2 preprocess                     `prepare`,  in worker processes, case by case
+    1 ingest, input quality, 2 preprocess      `prepare`,  in worker processes, case by case
     3 classifier, 4 explain, 5 lungs           `explain_batch`, `segment_batch`, here, batch by batch
     7 causal masking, of all cases or a sample `mask_batch`, here, batch by batch
     5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
@@ -12,6 +12,7 @@ resumed run ends in the same records.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import io
 import platform
 import resource
@@ -29,15 +30,16 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import cohort, evidence, focus, ingest, reference, regions, report, verdict
+from pipeline import cohort, evidence, focus, ingest, quality, reference, regions, report, verdict
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig, measured_by
-from pipeline.errors import CaseError, ConfigError, NotRetrieved, VerificationError
+from pipeline.errors import CaseError, ConfigError, NotRetrieved, UnfitRadiograph, VerificationError
 from pipeline.evidence import CaseIdKey, EventLog, RunFolder
 from pipeline.records import (
     SCHEMA_VERSION,
     CaseRecord,
     CaseSource,
+    Check,
     ClassActivationMap,
     CohortRecord,
     Decision,
@@ -92,7 +94,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A case ready for the classifier, or its failure."""
+    """A case ready for the classifier, or why the classifier is not asked: its `failure`, which may be an exclusion."""
 
     source: CaseSource
     failure: CaseRecord | None = None
@@ -102,6 +104,8 @@ class Prepared:
     lung_input: Floats | None = None
     regions: tuple[Region, ...] = ()
     annotation_missing: str | None = None
+    quality: tuple[Check, ...] = ()
+    sop_instance_uid: str | None = field(default=None, repr=False)
     pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     cpu_s: float = 0.0
 
@@ -114,7 +118,7 @@ class Explained:
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
     controls: dict[str, Floats] = field(default_factory=dict)
-    lung_probability: Floats | None = None
+    lungs: Lungs | None = None
     exposure: dict[str, float] = field(default_factory=dict)
     masking: tuple[Masking, ...] = ()
     masking_missing: dict[str, str] = field(default_factory=dict)
@@ -166,11 +170,16 @@ def audit(
     ]
     masked = sample(sources, config.masking.cases)
     writer = Writer(engine, folder, config, run, events)
+    duplicates = quality.Duplicates([source.case_id for source in sources])
+    for record in records.values():
+        if record.radiograph is not None:
+            duplicates.note(record.case_id, record.radiograph.source)
     for prepared in _prepare_ahead(engine, config, todo):
         clock.mark("waiting for radiographs")
         for record in writer.collect(limit=2 * config.engine.batch_size):
             records[record.case_id] = record
         clock.mark("waiting for documents")
+        prepared = [mark_duplicates(case, duplicates, key, config) for case in prepared]
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
         explained = expose_batch(explainer, explained, config)
         clock.mark("classifier and maps")
@@ -408,18 +417,58 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
     source = replace(source, file_sha256=radiograph.facts.source.file_sha256)  # known only now if a server sent it
     annotation, annotation_missing = _read_annotation(source, radiograph.facts, config)
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
-    return Prepared(
+    markers = tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else None
+    card = reference.card_of("classifier") if config.classifier.path == REFERENCE else None
+    views = config.quality.views or (card.views if card else ())
+    ages = config.quality.age_years or (card.age_years if card else None)
+    texts = None if markers is None else sum(marker.facts.name.startswith("text") for marker in markers)
+    prepared = Prepared(
         source,
         None,
         radiograph.facts,
         model_input,
         decisions,
         regions.segmenter_input(radiograph.pixels) if config.regions.lungs == REFERENCE else None,
-        (*(regions.find_markers(radiograph.pixels) if config.regions.markers else ()), *annotation),
+        (*(markers or ()), *annotation),
         annotation_missing,
+        quality.check_picture(radiograph.pixels, config.quality)
+        + quality.check_header(radiograph.facts, views, ages, texts),
+        radiograph.sop_instance_uid,
         {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)},
-        time.process_time() - start,
     )
+    return replace(_judged(prepared, config), cpu_s=time.process_time() - start)
+
+
+def mark_duplicates(case: Prepared, duplicates: quality.Duplicates, key: CaseIdKey, config: AuditConfig) -> Prepared:
+    """The case with the checks whether it came before, in the run's order. Its UID leaves memory as a keyed hash."""
+    if case.facts is None:
+        return case
+    uid, source = case.sop_instance_uid, case.facts.source
+    if uid is not None:
+        source = replace(source, instance_hmac=hmac.new(key.value, uid.encode(), "sha256").hexdigest())
+    duplicates.note(case.source.case_id, source)
+    checks = (*case.quality, *duplicates.checks(case.source.case_id, source))
+    facts = replace(case.facts, source=source)
+    return _judged(replace(case, facts=facts, quality=checks, sop_instance_uid=None), config)
+
+
+def _judged(case: Prepared, config: AuditConfig) -> Prepared:
+    """The case, excluded or failed where the config asks for that by its checks so far."""
+    asked = quality.action(quality.in_order(case.quality), config.quality)
+    if asked is None:
+        return case
+    status, reason, hint = asked
+    failure = CaseRecord(
+        case_id=case.source.case_id,
+        status=status,
+        reason=reason,
+        error=UnfitRadiograph.__name__ if status == "failed" else None,
+        hint=hint,
+        label=case.source.label,
+        file_sha256=case.source.file_sha256,
+        radiograph=case.facts,
+    )
+    return replace(case, failure=failure, model_input=None, pictures={"radiograph": case.pictures["radiograph"]})
 
 
 def _read_annotation(
@@ -476,11 +525,11 @@ def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConf
 
 
 def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
-    """Stage 5 of one batch: where the lungs may be."""
+    """Stage 5 of one batch: where the lungs are, or why they were not found."""
     inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
     if inputs:
-        for n, probability in zip(inputs, segmenter.probabilities(np.stack(list(inputs.values()))), strict=True):
-            batch[n] = replace(batch[n], lung_probability=probability)
+        for n, lungs in zip(inputs, segmenter.find(np.stack(list(inputs.values()))), strict=True):
+            batch[n] = replace(batch[n], lungs=lungs)
     return batch
 
 
@@ -500,11 +549,11 @@ def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], ba
             continue
         assert case.prepared.model_input is not None
         tensor, placement = case.prepared.model_input.tensor, case.prepared.model_input.placement
-        lungs, found = _find_regions(case)
+        found = _find_regions(case)
         size = placement.input_rows, placement.input_columns
         shares = geometry.region_shares(placement, *size, np.stack([region.mask for region in found]))
         seen, *_ = geometry.cell_shares(placement, *size, focus.BORDER)
-        reason = lungs.reason if lungs else None
+        reason = case.lungs.reason if case.lungs else None
         subjects[n] = masking.Subject.of(tensor, case.prediction, seen, found, shares, reason)
     answers = masking.ask_again(explainer, list(subjects.values()), batch_size)
     for n, (masked, missing) in zip(subjects, answers, strict=True):
@@ -612,6 +661,7 @@ def cases_table(records: list[CaseRecord]) -> str:
         prediction, first = record.prediction, record.maps[0] if record.maps else None
         row: dict[str, Any] = {"case_id": record.case_id, "status": record.status, "reason": record.reason}
         row |= {"error": record.error, "label": record.label}
+        row["quality"] = ";".join(check.name for check in record.quality if check.state == "failed") or None
         for name in ("predicted", "target_class", "logit", "probability", "threshold", "is_correct"):
             row[name] = getattr(prediction, name, None)
         for name in ("method", "layer", "status"):
@@ -707,16 +757,16 @@ def _describe(
     case: Explained, run: RunRecord, config: AuditConfig
 ) -> tuple[CaseRecord, Pictures, dict[str, Floats], dict[str, Mask]]:
     """A case's record, its pictures by file name, its maps by key and the masks of its regions by name."""
-    prepared = case.prepared
+    prepared = _with_lungs(case.prepared, case.lungs, config)
     pictures = {f"{role}.jpg": image for role, image in prepared.pictures.items()}
     names = {role: f"{role}.jpg" for role in prepared.pictures}
     if prepared.failure is not None:
-        return replace(prepared.failure, pictures=names), pictures, {}, {}
+        return replace(prepared.failure, quality=prepared.quality, pictures=names), pictures, {}, {}
     assert prepared.facts is not None
     assert prepared.model_input is not None
     assert case.prediction is not None
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
-    lungs, found = _find_regions(case)
+    found = _find_regions(case)
     names["regions"] = "regions.jpg"
     pictures["regions.jpg"] = report.outlines(background, found)
     seen = geometry.seen(placement, *background.shape)
@@ -745,11 +795,12 @@ def _describe(
         radiograph=prepared.facts,
         placement=placement,
         preprocessing=prepared.preprocessing,
+        quality=prepared.quality,
         prediction=case.prediction,
         maps=tuple(class_map.facts for class_map in case.maps),
         focus=metrics,
         regions=tuple(region.facts for region in found),
-        lungs_missing=lungs.reason if lungs else None,
+        lungs_missing=case.lungs.reason if case.lungs else None,
         annotation_missing=prepared.annotation_missing,
         region_focus=region_metrics,
         controls=_controls(case.controls, placement, found, region_shares),
@@ -766,10 +817,22 @@ def _describe(
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
 
 
-def _find_regions(case: Explained) -> tuple[Lungs | None, tuple[Region, ...]]:
-    """The lungs, or why there are none (None = not looked for), and all regions."""
-    lungs = None if case.lung_probability is None else regions.find_lungs(case.lung_probability)
-    return lungs, regions.find_regions(case.prepared.pictures["radiograph"], lungs, case.prepared.regions)
+def _find_regions(case: Explained) -> tuple[Region, ...]:
+    return regions.find_regions(case.prepared.pictures["radiograph"], case.lungs, case.prepared.regions)
+
+
+def _with_lungs(case: Prepared, lungs: Lungs | None, config: AuditConfig) -> Prepared:
+    """The case with the checks by its lungs, which are the last ones, all in order."""
+    if case.facts is None:
+        return case
+    if lungs is None:
+        checks = quality.lungs_not_looked_for()
+    else:
+        turn = lungs.tilt_deg(case.facts.rows, case.facts.columns)
+        if turn is None and (lungs.turn_deg or lungs.is_negative):
+            turn = lungs.turn_deg
+        checks = quality.check_lungs(config.quality, lungs.area_fraction, lungs.edge_fraction, turn, lungs.is_negative)
+    return _judged(replace(case, quality=quality.in_order((*case.quality, *checks))), config)
 
 
 def _measure(

@@ -161,12 +161,12 @@ def explain(
     }
     result = run_audit(config_of(asked, overrides or []))
     err.print(f"value range: {preprocess['scaling']}, from: {preprocess['scaling_source']}", highlight=False)
-    if result.failed:
-        raise CaseError(result.failed[0].reason or "the radiograph was not audited", result.failed[0].hint)
     folder = RunFolder(result.folder)
     (case_id,) = folder.case_ids()
     record = folder.read_case(case_id)
     assert record is not None
+    if record.status != "ok":
+        raise CaseError(record.reason or "the radiograph was not audited", record.hint)
     _print_case(case_view(record, folder.read_run(), {}))
     out.print(str(folder.case(case_id) / "report.pdf"), highlight=False)
 

@@ -49,9 +49,30 @@ Method = Literal[
     "random",
     "centre",
 ]
+QualityCheck = Literal[
+    "blank",
+    "contrast",
+    "clipping",
+    "collimation",
+    "inversion",
+    "rotation",
+    "crop",
+    "not_a_chest",
+    "view",
+    "age",
+    "burned_in_annotation",
+    "image_type",
+    "duplicate_uid",
+    "duplicate_pixels",
+]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 # In YAML a class may be written as a number or a yes/no word; it is a name all the same.
 ClassName = Annotated[Name, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Year = Annotated[int, Field(ge=0, le=150)]
+ViewPosition = Literal["PA", "AP", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"]
 
 
 class _Section(BaseModel):
@@ -106,6 +127,49 @@ class Privacy(_Section):
         description="the secret of the case ids, at least 16 bytes; else CXR_AUDIT_CASE_ID_KEY, else a key made once "
         "in <run.output>/.case-id-key. The same key gives the same ids",
     )
+
+
+class Quality(_Section):
+    """Whether a radiograph is fit to be audited. One beyond a limit is audited with a caution, unless listed here."""
+
+    exclude: tuple[QualityCheck, ...] = Field(
+        ("blank", "not_a_chest", "view"),
+        description=f"a radiograph that does not pass one of these is excluded: {', '.join(get_args(QualityCheck))}",
+    )
+    fail: tuple[QualityCheck, ...] = Field((), description="a radiograph that does not pass one of these has failed")
+    blank_range: Share = Field(0.02, description="blank: least span of the grey values, of the full range")
+    contrast_range: Share = Field(
+        0.15, description="contrast: least span of the grey values inside the exposed field, without 5 % at either end"
+    )
+    clipped_fraction: Share = Field(
+        0.05, description="clipping: largest share of the picture's middle that is wholly black or white"
+    )
+    collimated_fraction: Share = Field(
+        0.3, description="collimation: largest share of the picture that an even frame takes"
+    )
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = Field(
+        25, description="rotation: largest angle of the line between the two lungs, in degrees"
+    )
+    cropped_fraction: Share = Field(
+        0.25, description="crop: largest share of one edge of the picture that lies in lung"
+    )
+    lungs_fraction: Share = Field(
+        0.07, description="not_a_chest: least share of the picture that looks like lung, where no two lungs are found"
+    )
+    views: tuple[ViewPosition, ...] = Field(
+        (), description="view: those in scope; empty = the model card's, else PA and AP"
+    )
+    age_years: tuple[Year, Year] | None = Field(
+        None, description="age: first and last year in scope, for example [18, 89]; empty = the model card's"
+    )
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Quality:
+        if both := sorted(set(self.exclude) & set(self.fail)):
+            raise ValueError(f"{both[0]} stands under exclude and under fail: choose one")
+        if self.age_years is not None and self.age_years[0] > self.age_years[1]:
+            raise ValueError(f"age_years ends before it begins: {list(self.age_years)}")
+        return self
 
 
 class Preprocess(_Section):
@@ -376,6 +440,7 @@ class AuditConfig(BaseModel):
     run: Run
     ingest: Ingest
     privacy: Privacy = Privacy()
+    quality: Quality = Quality()
     preprocess: Preprocess
     classifier: Classifier
     explain: Explain = Explain()

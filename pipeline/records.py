@@ -96,13 +96,15 @@ class CaseSource:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """Where the pixels came from. `transfer_syntax` is the DICOM UID's name, None for plain images."""
+    """Where the pixels came from. `transfer_syntax` is the DICOM UID's name, None for plain images; `instance_hmac`
+    stands for the SOP Instance UID, which names an examination: HMAC-SHA-256 with the key of the case ids."""
 
     file_sha256: str
     pixel_sha256: str
     format: str
     transfer_syntax: str | None
     decoder: str
+    instance_hmac: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +138,13 @@ class RadiographFacts:
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """`pixels` float32 (rows, columns) in [0, 1], 0 = black as displayed."""
+    """`pixels` float32 (rows, columns) in [0, 1], 0 = black as displayed. `sop_instance_uid` names the examination:
+    it stays in memory."""
 
     case_id: str
     pixels: Floats
     facts: RadiographFacts
+    sop_instance_uid: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _read_only(self.pixels, 2, "pixels")
@@ -694,6 +698,7 @@ class ModelCard:
     """What a model is for, what it was made from and measured at, and where it ends (Mitchell et al., Model Cards
     for Model Reporting, FAT* 2019). Bound to its weights by `sha256`; so is the threshold.
 
+    age_years, views: the population again, to compare with: first and last year of age, both within; view positions
     data_sha256, num_cases: of each part of the data by name
     threshold, threshold_source, temperature, class_names: of a classifier only; the logits of `weights` are
         divided by `temperature` already
@@ -717,6 +722,8 @@ class ModelCard:
     threshold: float | None = None
     threshold_source: str | None = None
     temperature: float | None = None
+    age_years: tuple[int, int] | None = None
+    views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

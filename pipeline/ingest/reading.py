@@ -81,15 +81,16 @@ def read(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_T
     UnreadableFile, NotARadiograph, UnsupportedRadiograph, NotRetrieved
     """
     data, file_sha256, name = _open(case, max_pixels)
+    instance = None
     if name == "DICOM":
-        pixels, facts = read_dicom(data, file_sha256, max_pixels, display)
+        pixels, facts, instance = read_dicom(data, file_sha256, max_pixels, display)
     else:
         pixels, facts = read_image(data, file_sha256, max_pixels)
     says = EXTENSIONS.get(PurePosixPath(case.relative_path).suffix.lower(), name)
     if says != name:
         warning = f"the file's extension says {says}, its content is {name}; read by its content"
         facts = replace(facts, warnings=(*facts.warnings, warning))
-    return Radiograph(case.case_id, pixels, facts)
+    return Radiograph(case.case_id, pixels, facts, instance)
 
 
 def probe(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_THE_HEADER) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from pipeline.records import (
     CaseRecord,
+    Check,
     FocusMetrics,
     LogitBudget,
     MapFacts,
@@ -42,7 +43,7 @@ MASKED_WORDS = {"lungs": "the lungs", "border": "the border"}
 STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
 
 STOPPED_WORDS = {
-    "excluded": "This case was excluded; the model gave no output for it.",
+    "excluded": "This case was excluded; no output of the model is given for it.",
     "failed": "This case failed; the model gave no output for it.",
 }
 
@@ -123,13 +124,14 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "masking": _masking(record),
         "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
         "flags": _flags(record),
-        "fitness": _fitness(facts),
+        "fitness": _fitness(record),
+        "checks": _checks(record.quality),
         "limits": _limits(run),
         "card": _card(run.model.card),
         "hashes": _hashes(record, run),
         **_groups(record, run),
         "decisions": _decisions(record),
-        "warnings": [sentence(text) for text in facts.warnings] if facts else [],
+        "warnings": _cautions(record),
     }
 
 
@@ -509,14 +511,48 @@ def _flags(record: CaseRecord) -> View:
     }
 
 
-def _fitness(facts: RadiographFacts | None) -> View:
-    """Warnings of the input, clipped for page 1; whole in the provenance."""
-    warnings = [] if facts is None else list(facts.warnings)
+def _cautions(record: CaseRecord) -> list[str]:
+    """Why checks of the input are not passed, then the warnings of reading it that say something else."""
+    failed = [check.reason or "" for check in record.quality if check.state == "failed"]
+    failed += [record.lungs_missing] if record.lungs_missing else []
+    read = record.radiograph.warnings if record.radiograph else ()
+    return [sentence(text) for text in (*failed, *(text for text in read if not any(text in one for one in failed)))]
+
+
+def _fitness(record: CaseRecord) -> View:
+    """The cautions, clipped for page 1; whole in the provenance."""
+    cautions, num_checks = _cautions(record), sum(check.state != "not_run" for check in record.quality)
+    checks = f"{num_checks} checks of the input are passed. " if num_checks else ""
     return {
-        "warnings": [_clipped(sentence(text), 96) for text in warnings[:3]],
-        "more": max(0, len(warnings) - 3),
-        "none": "No warning was raised when the radiograph was read." if not warnings else None,
+        "warnings": [_clipped(text, 112) for text in cautions[:4]],
+        "more": max(0, len(cautions) - 4),
+        "none": None if cautions else f"{checks}No warning was raised when the radiograph was read.",
     }
+
+
+def _checks(checks: Sequence[Check]) -> Rows:
+    """The checks of the input by state: those made with number and limit, the others with the reason why not."""
+    rows: Rows = []
+    reasons: dict[str | None, list[str]] = {}
+    for state, name in (("failed", "Checks not passed"), ("passed", "Checks passed")):
+        found = [
+            _name(check) + ("" if check.value is None else f" {number(check.value)} ({check.limit})")
+            for check in checks
+            if check.state == state
+        ]
+        rows += [(name, ", ".join(found))] if found else []
+    for check in checks:
+        if check.state == "not_run":
+            reasons.setdefault(check.reason, []).append(_name(check))
+    if reasons:
+        rows.append(
+            ("Checks that could not be made", "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items()))
+        )
+    return rows
+
+
+def _name(check: Check) -> str:
+    return check.name.replace("_", " ")
 
 
 def _limits(run: RunRecord) -> View:

@@ -129,7 +129,7 @@ def test_undefined_metrics_give_their_reason(renderer, make, run):
 @pytest.mark.parametrize("status", ["failed", "excluded"])
 def test_failed_and_excluded_cases_are_one_page(renderer, run, tmp_path, status):
     (text,) = pages(renderer.case_pdf(failed(status=status), run, tmp_path))
-    assert f"{status}; the model gave no output" in text
+    assert f"This case {'was ' * (status == 'excluded')}{status}; " in text
     assert "1,204 of 3,145,728" in text
     assert "Export it again." in text
     assert "UnreadableFile" in text
