@@ -1,7 +1,7 @@
 """The composer: one config -> one run folder with an audit of every case.
 
     1 ingest, 2 preprocess                     `prepare`,  in worker processes, case by case
-    3 classifier, 4 explain, 5 lungs           `explain_batch`, `segment_batch`, here, batch by batch
+    3 classifier, 4 explain, trust, 5 lungs    `explain_batch`, `check_batch`, `segment_batch`, here, batch by batch
     5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
 
 A batch is always the same cases in the same places, whether or not a run was broken off, so that a
@@ -51,15 +51,17 @@ from pipeline.records import (
     Region,
     RegionFocus,
     RunRecord,
+    Trust,
     to_json,
 )
+from pipeline.trust import state
 
 if TYPE_CHECKING:
     from pipeline.classifier import Classifier
     from pipeline.explain import Explainer
     from pipeline.regions import LungSegmenter
+    from pipeline.trust.checks import Checks
 
-SCALE_CASES = 32
 SCALE_PERCENTILE = 90
 
 
@@ -107,6 +109,7 @@ class Explained:
     prepared: Prepared
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
+    trust: Trust | None = None
     lung_probability: Floats | None = None
 
 
@@ -133,6 +136,7 @@ def audit(
     key = find_key(config)
     sources = find_sources(config, key)[:limit]
     explainer, model = open_classifier(config)
+    checks = open_checks(config, explainer)
     segmenter = open_segmenter(config)
     clock.mark("start")
 
@@ -141,8 +145,8 @@ def audit(
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
-    if run.scale is None:
-        run = calibrate(run, explainer, engine, config, sources)
+    if run.scale_source is None:
+        run = calibrate(run, explainer, checks, engine, config, sources)
         folder.write_run(run)
     clock.mark("calibration")
 
@@ -157,6 +161,8 @@ def audit(
         clock.mark("waiting for documents")
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
         clock.mark("classifier and maps")
+        explained = check_batch(checks, explained, run)
+        clock.mark("trust")
         if segmenter is not None:
             explained = segment_batch(segmenter, explained)
         clock.mark("lungs")
@@ -174,7 +180,9 @@ def audit(
         finished=_now(),
         counts=_count(ordered),
         wall_s=_rounded(clock.wall_s),
-        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps", "lungs")}),
+        cpu_s=_rounded(
+            {**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps", "trust", "lungs")}
+        ),
         peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
     return finish_run(folder, finished, ordered)
@@ -241,6 +249,13 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         is_exact=explainer.target.is_affine,
         card=card,
     )
+
+
+def open_checks(config: AuditConfig, explainer: Explainer) -> Checks:
+    """The checks of the explanation that a config asks for."""
+    from pipeline.trust.checks import Checks
+
+    return Checks(explainer, config.trust, config.engine.batch_size, config.run.seed)
 
 
 def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
@@ -319,13 +334,20 @@ def open_run(
 
 
 def calibrate(
-    run: RunRecord, explainer: Explainer, engine: Engine, config: AuditConfig, sources: list[CaseSource]
+    run: RunRecord,
+    explainer: Explainer,
+    checks: Checks,
+    engine: Engine,
+    config: AuditConfig,
+    sources: list[CaseSource],
 ) -> RunRecord:
     """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
-    the upper ends of the colour scales, and whether the classifier, asked twice, answers with the same bits."""
+    the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, and the
+    checks of the explanation that are made once a model."""
     size = config.engine.batch_size
-    step = max(1, len(sources) // SCALE_CASES)
-    sample = sources[::step][:SCALE_CASES]
+    step = max(1, len(sources) // config.trust.sample)
+    sample = sources[::step][: config.trust.sample]
+    inputs: list[Floats] = []
     peaks: dict[str, list[float]] = {}
     is_deterministic, num_cases, primary = None, 0, ""
     for prepared in _prepare_ahead(engine, config, _batches(sample, size)):
@@ -333,6 +355,7 @@ def calibrate(
             tensor = _stack(explainer.classifier, prepared, size)
             first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
             is_deterministic = bool(np.array_equal(first, second, equal_nan=True))
+        inputs += [case.model_input.tensor for case in prepared if case.model_input is not None]
         if config.report.scale == "case":
             continue  # each map has its own scale
         for case in explain_batch(explainer, prepared, size):
@@ -346,10 +369,11 @@ def calibrate(
         f"{SCALE_PERCENTILE}th percentile of the maps' maxima over {num_cases} cases spread over the run; "
         "larger values are clipped"
     )
-    model = replace(run.model, is_deterministic=is_deterministic)
+    of_model, cascade = checks.of_model(np.stack(inputs)) if inputs else ((), ())
+    run = replace(run, model=replace(run.model, is_deterministic=is_deterministic), checks=of_model, cascade=cascade)
     if config.report.scale == "case":
-        return replace(run, model=model, scale_source="each map's own maximum")
-    return replace(run, model=model, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
+        return replace(run, scale_source="each map's own maximum")
+    return replace(run, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
 
 
 def reading(config: AuditConfig) -> dict[str, Any]:
@@ -416,6 +440,16 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
             prediction = explainer.classifier.predict(result.logits[n], case.source.label)
             explained.append(Explained(case, prediction, result.maps[n]))
     return explained
+
+
+def check_batch(checks: Checks, batch: list[Explained], run: RunRecord) -> list[Explained]:
+    """Whether the explanation of each case of one batch may be believed."""
+    tensor = _stack(checks.explainer.classifier, [case.prepared for case in batch], len(batch))
+    found = checks.of_cases(tensor, [case.maps for case in batch])
+    return [
+        replace(case, trust=state.judge(case.maps[0].facts.status, run.checks, of_case)) if case.maps else case
+        for case, of_case in zip(batch, found, strict=True)
+    ]
 
 
 def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
@@ -528,6 +562,7 @@ def cases_table(records: list[CaseRecord]) -> str:
             row[name] = getattr(prediction, name, None)
         for name in ("method", "layer", "status"):
             row[f"map_{name}"] = getattr(first, name, None)
+        row["trust_state"] = getattr(record.trust, "state", None)
         row |= cohort.case_values(record)[0]
         row |= _region_columns(record, first)
         row["file_sha256"] = record.file_sha256
@@ -659,6 +694,7 @@ def _describe(
         lungs_missing=lungs.reason if lungs else None,
         region_focus=region_metrics,
         budget=_budget(case, placement, found),
+        trust=case.trust,
         pictures=names,
         scales=scales,
     )

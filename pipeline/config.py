@@ -212,6 +212,33 @@ class Explain(_Section):
         return methods
 
 
+class Trust(_Section):
+    """Whether an explanation may itself be believed: the checks and their limits."""
+
+    sample: Annotated[int, Field(ge=1, le=256)] = Field(
+        32, description="radiographs, spread over the run, for checks once a model and for the colour scale"
+    )
+    randomisation: bool = Field(True, description="does the map depend on the trained weights; once a model")
+    faithfulness: Literal["all", "sample", "none"] = Field(
+        "sample", description="deletion, insertion, ROAD: sample = once a model | all = of each case as well | none"
+    )
+    stability: Literal["all", "sample", "none"] = Field(
+        "all", description="small changes of the input: all = of each case | sample = once a model | none"
+    )
+    gain: FiniteFloat = Field(
+        0.0, description="log-odds that a map has to win over chance in deletion, insertion, ROAD"
+    )
+    stability_mean: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.9, description="lowest mean rank correlation under small changes"
+    )
+    stability_worst: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.8, description="lowest rank correlation under any one of them"
+    )
+    agreement_lowest: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.5, description="lowest rank correlation with the map of another method"
+    )
+
+
 class Regions(_Section):
     """Which regions are looked for on each radiograph; border and corners are always there."""
 
@@ -344,6 +371,7 @@ class AuditConfig(BaseModel):
     preprocess: Preprocess
     classifier: Classifier
     explain: Explain = Explain()
+    trust: Trust = Trust()
     regions: Regions = Regions()
     focus: Focus = Focus()
     cohort: Cohort = Cohort()
