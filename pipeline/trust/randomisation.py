@@ -31,10 +31,10 @@ from pipeline.trust.similarity import Doubles, spearman, ssim
 from pipeline.trust.state import RANDOMISATION
 
 NAME = RANDOMISATION
-WHAT = "weights replaced by untrained ones from the head to the first layer; SSIM with the map of the classifier"
+WHAT = "SSIM with the map of the classifier once no trained weight is left"
 STAGES = 6
 MIN_CASES = 4
-TOO_FEW = f"{{}} of {{}} radiographs of the sample have a map, at least {MIN_CASES} are needed"
+TOO_FEW = "{} of {} radiographs of the sample have a map, at least {} are needed"
 CONTROL = "edges"
 KEPT = ("Normalization",)
 
@@ -58,7 +58,7 @@ def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) 
     own, own_edges = _maps(explainer.only_first(beside=(CONTROL,)), inputs, batch_size)
     usable = np.ptp(own, (1, 2)) > 0
     if usable.sum() < MIN_CASES:
-        return Randomisation(Check(NAME, WHAT, "not_run", reason=TOO_FEW.format(usable.sum(), len(inputs))))
+        return Randomisation(Check(NAME, WHAT, "not_run", reason=TOO_FEW.format(usable.sum(), len(inputs), MIN_CASES)))
     own, own_edges, inputs = own[usable], own_edges[usable], inputs[usable]
     classifier, untrained = explainer.classifier, _untrained(explainer.classifier, seed)
     stages: list[CascadeStage] = []
@@ -76,13 +76,16 @@ def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) 
         broken.append(f"the control {CONTROL}, which never asks the classifier, passed")
     if _alike(ssim, own, shuffled) >= limit:
         broken.append("the control, each map with its cells shuffled, failed")
-    words = f"below {limit:.2f}, the mean of all pairs of {len(own)} cases"
+    words = f"below {limit:.2f}, that of pairs of {len(own)} cases"
     state: CheckState = "passed"
     reason = None
     if broken:
         state, reason = "not_run", f"the check is broken: {'; '.join(broken)}"
     elif found >= limit:
-        state, reason = "failed", "the map stays as it was without anything that the classifier has learned"
+        state, reason = (
+            "failed",
+            "the map stays without anything that the classifier has learned",
+        )
     return Randomisation(Check(NAME, WHAT, state, found, words, reason), tuple(stages))
 
 

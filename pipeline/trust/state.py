@@ -2,13 +2,13 @@
 
     not interpretable   the map is empty, saturated or not finite: there is nothing to read
                         `randomisation` failed: the map is not about what this classifier has learned
-    caution             the map has evidence against the class only: there is no place to look at
-                        `randomisation` was not run: whether the map is about this classifier is open
+    caution             `randomisation` was not run: whether the map is about this classifier is open
                         any other check failed
     passed              none of these
 
 The worst rule that holds decides; each that holds gives its reason. Any other check that was not run changes nothing:
-it stands in the report as not run, with why.
+it stands in the report as not run, with why. Nor does a map with evidence against the class only: it may be believed,
+and that it has no place to look at is the map's own state.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ def judge(status: MapStatus, of_model: Sequence[Check], of_case: Sequence[Check]
     found: list[tuple[TrustState, str]] = []
     if status in UNREADABLE:
         found.append(("not_interpretable", UNREADABLE[status]))
-    if status == "negative_only":
-        found.append(("caution", "the map has evidence against this class only"))
     gate = next((check for check in of_model if check.name == RANDOMISATION), None)
     if gate is None or gate.state == "not_run":
         reason = "it was not made" if gate is None else gate.reason
@@ -40,8 +38,6 @@ def judge(status: MapStatus, of_model: Sequence[Check], of_case: Sequence[Check]
         if check.state == "failed":
             state: TrustState = "not_interpretable" if check.name == RANDOMISATION else "caution"
             found.append((state, str(check.reason)))
-    order: tuple[TrustState, ...] = ("passed", "caution", "not_interpretable")
-    worst = max((order.index(state) for state, _ in found), default=0)
-    return Trust(
-        order[worst], tuple(reason for _, reason in sorted(found, key=lambda one: one[0] == "caution")), tuple(of_case)
-    )
+    found.sort(key=lambda one: one[0] == "caution")
+    worst = found[0][0] if found else "passed"
+    return Trust(worst, tuple(reason for _, reason in found), tuple(of_case))
