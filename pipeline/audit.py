@@ -534,7 +534,7 @@ def describe_cohort(
     if not sources and config is None and (standing := folder.read_cohort()):
         return standing
     asked = measured_by(run.config if config is None else config.resolved())
-    return cohort.describe(records, sources, *asked, run.seed)
+    return cohort.describe(records, sources, *asked, run.seed, run.checks)
 
 
 def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:

@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from pipeline.errors import ConfigError
-from pipeline.records import CASE_FLAGS, CASE_NUMBERS, PERFORMANCE_METRICS, Outcome, Resize, VoiTransform
+from pipeline.records import CASE_FLAGS, CASE_NUMBERS, MODEL_CHECKS, PERFORMANCE_METRICS, Outcome, Resize, VoiTransform
 
 REFERENCE = "reference"
 
@@ -284,7 +284,8 @@ class Criterion(_Section):
 
     metric: Name = Field(
         description=f"of the run: {', '.join(PERFORMANCE_METRICS)}; of each case, a number: {', '.join(CASE_NUMBERS)}; "
-        f"or yes or no: {', '.join(CASE_FLAGS)}"
+        f"or yes or no: {', '.join(CASE_FLAGS)}; a check of the model that has to be passed, without a limit: "
+        f"{', '.join(MODEL_CHECKS)}"
     )
     cases: Literal["all", Outcome] = Field(
         "all", description="which cases a share is of: all | true_positive | false_positive | true_negative | ..."
@@ -306,7 +307,7 @@ class Criterion(_Section):
     @field_validator("metric")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        known = (*PERFORMANCE_METRICS, *CASE_NUMBERS, *CASE_FLAGS)
+        known = (*PERFORMANCE_METRICS, *CASE_NUMBERS, *CASE_FLAGS, *MODEL_CHECKS)
         if name not in known:
             raise ValueError(f"unknown metric{_perhaps(name, known)}")
         return name
@@ -315,7 +316,10 @@ class Criterion(_Section):
     def _fits_its_metric(self) -> Criterion:
         given = {key for key in type(self).model_fields if getattr(self, key) is not None} - {"metric", "bound"}
         given -= {"cases"} if self.cases == "all" else set()
-        if self.metric in PERFORMANCE_METRICS:
+        if self.metric in MODEL_CHECKS:
+            if given or self.cases != "all":
+                raise ValueError(f"{self.metric} is passed or not: give no limit and no cases")
+        elif self.metric in PERFORMANCE_METRICS:
             if len(given) != 1 or not given <= {"at_least", "at_most"}:
                 raise ValueError(f"{self.metric} is one number of the run: give either at_least or at_most, no more")
         elif len(given & {"share_at_least", "share_at_most"}) != 1 or given & {"at_least", "at_most"}:

@@ -488,11 +488,14 @@ class Estimate:
 PERFORMANCE_METRICS = ("auc", "sensitivity", "specificity", "ppv", "npv", "brier", "ece")
 """Of a whole run or subgroup, see `pipeline.cohort.performance`."""
 
+MODEL_CHECKS = ("randomisation", "deletion", "insertion", "road")
+"""Of the explanation, once a model, see `pipeline.trust`; as criteria name them."""
+
 CASE_NUMBERS = (
     *(name for name in FOCUS_METRICS if name != "focus_band"),
     *(f"lungs_{name}" for name in REGION_METRICS if name != "pointing_game_hit"),
 )
-CASE_FLAGS = ("lungs_pointing_game_hit", "failed", "excluded")
+CASE_FLAGS = ("lungs_pointing_game_hit", "trust_passed", "failed", "excluded")
 """Of one case (its first map): numbers and what is true or false, named as criteria and `cases.csv` name them."""
 
 

@@ -23,6 +23,7 @@ def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
     missing = record.reason or ("no map" if first is None else "not measured")
     values: Values = {name: getattr(found, name, None) for name in FOCUS_METRICS}
     values |= {f"lungs_{name}": getattr(lungs, name, None) for name in REGION_METRICS}
+    values["trust_passed"] = None if record.trust is None else record.trust.state == "passed"
     known = dict(found.undefined) if found else {}
     known |= {f"lungs_{name}": reason for name, reason in lungs.undefined.items()} if lungs else {}
     no_lungs = missing if lungs or first is None else record.lungs_missing or "the lungs were not looked for"

@@ -15,6 +15,7 @@ shuffled has to pass. Where one does otherwise, the check is broken and reported
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -60,18 +61,21 @@ def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) 
     if usable.sum() < MIN_CASES:
         return Randomisation(Check(NAME, WHAT, "not_run", reason=TOO_FEW.format(usable.sum(), len(inputs), MIN_CASES)))
     own, own_edges, inputs = own[usable], own_edges[usable], inputs[usable]
-    classifier, untrained = explainer.classifier, _untrained(explainer.classifier, seed)
+    classifier, fresh = explainer.classifier, untrained(explainer.classifier, seed)
+    before = _digest(classifier)
     stages: list[CascadeStage] = []
     names: list[str] = []
     maps, edges = own, own_edges
     for group in _groups(explainer):
         names += group
-        changed = classifier.exchanged({key: untrained[key] for key in _keys(classifier, names)})
+        changed = classifier.exchanged({key: fresh[key] for key in _keys(classifier, names)})
         maps, edges = _maps(explainer.only_first(changed, (CONTROL,)), inputs, batch_size)
         stages.append(CascadeStage(names[-1], len(names), _alike(spearman, own, maps), _alike(ssim, own, maps)))
     limit, found = _mean_of_pairs(own), _alike(ssim, own, maps)
     shuffled = np.random.default_rng(seed).permuted(own.reshape(len(own), -1), axis=1).reshape(own.shape)
     broken = []
+    if _digest(classifier) != before:
+        broken.append("the weights of the classifier itself have changed")
     if _alike(ssim, own_edges, edges) < _mean_of_pairs(own_edges):
         broken.append(f"the control {CONTROL}, which never asks the classifier, passed")
     if _alike(ssim, own, shuffled) >= limit:
@@ -139,17 +143,26 @@ def _has_weights(operation: Any) -> bool:
     return type(operation).__name__ not in KEPT and bool(getattr(operation, "weights", ()))
 
 
-def _untrained(classifier: Classifier, seed: int) -> dict[int, Any]:
+def untrained(classifier: Classifier, seed: int) -> dict[int, Any]:
     """For each operation with weights, by id, a new one of its kind with weights by its own initialisers."""
     state = random.getstate()
     random.seed(seed)  # where Keras takes the seed of an initialiser that has none
     try:
-        untrained = {id(s.operation): _anew(s.operation) for s in classifier.graph.steps if _has_weights(s.operation)}
-        graph = classifier.exchanged(untrained).graph
+        fresh = {id(s.operation): _anew(s.operation) for s in classifier.graph.steps if _has_weights(s.operation)}
+        graph = classifier.exchanged(fresh).graph
         run(graph.steps, {graph.input: np.zeros((1, *classifier.input_shape), np.float32)})  # a call builds a layer
     finally:
         random.setstate(state)
-    return untrained
+    return fresh
+
+
+def _digest(classifier: Classifier) -> str:
+    """SHA-256 of all weights."""
+    digest = hashlib.sha256()
+    for step in classifier.graph.steps:
+        for weight in getattr(step.operation, "weights", ()):
+            digest.update(np.asarray(weight).tobytes())
+    return digest.hexdigest()
 
 
 def _anew(operation: Any) -> Any:
