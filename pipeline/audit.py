@@ -1,7 +1,7 @@
 """The composer: one config -> one run folder with an audit of every case.
 
     1 ingest, input quality, 2 preprocess      `prepare`,  in worker processes, case by case
-    3 classifier, 4 explain, 5 lungs           `explain_batch`, `segment_batch`, here, batch by batch
+    3 classifier, 4 explain, 7 trust, 5 lungs  `explain_batch`, `check_batch`, `segment_batch`, here, batch by batch
     7 causal masking, of all cases or a sample `mask_batch`, here, batch by batch
     5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
 
@@ -57,17 +57,19 @@ from pipeline.records import (
     Region,
     RegionFocus,
     RunRecord,
+    Trust,
     to_json,
 )
+from pipeline.trust import state
 
 if TYPE_CHECKING:
     from pipeline.classifier import Classifier
     from pipeline.explain import Explainer
     from pipeline.regions import Lungs, LungSegmenter
+    from pipeline.trust.checks import Checks
 
-SCALE_CASES = 32
 SCALE_PERCENTILE = 90
-STAGES_HERE = ("start", "calibration", "classifier and maps", "lungs", "causal masking")
+STAGES_HERE = ("start", "calibration", "classifier and maps", "trust", "lungs", "causal masking")
 
 
 class Engine(Protocol):
@@ -118,6 +120,7 @@ class Explained:
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
     controls: dict[str, Floats] = field(default_factory=dict)
+    trust: Trust | None = None
     lungs: Lungs | None = None
     exposure: dict[str, float] = field(default_factory=dict)
     masking: tuple[Masking, ...] = ()
@@ -149,6 +152,7 @@ def audit(
     key = find_key(config)
     sources = find_sources(config, key)[:limit]
     explainer, model = open_classifier(config)
+    checks = open_checks(config, explainer)
     segmenter = open_segmenter(config)
     clock.mark("start")
 
@@ -159,8 +163,8 @@ def audit(
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
     events = EventLog.open(folder)
     events.begin(folder, run, records)
-    if run.scale is None:
-        run = calibrate(run, explainer, engine, config, sources)
+    if run.scale_source is None:
+        run = calibrate(run, explainer, checks, engine, config, sources)
         folder.write_run(run)
         events.append("calibrated", scales=run.scales)
     clock.mark("calibration")
@@ -183,6 +187,8 @@ def audit(
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
         explained = expose_batch(explainer, explained, config)
         clock.mark("classifier and maps")
+        explained = check_batch(checks, explained, run)
+        clock.mark("trust")
         if segmenter is not None:
             explained = segment_batch(segmenter, explained)
         clock.mark("lungs")
@@ -202,9 +208,7 @@ def audit(
         finished=_now(),
         counts=_count(ordered),
         wall_s=_rounded(clock.wall_s),
-        cpu_s=_rounded(
-            {**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps", "lungs", "causal masking")}
-        ),
+        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of(*STAGES_HERE)}),
         peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
     return finish_run(folder, finished, ordered, events)
@@ -278,6 +282,13 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         labels=classifier.labels,
         card=card,
     )
+
+
+def open_checks(config: AuditConfig, explainer: Explainer) -> Checks:
+    """The checks of the explanation that a config asks for."""
+    from pipeline.trust.checks import Checks
+
+    return Checks(explainer, config.trust, config.engine.batch_size, config.run.seed)
 
 
 def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
@@ -358,13 +369,20 @@ def open_run(
 
 
 def calibrate(
-    run: RunRecord, explainer: Explainer, engine: Engine, config: AuditConfig, sources: list[CaseSource]
+    run: RunRecord,
+    explainer: Explainer,
+    checks: Checks,
+    engine: Engine,
+    config: AuditConfig,
+    sources: list[CaseSource],
 ) -> RunRecord:
     """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
-    the upper ends of the colour scales, and whether the classifier, asked twice, answers with the same bits."""
+    the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, and the
+    checks of the explanation that are made once a model."""
     size = config.engine.batch_size
-    step = max(1, len(sources) // SCALE_CASES)
-    sample = sources[::step][:SCALE_CASES]
+    step = max(1, len(sources) // config.trust.sample)
+    sample = sources[::step][: config.trust.sample]
+    inputs: list[Floats] = []
     peaks: dict[str, list[float]] = {}
     is_deterministic, num_cases, primary = None, 0, ""
     for prepared in _prepare_ahead(engine, config, _batches(sample, size)):
@@ -372,6 +390,7 @@ def calibrate(
             tensor = _stack(explainer.classifier, prepared, size)
             first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
             is_deterministic = bool(np.array_equal(first, second, equal_nan=True))
+        inputs += [case.model_input.tensor for case in prepared if case.model_input is not None]
         if config.report.scale == "case":
             continue  # each map has its own scale
         for case in explain_batch(explainer, prepared, size):
@@ -385,10 +404,11 @@ def calibrate(
         f"{SCALE_PERCENTILE}th percentile of the maps' maxima over {num_cases} cases spread over the run; "
         "larger values are clipped"
     )
-    model = replace(run.model, is_deterministic=is_deterministic)
+    of_model, cascade = checks.of_model(np.stack(inputs)) if inputs else ((), ())
+    run = replace(run, model=replace(run.model, is_deterministic=is_deterministic), checks=of_model, cascade=cascade)
     if config.report.scale == "case":
-        return replace(run, model=model, scale_source="each map's own maximum")
-    return replace(run, model=model, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
+        return replace(run, scale_source="each map's own maximum")
+    return replace(run, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
 
 
 def reading(config: AuditConfig) -> dict[str, Any]:
@@ -524,6 +544,16 @@ def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConf
     return batch
 
 
+def check_batch(checks: Checks, batch: list[Explained], run: RunRecord) -> list[Explained]:
+    """Whether the explanation of each case of one batch may be believed."""
+    tensor = _stack(checks.explainer.classifier, [case.prepared for case in batch], len(batch))
+    found = checks.of_cases(tensor, [case.maps for case in batch])
+    return [
+        replace(case, trust=state.judge(case.maps[0].facts.status, run.checks, of_case)) if case.maps else case
+        for case, of_case in zip(batch, found, strict=True)
+    ]
+
+
 def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
     """Stage 5 of one batch: where the lungs are, or why they were not found."""
     inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
@@ -637,7 +667,7 @@ def describe_cohort(
     if not sources and config is None and (standing := folder.read_cohort()):
         return standing
     asked = measured_by(run.config if config is None else config.resolved())
-    return cohort.describe(records, sources, *asked, run.seed)
+    return cohort.describe(records, sources, *asked, run.seed, run.checks)
 
 
 def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
@@ -666,6 +696,7 @@ def cases_table(records: list[CaseRecord]) -> str:
             row[name] = getattr(prediction, name, None)
         for name in ("method", "layer", "status"):
             row[f"map_{name}"] = getattr(first, name, None)
+        row["trust_state"] = getattr(record.trust, "state", None)
         row |= cohort.case_values(record)[0]
         row |= _region_columns(record, first)
         row["flags"] = " ".join(flag.name for flag in record.flags) if record.status == "ok" else None
@@ -808,6 +839,7 @@ def _describe(
         exposure=case.exposure,
         masking=case.masking,
         masking_missing=case.masking_missing,
+        trust=case.trust,
         pictures=names,
         scales=scales,
     )

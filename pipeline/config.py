@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from pipeline.errors import ConfigError
-from pipeline.records import CASE_FLAGS, CASE_NUMBERS, PERFORMANCE_METRICS, Outcome, Resize, VoiTransform
+from pipeline.records import CASE_FLAGS, CASE_NUMBERS, MODEL_CHECKS, PERFORMANCE_METRICS, Outcome, Resize, VoiTransform
 
 REFERENCE = "reference"
 
@@ -281,6 +281,33 @@ class Explain(_Section):
         return methods
 
 
+class Trust(_Section):
+    """Whether an explanation may itself be believed: the checks and their limits."""
+
+    sample: Annotated[int, Field(ge=1, le=256)] = Field(
+        32, description="radiographs, spread over the run, for checks once a model and for the colour scale"
+    )
+    randomisation: bool = Field(True, description="does the map depend on the trained weights; once a model")
+    faithfulness: Literal["all", "sample", "none"] = Field(
+        "sample", description="deletion, insertion, ROAD: sample = once a model | all = of each case as well | none"
+    )
+    stability: Literal["all", "sample", "none"] = Field(
+        "all", description="small changes of the input: all = of each case | sample = once a model | none"
+    )
+    gain: FiniteFloat = Field(
+        0.0, description="log-odds that a map has to win over chance in deletion, insertion, ROAD"
+    )
+    stability_mean: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.9, description="lowest mean rank correlation under small changes"
+    )
+    stability_worst: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.8, description="lowest rank correlation under any one of them"
+    )
+    agreement_lowest: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.5, description="lowest rank correlation with the map of another method"
+    )
+
+
 class Regions(_Section):
     """Which regions are looked for on each radiograph; border and corners are always there."""
 
@@ -334,7 +361,8 @@ class Criterion(_Section):
 
     metric: Name = Field(
         description=f"of the run: {', '.join(PERFORMANCE_METRICS)}; of each case, a number: {', '.join(CASE_NUMBERS)}; "
-        f"or yes or no: {', '.join(CASE_FLAGS)}"
+        f"or yes or no: {', '.join(CASE_FLAGS)}; a check of the model that has to be passed, without a limit: "
+        f"{', '.join(MODEL_CHECKS)}"
     )
     cases: Literal["all", Outcome] = Field(
         "all", description="which cases a share is of: all | true_positive | false_positive | true_negative | ..."
@@ -356,7 +384,7 @@ class Criterion(_Section):
     @field_validator("metric")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        known = (*PERFORMANCE_METRICS, *CASE_NUMBERS, *CASE_FLAGS)
+        known = (*PERFORMANCE_METRICS, *CASE_NUMBERS, *CASE_FLAGS, *MODEL_CHECKS)
         if name not in known:
             raise ValueError(f"unknown metric{_perhaps(name, known)}")
         return name
@@ -365,7 +393,10 @@ class Criterion(_Section):
     def _fits_its_metric(self) -> Criterion:
         given = {key for key in type(self).model_fields if getattr(self, key) is not None} - {"metric", "bound"}
         given -= {"cases"} if self.cases == "all" else set()
-        if self.metric in PERFORMANCE_METRICS:
+        if self.metric in MODEL_CHECKS:
+            if given or self.cases != "all":
+                raise ValueError(f"{self.metric} is passed or not: give no limit and no cases")
+        elif self.metric in PERFORMANCE_METRICS:
             if len(given) != 1 or not given <= {"at_least", "at_most"}:
                 raise ValueError(f"{self.metric} is one number of the run: give either at_least or at_most, no more")
         elif len(given & {"share_at_least", "share_at_most"}) != 1 or given & {"at_least", "at_most"}:
@@ -444,6 +475,7 @@ class AuditConfig(BaseModel):
     preprocess: Preprocess
     classifier: Classifier
     explain: Explain = Explain()
+    trust: Trust = Trust()
     regions: Regions = Regions()
     focus: Focus = Focus()
     masking: Masking = Masking()

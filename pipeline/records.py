@@ -557,6 +557,9 @@ MASKING_NUMBERS = {
 }
 """Change of the explained logit with a part blurred, by that part; of several markers the one that changes it most."""
 
+MODEL_CHECKS = ("randomisation", "deletion", "insertion", "road")
+"""Of the explanation, once a model, see `pipeline.trust`; as criteria name them."""
+
 CASE_NUMBERS = (
     *(name for name in FOCUS_METRICS if name != "focus_band"),
     *(f"{kind}_{name}" for kind in REGIONS_OF_CASES for name in REGION_METRICS if name != "pointing_game_hit"),
@@ -565,6 +568,7 @@ CASE_NUMBERS = (
 CASE_FLAGS = (
     *(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES),
     *(f"flag_{name}" for name in FLAGS),
+    "trust_passed",
     "failed",
     "excluded",
 )
@@ -747,10 +751,21 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CascadeStage:
+    """How alike the maps still are to the classifier's own once `num_layers`, from the head to `layer`, have untrained
+    weights: means over the sample, in [-1, 1]."""
+
+    layer: str
+    num_layers: int
+    spearman: float
+    ssim: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
-    explanation that are made once a model. `wall_s` is
+    explanation that are made once a model, `cascade` the stages of the one that takes its weights away. `wall_s` is
     what the composer waited for, `cpu_s` what the stages used in all processes. Runs with the same `case_id_key`,
     a fingerprint, name the same file by the same case id."""
 
@@ -768,6 +783,7 @@ class RunRecord:
     scale_source: str | None = None
     scales: dict[str, float] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    cascade: tuple[CascadeStage, ...] = ()
     finished: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
     wall_s: dict[str, float] = field(default_factory=dict)

@@ -64,6 +64,17 @@ MAP_STATES = {
     "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
 }
 
+TRUST_STATES = {
+    "passed": ("circle", "Explanation checks passed"),
+    "caution": ("triangle", "Explanation checks: caution"),
+    "not_interpretable": ("square", "Explanation not interpretable"),
+}
+CHECK_STATES = {
+    "passed": ("circle", "passed"),
+    "failed": ("square", "failed"),
+    "not_run": ("triangle", "not run"),
+}
+
 UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
 
 FLAG_WORDS = {
@@ -117,6 +128,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "prediction": None if prediction is None else _prediction(prediction),
         "maps": maps,
         "primary": maps[0] if maps else None,
+        "trust": _trust(record, run),
         "sheets": _sheets(others, maps),
         "budget": None if record.budget is None else _budget(record.budget),
         "debug": debug,
@@ -770,6 +782,37 @@ def _metric_columns(focus: FocusMetrics | None) -> list[str]:
 
 def _zones(record: CaseRecord) -> list[str]:
     return [region.name for region in record.regions if region.kind == "zone"]
+
+
+def _trust(record: CaseRecord, run: RunRecord) -> View | None:
+    """The trust state of page 1 with up to two reasons, and the table of all checks of page 2."""
+    if record.trust is None:
+        return None
+    shape, word = TRUST_STATES[record.trust.state]
+    reasons = record.trust.reasons
+    made = [("model", check) for check in run.checks] + [("case", check) for check in record.trust.checks]
+    counts = {state: sum(check.state == state for _, check in made) for state in CHECK_STATES}
+    return {
+        "state": record.trust.state,
+        "shape": shape,
+        "word": word,
+        "reasons": [_clipped(sentence(reason), 110) for reason in reasons[:2]],
+        "more": max(0, len(reasons) - 2),
+        "counts": ", ".join(f"{num} {CHECK_STATES[state][1]}" for state, num in counts.items() if num),
+        "rows": [
+            {
+                "of": of,
+                "name": sentence(check.name.replace("_", " ")),
+                "what": check.what[:1].upper() + check.what[1:],
+                "value": None if check.value is None else number(check.value),
+                "limit": check.limit,
+                "shape": CHECK_STATES[check.state][0],
+                "word": CHECK_STATES[check.state][1],
+                "reason": check.reason if check.state == "not_run" else None,
+            }
+            for of, check in made
+        ],
+    }
 
 
 def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
