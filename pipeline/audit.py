@@ -531,16 +531,21 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
 
 
 def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConfig) -> list[Explained]:
-    """The classifier asked again, with each radiograph darker and brighter."""
-    classifier = explainer.classifier
-    tensor = _stack(classifier, [case.prepared for case in batch], config.engine.batch_size)
-    selector = classifier.selector(classifier.target_class)
-    for name, inputs in geometry.exposures(tensor, config.preprocess).items():
-        logits = explainer.target.forward(inputs, None)[2] @ selector
-        for n, case in enumerate(batch):
-            if case.prediction is not None and np.isfinite(logits[n]):
-                change = float(logits[n]) - case.prediction.logit
-                batch[n] = replace(case, exposure={**case.exposure, name: change})
+    """What the answer is where the whole radiograph is darker or brighter."""
+    selector = explainer.classifier.selector(explainer.classifier.target_class)
+    made = {
+        n: geometry.exposures(case.prepared.model_input, config.preprocess)
+        for n, case in enumerate(batch)
+        if case.prediction is not None and case.prepared.model_input is not None
+    }
+    inputs = (shown for exposures in made.values() for shown in exposures.values())
+    logits = iter(explainer.ask(inputs, config.engine.batch_size) @ selector)
+    for n, names in made.items():
+        before = batch[n].prediction
+        assert before is not None
+        changes = {name: float(next(logits)) - before.logit for name in names}
+        if np.isfinite(list(changes.values())).all():
+            batch[n] = replace(batch[n], exposure=changes)
     return batch
 
 
