@@ -510,7 +510,8 @@ def _on_radiographs(folder: RunFolder, records: list[CaseRecord]) -> Iterator[tu
         where = folder.case(record.case_id)
         with np.load(where / "map.npz") as maps, np.load(where / "regions.npz") as masks:
             values, lungs = maps[first.key], masks[name]
-        yield record.outcome or "no_label", geometry.restore(values, record.placement, *lungs.shape), lungs
+        evidence_there = geometry.restore(values, record.placement, cohort.RASTER, cohort.RASTER)
+        yield record.outcome or "no_label", evidence_there, lungs
 
 
 def describe_cohort(

@@ -2,7 +2,7 @@
 
 from pipeline.cohort.cases import case_values
 from pipeline.cohort.describe import describe
-from pipeline.cohort.mean_map import mean_maps
+from pipeline.cohort.mean_map import RASTER, mean_maps
 from pipeline.cohort.words import in_words
 
-__all__ = ["case_values", "describe", "in_words", "mean_maps"]
+__all__ = ["RASTER", "case_values", "describe", "in_words", "mean_maps"]

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 INK, SOFT, HAIR, DEEP, FILL = "#15202b", "#55616d", "#c4ccd3", "#00224e", "#b9c0ca"
+RING: dict[str, Any] = {"markersize": 3.8, "markeredgecolor": DEEP, "markeredgewidth": 0.8, "clip_on": False}
 FONT = "Plex"  # as report/case.css calls it
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib, is wider than ours: labels keep clear of each other
     "font.size": 6.6,
     "axes.labelsize": 6.6,
@@ -65,7 +66,7 @@ def roc(
         axes.plot([0, 1], [0, 1], color=HAIR, linewidth=0.6, linestyle=(0, (3, 2)))
         axes.plot(false_positive, true_positive, color=DEEP, linewidth=1.1, clip_on=False)
         if point is not None:
-            axes.plot(*point, "o", markersize=4.2, color="white", markeredgecolor=INK, markeredgewidth=0.9, clip_on=False)
+            axes.plot(*point, "o", color="white", **RING)
     return done[0]
 
 
@@ -83,7 +84,7 @@ def reliability(bins: Sequence[tuple[float, float, tuple[float, float] | None, i
             if interval is not None:
                 axes.plot([mean, mean], interval, color=SOFT, linewidth=0.7)
             filled = DEEP if interval is not None else "white"
-            axes.plot(mean, share, "o", markersize=3.4, color=filled, markeredgecolor=DEEP, markeredgewidth=0.8, clip_on=False)
+            axes.plot(mean, share, "o", color=filled, **RING)
     return done[0]
 
 

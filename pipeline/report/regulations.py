@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.records import CohortRecord, RunRecord
-from pipeline.report.view import View, number, quoted
+from pipeline.report.view import View, quoted, score
 
 Supply = Literal["supplied", "partly", "not supplied"]
 SUBMITTER = "to be filled by the submitter"
@@ -44,7 +44,7 @@ EVIDENCE = (
     ),
     Evidence(
         "Which model was audited, to the bit",
-        "AI Act Annex IV 1(a); 21 CFR 11.10(a); STARD-AI",
+        "AI Act Annex IV 1(a); FDA 2025 draft IX; STARD-AI",
         "section 3; run.json: model.sha256",
         ("always", "pinned"),
     ),
@@ -182,7 +182,7 @@ EVIDENCE = (
     Evidence("Performance of people working with the model", "GMLP 7; AI Act Art. 14; FDA 2025 draft app. D", "", ()),
     Evidence("Benefit-risk analysis, clinical evaluation", "MDR Annex II 5, 6.1; ISO 14971:2019", "", ()),
     Evidence("Cybersecurity", "AI Act Art. 15, Annex IV 2(h); FDA 2025 draft XII", "", ()),
-    Evidence("Signed and dated test report", "AI Act Annex IV 2(g); 21 CFR 11.50, 11.70", "section 5, by hand", ()),
+    Evidence("Signed and dated test report", "AI Act Annex IV 2(g); 21 CFR 11.50, 11.70", "", ()),
 )
 
 
@@ -195,10 +195,13 @@ def state_of(one: Evidence, facts: Mapping[str, bool]) -> Supply:
 
 
 def regulatory_rows(facts: Mapping[str, bool]) -> list[View]:
-    """The table of annex A."""
-    return [
-        {"item": one.item, "sources": one.sources, "where": one.where, "state": state_of(one, facts)} for one in EVIDENCE
-    ]
+    """The table of annex A; a place only where there is something."""
+    rows = []
+    for one in EVIDENCE:
+        state = state_of(one, facts)
+        where = None if state == "not supplied" else one.where
+        rows.append({"item": one.item, "state": state, "where": where, "sources": one.sources})
+    return rows
 
 
 # ---- model card
@@ -211,13 +214,14 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
     measured: dict[str, list[str]] = {}
     for one in card.measured if card else ():
         measured.setdefault(f"{one.data}, {one.num_cases:,} cases", []).append(
-            f"{one.what} {number(one.value)}" + _interval(one.interval_95)
+            f"{one.what} {score(one.value)}" + _interval(one.interval_95)
         )
-    here = [
-        f"{name} {number(one.value)}{_interval(one.interval_95)}"
-        for name, key in (("AUC", "auc"), ("sensitivity", "sensitivity"), ("specificity", "specificity"), ("ECE", "ece"))
-        if (one := cohort.metrics[key]).value is not None
-    ]
+    here = []
+    for key in ("auc", "sensitivity", "specificity", "ece"):
+        found = cohort.metrics[key]
+        if found.value is not None:
+            here.append(f"{key} {score(found.value)}{_interval(found.interval_95)}")
+    cases = ", ".join(f"{part} {count:,}" for part, count in sorted(card.num_cases.items())) if card else None
     rows: list[tuple[str, str | None]] = [
         ("Model", f"{model.name}, SHA-256 {model.sha256}"),
         ("Developer, release date, contact, regulatory status", None),
@@ -228,7 +232,7 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
         ("Output", f"{model.output_activation} over {', '.join(str(quoted(name)) for name in model.class_names)}"),
         ("Architecture", f"{model.parameters:,} parameters; {model.head}"),
         ("Training data", f"{quoted(card.data)}; licence {quoted(card.data_licence)}" if card else None),
-        ("Cases in the data", ", ".join(f"{name} {n:,}" for name, n in sorted(card.num_cases.items())) if card else None),
+        ("Cases in the data", cases),
         *((f"Measured by its developer: {of}", "; ".join(figures)) for of, figures in measured.items()),
         (
             f"Measured in this run: {sum(cohort.outcomes.values()):,} labelled cases",
@@ -241,14 +245,14 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
 
 
 def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" ({number(interval[0])} to {number(interval[1])})"
+    return "" if interval is None else f" ({score(interval[0])} to {score(interval[1])})"
 
 
 # ---- CLAIM 2024
 
 # number -> (item, where in this run, the fact that it needs; None = a run cannot know it)
 CLAIM: dict[int, tuple[str, str | None, str | None]] = {
-    1: ("Identification as a study of AI methodology", "title, head of section 1", "always"),
+    1: ("Identification as a study of AI methodology", "title", "always"),
     2: ("Structured summary", None, None),
     3: ("Background, intended use and role of the AI approach", "section 1", "card"),
     4: ("Aims, objectives, hypotheses", None, None),

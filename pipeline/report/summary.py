@@ -57,7 +57,7 @@ OUTCOMES = {
 
 # name -> (name in words, what it is)
 METRICS = {
-    "auc": ("AUC", "a positive case has the higher output than a negative one"),
+    "auc": ("AUC", "chance that a positive case scores above a negative one"),
     "sensitivity": ("Sensitivity", "positive cases that were called positive"),
     "specificity": ("Specificity", "negative cases that were not"),
     "ppv": ("Positive predictive value", "called cases that are positive"),
@@ -97,7 +97,7 @@ def summary_pictures(
         pictures["reliability"] = plots.reliability(bins, 56).encode()
     outcomes = _drawn_outcomes(cohort)
     panels = [_panel(cohort, metric, outcomes) for metric in FOCUS]
-    if any(box for panel in panels for box in panel.boxes):
+    if max(outcomes.values(), default=0) > 1 and any(box for panel in panels for box in panel.boxes):
         labels = [f"{OUTCOMES[name]} ({count:,})" for name, count in outcomes.items()]
         pictures["focus"] = plots.boxes(panels, labels, 178, 14 + 6.5 * len(labels)).encode()
     scale = _scale(mean_maps)
@@ -149,6 +149,16 @@ def summary_view(
         "flags": _crosstab((flag.name, r) for r in records for flag in r.flags),
         "masking": _masking(records),
         "quality": _quality(records),
+        "unmeasured": [
+            words
+            for fact, words in (
+                ("model_checks", "checks of the model's explanations"),
+                ("trust", "trust in each case's map"),
+                ("masking", "causal masking"),
+                ("quality", "checks of the input"),
+            )
+            if not supplied[fact]
+        ],
         "open": _open_points(records, run, cohort),
         "watch": _watch(records, cohort),
         "regulatory": regulatory_rows(supplied),
@@ -197,16 +207,15 @@ def _acceptance(cohort: CohortRecord) -> View:
     if not total:
         shape, verdict = "triangle", "No acceptance criterion was set in the config of this run: nothing was judged."
     elif missed:
-        shape, verdict = "square", f"{len(missed)} of {total} acceptance criteria {_are(len(missed))} not met."
+        shape, verdict = "square", f"{len(missed)} of {total} acceptance criteria not met."
     else:
-        shape, verdict = "circle", f"{'The' if total == 1 else f'All {total}'} acceptance criteria are met."
-        verdict = "The acceptance criterion is met." if total == 1 else verdict
+        shape, verdict = "circle", f"{total} of {total} acceptance criteria met."
     return {"shape": shape, "verdict": verdict, "rows": [_criterion(one) for one in cohort.acceptance]}
 
 
 def _criterion(one: CriterionResult) -> View:
     what, limit = _limit(one.criterion)
-    notes = [f"counted against it, in {count:,} cases: {reason}" for reason, count in one.undefined.items()]
+    notes = [f"counted against it, in {_cases(count)}: {reason}" for reason, count in one.undefined.items()]
     if one.reason:
         notes.insert(0, f"could not be judged: {one.reason}")
     return {
@@ -226,12 +235,12 @@ def _limit(criterion: str) -> tuple[str, str]:
 
 def _estimate(one: Estimate, limit: float | None = None) -> View:
     """Value and interval in two decimals; in more where two could not tell a number from the limit."""
+    numbers = [value for value in (one.value, *(one.interval_95 or ())) if value is not None]
+    apart = [value for value in numbers if limit is not None and value != limit]
+    decimals = next((d for d in (2, 3) if all(round(value - (limit or 0), d) for value in apart)), 4)
 
     def text(value: float) -> str:
-        decimals = 2
-        while limit is not None and value != limit and decimals < 4 and round(value, decimals) == round(limit, decimals):
-            decimals += 1
-        return number(value, decimals)
+        return score(value) if decimals == 2 else number(value, decimals)
 
     ends = one.interval_95
     return {
@@ -264,7 +273,7 @@ def _glance(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord)
                 f"{outcomes['false_negative']:,} labelled {target} and not called",
             )
         )
-    states = Counter(record.trust.state for record in records if record.trust)
+    states = Counter[str](record.trust.state for record in records if record.trust)
     rows.append(
         (
             "Trust in the maps",
@@ -404,7 +413,9 @@ def _shortcut(audited: Sequence[CaseRecord]) -> str | None:
             for region in record.region_focus.get(key, ())
             if kinds.get(region.region) == "marker"
         )
-    return f"more than area explains, of {known:,} maps: {border:,} at the border, {marker:,} at a marker" if known else None
+    if not known:
+        return None
+    return f"more than area explains, of {known:,} maps: {border:,} at the border, {marker:,} at a marker"
 
 
 # ---- 3 artefacts
@@ -474,13 +485,13 @@ def _performance(cohort: CohortRecord) -> View | None:
 
 
 def _confusion(cohort: CohortRecord) -> View | None:
-    """Labels in rows, calls in columns; each cell's share is of its row."""
+    """Labels in rows, calls in columns, of the target class; each cell's share is of its row."""
     if not any(cohort.outcomes.values()):
         return None
     rows = []
     for label, names in (
-        (quoted(cohort.target_class), ("true_positive", "false_negative")),
-        (f"not {quoted(cohort.target_class)}", ("false_positive", "true_negative")),
+        ("labelled", ("true_positive", "false_negative")),
+        ("labelled otherwise", ("false_positive", "true_negative")),
     ):
         counts = [cohort.outcomes[name] for name in names]
         total = sum(counts)
@@ -536,7 +547,7 @@ def _reliability_note(cohort: CohortRecord) -> str:
     without = sum(interval is None for _, _, interval, _ in _bins(cohort))
     text = "Points: bins of 0.1; lines: 95 % intervals."
     if without:
-        text += f" Open: {without} bins with fewer than 10 patients, no interval."
+        text += " Open: without an interval, fewer than 10 patients."
     if cohort.ece_if_calibrated is not None:
         text += f" A calibrated model's ECE would stay below {number(cohort.ece_if_calibrated)} here."
     return text
@@ -558,10 +569,10 @@ def _subgroups(cohort: CohortRecord) -> View:
         if column.groups and column.num_suppressed_values:
             notes.append(
                 f"{column.column}: {column.num_suppressed_values} smaller values not shown "
-                f"({column.num_suppressed_cases:,} cases)"
+                f"({_cases(column.num_suppressed_cases)})"
             )
         if column.groups and column.num_missing:
-            notes.append(f"{column.column}: {column.num_missing:,} cases without a value")
+            notes.append(f"{column.column}: {_cases(column.num_missing)} without a value")
     return {**_capped(rows, 12), "notes": "; ".join(notes)}
 
 
@@ -595,7 +606,7 @@ def _undefined(cohort: CohortRecord) -> str | None:
         for reason, count in of.items():
             counts[reason] = max(counts.get(reason, 0), count)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return "; ".join(f"{count:,} cases: {reason}" for reason, count in ordered[:3]) or None
+    return "; ".join(f"{_cases(count)}: {reason}" for reason, count in ordered[:3]) or None
 
 
 def _scale(mean_maps: Mapping[str, MeanMap]) -> float:
@@ -654,9 +665,7 @@ def _validity(records: Sequence[CaseRecord], run: RunRecord) -> View:
     """Checks made once a model, and the states of the first maps by outcome."""
     return {
         "checks": [_check(one) for one in run.checks],
-        "states": _crosstab(
-            ((MAP_STATES[r.maps[0].status][1], r) for r in records if r.maps), [words for _, words, _ in MAP_STATES.values()]
-        ),
+        "states": _crosstab((MAP_STATES[r.maps[0].status][1], r) for r in records if r.maps),
     }
 
 
@@ -682,8 +691,9 @@ def _crosstab(pairs: Iterable[tuple[str, CaseRecord]], order: Iterable[str] = ()
     rank = {name: place for place, name in enumerate(order)}
     names = sorted(counts, key=lambda name: (rank.get(name, len(rank)), -counts[name].total(), name))
     rows = [
-        {"name": sentence(name), "total": f"{counts[name].total():,}", "cells": [f"{counts[name][c]:,}" for c in columns]}
+        {"name": sentence(name), "total": f"{one.total():,}", "cells": [f"{one[column]:,}" for column in columns]}
         for name in names
+        for one in [counts[name]]
     ]
     return {"columns": [OUTCOMES[column] for column in columns], **_capped(rows)}
 
@@ -746,7 +756,7 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
     outcomes, statuses = cohort.outcomes, cohort.statuses
     positive = outcomes["true_positive"] + outcomes["false_negative"]
     negative = outcomes["true_negative"] + outcomes["false_positive"]
-    target, ece = quoted(cohort.target_class), cohort.metrics["ece"].value
+    target, ece = _target(cohort), cohort.metrics["ece"].value
     without_patient = "each other case counts" in cohort.patients or cohort.patients.startswith("known for 0 ")
     lungs_missing = sum(record.lungs_missing is not None for record in records)
     shown = any(column.groups for column in cohort.subgroups)
@@ -754,17 +764,17 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
         "No case was audited.": not statuses["ok"],
         "No audited case has a label: performance, calibration and errors are unknown.": statuses["ok"]
         and not positive + negative,
-        f"Only {positive} cases are labelled {target}: sensitivity is poorly known.": positive + negative
+        f"Only {_cases(positive)} labelled {target}: sensitivity is poorly known.": positive + negative
         and positive < MANY,
-        f"Only {negative} cases are labelled otherwise: specificity is poorly known.": positive + negative
+        f"Only {_cases(negative)} labelled otherwise: specificity is poorly known.": positive + negative
         and negative < MANY,
         "Patients are not known for all cases: intervals may be too narrow.": without_patient,
         "The calibration error exceeds what a calibrated model would show.": cohort.ece_if_calibrated is not None
         and ece is not None
         and ece > cohort.ece_if_calibrated,
         "No subgroup is large enough to be shown: equal performance across groups is unknown.": not shown,
-        f"{statuses['failed']:,} cases failed and are in no figure: see cases.csv.": statuses["failed"],
-        f"Lungs were not found in {lungs_missing:,} cases: lung metrics leave them out.": lungs_missing,
+        f"Failed, and in no figure: {_cases(statuses['failed'])}; see cases.csv.": statuses["failed"],
+        f"Lungs not found, and in no lung metric: {_cases(lungs_missing)}.": lungs_missing,
         "No acceptance criterion was set.": not cohort.acceptance,
         "The model has no model card: intended use and population were not supplied.": run.model.card is None,
         "The source of the value range is not stated (preprocess.scaling_source).": not run.config.get(
@@ -789,7 +799,7 @@ def _watch(records: Sequence[CaseRecord], cohort: CohortRecord) -> list[View]:
         ("Files not audited", _of(cohort.statuses["failed"] + cohort.statuses["excluded"], len(records)), "cases.csv"),
         ("Radiographs with a warning", _of(warned, len(records)), "case.json"),
         (
-            f"Share called {quoted(cohort.target_class)}",
+            f"Share called {_target(cohort)}",
             _of(called, len(predictions)),
             "cases.csv: predicted; drifts before labels arrive",
         ),
@@ -834,7 +844,9 @@ def _median_of(cohort: CohortRecord, metric: str) -> str | None:
     return ", ".join(words) or None
 
 
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
+def _target(cohort: CohortRecord) -> str:
+    return quoted(cohort.target_class) or "the target class"
 
 
+def _cases(count: int) -> str:
+    return "1 case" if count == 1 else f"{count:,} cases"
