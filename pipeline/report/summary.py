@@ -100,9 +100,9 @@ def summary_pictures(
     if max(outcomes.values(), default=0) > 1 and any(box for panel in panels for box in panel.boxes):
         labels = [f"{OUTCOMES[name]} ({count:,})" for name, count in outcomes.items()]
         pictures["focus"] = plots.boxes(panels, labels, 178, 14 + 6.5 * len(labels)).encode()
-    scale = _scale(mean_maps)
-    for outcome, one in mean_maps.items():
-        pictures[f"mean_{outcome}"] = encode_jpeg(mean_map_picture(one.values, one.lungs, scale))
+    if scale := _scale(mean_maps):
+        for outcome, one in mean_maps.items():
+            pictures[f"mean_{outcome}"] = encode_jpeg(mean_map_picture(one.values, one.lungs, scale))
     return pictures
 
 
@@ -130,7 +130,7 @@ def summary_view(
         "title": f"Audit report of run {run.name}",
         "run": {"name": run.name, "started": utc(run.started), "created": w3c(run.started)},
         "model": {"name": run.model.name, "hash": run.model.sha256[:12]},
-        "urls": urls,
+        "urls": {**dict.fromkeys(("roc", "reliability", "focus")), **urls},
         "acceptance": _acceptance(cohort),
         "glance": _glance(records, run, cohort),
         "scoping": _scoping(records, run, cohort),
@@ -141,6 +141,7 @@ def summary_view(
         "confusion": _confusion(cohort),
         "reliability_note": _reliability_note(cohort),
         "subgroups": _subgroups(cohort),
+        "has_maps": supplied["maps"],
         "focus_undefined": _undefined(cohort),
         "mean_maps": _mean_maps(records, mean_maps, urls),
         "worst": _worst(records, cohort, urls),
@@ -246,7 +247,7 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     return {
         "value": "undefined" if one.value is None else text(one.value),
         "interval": DASH if ends is None else f"{text(ends[0])} to {text(ends[1])}",
-        "reason": one.reason,
+        "reason": sentence(one.reason),
         "of": f"{one.num_cases:,} / {one.num_patients:,}",
     }
 
@@ -300,7 +301,7 @@ def _scoping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
         ("Question of this run", f"output for {quoted(cohort.target_class)}" if cohort.target_class else DASH),
         ("Threshold", threshold),
         ("Labels", _labels(run, cohort)),
-        ("Radiographs", _described(records, "view")),
+        ("Views", _described(records, "view")),
         ("Formats", _described(records, "format")),
     ]
     return {"rows": rows, "limits": [quoted(text) for text in card.limits] if card else []}
@@ -610,17 +611,17 @@ def _undefined(cohort: CohortRecord) -> str | None:
 
 
 def _scale(mean_maps: Mapping[str, MeanMap]) -> float:
-    """One upper end for all outcomes, so that they compare."""
-    return max((float(one.values.max()) for one in mean_maps.values()), default=0.0) or 1.0
+    """One upper end for all outcomes, so that they compare; 0 where there is nothing to draw."""
+    return max((float(one.values.max()) for one in mean_maps.values()), default=0.0)
 
 
 def _mean_maps(records: Sequence[CaseRecord], mean_maps: Mapping[str, MeanMap], urls: Mapping[str, str]) -> View | None:
-    if not mean_maps:
+    if not _scale(mean_maps):
         return None
     first = next(record.maps[0] for record in records if record.maps)
     return {
         "maps": [
-            {"url": urls[f"mean_{name}"], "word": OUTCOMES[name], "count": f"{mean_maps[name].num_cases:,}"}
+            {"url": urls[f"mean_{name}"], "word": OUTCOMES[name], "count": _cases(mean_maps[name].num_cases)}
             for name in OUTCOMES
             if name in mean_maps
         ],
@@ -760,13 +761,20 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
     without_patient = "each other case counts" in cohort.patients or cohort.patients.startswith("known for 0 ")
     lungs_missing = sum(record.lungs_missing is not None for record in records)
     shown = any(column.groups for column in cohort.subgroups)
+    failed = [one.name for one in run.checks if one.state == "failed"]
+    unfit = sum(any(one.state == "failed" for one in record.quality) for record in records)
+    mistrusted = sum(record.trust is not None and record.trust.state == "not_interpretable" for record in records)
+    flagged = sum(bool(record.flags) for record in records)
     points = {
+        f"Failed checks of the model's explanations: {', '.join(failed)}.": failed,
+        f"Maps that are not to be interpreted: {_cases(mistrusted)}.": mistrusted,
+        f"Failed a check of the input: {_cases(unfit)}.": unfit,
+        f"Flagged: {_cases(flagged)}.": flagged,
         "No case was audited.": not statuses["ok"],
         "No audited case has a label: performance, calibration and errors are unknown.": statuses["ok"]
         and not positive + negative,
-        f"Only {_cases(positive)} labelled {target}: sensitivity is poorly known.": positive + negative
-        and positive < MANY,
-        f"Only {_cases(negative)} labelled otherwise: specificity is poorly known.": positive + negative
+        f"Labelled {target}: {_cases(positive)}; sensitivity is poorly known.": positive + negative and positive < MANY,
+        f"Labelled otherwise: {_cases(negative)}; specificity is poorly known.": positive + negative
         and negative < MANY,
         "Patients are not known for all cases: intervals may be too narrow.": without_patient,
         "The calibration error exceeds what a calibrated model would show.": cohort.ece_if_calibrated is not None
