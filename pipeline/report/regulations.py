@@ -148,7 +148,7 @@ EVIDENCE = (
     Evidence(
         "Automatic records of what was done",
         "AI Act Art. 12(1); 21 CFR 11.10(e)",
-        "run.json, case.json: decisions, times of the run; no log of operators",
+        "case.json: radiograph.decisions; run.json: started, finished; no log of operators",
         ("always",),
         "partly",
     ),
@@ -289,7 +289,7 @@ CLAIM: dict[int, tuple[str, str | None, str | None]] = {
     35: ("Numbers included and excluded", "at a glance; cases.csv", "always"),
     36: ("Characteristics of cases in each partition", "section 4: subgroups", "subgroups"),
     37: ("Performance metrics and statistical uncertainty", "section 4; cohort.json", "intervals"),
-    38: ("Estimates of diagnostic performance, precision", "section 4; cohort.json", "intervals"),
+    38: ("Estimates of performance and their precision", "section 4; cohort.json", "intervals"),
     39: ("Failure analysis of incorrect results", "section 4: errors", "wrong"),
     40: ("Study limitations", "section 5", "always"),
     41: ("Implications for practice", None, None),
