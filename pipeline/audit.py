@@ -655,10 +655,26 @@ def finish_run(
     evidence.write(folder.path / "cases.csv", cases_table(records).encode())
     described = describe_cohort(folder, run, records)
     evidence.write(folder.path / "cohort.json", to_json(described))
-    evidence.write(folder.path / "index.html", _renderer(template_dir).index_html(records, run).encode())
+    renderer, means = _renderer(template_dir), cohort.mean_maps(_on_radiographs(folder, records))
+    evidence.write(folder.path / "index.html", renderer.index_html(records, run).encode())
+    evidence.write(folder.path / "summary.pdf", renderer.summary_pdf(records, run, described, means, folder.cases))
     folder.write_run(run)
     evidence.seal(folder, events)
     return _result(folder, records, described)
+
+
+def _on_radiographs(folder: RunFolder, records: list[CaseRecord]) -> Iterator[tuple[str, Floats, Mask]]:
+    """Of each case with lungs: its outcome, its first map and its lungs, on the radiograph."""
+    for record in records:
+        first = next((one for one in record.maps[:1] if one.status != "not_finite"), None)
+        name = next((region.name for region in record.regions if region.kind == "lungs"), None)
+        if first is None or name is None or record.placement is None:
+            continue
+        where = folder.case(record.case_id)
+        with np.load(where / "map.npz") as maps, np.load(where / "regions.npz") as masks:
+            values, lungs = maps[first.key], masks[name]
+        evidence_there = geometry.restore(values, record.placement, cohort.RASTER, cohort.RASTER)
+        yield record.outcome or "no_label", evidence_there, lungs
 
 
 def describe_cohort(

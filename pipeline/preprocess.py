@@ -121,12 +121,12 @@ def scaling_of(settings: Preprocess) -> tuple[Doubles, Doubles]:
 
 
 def exposures(model_input: ModelInput, settings: Preprocess) -> dict[str, Floats]:
-    """The model input as of the radiograph displayed darker and brighter by `SHIFTS`, cut off at black and white; padding
-    stays. `settings` are those that it was made with."""
+    """The model input as of the radiograph displayed darker and brighter by `SHIFTS`, cut off at black and white;
+    padding stays. `settings` are those that it was made with."""
     tensor, placement = model_input.tensor, model_input.placement
     scale, offset = scaling_of(settings)
     rows, columns, _ = tensor.shape
-    on_radiograph, _, _ = cell_shares(placement, rows, columns, 0.0)
+    on_radiograph, *_ = cell_shares(placement, rows, columns, 0.0)
     grey = (tensor - offset) / scale
     return {
         name: (tensor + on_radiograph[..., None] * scale * (np.clip(grey + by, 0, 1) - grey)).astype(np.float32)

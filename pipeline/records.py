@@ -524,6 +524,16 @@ class CaseRecord:
         _require((self.status == "ok") == (self.reason is None), "a reason exactly where the status is not ok")
         _require(self.status != "ok" or self.prediction is not None, "an audited case has a prediction")
 
+    @property
+    def outcome(self) -> Outcome | None:
+        """Of the target class against all others; None where the case was not audited or no label names a class."""
+        one = self.prediction
+        if self.status != "ok" or one is None or self.label not in one.class_scores:
+            return None
+        if one.predicted == one.target_class:
+            return "true_positive" if self.label == one.target_class else "false_positive"
+        return "false_negative" if self.label == one.target_class else "true_negative"
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

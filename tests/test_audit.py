@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 
 from pipeline import ingest, load_config, run_audit
-from pipeline.audit import audit, cases_table, render
+from pipeline.audit import _on_radiographs, audit, cases_table, render
 from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved
 from pipeline.evidence import RunFolder, verify
-from pipeline.records import FOCUS_METRICS, CaseSource
+from pipeline.records import FOCUS_METRICS, CaseSource, Placement
 from tests.classifier.models import nested
+from tests.cohort.cases import a_case, a_failure
 
 
 class Inline:
@@ -545,7 +546,9 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     result = audit(config, Inline())
     folder = RunFolder(result.folder)
     assert folder.read_cohort() == result.cohort
-    assert "  cohort.json\n" in (folder.path / "SHA256SUMS").read_text()
+    sealed = (folder.path / "SHA256SUMS").read_text()
+    assert "  cohort.json\n" in sealed
+    assert "  summary.pdf\n" in sealed
     assert (result.cohort.statuses, result.cohort.num_patients) == ({"ok": 8, "excluded": 0, "failed": 1}, 3)
     assert [(group.value, group.num_negative) for group in result.cohort.subgroups[0].groups] == [("A", 3)]
     assert [one.is_met for one in result.cohort.acceptance] == [False, True]
@@ -555,6 +558,32 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     assert result.cohort.metrics["sensitivity"].value == np.mean(of_cases)
     # Where the patients are kept elsewhere, what was measured with them stands.
     (folder.private / "crosswalk.csv").unlink()
+    report = (folder.path / "summary.pdf").read_bytes()
+    (folder.path / "summary.pdf").unlink()
     assert render(folder.path, Inline()).cohort == result.cohort
+    assert (folder.path / "summary.pdf").read_bytes() == report
     assert audit(config, Inline(), resume=True).cohort == result.cohort
     assert verify(folder) == []
+
+
+def test_maps_of_the_run_report_lie_on_the_radiograph(tmp_path: Path) -> None:
+    """A cell of the upper left quarter stays there; cases without lungs or without a finite map are left out."""
+    placement = Placement(200, 100, 32, 32, 32 / 200, 32 / 100)
+    one = replace(a_case("one", "P", 0.9), placement=placement)
+    others = [
+        replace(one, case_id="no-lungs", regions=()),
+        replace(one, case_id="not-finite", maps=(replace(one.maps[0], status="not_finite"),)),
+        a_failure("failed"),
+    ]
+    folder = RunFolder(tmp_path)
+    folder.case("one").mkdir(parents=True)
+    values, mask = np.zeros((4, 4), np.float32), np.zeros((16, 16), bool)
+    values[0, 0] = 1
+    mask[4:12, 4:12] = True
+    np.savez(folder.case("one") / "map.npz", **{"grad-cam": values})
+    np.savez(folder.case("one") / "regions.npz", lungs=mask)
+    ((outcome, evidence, lungs),) = _on_radiographs(folder, [*others, one])
+    assert outcome == "true_positive"
+    assert evidence[: len(evidence) // 4, : len(evidence) // 4].min() > 0
+    assert not evidence[len(evidence) // 2 :].any()
+    np.testing.assert_array_equal(lungs, mask)
