@@ -649,10 +649,10 @@ def _zones(record: CaseRecord) -> list[str]:
 
 def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
     """The signed parts as bars around zero."""
-    reach = max(1e-9, abs(budget.logit), *(abs(value) for _, value in budget.parts))
     rows = [("Logit", budget.logit, True), *((name, value, False) for name, value in budget.parts)]
     if zones:
         rows.append(("lungs", sum(value for name, value in budget.parts if name in zones), False))
+    reach = max(1e-9, *(abs(value) for _, value, _ in rows))
     return {
         "is_exact": budget.is_exact,
         "map": budget.map,

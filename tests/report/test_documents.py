@@ -7,6 +7,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from unittest.mock import Mock
+from xml.etree import ElementTree
 
 import numpy as np
 import pypdf
@@ -19,12 +21,13 @@ from pipeline.records import (
     CaseRecord,
     Decision,
     FocusMetrics,
+    LogitBudget,
     RegionFacts,
     RegionFocus,
     to_json,
 )
 from pipeline.report import Renderer, colour_bar_stops
-from pipeline.report.view import BANNER, _prediction, place, score, sentence
+from pipeline.report.view import BANNER, _budget, _prediction, place, score, sentence
 from tests.report.conftest import CARD
 
 FORBIDDEN = (
@@ -374,6 +377,30 @@ def test_objects_serialised_once_are_the_same_bytes(renderer, make, run, monkeyp
     quick = renderer.case_pdf(record, run, folder)
     monkeypatch.setattr("pipeline.report.documents._serialise_once", None)
     assert quick == renderer.case_pdf(record, run, folder)
+
+
+def test_the_quick_parser_reads_the_same_page(renderer, make, run, tmp_path, monkeypatch):
+    """Our pages are XML, so expat reads them; a hospital's that is not is read by WeasyPrint's own parser."""
+    record, folder = make(maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL"), ("layercam", "PNEUMONIA")))
+    record = with_regions(record)
+    quick = renderer.case_pdf(record, run, folder), renderer.case_pdf(failed(), run, tmp_path)
+    unused = Mock(side_effect=AssertionError("our page is not XML"))
+    monkeypatch.setattr("weasyprint.tinyhtml5.parse", unused)
+    renderer.case_pdf(record, run, folder)
+    monkeypatch.undo()
+    monkeypatch.setattr("pipeline.report.documents.ElementTree.fromstring", Mock(side_effect=ElementTree.ParseError))
+    assert quick == (renderer.case_pdf(record, run, folder), renderer.case_pdf(failed(), run, tmp_path))
+
+
+def test_no_bar_of_the_budget_leaves_its_column():
+    """Lungs are the sum of their zones, 1.0 + 1.5: the longest bar of all, from the axis to the edge."""
+    parts = (("right upper zone", 1.0), ("left upper zone", 1.5), ("border", -1.25), ("bias", -0.25))
+    bars = {
+        row["name"]: row
+        for row in _budget(LogitBudget("grad-cam", 1.0, parts, True), [parts[0][0], parts[1][0]])["rows"]
+    }
+    assert (bars["Lungs"]["left"], bars["Lungs"]["width"]) == ("50.0", "50.0")
+    assert (bars["Border"]["left"], bars["Border"]["width"]) == ("25.0", "25.0")
 
 
 def test_places_in_words(make):
