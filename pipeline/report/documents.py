@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from pipeline.report.view import View, case_view, index_view, w3c
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
 from weasyprint import CSS, HTML, Attachment  # noqa: E402
 from weasyprint.html import UA, UA_COUNTER_STYLE  # noqa: E402
+from weasyprint.logger import LOGGER  # noqa: E402
 from weasyprint.text.fonts import FontConfiguration  # noqa: E402
 from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: E402
 
@@ -38,6 +40,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
+PAPERS = ("a4", "letter")  # `report.paper`; the first where a run's config has none
 # What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
 # every element, and would style six of each that are never drawn.
 DEFAULT_STYLE = CSS(string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE)
@@ -70,12 +73,12 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._fonts = FontConfiguration()
-        self._css = CSS(
-            string=_expanded(self._template_file("case.css").read_text("utf-8")),
-            base_url=TEMPLATE_URL,
-            url_fetcher=_Fetcher(self._template_file, {}),
-            font_config=self._fonts,
-        )
+        css = self._template_file("case.css").read_text("utf-8")
+        self._css = {paper: self._parsed(_expanded(css, {"--paper": paper})) for paper in PAPERS}
+
+    def _parsed(self, css: str) -> CSS:
+        fetcher = _Fetcher(self._template_file, {})
+        return CSS(string=css, base_url=TEMPLATE_URL, url_fetcher=fetcher, font_config=self._fonts)
 
     def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path) -> bytes:
         """The PDF of one case, also of an excluded or failed one.
@@ -90,18 +93,27 @@ class Renderer:
         """
         urls, pictures = _pictures(record, folder)
         html = self._jinja.get_template("case.html.j2").render(case_view(record, run, urls))
-        fetcher = _Fetcher(self._template_file, pictures)
-        document = _Html(html, fetcher)
+        css = self._css[run.config.get("report", {}).get("paper", PAPERS[0])]
+
+        def written(html: str) -> bytes:
+            return self._pdf(html, css, pictures, _attachments(record, run, folder))
+
+        with _undrawn() as characters:
+            pdf = written(html)
+        # Boxes would tell no two classes apart.
+        return written(html.translate({one: f"[U+{one:04X}]" for one in characters})) if characters else pdf
+
+    def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:
         with warnings.catch_warnings(), _collected_once():
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             return bytes(
-                document.write_pdf(
-                    stylesheets=[self._css],
+                _Html(html, _Fetcher(self._template_file, pictures)).write_pdf(
+                    stylesheets=[css],
                     font_config=self._fonts,
                     cache={},  # one a document: a shared one shows one case's picture in another's
                     pdf_variant="pdf/a-3a",
-                    attachments=_attachments(record, run, folder),
+                    attachments=attachments,
                     finisher=_serialise_once,
                 )
             )
@@ -154,12 +166,12 @@ class _Fetcher(URLFetcher):  # type: ignore[misc]
         return URLFetcherResponse(url, self._template_file(name).read_bytes())
 
 
-def _expanded(css: str) -> str:
+def _expanded(css: str, given: Mapping[str, str]) -> str:
     """The stylesheet with its `:root` variables in place: WeasyPrint would resolve them once an element."""
     root = re.search(r":root\s*\{([^}]*)\}", css)
     if root is None:
         return css
-    values = dict(re.findall(r"(--[\w-]+)\s*:\s*([^;]+);", root[1]))
+    values = {**dict(re.findall(r"(--[\w-]+)\s*:\s*([^;]+);", root[1])), **given}
     css = css.replace(root[0], "")
     return re.sub(r"var\((--[\w-]+)\)", lambda found: values.get(found[1], found[0]), css)
 
@@ -187,6 +199,24 @@ def _collected_once() -> Iterator[None]:
         if was_enabled:
             gc.enable()
             gc.collect(0)
+
+
+@contextmanager
+def _undrawn() -> Iterator[set[int]]:
+    """Code points that no font of the templates or of this machine has, as WeasyPrint meets them."""
+    found: set[int] = set()
+
+    def is_other(entry: logging.LogRecord) -> bool:
+        if not entry.msg.startswith(".notdef"):
+            return True
+        found.add(ord(entry.args[0]))  # type: ignore[arg-type, index]
+        return False
+
+    LOGGER.addFilter(is_other)
+    try:
+        yield found
+    finally:
+        LOGGER.removeFilter(is_other)
 
 
 class _Serialised(pydyf.Object):  # type: ignore[misc]

@@ -31,7 +31,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser, renderer, make, run, tmp_path) -> Iterator[Any]:
-    """opened(number of cases) -> (the page, what it asked for). Scores fall with the number; every tenth case failed."""
+    """opened(number of cases) -> (the page, what it asked for). Scores fall with the number; every tenth failed."""
     record, folder = make("case-00000", expected="NORMAL")
     contexts = []
 
