@@ -451,6 +451,7 @@ class Report(_Section):
         "run", description="colours: run = one scale for all cases, which compares; case = each map to its own maximum"
     )
     cells: bool = Field(False, description="draw the cells of the map's grid over it")
+    paper: Literal["a4", "letter"] = Field("a4", description="size of the PDFs' pages")
 
 
 class Engine(_Section):

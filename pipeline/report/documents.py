@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
+import cssselect2  # type: ignore[import-untyped]
 import pydyf  # type: ignore[import-untyped]
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from PIL import ImageFile
@@ -29,6 +32,8 @@ from pipeline.report.view import View, case_view, index_view, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
 from weasyprint import CSS, HTML, Attachment  # noqa: E402
+from weasyprint.html import UA, UA_COUNTER_STYLE  # noqa: E402
+from weasyprint.logger import LOGGER  # noqa: E402
 from weasyprint.text.fonts import FontConfiguration  # noqa: E402
 from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: E402
 
@@ -37,6 +42,10 @@ ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
+PAPERS = ("a4", "letter")  # `report.paper`; the first where a run's config has none
+# What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
+# every element, and would style six of each that are never drawn.
+DEFAULT_STYLE = CSS(string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE)
 TEMPLATE_FILES = {".css", ".woff2", ".woff", ".otf", ".ttf", ".png", ".jpg", ".jpeg", ".svg"}
 
 
@@ -66,7 +75,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._fonts = FontConfiguration()
-        self._css = self._stylesheet("case.css")
+        self._css = {paper: self._stylesheet(paper, "case.css") for paper in PAPERS}
 
     def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path) -> bytes:
         """The PDF of one case, also of an excluded or failed one.
@@ -87,13 +96,21 @@ class Renderer:
         if (folder / "map.npz").is_file():
             files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
         html = self._jinja.get_template("case.html.j2").render(case_view(record, run, urls))
-        return self._pdf(html, self._css, pictures, _attachments(files, run.started))
+        css = self._css[_paper(run)]
+
+        def written(html: str) -> bytes:
+            return self._pdf(html, css, pictures, _attachments(files, run.started))
+
+        with _undrawn() as characters:
+            pdf = written(html)
+        # Boxes would tell no two classes apart.
+        return written(html.translate({one: f"[U+{one:04X}]" for one in characters})) if characters else pdf
 
     def comparison(self, found: Comparison) -> tuple[bytes, bytes]:
         """A comparison of two runs as HTML, one self-contained page, and as PDF/A-3a with the record attached."""
         html = self._jinja.get_template("compare.html.j2").render(comparison_view(found))
         record = ("compare.json", "The record of this comparison", "Data", to_json(found))
-        return html.encode(), self._pdf(html, self._css, {}, _attachments([record], found.b.started))
+        return html.encode(), self._pdf(html, self._css[PAPERS[0]], {}, _attachments([record], found.b.started))
 
     def summary_pdf(
         self,
@@ -126,17 +143,15 @@ class Renderer:
         ]
         view = summary_view(records, run, cohort, mean_maps, urls)
         html = self._jinja.get_template("summary.html.j2").render(view)
-        css = self._stylesheet("case.css", "summary.css")
+        css = self._stylesheet(_paper(run), "case.css", "summary.css")
         return self._pdf(html, css, pictures, _attachments(files, run.started))
 
     def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:
-        fetcher = _Fetcher(self._template_file, pictures)
-        document = HTML(string=html, base_url=TEMPLATE_URL, url_fetcher=fetcher)
         with warnings.catch_warnings(), _collected_once():
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             return bytes(
-                document.write_pdf(
+                _Html(html, _Fetcher(self._template_file, pictures)).write_pdf(
                     stylesheets=[css],
                     font_config=self._fonts,
                     cache={},  # one a document: a shared one shows one case's picture in another's
@@ -146,14 +161,12 @@ class Renderer:
                 )
             )
 
-    def _stylesheet(self, *names: str) -> Any:
+    def _stylesheet(self, paper: str, *names: str) -> CSS:
         """Template stylesheets as one, the later ones last."""
-        return CSS(
-            string=_expanded("\n".join(self._template_file(name).read_text("utf-8") for name in names)),
-            base_url=TEMPLATE_URL,
-            url_fetcher=_Fetcher(self._template_file, {}),
-            font_config=self._fonts,
-        )
+        css = "\n".join(self._template_file(name).read_text("utf-8") for name in names)
+        fetcher = _Fetcher(self._template_file, {})
+        given = {"--paper": paper}
+        return CSS(string=_expanded(css, given), base_url=TEMPLATE_URL, url_fetcher=fetcher, font_config=self._fonts)
 
     def index_html(self, records: Sequence[CaseRecord], run: RunRecord) -> str:
         """`index.html` of a run: one self-contained page, links relative to the run folder."""
@@ -167,6 +180,27 @@ class Renderer:
             if path.is_file() and path.is_relative_to(folder):
                 return path
         raise FileNotFoundError(f"no template file {name!r} in {', '.join(map(str, self._folders))}")
+
+
+def _paper(run: RunRecord) -> str:
+    return str(run.config.get("report", {}).get("paper", PAPERS[0]))
+
+
+class _Html(HTML):  # type: ignore[misc]
+    """A page, read by expat where it is XML too, as ours is: WeasyPrint's own parser is slower, being Python."""
+
+    def __init__(self, html: str, fetcher: _Fetcher) -> None:
+        try:
+            root = ElementTree.fromstring(html)
+        except ElementTree.ParseError:
+            super().__init__(string=html, base_url=TEMPLATE_URL, url_fetcher=fetcher)
+            return
+        self.base_url, self.url_fetcher, self.media_type = TEMPLATE_URL, fetcher, "print"
+        self.wrapper_element = cssselect2.ElementWrapper.from_html_root(root, content_language=None)
+        self.etree_element = self.wrapper_element.etree_element
+
+    def _ua_stylesheets(self, forms: bool = False) -> list[CSS]:
+        return [DEFAULT_STYLE]
 
 
 class _Fetcher(URLFetcher):  # type: ignore[misc]
@@ -188,12 +222,12 @@ class _Fetcher(URLFetcher):  # type: ignore[misc]
         return URLFetcherResponse(url, self._template_file(name).read_bytes())
 
 
-def _expanded(css: str) -> str:
+def _expanded(css: str, given: Mapping[str, str]) -> str:
     """The stylesheet with its `:root` variables in place: WeasyPrint would resolve them once an element."""
     root = re.search(r":root\s*\{([^}]*)\}", css)
     if root is None:
         return css
-    values = dict(re.findall(r"(--[\w-]+)\s*:\s*([^;]+);", root[1]))
+    values = {**dict(re.findall(r"(--[\w-]+)\s*:\s*([^;]+);", root[1])), **given}
     css = css.replace(root[0], "")
     return re.sub(r"var\((--[\w-]+)\)", lambda found: values.get(found[1], found[0]), css)
 
@@ -222,6 +256,24 @@ def _collected_once() -> Iterator[None]:
         if was_enabled:
             gc.enable()
             gc.collect(0)
+
+
+@contextmanager
+def _undrawn() -> Iterator[set[int]]:
+    """Code points that no font of the templates or of this machine has, as WeasyPrint meets them."""
+    found: set[int] = set()
+
+    def is_other(entry: logging.LogRecord) -> bool:
+        if not entry.msg.startswith(".notdef"):
+            return True
+        found.add(ord(entry.args[0]))  # type: ignore[arg-type, index]
+        return False
+
+    LOGGER.addFilter(is_other)
+    try:
+        yield found
+    finally:
+        LOGGER.removeFilter(is_other)
 
 
 class _Serialised(pydyf.Object):  # type: ignore[misc]

@@ -959,7 +959,8 @@ def _decisions(record: CaseRecord) -> list[View]:
 def _index_row(record: CaseRecord) -> View:
     prediction, folder = record.prediction, f"cases/{quote(record.case_id, safe='')}"
     key = record.maps[0].key if record.maps else ""
-    thumbnail = record.pictures.get(key) or record.pictures.get("radiograph")
+    radiograph = record.pictures.get("radiograph")
+    thumbnail = record.pictures.get(key) or radiograph
     focus = record.focus.get(key)
     is_correct = prediction.is_correct if prediction else None
     return {
@@ -978,6 +979,7 @@ def _index_row(record: CaseRecord) -> View:
         if focus and focus.high_focus_fraction is not None
         else "-1",
         "band": (focus.focus_band or "") if focus else "",
+        "radiograph": f"{folder}/{quote(radiograph)}" if radiograph else None,
         "thumbnail": f"{folder}/{quote(thumbnail)}" if thumbnail else None,
         "pdf": f"{folder}/report.pdf",
         "json": f"{folder}/case.json",

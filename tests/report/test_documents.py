@@ -7,6 +7,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from unittest.mock import Mock
+from xml.etree import ElementTree
 
 import numpy as np
 import pypdf
@@ -19,13 +21,14 @@ from pipeline.records import (
     CaseRecord,
     Decision,
     FocusMetrics,
+    LogitBudget,
     Masking,
     RegionFacts,
     RegionFocus,
     to_json,
 )
 from pipeline.report import Renderer, colour_bar_stops
-from pipeline.report.view import BANNER, _prediction, place, score, sentence
+from pipeline.report.view import BANNER, _budget, _prediction, place, score, sentence
 from tests.report.conftest import CARD
 
 FORBIDDEN = (
@@ -181,11 +184,10 @@ def test_two_cases_with_equal_names_keep_their_own_pictures(renderer, make, run,
     for name, where in (("one", (0.2, 0.2)), ("two", (0.8, 0.8))):
         record, folder = make(name, place=where)
         reader = pypdf.PdfReader(io.BytesIO(renderer.case_pdf(record, run, folder)))
-        pictures = [one.data for one in reader.pages[0].images]
-        assert len(pictures) == 3
-        streams = [one.get_object()._data for one in reader.pages[0]["/Resources"]["/XObject"].values()]
-        assert (folder / "overlay-0.jpg").read_bytes() in streams  # passed through, byte for byte
-        embedded.append(set(streams))
+        objects = [one.get_object() for page in reader.pages for one in page["/Resources"]["/XObject"].values()]
+        streams = {one._data for one in objects if one["/Subtype"] == "/Image"}
+        assert streams == {(folder / name).read_bytes() for name in record.pictures.values()}  # byte for byte
+        embedded.append(streams)
     overlays = embedded[0] ^ embedded[1]
     assert len(overlays) == 2
 
@@ -293,24 +295,45 @@ def test_a_hospital_replaces_one_template(make, run, tmp_path):
     assert text.startswith(f"Hospital {record.case_id}")
 
 
-def test_letter_paper(make, run, tmp_path):
-    from pipeline.report.documents import data_folder
-
-    css = (data_folder("templates") / "case.css").read_text().replace("--paper: A4", "--paper: Letter")
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "case.css").write_text(css)
-    record, folder = make(shape=(500, 600))
-    reader = pypdf.PdfReader(io.BytesIO(Renderer(tmp_path / "own").case_pdf(record, run, folder)))
+@pytest.mark.parametrize("shape", [(500, 600), (600, 500), (600, 200)])
+def test_letter_paper(renderer, make, run, shape):
+    record, folder = make(shape=shape)
+    run = replace(run, config={"report": {"paper": "letter"}})
+    reader = pypdf.PdfReader(io.BytesIO(renderer.case_pdf(record, run, folder)))
     assert [float(side) for side in reader.pages[0].mediabox[2:]] == [612, 792]
     assert len(reader.pages) == 3
     assert "Date:" in reader.pages[0].extract_text()
 
 
-def test_other_scripts_do_not_crash(renderer, make, run, no_weasyprint_warning):
+def fonts_of(data: bytes) -> set[str]:
+    pages = pypdf.PdfReader(io.BytesIO(data)).pages
+    return {font.get_object()["/BaseFont"] for page in pages for font in page["/Resources"]["/Font"].values()}
+
+
+def test_the_bundled_font_writes_latin_greek_and_cyrillic(renderer, make, run):
+    names = ("Zapalenie płuc", "Πνευμονία", "пневмония", "zatürre")
+    record, folder = make(classes=names, expected=names[0])
+    data = renderer.case_pdf(record, run, folder)
+    assert all("Plex" in font for font in fonts_of(data))
+    assert set(names) <= set(re.findall(r'"([^"]+)"', pages(data)[1]))
+
+
+def test_a_character_that_no_font_has_is_written_as_its_code_point(make, run, tmp_path, monkeypatch):
+    """A machine without fonts: boxes would make 健康 and 肺炎 the same class to a reader. The record stays as it is."""
+    (tmp_path / "fonts.conf").write_text(f"<fontconfig><cachedir>{tmp_path}/cache</cachedir></fontconfig>")
+    monkeypatch.setenv("FONTCONFIG_FILE", str(tmp_path / "fonts.conf"))
+    record, folder = make("病例-1", classes=("健康", "pneumonia"), expected="健康")
+    data = Renderer().case_pdf(record, run, folder)
+    first, second, _ = pages(data)
+    assert "Case [U+75C5][U+4F8B]-1" in first
+    assert '"[U+5065][U+5EB7]"' in second
+    assert all("Plex" in font for font in fonts_of(data))
+    assert json.loads(pypdf.PdfReader(io.BytesIO(data)).attachments["case.json"][0])["case_id"] == "病例-1"
+
+
+def test_other_scripts_are_written(renderer, make, run):
     record, folder = make("病例-١٢٣-κ", classes=("健康", "肺炎 пневмония"), expected="健康")
     assert len(pages(renderer.case_pdf(record, run, folder))) == 3
-    # Without a font for a script on this machine WeasyPrint says so and prints a box.
-    no_weasyprint_warning[:] = [one for one in no_weasyprint_warning if ".notdef" not in one]
 
 
 def test_truncated_pictures_stay_refused(renderer):
@@ -377,6 +400,30 @@ def test_objects_serialised_once_are_the_same_bytes(renderer, make, run, monkeyp
     assert quick == renderer.case_pdf(record, run, folder)
 
 
+def test_the_quick_parser_reads_the_same_page(renderer, make, run, tmp_path, monkeypatch):
+    """Our pages are XML, so expat reads them; a hospital's that is not is read by WeasyPrint's own parser."""
+    record, folder = make(maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL"), ("layercam", "PNEUMONIA")))
+    record = with_regions(record)
+    quick = renderer.case_pdf(record, run, folder), renderer.case_pdf(failed(), run, tmp_path)
+    unused = Mock(side_effect=AssertionError("our page is not XML"))
+    monkeypatch.setattr("weasyprint.tinyhtml5.parse", unused)
+    renderer.case_pdf(record, run, folder)
+    monkeypatch.undo()
+    monkeypatch.setattr("pipeline.report.documents.ElementTree.fromstring", Mock(side_effect=ElementTree.ParseError))
+    assert quick == (renderer.case_pdf(record, run, folder), renderer.case_pdf(failed(), run, tmp_path))
+
+
+def test_no_bar_of_the_budget_leaves_its_column():
+    """Lungs are the sum of their zones, 1.0 + 1.5: the longest bar of all, from the axis to the edge."""
+    parts = (("right upper zone", 1.0), ("left upper zone", 1.5), ("border", -1.25), ("bias", -0.25))
+    bars = {
+        row["name"]: row
+        for row in _budget(LogitBudget("grad-cam", 1.0, parts, True), [parts[0][0], parts[1][0]])["rows"]
+    }
+    assert (bars["Lungs"]["left"], bars["Lungs"]["width"]) == ("50.0", "50.0")
+    assert (bars["Border"]["left"], bars["Border"]["width"]) == ("25.0", "25.0")
+
+
 def test_places_in_words(make):
     facts = make()[0].radiograph
     assert place(0.1, 0.9, facts) == "upper third, image right (patient's left)"
@@ -413,9 +460,11 @@ def test_index_links_and_loads_only_the_run_folder(renderer, make, run):
     links = [attrs["href"] for tag, attrs in tags.found if tag == "a"]
     assert "cases/case%20a-%C3%BC/report.pdf" in links
     assert "cases/case-00c1/case.json" in links
-    images = [attrs for tag, attrs in tags.found if tag == "img"]
+    images = [attrs for tag, attrs in tags.found if tag == "img" and "src" in attrs]
     assert [one["src"] for one in images] == ["cases/case%20a-%C3%BC/overlay-0.jpg"]
-    assert all(one["loading"] == "lazy" and one["alt"] for one in images)
+    assert all(one["loading"] == "lazy" for one in images)
+    rows = [attrs for tag, attrs in tags.found if tag == "tr" and "data-radiograph" in attrs]
+    assert [one["data-radiograph"] for one in rows] == ["cases/case%20a-%C3%BC/radiograph.jpg"]
     assert not [tag for tag, _ in tags.found if tag in ("link", "iframe", "object")]
     assert "http:" not in html
     assert "https:" not in html
