@@ -631,15 +631,18 @@ def _scale(run: RunRecord, own: float | None = None) -> View:
 
 
 def _metrics(focus: FocusMetrics, facts: RadiographFacts | None) -> list[View]:
-    """One row a metric: name, value or None, reason, definition."""
+    """One row a metric: name, value or None, reason, definition; one for all where none is defined for one reason."""
     words = {
         "threshold": percent(focus.threshold),
         "border_chance": "not known" if focus.border_chance is None else percent(focus.border_chance),
     }
-    rows = []
+    rows: list[View] = []
     for key, (name, definition) in METRICS.items():
         value, reason = _metric(focus, key, facts)
         rows.append({"name": name, "value": value, "reason": reason, "definition": definition.format(**words)})
+    reasons = {row["reason"] for row in rows}
+    if len(reasons) == 1 and None not in reasons:  # one row says it for all
+        return [{"name": "All", "value": None, "reason": reasons.pop(), "definition": ""}]
     return rows
 
 
