@@ -171,7 +171,7 @@ def check_lungs(
         _at_most(
             "rotation",
             "degrees: line between the lungs, or turned to find them",
-            abs((turn_deg + 180) % 360 - 180),
+            min(turn_deg, 360 - turn_deg),
             asked.rotation_deg,
             "the radiograph lies turned",
         ),
