@@ -723,10 +723,8 @@ def _with_lungs(case: Prepared, lungs: Lungs | None, config: AuditConfig) -> Pre
     if lungs is None:
         checks = quality.lungs_not_looked_for()
     else:
-        turn = lungs.tilt_deg(case.facts.rows, case.facts.columns)
-        if turn is None and (lungs.turn_deg or lungs.is_negative):
-            turn = lungs.turn_deg
-        checks = quality.check_lungs(config.quality, lungs.area_fraction, lungs.edge_fraction, turn, lungs.is_negative)
+        angle = lungs.angle_deg(case.facts.rows, case.facts.columns)
+        checks = quality.check_lungs(config.quality, lungs.area_fraction, lungs.edge_fraction, angle, lungs.is_negative)
     return _judged(replace(case, quality=quality.in_order((*case.quality, *checks))), config)
 
 

@@ -265,6 +265,9 @@ def test_area_edge_and_tilt_of_lungs() -> None:
     assert lungs.area_fraction == pytest.approx(2 * 60 * 40 / SIZE**2)
     assert lungs.edge_fraction == pytest.approx(40 / SIZE)
     found = replace(lungs, reason=None, right=mask & (np.arange(SIZE) < 128), left=mask & (np.arange(SIZE) >= 128))
-    assert found.tilt_deg(500, 500) == pytest.approx(np.degrees(np.arctan(20 / 100)))
-    assert found.tilt_deg(1000, 500) == pytest.approx(np.degrees(np.arctan(2 * 20 / 100)))
-    assert replace(lungs, reason="lungs not found").tilt_deg(500, 500) is None
+    assert found.angle_deg(500, 500) == pytest.approx(np.degrees(np.arctan(20 / 100)))
+    assert found.angle_deg(1000, 500) == pytest.approx(np.degrees(np.arctan(2 * 20 / 100)))
+    missing = replace(lungs, reason="lungs not found")
+    assert missing.angle_deg(500, 500) is None
+    assert replace(missing, turn_deg=270).angle_deg(500, 500) == 270
+    assert replace(missing, is_negative=True).angle_deg(500, 500) == 0
