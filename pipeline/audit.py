@@ -176,6 +176,11 @@ def audit(
         progress("cases", len(records), len(sources))
     clock.mark("waiting for documents")
 
+    # What a server gave only now may be what a case that stands already, later in the run, is a duplicate of.
+    if stale := [case_id for case_id, record in records.items() if duplicates.are_other_than(record)]:
+        for case_id in stale:
+            folder.clear_case(case_id)
+        return audit(config, engine, True, limit, progress)
     ordered = [records[source.case_id] for source in sources]
     finished = replace(
         run,

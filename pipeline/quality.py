@@ -13,7 +13,7 @@ from typing import get_args
 import numpy as np
 
 from pipeline.config import Quality, QualityCheck
-from pipeline.records import CaseStatus, Check, Floats, RadiographFacts, SourceFile
+from pipeline.records import CaseRecord, CaseStatus, Check, Floats, RadiographFacts, SourceFile
 
 # What is looked at: every n-th row and column, so that the shorter side has about as many.
 SAMPLE_PX = 256
@@ -276,6 +276,12 @@ class Duplicates:
             self._check("duplicate_uid", case_id, source.instance_hmac, "SOP Instance UID"),
             self._check("duplicate_pixels", case_id, source.pixel_sha256, "pixels"),
         )
+
+    def are_other_than(self, record: CaseRecord) -> bool:
+        """Whether the checks of a record would come out otherwise now that more cases have been noted."""
+        if record.radiograph is None:
+            return False
+        return not set(self.checks(record.case_id, record.radiograph.source)) <= set(record.quality)
 
     def _check(self, name: QualityCheck, case_id: str, key: str | None, of: str) -> Check:
         if key is None:
