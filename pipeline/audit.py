@@ -201,6 +201,11 @@ def audit(
         progress("cases", len(records), len(sources))
     clock.mark("waiting for documents")
 
+    # What a server gave only now may be what a case that stands already, later in the run, is a duplicate of.
+    if stale := [case_id for case_id, record in records.items() if duplicates.are_other_than(record)]:
+        for case_id in stale:
+            folder.clear_case(case_id)
+        return audit(config, engine, True, limit, progress)
     ordered = [records[source.case_id] for source in sources]
     finished = replace(
         run,
@@ -881,10 +886,8 @@ def _with_lungs(case: Prepared, lungs: Lungs | None, config: AuditConfig) -> Pre
     if lungs is None:
         checks = quality.lungs_not_looked_for()
     else:
-        turn = lungs.tilt_deg(case.facts.rows, case.facts.columns)
-        if turn is None and (lungs.turn_deg or lungs.is_negative):
-            turn = lungs.turn_deg
-        checks = quality.check_lungs(config.quality, lungs.area_fraction, lungs.edge_fraction, turn, lungs.is_negative)
+        angle = lungs.angle_deg(case.facts.rows, case.facts.columns)
+        checks = quality.check_lungs(config.quality, lungs.area_fraction, lungs.edge_fraction, angle, lungs.is_negative)
     return _judged(replace(case, quality=quality.in_order((*case.quality, *checks))), config)
 
 

@@ -13,7 +13,7 @@ from typing import get_args
 import numpy as np
 
 from pipeline.config import Quality, QualityCheck
-from pipeline.records import CaseStatus, Check, Floats, RadiographFacts, SourceFile
+from pipeline.records import CaseRecord, CaseStatus, Check, Floats, RadiographFacts, SourceFile
 
 # What is looked at: every n-th row and column, so that the shorter side has about as many.
 SAMPLE_PX = 256
@@ -129,7 +129,7 @@ def check_lungs(
     asked: Quality,
     area_fraction: float,
     edge_fraction: float,
-    turn_deg: float | None,
+    angle_deg: float | None,
     is_negative: bool,
 ) -> tuple[Check, ...]:
     """Checks by the lungs.
@@ -138,14 +138,14 @@ def check_lungs(
     ----------
     area_fraction : share of the picture that looks like lung.
     edge_fraction : of the edge of the picture that has most lung, the share that lies in it.
-    turn_deg : by how much the lungs are turned, in degrees; None = no lungs were found, in any position.
+    angle_deg : by how much the lungs lie turned, 0 to 360 degrees; None = no lungs were found, in any position.
     is_negative : the lungs were found in the negative only.
     """
     chest = _limited(
         "not_a_chest",
         "share of the picture that looks like lung",
         area_fraction,
-        turn_deg is not None or area_fraction >= asked.lungs_fraction,
+        angle_deg is not None or area_fraction >= asked.lungs_fraction,
         f"two lungs, or at least {asked.lungs_fraction:g}",
         "this does not look like a frontal chest radiograph: hardly anything looks like lung",
     )
@@ -156,7 +156,7 @@ def check_lungs(
         asked.cropped_fraction,
         "a lung is cut off by the edge of the picture",
     )
-    if turn_deg is None:
+    if angle_deg is None:
         crop = crop if chest.state == "passed" else _not_run("crop", NO_LUNGS)
         return _not_run("inversion", NO_LUNGS), _not_run("rotation", NO_LUNGS), crop, chest
     return (
@@ -171,7 +171,7 @@ def check_lungs(
         _at_most(
             "rotation",
             "degrees: line between the lungs, or turned to find them",
-            abs((turn_deg + 180) % 360 - 180),
+            min(angle_deg, 360 - angle_deg),
             asked.rotation_deg,
             "the radiograph lies turned",
         ),
@@ -276,6 +276,12 @@ class Duplicates:
             self._check("duplicate_uid", case_id, source.instance_hmac, "SOP Instance UID"),
             self._check("duplicate_pixels", case_id, source.pixel_sha256, "pixels"),
         )
+
+    def are_other_than(self, record: CaseRecord) -> bool:
+        """Whether the checks of a record would come out otherwise now that more cases have been noted."""
+        if record.radiograph is None:
+            return False
+        return not set(self.checks(record.case_id, record.radiograph.source)) <= set(record.quality)
 
     def _check(self, name: QualityCheck, case_id: str, key: str | None, of: str) -> Check:
         if key is None:

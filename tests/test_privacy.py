@@ -46,6 +46,7 @@ NEEDED = {
 CONFIG = """\
 run: {{name: test, output: runs}}
 ingest: {{source: {source}, labels: finding}}
+quality: {{exclude: []}}
 preprocess: {{rows: 32, columns: 32, scaling: unit}}
 classifier: {{path: model.keras, class_names: [NORMAL, '{positive}']}}
 engine: {{batch_size: 8, workers: 1}}

@@ -64,10 +64,11 @@ class Lungs:
     turn_deg: int = 0
     is_negative: bool = False
 
-    def tilt_deg(self, rows: int, columns: int) -> float | None:
-        """Angle of the line between the centres of the lungs to the rows of the radiograph, in degrees, 0 to 90."""
+    def angle_deg(self, rows: int, columns: int) -> float | None:
+        """By how much the lungs lie turned: the angle between the line through their centres and the rows of the
+        radiograph, or `turn_deg`; None where there are no lungs either way."""
         if self.reason is not None:
-            return None
+            return self.turn_deg if self.turn_deg or self.is_negative else None
         (row, column), (other_row, other_column) = (np.argwhere(mask).mean(axis=0) for mask in (self.right, self.left))
         return math.degrees(math.atan2(abs(other_row - row) * rows, abs(other_column - column) * columns))
 

@@ -533,12 +533,12 @@ def _cautions(record: CaseRecord) -> list[str]:
 
 def _fitness(record: CaseRecord) -> View:
     """The cautions, clipped for page 1; whole in the provenance."""
-    cautions, num_checks = _cautions(record), sum(check.state != "not_run" for check in record.quality)
-    checks = f"{num_checks} checks of the input are passed. " if num_checks else ""
+    cautions, num_made = _cautions(record), sum(check.state != "not_run" for check in record.quality)
+    made = f"Checks of the input made and passed: {num_made}. " if num_made else ""
     return {
-        "warnings": [_clipped(text, 112) for text in cautions[:4]],
-        "more": max(0, len(cautions) - 4),
-        "none": None if cautions else f"{checks}No warning was raised when the radiograph was read.",
+        "warnings": [_clipped(text, 96) for text in cautions[:3]],
+        "more": max(0, len(cautions) - 3),
+        "none": None if cautions else f"{made}No warning was raised when the radiograph was read.",
     }
 
 

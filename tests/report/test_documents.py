@@ -19,6 +19,7 @@ from pipeline.records import (
     FOCUS_METRICS,
     REGION_METRICS,
     CaseRecord,
+    Check,
     Decision,
     FocusMetrics,
     LogitBudget,
@@ -137,6 +138,50 @@ def test_failed_and_excluded_cases_are_one_page(renderer, run, tmp_path, status)
     assert "Export it again." in text
     assert "UnreadableFile" in text
     assert "e" * 64 in text
+
+
+CHECKS = (
+    Check("contrast", "span", "failed", 0.081, "at least 0.15", "the contrast is low (0.08; expected: at least 0.15)"),
+    Check("clipping", "share", "passed", 0.0, "at most 0.05"),
+    Check("view", "could not be checked", "not_run", reason="the file states no view"),
+    Check("age", "could not be checked", "not_run", reason="the file states no age"),
+)
+
+
+def test_cautions_come_first_and_every_check_is_in_the_provenance(renderer, run, make):
+    record, folder = make(warnings=("The contrast", "the contrast is low", "a lossy image"))
+    first, *_, last = pages(renderer.case_pdf(replace(record, quality=CHECKS), run, folder))
+    caution = "The contrast is low (0.08; expected: at least 0.15)"
+    assert first.index(caution) < first.index("A lossy image")
+    assert first.count("contrast is low") == 1  # the check's reason says what the warning says
+    assert caution in last
+    assert "contrast 0.08 (at least 0.15)" in last
+    assert "clipping 0.00 (at most 0.05)" in last
+    assert "view: the file states no view; age: the file states no age" in last
+
+
+def test_without_a_caution_the_page_says_how_many_checks_there_were(renderer, run, make):
+    record, folder = make(warnings=())
+    first, *_ = pages(renderer.case_pdf(replace(record, quality=CHECKS[1:]), run, folder))
+    assert "Checks of the input made and passed: 1. No warning was raised" in first
+
+
+def test_an_excluded_case_is_one_page_with_its_radiograph_and_checks(renderer, run, make):
+    whole, folder = make(warnings=())
+    record = CaseRecord(
+        whole.case_id,
+        "excluded",
+        reason="the contrast is low",
+        hint="look at the radiograph",
+        radiograph=replace(whole.radiograph, decisions=()),
+        quality=CHECKS,
+        pictures={"radiograph": whole.pictures["radiograph"]},
+    )
+    (text,) = pages(renderer.case_pdf(record, run, folder))
+    assert "This case was excluded; no output of the model is given for it." in text
+    assert "contrast 0.08 (at least 0.15)" in text
+    assert "Model input as" not in text
+    assert "Reviewer" not in text
 
 
 def test_forbidden_words_are_in_no_document(renderer, make, run, tmp_path):
