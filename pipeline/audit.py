@@ -29,12 +29,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import cohort, evidence, focus, ingest, reference, regions, report
+from pipeline import cohort, evidence, focus, ingest, reference, regions, report, verdict
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig, measured_by
 from pipeline.errors import CaseError, ConfigError, NotRetrieved, VerificationError
-from pipeline.evidence import CaseIdKey, RunFolder
+from pipeline.evidence import CaseIdKey, EventLog, RunFolder
 from pipeline.records import (
+    SCHEMA_VERSION,
     CaseRecord,
     CaseSource,
     ClassActivationMap,
@@ -114,6 +115,7 @@ class Explained:
     maps: tuple[ClassActivationMap, ...] = ()
     controls: dict[str, Floats] = field(default_factory=dict)
     lung_probability: Floats | None = None
+    exposure: dict[str, float] = field(default_factory=dict)
     masking: tuple[Masking, ...] = ()
     masking_missing: dict[str, str] = field(default_factory=dict)
 
@@ -138,6 +140,8 @@ def audit(
     ConfigError, ModelError, EngineError. What is wrong with one case is recorded, not raised.
     """
     clock = Clock()
+    for _ in range(engine.num_workers):
+        engine.submit(warm_up, config.report.documents)
     key = find_key(config)
     sources = find_sources(config, key)[:limit]
     explainer, model = open_classifier(config)
@@ -149,22 +153,26 @@ def audit(
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
+    events = EventLog.open(folder)
+    events.begin(folder, run, records)
     if run.scale is None:
         run = calibrate(run, explainer, engine, config, sources)
         folder.write_run(run)
+        events.append("calibrated", scales=run.scales)
     clock.mark("calibration")
 
     todo = [
         batch for batch in _batches(sources, config.engine.batch_size) if any(s.case_id not in records for s in batch)
     ]
     masked = sample(sources, config.masking.cases)
-    writer = Writer(engine, folder, config, run)
+    writer = Writer(engine, folder, config, run, events)
     for prepared in _prepare_ahead(engine, config, todo):
         clock.mark("waiting for radiographs")
         for record in writer.collect(limit=2 * config.engine.batch_size):
             records[record.case_id] = record
         clock.mark("waiting for documents")
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
+        explained = expose_batch(explainer, explained, config)
         clock.mark("classifier and maps")
         if segmenter is not None:
             explained = segment_batch(segmenter, explained)
@@ -190,7 +198,13 @@ def audit(
         ),
         peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
-    return finish_run(folder, finished, ordered)
+    return finish_run(folder, finished, ordered, events)
+
+
+def warm_up(documents: bool) -> None:
+    """In a worker, while the classifier loads: what its first case would wait for."""
+    if documents:
+        _renderer()
 
 
 def find_key(config: AuditConfig) -> CaseIdKey:
@@ -207,7 +221,7 @@ def find_sources(config: AuditConfig, key: CaseIdKey) -> list[CaseSource]:
         from pipeline.reference.radiographs import write_radiographs
 
         source = str(write_radiographs(config.run.output / "reference-radiographs"))
-    return ingest.discover(source, config.ingest.labels, config.ingest.split, key.value)
+    return ingest.discover(source, config.ingest.labels, config.ingest.split, key.value, config.ingest.manifest)
 
 
 def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
@@ -252,6 +266,7 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         grid=explainer.target.layer.grid,
         head=explainer.target.head_in_words,
         is_exact=explainer.target.is_affine,
+        labels=classifier.labels,
         card=card,
     )
 
@@ -261,14 +276,14 @@ def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
     return regions.LungSegmenter(reference.WEIGHTS / "lungs.keras") if config.regions.lungs == REFERENCE else None
 
 
-def check_labels(sources: Iterable[CaseSource], class_names: tuple[str, ...], names: bool = False) -> None:
+def check_labels(sources: Iterable[CaseSource], known: tuple[str, ...], names: bool = False) -> None:
     """Every label must name a class. Raises `ConfigError`; with `names` it quotes the labels that do not, which may
     be patients' names where ingest.labels names the wrong folder or column."""
-    unknown = sorted({source.label for source in sources if source.label is not None} - set(class_names))
+    unknown = sorted({source.label for source in sources if source.label is not None} - set(known))
     if unknown:
         which = ": " + ", ".join(map(repr, unknown[:10])) if names else " (cxr-audit check CONFIG --names prints them)"
         raise ConfigError(
-            f"{len(unknown)} labels are no class{which}; classes are {', '.join(class_names)}",
+            f"{len(unknown)} labels are no class{which}; classes are {', '.join(known)}",
             "set classifier.class_names to the names that the labels use, or ingest.labels: none",
         )
 
@@ -286,7 +301,7 @@ def open_run(
 
     A run that has finished with these very cases is returned as it is, and nothing is written.
     """
-    check_labels(sources, model.class_names)
+    check_labels(sources, model.labels)
     path = config.run.output / config.run.name
     if resume and (path / "run.json").is_file():
         folder = RunFolder.open(path)
@@ -295,7 +310,7 @@ def open_run(
             "config": run.config_sha256 != config.sha256(),
             "model": run.model.sha256 != model.sha256,
             "lung segmenter": run.segmenter_sha256 != segmenter_sha256,
-            "software": run.versions != versions(),
+            "software": run.versions != versions() or run.schema_version != SCHEMA_VERSION,
             "key of the case ids": run.case_id_key != key.fingerprint,
             "radiographs, labels or --limit": not set(folder.case_ids()) <= {source.case_id for source in sources}
             or any(records[s.case_id].label != s.label for s in sources if s.case_id in records),
@@ -307,6 +322,7 @@ def open_run(
             )
         if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
             return folder, run, records
+        folder.unseal()
     else:
         key.keep()
         folder, records = RunFolder.create(path), {}
@@ -327,6 +343,7 @@ def open_run(
     crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
     evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)
     run = replace(run, status="running", num_cases=len(sources), crosswalk_sha256=crosswalk_sha256)
+    evidence.write(folder.path / evidence.SBOM, evidence.bill_of_materials(run))
     folder.write_run(run)
     return folder, run, records
 
@@ -444,6 +461,20 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
     return explained
 
 
+def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConfig) -> list[Explained]:
+    """The classifier asked again, with each radiograph darker and brighter."""
+    classifier = explainer.classifier
+    tensor = _stack(classifier, [case.prepared for case in batch], config.engine.batch_size)
+    selector = classifier.selector(classifier.target_class)
+    for name, inputs in geometry.exposures(tensor, config.preprocess).items():
+        logits = explainer.target.forward(inputs, None)[2] @ selector
+        for n, case in enumerate(batch):
+            if case.prediction is not None and np.isfinite(logits[n]):
+                change = float(logits[n]) - case.prediction.logit
+                batch[n] = replace(case, exposure={**case.exposure, name: change})
+    return batch
+
+
 def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
     """Stage 5 of one batch: where the lungs may be."""
     inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
@@ -523,15 +554,18 @@ def render(
     folder = RunFolder.open(path)
     run = folder.read_run()
     case_ids = folder.case_ids()
+    events = EventLog.open(folder)
+    folder.unseal()
     futures = [engine.submit(render_case, path, case_id, template_dir) for case_id in case_ids]
     for done, future in enumerate(futures, 1):
         future.result()
         progress("documents", done, len(futures))
-    return finish_run(folder, run, _records(folder), template_dir)
+    events.append("rendered", cases=len(case_ids), own_templates=template_dir is not None)
+    return finish_run(folder, run, _records(folder), events, template_dir)
 
 
 def finish_run(
-    folder: RunFolder, run: RunRecord, records: list[CaseRecord], template_dir: Path | None = None
+    folder: RunFolder, run: RunRecord, records: list[CaseRecord], events: EventLog, template_dir: Path | None = None
 ) -> RunResult:
     """The files of the whole run; `SHA256SUMS` is last."""
     evidence.write(folder.path / "cases.csv", cases_table(records).encode())
@@ -539,7 +573,7 @@ def finish_run(
     evidence.write(folder.path / "cohort.json", to_json(described))
     evidence.write(folder.path / "index.html", _renderer(template_dir).index_html(records, run).encode())
     folder.write_run(run)
-    evidence.write_checksums(folder)
+    evidence.seal(folder, events)
     return _result(folder, records, described)
 
 
@@ -584,6 +618,7 @@ def cases_table(records: list[CaseRecord]) -> str:
             row[f"map_{name}"] = getattr(first, name, None)
         row |= cohort.case_values(record)[0]
         row |= _region_columns(record, first)
+        row["flags"] = " ".join(flag.name for flag in record.flags) if record.status == "ok" else None
         row["file_sha256"] = record.file_sha256
         rows.append(row)
     return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
@@ -615,8 +650,10 @@ def versions() -> dict[str, str]:
 class Writer:
     """Hands explained cases to the workers and collects their records, in order."""
 
-    def __init__(self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord) -> None:
-        self.engine, self.folder, self.config, self.run = engine, folder, config, run
+    def __init__(
+        self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord, events: EventLog
+    ) -> None:
+        self.engine, self.folder, self.config, self.run, self.events = engine, folder, config, run, events
         self.pending: list[Future[tuple[CaseRecord, dict[str, float], float]]] = []
         self.cpu_s: dict[str, float] = {}
         self.peak_mib = 0.0
@@ -632,6 +669,7 @@ class Writer:
             record, cpu_s, peak_mib = self.pending.pop(0).result()
             self.peak_mib = max(self.peak_mib, peak_mib)
             _add(self.cpu_s, cpu_s)
+            self.events.add_case(self.folder, record.case_id, record.status)
             yield record
 
 
@@ -716,11 +754,14 @@ def _describe(
         region_focus=region_metrics,
         controls=_controls(case.controls, placement, found, region_shares),
         budget=_budget(case, placement, found),
+        exposure=case.exposure,
         masking=case.masking,
         masking_missing=case.masking_missing,
         pictures=names,
         scales=scales,
     )
+    flags, undefined = verdict.judge(record, config.acceptance)
+    record = replace(record, flags=flags, flags_undefined=undefined)
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
 
@@ -842,8 +883,9 @@ def _without_paths(config: AuditConfig) -> dict[str, Any]:
     resolved["run"]["output"] = "see private/config.json"
     if config.ingest.source != REFERENCE:
         resolved["ingest"]["source"] = "see private/config.json"
-    if config.privacy.key_file is not None:
-        resolved["privacy"]["key_file"] = "see private/config.json"
+    for section, key in (("ingest", "manifest"), ("privacy", "key_file")):
+        if resolved[section][key] is not None:
+            resolved[section][key] = "see private/config.json"
     resolved["classifier"]["path"] = Path(config.classifier.path).name
     return resolved
 

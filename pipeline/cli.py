@@ -204,7 +204,7 @@ def check(
         err.print("  --names prints the names of these files", highlight=False)
     err.print("model: loading ...")
     explainer, model = open_classifier(audit_config)
-    check_labels(sources, model.class_names, names)
+    check_labels(sources, model.labels, names)
     rows, columns = model.grid
     err.print(f"model: {escape(model.name)}, SHA-256 {model.sha256}", highlight=False)
     err.print(

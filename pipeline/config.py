@@ -77,6 +77,11 @@ class Ingest(_Section):
     )
     labels: Name = Field("none", description="none | folder (the parent folder's name) | a manifest column")
     split: Name | None = Field(None, description="only the rows of a manifest whose column split says so")
+    manifest: Path | None = Field(
+        None,
+        description="of a DICOMweb server: a .csv or .parquet whose column SOPInstanceUID says which of the "
+        "radiographs found are audited, with a column for the labels, split and the rest",
+    )
     voi_transform: VoiTransform = Field(
         "if_present",
         description="DICOM grey values: if_present (VOI LUT, else window, else own range) | lut, window, required "
@@ -312,8 +317,30 @@ class Criterion(_Section):
 
 
 class Acceptance(_Section):
-    """What a run has to show; if it does not, the command ends with exit code 6."""
+    """What a case is flagged for, and what a run has to show; if it does not, the command ends with exit code 6."""
 
+    flag_outside_lungs_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        1.0,
+        description="outside_lungs: the lungs hold less of the positive evidence than so many times their area's share",
+    )
+    flag_region_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        1.0, description="marker, border: replacing it moves the logit by this or more"
+    )
+    flag_region_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="marker, border, where nothing was replaced: share of the positive evidence there"
+    )
+    flag_region_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        2.0, description="marker, border, where nothing was replaced: and so many times the share of the area"
+    )
+    flag_exposure_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        1.0, description="exposure: a darker or brighter radiograph moves the logit by this or more"
+    )
+    flag_diffuse_high_focus: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.7, description="diffuse: share of the radiograph above focus.high_focus_threshold"
+    )
+    flag_near_threshold_log_odds: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        1.0, description="near_threshold: the logit is less than this from the threshold's"
+    )
     criteria: tuple[Criterion, ...] = Field(
         (),
         description="a list of {metric: auc, bound: lower, at_least: 0.9} (or at_most: ), or of {metric: "
@@ -592,8 +619,10 @@ def _with_absolute_paths(config: AuditConfig, folder: Path) -> AuditConfig:
         return value if value == REFERENCE or "://" in value else os.path.normpath(folder / Path(value).expanduser())
 
     run = config.run.model_copy(update={"output": Path(absolute(str(config.run.output)))})
-    ingest = config.ingest.model_copy(update={"source": absolute(config.ingest.source)})
+    manifest, key_file = (
+        path and Path(absolute(str(path))) for path in (config.ingest.manifest, config.privacy.key_file)
+    )
+    ingest = config.ingest.model_copy(update={"source": absolute(config.ingest.source), "manifest": manifest})
     classifier = config.classifier.model_copy(update={"path": absolute(config.classifier.path)})
-    key_file = config.privacy.key_file
-    privacy = config.privacy.model_copy(update={"key_file": key_file and Path(absolute(str(key_file)))})
+    privacy = config.privacy.model_copy(update={"key_file": key_file})
     return config.model_copy(update={"run": run, "ingest": ingest, "privacy": privacy, "classifier": classifier})

@@ -31,6 +31,8 @@ SCALINGS: dict[str, tuple[float | Doubles, float | Doubles]] = {
     "txv": (2048.0, -1024.0),
 }
 CLAHE_TILES = 8
+# Of `exposures`: middle grey moves by a twelfth of the range; training often varies it as much.
+GAMMAS = {"darker": 1.25, "brighter": 0.8}
 
 
 def place(rows: int, columns: int, input_rows: int, input_columns: int, resize: Resize) -> Placement:
@@ -117,6 +119,20 @@ def scaling_of(settings: Preprocess) -> tuple[Doubles, Doubles]:
     else:
         scale, offset = SCALINGS[settings.scaling]
     return np.atleast_1d(np.asarray(scale, np.float64)), np.atleast_1d(np.asarray(offset, np.float64))
+
+
+def exposures(inputs: Floats, settings: Preprocess) -> dict[str, Floats]:
+    """Model inputs as of radiographs displayed darker and brighter: grey values to the powers of `GAMMAS`.
+
+    Black and white, and so padding and print, stay as they are.
+
+    Parameters
+    ----------
+    inputs : float32 (N, rows, columns, channels), from `preprocess` with the same settings.
+    """
+    scale, offset = scaling_of(settings)
+    grey = np.clip((inputs - offset) / scale, 0, 1)
+    return {fill: (grey**power * scale + offset).astype(np.float32) for fill, power in GAMMAS.items()}
 
 
 def restore(values: Floats, placement: Placement, rows: int, columns: int) -> Floats:

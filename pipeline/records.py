@@ -16,7 +16,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-SCHEMA_VERSION = 1
+from pipeline.errors import ConfigError
+
+SCHEMA_VERSION = 2
+OLDEST_READABLE = 1  # has no checks, trust, masking, flags and events: they read as absent
 
 Floats = npt.NDArray[np.float32]
 CaseStatus = Literal["ok", "excluded", "failed"]
@@ -445,6 +448,19 @@ class Masking:
         _require(math.isfinite(self.logit) and math.isfinite(self.change), f"{self.removed}: not finite")
 
 
+FLAGS = (
+    "outside_lungs",
+    "marker",
+    "border",
+    "exposure",
+    "diffuse",
+    "near_threshold",
+    "low_contrast_input",
+    "out_of_population",
+)
+"""What a case can be flagged for, see `pipeline.verdict`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """What a reader of this case has to know about it, by rule: a name and the reason in words."""
@@ -463,6 +479,8 @@ class CaseRecord:
     annotation_missing: why the boxes or the mask of the manifest cannot be used; None where they are or there are none
     controls: region -> control -> its relevance mass accuracy there, on the grid of the target layer; a control that
         is zero everywhere has none
+    exposure: the change of the explained logit where the radiograph is made "darker" and "brighter"
+    flags_undefined: which flags could not be judged, and why
     masking_missing: the reason for each part that could not be replaced, by name; empty, as `masking` is, where the
         case was not asked again
     scales: the upper end of a map's colours where that is the map's own and not the run's
@@ -489,9 +507,11 @@ class CaseRecord:
     controls: dict[str, dict[str, float]] = field(default_factory=dict)
     budget: LogitBudget | None = None
     masking: tuple[Masking, ...] = ()
+    exposure: dict[str, float] = field(default_factory=dict)
     masking_missing: dict[str, str] = field(default_factory=dict)
     trust: Trust | None = None
     flags: tuple[Flag, ...] = ()
+    flags_undefined: dict[str, str] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -538,7 +558,12 @@ CASE_NUMBERS = (
     *(f"{kind}_{name}" for kind in REGIONS_OF_CASES for name in REGION_METRICS if name != "pointing_game_hit"),
     *MASKING_NUMBERS,
 )
-CASE_FLAGS = (*(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES), "failed", "excluded")
+CASE_FLAGS = (
+    *(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES),
+    *(f"flag_{name}" for name in FLAGS),
+    "failed",
+    "excluded",
+)
 """Of one case (its first map): numbers and what is true or false, named as criteria and `cases.csv` name them."""
 
 
@@ -696,7 +721,8 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What was audited. `grid` is the target layer's (rows, columns); `head` says how the logit is read from it."""
+    """What was audited. `grid` is the target layer's (rows, columns); `head` says how the logit is read from it;
+    `labels` are what a case may be: the classes, and "not" the target where several may hold at once."""
 
     name: str
     sha256: str
@@ -709,6 +735,7 @@ class ModelFacts:
     head: str
     is_exact: bool
     is_deterministic: bool | None = None
+    labels: tuple[str, ...] = ()
     card: ModelCard | None = None
 
 
@@ -745,6 +772,112 @@ class RunRecord:
     schema_version: int = SCHEMA_VERSION
 
 
+@dataclass(frozen=True, slots=True)
+class ComparedRun:
+    """One of two runs that are compared: its name, and what its folder was sealed with."""
+
+    name: str
+    started: str
+    num_cases: int
+    model: str
+    model_sha256: str
+    config_sha256: str
+    sha256sums_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What two runs were made with differently: `part` is config, model or software; None where a run has no such
+    key."""
+
+    part: Literal["config", "model", "software"]
+    name: str
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PairedMetric:
+    """One figure over the cases that have it in both runs: in A, in B, and the `change` B minus A. `num_only_a` and
+    `num_only_b` cases have it in one run only."""
+
+    metric: str
+    a: float | None
+    b: float | None
+    change: Estimate
+    num_only_a: int = 0
+    num_only_b: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """How many cases were `a` in run A and are `b` in run B."""
+
+    a: str
+    b: str
+    num_cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedCase:
+    """A case whose status, class, flags or trust differ, or whose score changed most: the value in A and in B."""
+
+    case_id: str
+    case_id_b: str
+    label: str | None
+    status: tuple[CaseStatus, CaseStatus]
+    predicted: tuple[str | None, str | None]
+    probability: tuple[float | None, float | None]
+    trust: tuple[TrustState | None, TrustState | None]
+    flags_gone: tuple[str, ...]
+    flags_new: tuple[str, ...]
+
+    @property
+    def is_another_class(self) -> bool:
+        return self.predicted[0] != self.predicted[1] and None not in self.predicted
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`compare.json`: what changed from run A to run B, over the cases that both have.
+
+    matched_by, patients, method: in words
+    num_other_bytes: matched cases whose files differ
+    only_a, only_b: ids of cases that the other run has not
+    another_class: share of the cases audited in both that changed class
+    num_wrong_then_right, num_right_then_wrong, p_value: labelled cases; exact test of McNemar (Psychometrika 12, 1947)
+    flags: by name, cases that have it in A only, in both, in B only
+    scores: (probability in A, in B) of each case audited in both, in the order of A
+    """
+
+    a: ComparedRun
+    b: ComparedRun
+    target_class: str
+    thresholds: tuple[float | None, float | None]
+    matched_by: str
+    num_matched: int
+    num_other_bytes: int
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    patients: str
+    method: str
+    differences: tuple[Difference, ...]
+    statuses: tuple[Transition, ...]
+    classes: tuple[Transition, ...]
+    another_class: Estimate
+    num_labelled: int
+    num_wrong_then_right: int
+    num_right_then_wrong: int
+    p_value: float | None
+    performance: tuple[PairedMetric, ...]
+    metrics: tuple[PairedMetric, ...]
+    flags: dict[str, tuple[int, int, int]]
+    trust: tuple[Transition, ...]
+    changed: tuple[ChangedCase, ...]
+    scores: tuple[tuple[float, float], ...]
+    schema_version: int = SCHEMA_VERSION
+
+
 Record = TypeVar("Record")
 
 
@@ -753,9 +886,26 @@ def to_json(record: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record, order="deterministic"), indent=2) + b"\n"
 
 
+@dataclass(frozen=True, slots=True)
+class _Versioned:
+    schema_version: int = SCHEMA_VERSION
+
+
 def from_json(data: bytes, kind: type[Record]) -> Record:
-    """The record back. Raises `ValueError` naming the field where the JSON is not one of these records."""
+    """The record back, with the schema version that it was written in.
+
+    Raises `ValueError` naming the field where the JSON is not one of these records, `ConfigError` where its schema
+    version is one that is not read here.
+    """
     try:
-        return msgspec.json.decode(data, type=kind)
+        version = msgspec.json.decode(data, type=_Versioned).schema_version
+        if OLDEST_READABLE <= version <= SCHEMA_VERSION:
+            return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a {kind.__name__}: {error}") from error
+    age = "newer" if version > SCHEMA_VERSION else "older"
+    raise ConfigError(
+        f"a {kind.__name__} of schema version {version} is {age} than what is read here: "
+        f"{OLDEST_READABLE} to {SCHEMA_VERSION}",
+        "use the cxr-audit that wrote it: run.json names it under versions",
+    )

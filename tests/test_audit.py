@@ -21,7 +21,7 @@ import pytest
 
 from pipeline import ingest, load_config, run_audit
 from pipeline.audit import audit, cases_table, render
-from pipeline.errors import ConfigError, ModelError, NotRetrieved
+from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved
 from pipeline.evidence import RunFolder, verify
 from pipeline.records import FOCUS_METRICS, CaseSource
 from tests.classifier.models import nested
@@ -341,6 +341,34 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
     }
     assert verify(folder) == []
     assert (whole.path / "cases.csv").read_bytes() == (folder.path / "cases.csv").read_bytes()
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_written(config_file: Path, monkeypatch: Any) -> None:
+    """Files are brought to the disk before they get their name; here it is full at the n-th. Once there is room, the
+    run ends in the same bytes."""
+    light = ("report.documents=false", "regions.lungs=none")
+    one, real, calls = everything(run(config_file, *light)), os.fsync, []
+    folder = RunFolder(config_file.parent / "reports" / "full")
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) >= room:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    for room in (14, 24):  # in a first case, in a later one
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(EngineError, match="No space left") as error:
+                run(config_file, *light, "run.name=full", resume=room > 14)
+        assert "--resume" in str(error.value.hint)
+        assert folder.case_ids()
+        assert {name: one[name] for name in everything(folder)} == everything(folder)
+        assert not list(folder.path.rglob(".*.tmp"))
+        assert not folder.is_sealed
+    assert everything(run(config_file, *light, "run.name=full", resume=True)) == one
+    assert verify(folder) == []
 
 
 def test_resume_refuses_another_config(config_file: Path) -> None:

@@ -42,8 +42,11 @@ def test_paths_are_relative_to_the_config(config_file: Path) -> None:
 
 def test_a_server_is_no_path_and_a_key_file_is_one(config_file: Path) -> None:
     source = "dicomweb+https://pacs.example/dicom-web?Modality=DX&StudyDescription=" + 120 * "x"
-    config = load_config(config_file, [f"ingest.source={source}", "privacy.key_file=secrets/key"])
+    config = load_config(
+        config_file, [f"ingest.source={source}", "ingest.manifest=labels.csv", "privacy.key_file=secrets/key"]
+    )
     assert config.ingest.source == source
+    assert config.ingest.manifest == config_file.parent / "labels.csv"
     assert config.privacy.key_file == config_file.parent / "secrets" / "key"
     assert load_config(config_file).privacy.key_file is None
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.records import FOCUS_METRICS, MASKING_NUMBERS, REGION_METRICS, REGIONS_OF_CASES, CaseRecord
+from pipeline.records import FLAGS, FOCUS_METRICS, MASKING_NUMBERS, REGION_METRICS, REGIONS_OF_CASES, CaseRecord
 
 Values = dict[str, Any]
 Reasons = dict[str, str]
 
 
 def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
-    """Every focus metric and the lungs' region metrics of the first map, what masking changed, by column; a reason for
-    each None."""
+    """Every focus metric and the lungs' region metrics of the first map, what masking changed, every flag, by column; a
+    reason for each None."""
     first = record.maps[0].key if record.maps else None
     found = record.focus.get(first) if first else None
     kinds = {region.name: region.kind for region in record.regions}
@@ -32,6 +32,10 @@ def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
         values |= {f"{kind}_{name}": getattr(one, name, None) for name in REGION_METRICS}
         reason = missing if one or first is None else absent[kind]
         known |= {f"{kind}_{name}": one.undefined.get(name, reason) if one else reason for name in REGION_METRICS}
+    raised = {flag.name for flag in record.flags}
+    for name in FLAGS:
+        values[f"flag_{name}"] = None if record.status != "ok" or name in record.flags_undefined else name in raised
+        known[f"flag_{name}"] = record.flags_undefined.get(name, missing)
     reasons = {name: known[name] for name, value in values.items() if value is None}
     masked, why = _masking_values(record)
     return values | masked, reasons | why

@@ -129,7 +129,7 @@ class Explainer:
         self.probing = probing
         self._sheet_method = next((m for m in self.methods if m in METHODS), "grad-cam")
         self._biases: dict[tuple[str, bytes], float | None] = {}
-        self._input_gradients = tf.function(self._input_gradient_steps, reduce_retracing=True)
+        self._input_gradients = tf.function(self._input_gradient_steps, reduce_retracing=True, autograph=False)
         for name in (*self.classes, *against):
             classifier.selector(name)
         if against and (classifier.is_binary or classifier.target_class in against):
@@ -222,7 +222,7 @@ class Explainer:
             if label is not None and np.isfinite(z).all():
                 prediction = self.classifier.predict(z, label)
                 if prediction.is_correct is False:
-                    names += [n for n in (prediction.predicted, label) if n in self.classifier.class_names]
+                    names += [n for n in (prediction.predicted, prediction.expected) if n in self.classifier.labels]
             wanted.append(
                 [Subject(n) for n in dict.fromkeys(names) if n != target]
                 + [Subject(target, name) for name in self.against]

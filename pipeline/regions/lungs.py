@@ -103,7 +103,7 @@ class LungSegmenter:
             mirrored = model(batch[:, :, ::-1], training=False)[:, :, ::-1]
             return (model(batch, training=False)[..., 0] + mirrored[..., 0]) / 2
 
-        self._forward = tf.function(forward, [tf.TensorSpec((BATCH, SIZE, SIZE, 1), tf.float32)])
+        self._forward = tf.function(forward, [tf.TensorSpec((BATCH, SIZE, SIZE, 1), tf.float32)], autograph=False)
 
     def probabilities(self, batch: Floats) -> Floats:
         """Probability of lung, float32 (N, 256, 256), of `segmenter_input`s (N, 256, 256): the mean over the

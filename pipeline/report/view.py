@@ -65,6 +65,17 @@ MAP_STATES = {
 
 UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
 
+FLAG_WORDS = {
+    "outside_lungs": "Evidence outside the lungs",
+    "marker": "A marker counts",
+    "border": "The border counts",
+    "exposure": "The exposure counts",
+    "diffuse": "Diffuse map",
+    "near_threshold": "Near the threshold",
+    "low_contrast_input": "Low contrast",
+    "out_of_population": "Outside the model's population",
+}
+
 # metric -> (name, definition)
 METRICS = {
     "high_focus_fraction": ("High-focus area", "Where the map reaches {threshold} of its maximum: the contour."),
@@ -111,6 +122,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "regions": _regions(record, pictures),
         "masking": _masking(record),
         "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
+        "flags": _flags(record),
         "fitness": _fitness(facts),
         "limits": _limits(run),
         "card": _card(run.model.card),
@@ -140,6 +152,7 @@ def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
         "statuses": sorted({case["status"] for case in cases}),
         "labels": sorted({case["label"] for case in cases if case["label"]}),
         "predicted": sorted({case["predicted"] for case in cases if case["predicted"]}),
+        "flags": sorted({name for case in cases for name in case["flags"].split()}),
     }
 
 
@@ -487,6 +500,15 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     return sentences
 
 
+def _flags(record: CaseRecord) -> View:
+    """What the case is flagged for, each with its reason, and what could not be judged; whole in the record."""
+    unjudged = [FLAG_WORDS[name].lower() for name in record.flags_undefined]
+    return {
+        "raised": [(FLAG_WORDS[flag.name], sentence(flag.reason)) for flag in record.flags],
+        "unjudged": ", ".join(unjudged),
+    }
+
+
 def _fitness(facts: RadiographFacts | None) -> View:
     """Warnings of the input, clipped for page 1; whole in the provenance."""
     warnings = [] if facts is None else list(facts.warnings)
@@ -716,10 +738,10 @@ def _zones(record: CaseRecord) -> list[str]:
 
 def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
     """The signed parts as bars around zero."""
-    reach = max(1e-9, abs(budget.logit), *(abs(value) for _, value in budget.parts))
     rows = [("Logit", budget.logit, True), *((name, value, False) for name, value in budget.parts)]
     if zones:
         rows.append(("lungs", sum(value for name, value in budget.parts if name in zones), False))
+    reach = max(1e-9, *(abs(value) for _, value, _ in rows))
     return {
         "is_exact": budget.is_exact,
         "map": budget.map,
@@ -881,4 +903,5 @@ def _index_row(record: CaseRecord) -> View:
         "pdf": f"{folder}/report.pdf",
         "json": f"{folder}/case.json",
         "num_warnings": len(record.radiograph.warnings) if record.radiograph else 0,
+        "flags": " ".join(flag.name for flag in record.flags),
     }

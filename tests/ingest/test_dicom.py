@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 from contextlib import suppress
@@ -14,6 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.sequence import Sequence
 
+from benchmarks.ingest_speed import to_jpeg_lossless
 from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
 from pipeline.ingest import Display, decoding, discover, probe, read
 from pipeline.records import CaseSource
@@ -118,6 +120,32 @@ def test_codestreams_of_other_encoders(dicom, save, read_path, syntax, name, bit
     assert (difference > 0.5) == (error > 0)
     assert radiograph.facts.source.decoder.startswith(decoder)
     assert radiograph.facts.source.transfer_syntax == syntax.name
+
+
+@pytest.mark.trap("syntaxes")
+def test_lossless_jpeg_of_signed_values(dicom, save, read_path):
+    path = save(dicom(np.arange(-20, 15, dtype="i2").reshape(5, 7)))
+    plain = read_path(path)
+    to_jpeg_lossless(path)
+    compressed = read_path(path)
+    assert compressed.facts.source.transfer_syntax == uid.JPEGLosslessSV1.name
+    assert compressed.facts.source.pixel_sha256 == plain.facts.source.pixel_sha256
+    assert (compressed.pixels == plain.pixels).all()
+
+
+# np.arange(165) as 11 rows x 15 columns, by DCMTK's dcmcjpeg +e1.
+ODD = (
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/wwALCAALAA8BAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAQQI/9oACAEBAAEAAM/qqqqreqqqqt6qqqq3"
+    "qqqqreqqqqt6qqqq3qqqqreqqqqt6qqqq3qqqqreqqqqv///2Q=="
+)
+
+
+@pytest.mark.trap("syntaxes")
+def test_lossless_jpeg_of_an_odd_number_of_bytes(dicom, save, read_path):
+    stored = np.arange(165, dtype=np.uint8).reshape(11, 15)
+    dataset = dicom(stored, uid.JPEGLosslessSV1, PixelData=encapsulate([base64.b64decode(ODD)]))
+    dataset["PixelData"].is_undefined_length = True
+    assert (read_path(save(dataset)).pixels == np.float32(stored / 164)).all()
 
 
 @pytest.mark.trap("syntaxes")
