@@ -480,9 +480,9 @@ class CaseRecord:
     controls: region -> control -> its relevance mass accuracy there, on the grid of the target layer; a control that
         is zero everywhere has none
     exposure: the change of the explained logit where the radiograph is made "darker" and "brighter"
-    flags_undefined: which flags could not be judged, and why
     masking_missing: the reason for each part that could not be replaced, by name; empty, as `masking` is, where the
         case was not asked again
+    flags_undefined: which flags could not be judged, and why
     scales: the upper end of a map's colours where that is the map's own and not the run's
     """
 

@@ -23,6 +23,10 @@ def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
     missing = record.reason or ("no map" if first is None else "not measured")
     values: Values = {name: getattr(found, name, None) for name in FOCUS_METRICS}
     known = dict.fromkeys(values, missing) | (found.undefined if found else {})
+    raised = {flag.name for flag in record.flags}
+    for name in FLAGS:
+        values[f"flag_{name}"] = None if record.status != "ok" or name in record.flags_undefined else name in raised
+        known[f"flag_{name}"] = record.flags_undefined.get(name, missing)
     absent = {
         "lungs": record.lungs_missing or "the lungs were not looked for",
         "annotation": record.annotation_missing or "nothing is annotated",
@@ -32,10 +36,6 @@ def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
         values |= {f"{kind}_{name}": getattr(one, name, None) for name in REGION_METRICS}
         reason = missing if one or first is None else absent[kind]
         known |= {f"{kind}_{name}": one.undefined.get(name, reason) if one else reason for name in REGION_METRICS}
-    raised = {flag.name for flag in record.flags}
-    for name in FLAGS:
-        values[f"flag_{name}"] = None if record.status != "ok" or name in record.flags_undefined else name in raised
-        known[f"flag_{name}"] = record.flags_undefined.get(name, missing)
     reasons = {name: known[name] for name, value in values.items() if value is None}
     masked, why = _masking_values(record)
     return values | masked, reasons | why

@@ -80,7 +80,7 @@ def compare(a: Run, b: Run, patient_of: Mapping[str, str | None], rounds: int, s
         if is_same_key
         else "SHA-256 of the file; the keys of the ids differ",
         num_matched=len(pairs),
-        num_other_bytes=sum(one.file_sha256 != two.file_sha256 for one, two in pairs),
+        num_other_bytes=sum(len({one.file_sha256, two.file_sha256} - {None}) > 1 for one, two in pairs),
         only_a=tuple(record.case_id for record in a[2] if record.case_id not in matched[0]),
         only_b=tuple(record.case_id for record in b[2] if record.case_id not in matched[1]),
         patients=patients,

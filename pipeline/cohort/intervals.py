@@ -122,6 +122,8 @@ class Resampling:
         """The mean of what changed in each case from one run to another, (N,), in any unit."""
         if not changes.size:
             return Estimate(None, 0, 0, reason="no case has it in both runs")
+        if not changes.any():
+            return Estimate(0.0, changes.size, self.times.shape[1], reason="the same in every case")
         found = _ratio(*self._sums(changes, np.ones(changes.shape, bool)).T)
         return self._change(found, changes.size, self.times.shape[1], self.times.shape[1])
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from pipeline.errors import AuditError, ConfigError, VerificationError
 from pipeline.evidence.events import EventLog, cases_of, identity, read_chain
-from pipeline.evidence.folder import CHECKSUMS, PRIVATE, SIGNATURE, RunFolder, file_sha256, write
+from pipeline.evidence.folder import CHECKSUMS, PRIVATE, SEALS, SIGNATURE, SIGNATURE_SUM, RunFolder, file_sha256, write
 from pipeline.evidence.private import crosswalk_problems
 from pipeline.records import RunRecord
 
@@ -51,6 +52,11 @@ def verify(folder: RunFolder) -> list[str]:
     problems += [f"changed: {name}" for name in expected if name in found and found[name] != expected[name]]
     if data != _lines(expected):
         problems.append(f"changed: {CHECKSUMS}: not as it is written")
+    signature, its_sum = (folder.path / name for name in (SIGNATURE, SIGNATURE_SUM))
+    if (signature.exists() or its_sum.exists()) and not (
+        its_sum.is_file() and its_sum.read_bytes() == sum_of(signature)
+    ):
+        problems.append(f"changed: {SIGNATURE}, or its .sha256: one does not fit the other")
     try:
         run = folder.read_run()
     except AuditError as error:
@@ -90,10 +96,15 @@ def _event_problems(
         yield f"changed: {CHECKSUMS}: not the one that the last line of {name} has sealed"
 
 
+def sum_of(path: Path) -> bytes:
+    """The line of `sha256sum` for a file alone."""
+    return _lines({path.name: file_sha256(path)})
+
+
 def _lines(sums: Mapping[str, str]) -> bytes:
     return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
 
 
 def _files(folder: RunFolder) -> list[str]:
     names = (p.relative_to(folder.path).as_posix() for p in folder.path.rglob("*") if p.is_file() or p.is_symlink())
-    return [n for n in names if n not in (CHECKSUMS, SIGNATURE) and not n.startswith(f"{PRIVATE}/")]
+    return [n for n in names if n not in SEALS and not n.startswith(f"{PRIVATE}/")]

@@ -18,6 +18,8 @@ from pipeline.records import CaseRecord, CohortRecord, Record, RunRecord, from_j
 
 CHECKSUMS = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.p7s"
+SIGNATURE_SUM = "SHA256SUMS.p7s.sha256"  # a CMS signature has parts that it does not sign
+SEALS = (CHECKSUMS, SIGNATURE, SIGNATURE_SUM)
 PRIVATE = "private"  # names and paths of patients' files; never hand it on
 MARKS = ("case.json", "run.json", CHECKSUMS)  # each says that what stands beside it is whole
 MAKE_ROOM = "make room, then give the same command again; an audit goes on with cxr-audit run CONFIG --resume"
@@ -74,9 +76,13 @@ class RunFolder:
         """Whether the run's last file stands."""
         return (self.path / CHECKSUMS).is_file()
 
+    @property
+    def is_signed(self) -> bool:
+        return (self.path / SIGNATURE).exists()
+
     def unseal(self) -> None:
         """Take the checksums and their signature away, before anything that they name is written again."""
-        for name in (CHECKSUMS, SIGNATURE):
+        for name in SEALS:
             (self.path / name).unlink(missing_ok=True)
 
     def read_run(self) -> RunRecord:

@@ -22,7 +22,8 @@ import pydyf  # type: ignore[import-untyped]
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from PIL import ImageFile
 
-from pipeline.records import CaseRecord, RunRecord, to_json
+from pipeline.records import CaseRecord, Comparison, RunRecord, to_json
+from pipeline.report.comparison import comparison_view
 from pipeline.report.view import View, case_view, index_view, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -84,6 +85,15 @@ class Renderer:
         """
         urls, pictures = _pictures(record, folder)
         html = self._jinja.get_template("case.html.j2").render(case_view(record, run, urls))
+        return self._pdf(html, pictures, _attachments(record, run, folder))
+
+    def comparison(self, found: Comparison) -> tuple[bytes, bytes]:
+        """A comparison of two runs as HTML, one self-contained page, and as PDF/A-3a with the record attached."""
+        html = self._jinja.get_template("compare.html.j2").render(comparison_view(found))
+        record = ("compare.json", "The record of this comparison", "Data", to_json(found))
+        return html.encode(), self._pdf(html, {}, _attached([record], found.b.started))
+
+    def _pdf(self, html: str, pictures: Mapping[str, bytes], attachments: list[Any]) -> bytes:
         fetcher = _Fetcher(self._template_file, pictures)
         document = HTML(string=html, base_url=TEMPLATE_URL, url_fetcher=fetcher)
         with warnings.catch_warnings(), _collected_once():
@@ -95,7 +105,7 @@ class Renderer:
                     font_config=self._fonts,
                     cache={},  # one a document: a shared one shows one case's picture in another's
                     pdf_variant="pdf/a-3a",
-                    attachments=_attachments(record, run, folder),
+                    attachments=attachments,
                     finisher=_serialise_once,
                 )
             )
@@ -192,7 +202,12 @@ def _attachments(record: CaseRecord, run: RunRecord, folder: Path) -> list[Any]:
     ]
     if (folder / "map.npz").is_file():
         files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
-    moment = datetime.fromisoformat(w3c(run.started))
+    return _attached(files, run.started)
+
+
+def _attached(files: Sequence[tuple[str, str, str, bytes]], timestamp: str) -> list[Any]:
+    """Attachments from (name, description, relationship, content)."""
+    moment = datetime.fromisoformat(w3c(timestamp))
     return [
         Attachment(
             string=content,
