@@ -19,8 +19,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline import regions, report
 from pipeline import preprocess as geometry
+from pipeline import regions, report
 from pipeline.audit import _controls, _measure
 from pipeline.records import ClassActivationMap, MapFacts, Region
 
