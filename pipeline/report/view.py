@@ -806,12 +806,11 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
             {
                 "of": of,
                 "name": sentence(check.name.replace("_", " ")),
-                "what": check.what[:1].upper() + check.what[1:],
+                "what": sentence(check.reason if check.state == "not_run" else check.what),
                 "value": None if check.value is None else number(check.value),
                 "limit": check.limit,
                 "shape": CHECK_STATES[check.state][0],
                 "word": CHECK_STATES[check.state][1],
-                "reason": check.reason if check.state == "not_run" else None,
             }
             for of, check in made
         ],

@@ -26,6 +26,7 @@ from pipeline.records import (
     Masking,
     RegionFacts,
     RegionFocus,
+    Trust,
     to_json,
 )
 from pipeline.report import Renderer, colour_bar_stops
@@ -97,6 +98,40 @@ def test_a_case_is_three_pages_with_everything_that_a_reader_needs(renderer, mak
         "Seed",
     ):
         assert text in third
+
+
+MODEL_CHECKS = (
+    Check(
+        "randomisation", "SSIM once no trained weight is left", "passed", 0.05, "below 0.33, that of pairs of 32 cases"
+    ),
+    Check("deletion", "log-odds lost beyond a moved map (centre first: 0.59)", "passed", 1.08, "above 0.42, 32 cases"),
+    Check("road", "lowest minus highest cells imputed", "failed", 0.1, "above 0.69, 32 cases", "it costs no more"),
+)
+CASE_CHECKS = (
+    Check("agreement", "lowest rank correlation", "not_run", reason="no other method on this grid"),
+    Check("worst_stability", "lowest rank correlation", "failed", 0.43, "at least 0.80", "one change changes the map"),
+)
+
+
+def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_page_2(renderer, make, run):
+    record, folder = make(expected="PNEUMONIA")
+    first, _, _ = pages(renderer.case_pdf(record, run, folder))
+    assert "Whether the map itself can be trusted was not checked in this run." in first
+    trust = Trust("caution", ("it costs no more", "one change changes the map", "a third reason"), CASE_CHECKS)
+    checked = replace(run, checks=MODEL_CHECKS)
+    first, second, _ = pages(renderer.case_pdf(replace(record, trust=trust), checked, folder))
+    assert "Explanation checks: caution It costs no more. One change changes the map." in first
+    assert "2 passed, 2 failed, 1 not run, and 1 more reason" in first
+    assert "was not checked" not in first
+    for row in (
+        "Randomisation model SSIM once no trained weight is left 0.05 below 0.33, that of pairs of 32 cases passed",
+        "Agreement case No other method on this grid not run",
+        "Worst stability case Lowest rank correlation 0.43 at least 0.80 failed",
+    ):
+        assert row in second
+    passed = replace(record, trust=Trust("passed", (), ()))
+    assert "Explanation checks passed Page 2" in pages(renderer.case_pdf(passed, checked, folder))[0]
+    assert own_words(" ".join(pages(renderer.case_pdf(passed, checked, folder)))).count("confidence") == 0
 
 
 def test_a_right_answer_has_no_debug_view(renderer, make, run):
