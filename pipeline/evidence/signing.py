@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigError, VerificationError
-from pipeline.evidence.checksums import seal, sum_of, verify
+from pipeline.errors import ConfigError
+from pipeline.evidence.checksums import require_unchanged, seal, sum_of
 from pipeline.evidence.events import EventLog, identity, read_chain
 from pipeline.evidence.folder import CHECKSUMS, SIGNATURE, SIGNATURE_SUM, RunFolder, file_sha256, write
 
@@ -110,11 +110,12 @@ def sign(
 
     Raises
     ------
-    ConfigError : no such PDF, or the key or the time-stamp server cannot be used.
+    ConfigError : the run has not finished, no such PDF, or the key or the time-stamp server cannot be used.
     VerificationError : the run is not what it was.
     """
-    if problems := verify(folder):
-        raise VerificationError("this run is not signed:\n" + "\n".join(problems), "cxr-audit verify RUN")
+    if not folder.is_sealed:
+        raise ConfigError(f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
+    require_unchanged(folder)
     events = EventLog.open(folder)
     try:
         signed = {
