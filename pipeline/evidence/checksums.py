@@ -97,6 +97,10 @@ def _event_problems(
     for path in folder.private.glob("*"):
         if file_sha256(path) != bound.get(path.name):
             yield f"{'changed' if path.name in bound else 'added'}: {PRIVATE}/{path.name}"
+    kinds = [event.get("event") for event in events]
+    seals = [0, 0, *(number for number, kind in enumerate(kinds) if kind == "sealed")]
+    if "signed" in kinds[seals[-2] :] and not folder.is_signed:
+        yield f"missing: {SIGNATURE}: {name} says that it was made"
     sealed = {file: digest for file, digest in expected.items() if file != name}
     last = events[-1] if events else {}
     is_sealed = last.get("event") == "sealed" and last.get("sha256") == hashlib.sha256(_lines(sealed)).hexdigest()

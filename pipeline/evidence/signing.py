@@ -36,6 +36,10 @@ try:
 except ImportError as error:
     raise ConfigError("signatures need pyHanko", "install it: pip install 'cxr-audit[signing]'") from error
 
+for _name in ("pyhanko", "pyhanko_certvalidator"):  # what they log is said in our own words, or asked for by --trust
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
+
 DIGEST = "sha256"
 # What pyHanko and asn1crypto meet damaged data with, beside their own errors.
 DAMAGED = (ValueError, TypeError, AttributeError, KeyError, SignatureValidationError)
@@ -79,12 +83,7 @@ def signer_of_pkcs11(library: Path, token: str, label: str, pin: str | None) -> 
 
 
 def _loaded(load: Any, *files: Path, **options: Any) -> Any:
-    logger = logging.getLogger("pyhanko.sign.signers.pdf_cms")
-    was_disabled, logger.disabled = logger.disabled, True  # what it says is said below
-    try:
-        signer = load(*map(str, files), **options)
-    finally:
-        logger.disabled = was_disabled
+    signer = load(*map(str, files), **options)
     if signer is None:
         names = " and ".join(file.name for file in files)
         raise ConfigError(f"no key can be read from {names}", "check the files, their format and the passphrase")
