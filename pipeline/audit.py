@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from pipeline.regions import Lungs, LungSegmenter
     from pipeline.trust.checks import Checks
 
+DOCUMENTS = ("report.pdf", "index.html", "summary.pdf")  # what `render` writes again
 SCALE_PERCENTILE = 90
 STAGES_HERE = ("start", "calibration", "classifier and maps", "trust", "lungs", "causal masking")
 
@@ -639,10 +640,14 @@ def render_case(path: Path, case_id: str, template_dir: Path | None) -> str:
 def render(
     path: Path, engine: Engine, template_dir: Path | None = None, progress: Progress = lambda phase, done, total: None
 ) -> RunResult:
-    """All documents of a run again, from its records, without the classifier. Raises `ConfigError`."""
+    """All documents of a run again, from its records, without the classifier.
+
+    Raises `ConfigError` where there is no run, `VerificationError` where its records are not what they were.
+    """
     folder = RunFolder.open(path)
     run = folder.read_run()
     case_ids = folder.case_ids()
+    evidence.require_unchanged(folder, but=DOCUMENTS)
     events = EventLog.open(folder)
     folder.unseal()
     futures = [engine.submit(render_case, path, case_id, template_dir) for case_id in case_ids]
