@@ -714,7 +714,12 @@ def _perhaps(word: Any, known: Sequence[str]) -> str:
 
 def _with_absolute_paths(config: AuditConfig, folder: Path) -> AuditConfig:
     def absolute(value: str) -> str:
-        return value if value == REFERENCE or "://" in value else os.path.normpath(folder / Path(value).expanduser())
+        if value == REFERENCE or "://" in value:
+            return value
+        try:
+            return os.path.normpath(folder / Path(value).expanduser())
+        except RuntimeError:
+            raise ConfigError("a path begins with ~ and a user that this machine has not") from None
 
     run = config.run.model_copy(update={"output": Path(absolute(str(config.run.output)))})
     manifest, key_file = (

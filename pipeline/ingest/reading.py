@@ -135,7 +135,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
                 f"the file has {status.st_size} bytes, more than the {max_bytes} that the pixel limit allows",
                 "Raise ingest.max_pixels if this is really a radiograph.",
             )
-        return path.read_bytes()
+        return path.read_bytes() if status.st_size else b""  # reading a file of /proc may wait for ever
     except (OSError, ValueError) as error:
         named = _file_error(error)
     raise named  # outside the handler: the original error names the path
