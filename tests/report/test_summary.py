@@ -92,7 +92,9 @@ def test_pictures_are_in_the_document_and_its_bytes_are_always_the_same(renderer
     assert "Observed share" in text
     assert "True positive (9)" in text
     pictures = {one.data for page in pypdf.PdfReader(io.BytesIO(document)).pages for one in page.images}
-    assert pictures == {encode_jpeg(mean_map_picture(MEANS["true_positive"].values, MEANS["true_positive"].lungs, 0.25))}
+    assert pictures == {
+        encode_jpeg(mean_map_picture(MEANS["true_positive"].values, MEANS["true_positive"].lungs, 0.25))
+    }
 
 
 def test_the_cohort_and_the_config_are_attached(renderer, run) -> None:
