@@ -70,17 +70,17 @@ def roc(
     return done[0]
 
 
-def reliability(bins: Sequence[tuple[float, float, tuple[float, float] | None, int]], size_mm: float) -> str:
+def reliability(bins: Sequence[tuple[float, float, tuple[float, float] | None]], size_mm: float) -> str:
     """Observed share against mean output.
 
     Parameters
     ----------
-    bins : mean output, observed share, its 95 % interval or None, number of cases; filled bins only.
+    bins : mean output, observed share, its 95 % interval or None (drawn open); bins with cases only.
     """
     with _drawn(size_mm, size_mm) as (figure, done):
         axes = _square(figure, "Mean output of the bin", "Observed share")
         axes.plot([0, 1], [0, 1], color=HAIR, linewidth=0.6, linestyle=(0, (3, 2)))
-        for mean, share, interval, _ in bins:
+        for mean, share, interval in bins:
             if interval is not None:
                 axes.plot([mean, mean], interval, color=SOFT, linewidth=0.7)
             filled = DEEP if interval is not None else "white"

@@ -132,7 +132,7 @@ def summary_view(
         "model": {"name": run.model.name, "hash": run.model.sha256[:12]},
         "urls": {**dict.fromkeys(("roc", "reliability", "focus")), **urls},
         "acceptance": _acceptance(cohort),
-        "glance": _glance(records, run, cohort),
+        "glance": _glance(records, cohort),
         "scoping": _scoping(records, run, cohort),
         "mapping": _mapping(records, run, cohort),
         "artefacts": _artefacts(records, run),
@@ -195,7 +195,6 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "quality": any(record.quality for record in records),
         "audited": cohort.statuses["ok"] > 0,
         "pinned": bool(resolved.get("classifier", {}).get("sha256")) or card is not None,
-        "threshold_source": any(record.prediction for record in records),
     }
 
 
@@ -252,36 +251,22 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     }
 
 
-def _glance(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) -> list[tuple[str, str]]:
+def _glance(records: Sequence[CaseRecord], cohort: CohortRecord) -> list[tuple[str, str]]:
     statuses, outcomes = cohort.statuses, cohort.outcomes
     labelled = sum(outcomes.values())
+    counts = f"{statuses['ok']:,} audited, {statuses['excluded']:,} excluded, {statuses['failed']:,} failed"
     rows = [
-        (
-            "Cases",
-            f"{len(records):,}: {statuses['ok']:,} audited, {statuses['excluded']:,} excluded, "
-            f"{statuses['failed']:,} failed",
-        ),
+        ("Cases", f"{len(records):,}: {counts}"),
         ("Patients", f"{cohort.num_patients:,} ({cohort.patients})"),
         ("With a label", f"{labelled:,} of {statuses['ok']:,} audited"),
     ]
     if labelled:
-        wrong = outcomes["false_positive"] + outcomes["false_negative"]
-        target = quoted(cohort.target_class)
-        rows.append(
-            (
-                "Outcome",
-                f"{wrong:,} of {labelled:,} wrong: {outcomes['false_positive']:,} called {target} against the label, "
-                f"{outcomes['false_negative']:,} labelled {target} and not called",
-            )
-        )
+        over, missed, target = outcomes["false_positive"], outcomes["false_negative"], quoted(cohort.target_class)
+        words = f"{over:,} called {target} against the label, {missed:,} labelled {target} and not called"
+        rows.append(("Outcome", f"{over + missed:,} of {labelled:,} wrong: {words}"))
     states = Counter[str](record.trust.state for record in records if record.trust)
-    rows.append(
-        (
-            "Trust in the maps",
-            ", ".join(f"{states[key]:,} {word.lower()}" for key, word in TRUST.items()) if states else NOT_MEASURED,
-        )
-    )
-    return rows
+    trust = ", ".join(f"{states[key]:,} {word.lower()}" for key, word in TRUST.items()) if states else NOT_MEASURED
+    return [*rows, ("Trust in the maps", trust)]
 
 
 # ---- 1 scoping
@@ -341,8 +326,10 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
     warned = sum(bool(record.radiograph and record.radiograph.warnings) for record in records)
     groups = sum(len(column.groups) for column in cohort.subgroups)
     hidden = sum(column.num_suppressed_values for column in cohort.subgroups)
-    exact = [one for record in audited for one in record.maps[:1] if one.gap is not None]
-    gap = f"largest difference to the logit {max(abs(one.gap or 0) for one in exact):.0e}" if exact else None
+    gaps = [abs(one.gap) for record in audited for one in record.maps[:1] if one.gap is not None]
+    shown = [f"largest difference to the logit {max(gaps):.0e}"] if gaps else []
+    if run.checks:
+        shown.append(f"{sum(one.state == 'failed' for one in run.checks)} of {len(run.checks)} checks failed")
     bad = [one for record in audited for one in record.masking if one.is_bad_news]
     hazards = (
         ("The file is no usable frontal radiograph", "reading, checks of the input", unread + quality),
@@ -351,11 +338,7 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
             "decisions and warnings of ingestion, a case",
             f"{warned:,} of {len(records):,} with a warning",
         ),
-        (
-            "The output is wrong",
-            "sensitivity, specificity",
-            _found(metrics, ("sensitivity", "specificity")),
-        ),
+        ("The output is wrong", "sensitivity, specificity", _found(metrics, ("sensitivity", "specificity"))),
         ("The output is no probability", "calibration error", _found(metrics, ("ece",))),
         (
             "It is worse for some patients",
@@ -370,11 +353,7 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
             if any(record.masking for record in audited)
             else None,
         ),
-        (
-            "The map does not show what the model used",
-            "sum of the map against the logit; trust checks",
-            gap,
-        ),
+        ("The map does not show what the model used", "its sum against the logit; trust checks", "; ".join(shown)),
         (
             "The same input gives another output",
             "one batch twice, bit by bit",
@@ -536,18 +515,17 @@ def _point(cohort: CohortRecord) -> tuple[float, float] | None:
     return None if sensitivity is None or specificity is None else (1 - specificity, sensitivity)
 
 
-def _bins(cohort: CohortRecord) -> list[tuple[float, float, tuple[float, float] | None, int]]:
+def _bins(cohort: CohortRecord) -> list[tuple[float, float, tuple[float, float] | None]]:
     return [
-        (one.mean_probability, one.observed.value, one.observed.interval_95, one.observed.num_cases)
+        (one.mean_probability, one.observed.value, one.observed.interval_95)
         for one in cohort.reliability
         if one.mean_probability is not None and one.observed.value is not None
     ]
 
 
 def _reliability_note(cohort: CohortRecord) -> str:
-    without = sum(interval is None for _, _, interval, _ in _bins(cohort))
     text = "Points: bins of 0.1; lines: 95 % intervals."
-    if without:
+    if any(interval is None for _, _, interval in _bins(cohort)):
         text += " Open: without an interval, fewer than 10 patients."
     if cohort.ece_if_calibrated is not None:
         text += f" A calibrated model's ECE would stay below {number(cohort.ece_if_calibrated)} here."
@@ -758,7 +736,6 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
     positive = outcomes["true_positive"] + outcomes["false_negative"]
     negative = outcomes["true_negative"] + outcomes["false_positive"]
     target, ece = _target(cohort), cohort.metrics["ece"].value
-    without_patient = "each other case counts" in cohort.patients or cohort.patients.startswith("known for 0 ")
     lungs_missing = sum(record.lungs_missing is not None for record in records)
     shown = any(column.groups for column in cohort.subgroups)
     failed = [one.name for one in run.checks if one.state == "failed"]
@@ -776,7 +753,7 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
         f"Labelled {target}: {_cases(positive)}; sensitivity is poorly known.": positive + negative and positive < MANY,
         f"Labelled otherwise: {_cases(negative)}; specificity is poorly known.": positive + negative
         and negative < MANY,
-        "Patients are not known for all cases: intervals may be too narrow.": without_patient,
+        "Patients are not known for all cases: intervals may be too narrow.": "each other case" in cohort.patients,
         "The calibration error exceeds what a calibrated model would show.": cohort.ece_if_calibrated is not None
         and ece is not None
         and ece > cohort.ece_if_calibrated,

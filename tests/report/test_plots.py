@@ -45,7 +45,7 @@ def test_the_ring_stands_at_the_threshold() -> None:
 
 
 def test_bins_stand_at_their_mean_output_and_share() -> None:
-    drawn = plots.reliability([(0.05, 0.1, (0.0, 0.3), 12), (0.85, 0.6, None, 4)], 56)
+    drawn = plots.reliability([(0.05, 0.1, (0.0, 0.3)), (0.85, 0.6, None)], 56)
     assert sorted(rings(drawn)) == [pytest.approx((0.05, 0.1), abs=1e-4), pytest.approx((0.85, 0.6), abs=1e-4)]
 
 
