@@ -22,9 +22,10 @@ from xml.etree import ElementTree
 
 import cssselect2  # type: ignore[import-untyped]
 import pydyf  # type: ignore[import-untyped]
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
 from PIL import ImageFile
 
+from pipeline.errors import ConfigError
 from pipeline.records import CaseRecord, RunRecord, to_json
 from pipeline.report.view import View, case_view, index_view, w3c
 
@@ -40,7 +41,8 @@ ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
-PAPERS = ("a4", "letter")  # `report.paper`; the first where a run's config has none
+# `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
+PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "42mm"}}
 # What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
 # every element, and would style six of each that are never drawn.
 DEFAULT_STYLE = CSS(string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE)
@@ -60,11 +62,19 @@ class Renderer:
     Parameters
     ----------
     template_dir : a hospital's own templates; a file that it lacks is taken from ours
+
+    Raises
+    ------
+    ConfigError : a template folder that replaces nothing; when filled in, a template that is not Jinja or uses a
+        name that does not exist.
     """
 
     def __init__(self, template_dir: Path | None = None) -> None:
         own = [template_dir] if template_dir else []
         self._folders = [folder.resolve() for folder in (*own, data_folder("templates"))]
+        ours = sorted(path.name for path in self._folders[-1].iterdir() if path.suffix in (".j2", ".css"))
+        if template_dir and not any((template_dir / name).is_file() for name in ours):
+            raise ConfigError(f"{template_dir} replaces no template", f"name a file in it as one of {', '.join(ours)}")
         self._jinja = Environment(
             loader=ChoiceLoader([FileSystemLoader(folder) for folder in self._folders]),
             autoescape=True,
@@ -73,8 +83,8 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._fonts = FontConfiguration()
-        css = self._template_file("case.css").read_text("utf-8")
-        self._css = {paper: self._parsed(_expanded(css, {"--paper": paper})) for paper in PAPERS}
+        css = "".join(self._template_file(name).read_text("utf-8") for name in ("case.css", "letterhead.css"))
+        self._css = {paper: self._parsed(_expanded(css, values)) for paper, values in PAPERS.items()}
 
     def _parsed(self, css: str) -> CSS:
         fetcher = _Fetcher(self._template_file, {})
@@ -92,8 +102,8 @@ class Renderer:
         PDF/A-3a bytes with the record, the config and the maps attached.
         """
         urls, pictures = _pictures(record, folder)
-        html = self._jinja.get_template("case.html.j2").render(case_view(record, run, urls))
-        css = self._css[run.config.get("report", {}).get("paper", PAPERS[0])]
+        html = self._filled("case.html.j2", case_view(record, run, urls))
+        css = self._css[run.config.get("report", {}).get("paper", "a4")]  # a run before there was a choice
 
         def written(html: str) -> bytes:
             return self._pdf(html, css, pictures, _attachments(record, run, folder))
@@ -120,8 +130,16 @@ class Renderer:
 
     def index_html(self, records: Sequence[CaseRecord], run: RunRecord) -> str:
         """`index.html` of a run: one self-contained page, links relative to the run folder."""
-        view: View = index_view(records, run)
-        return self._jinja.get_template("index.html.j2").render(view)
+        return self._filled("index.html.j2", index_view(records, run))
+
+    def _filled(self, name: str, view: View) -> str:
+        try:
+            return self._jinja.get_template(name).render(view)
+        except TemplateError as error:
+            where = f"{error.name}, line {error.lineno}" if isinstance(error, TemplateSyntaxError) else name
+            raise ConfigError(
+                f"template {where}: {error.message}", "templates/README.md lists what it may use"
+            ) from error
 
     def _template_file(self, name: str) -> Path:
         """The first template folder that has the file. Nothing outside the folders is ever returned."""
