@@ -82,7 +82,8 @@ def test_of_several_markers_the_one_that_counts_most() -> None:
 
 def test_without_masking_the_map_decides_by_share_and_enrichment_together() -> None:
     assert reasons(at(case(), "letter 1", 0.2, 0.05)) == {
-        "marker": "20 % of the positive evidence lies at letter 1, 4.0 times its share of the area; limits 10 % and 3 times"
+        "marker": "20 % of the positive evidence lies at letter 1, 4.0 times its share of the area; "
+        "limits 10 % and 3 times"
     }
     assert reasons(at(case(), "letter 1", 0.2, 0.1)) == {}  # twice its area: no
     assert reasons(at(case(), "letter 1", 0.09, 0.01)) == {}  # nine times its area, but little

@@ -22,9 +22,10 @@ from xml.etree import ElementTree
 
 import cssselect2  # type: ignore[import-untyped]
 import pydyf  # type: ignore[import-untyped]
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
 from PIL import ImageFile
 
+from pipeline.errors import ConfigError
 from pipeline.records import CaseRecord, CohortRecord, Comparison, RunRecord, to_json
 from pipeline.report.comparison import comparison_view
 from pipeline.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
@@ -42,7 +43,8 @@ ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
-PAPERS = ("a4", "letter")  # `report.paper`; the first where a run's config has none
+# `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
+PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "42mm"}}
 # What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
 # every element, and would style six of each that are never drawn.
 DEFAULT_STYLE = CSS(string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE)
@@ -62,11 +64,19 @@ class Renderer:
     Parameters
     ----------
     template_dir : a hospital's own templates; a file that it lacks is taken from ours
+
+    Raises
+    ------
+    ConfigError : a template folder that replaces nothing; when filled in, a template that is not Jinja or uses a
+        name that does not exist.
     """
 
     def __init__(self, template_dir: Path | None = None) -> None:
         own = [template_dir] if template_dir else []
         self._folders = [folder.resolve() for folder in (*own, data_folder("templates"))]
+        ours = sorted(path.name for path in self._folders[-1].iterdir() if path.suffix in (".j2", ".css"))
+        if template_dir and not any((template_dir / name).is_file() for name in ours):
+            raise ConfigError(f"{template_dir} replaces no template", f"name a file in it as one of {', '.join(ours)}")
         self._jinja = Environment(
             loader=ChoiceLoader([FileSystemLoader(folder) for folder in self._folders]),
             autoescape=True,
@@ -75,7 +85,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._fonts = FontConfiguration()
-        self._css = {paper: self._stylesheet(paper, "case.css") for paper in PAPERS}
+        self._css = {paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS}
 
     def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path) -> bytes:
         """The PDF of one case, also of an excluded or failed one.
@@ -95,7 +105,7 @@ class Renderer:
         ]
         if (folder / "map.npz").is_file():
             files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
-        html = self._jinja.get_template("case.html.j2").render(case_view(record, run, urls))
+        html = self._filled("case.html.j2", case_view(record, run, urls))
         css = self._css[_paper(run)]
 
         def written(html: str) -> bytes:
@@ -108,9 +118,9 @@ class Renderer:
 
     def comparison(self, found: Comparison) -> tuple[bytes, bytes]:
         """A comparison of two runs as HTML, one self-contained page, and as PDF/A-3a with the record attached."""
-        html = self._jinja.get_template("compare.html.j2").render(comparison_view(found))
+        html = self._filled("compare.html.j2", comparison_view(found))
         record = ("compare.json", "The record of this comparison", "Data", to_json(found))
-        return html.encode(), self._pdf(html, self._css[PAPERS[0]], {}, _attachments([record], found.b.started))
+        return html.encode(), self._pdf(html, self._css["a4"], {}, _attachments([record], found.b.started))
 
     def summary_pdf(
         self,
@@ -142,8 +152,8 @@ class Renderer:
             ("config.json", "The resolved audit config", "Source", to_json(run.config)),
         ]
         view = summary_view(records, run, cohort, mean_maps, urls)
-        html = self._jinja.get_template("summary.html.j2").render(view)
-        css = self._stylesheet(_paper(run), "case.css", "summary.css")
+        html = self._filled("summary.html.j2", view)
+        css = self._stylesheet(_paper(run), "case.css", "letterhead.css", "summary.css")
         return self._pdf(html, css, pictures, _attachments(files, run.started))
 
     def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:
@@ -165,13 +175,21 @@ class Renderer:
         """Template stylesheets as one, the later ones last."""
         css = "\n".join(self._template_file(name).read_text("utf-8") for name in names)
         fetcher = _Fetcher(self._template_file, {})
-        given = {"--paper": paper}
-        return CSS(string=_expanded(css, given), base_url=TEMPLATE_URL, url_fetcher=fetcher, font_config=self._fonts)
+        css = _expanded(css, PAPERS[paper])
+        return CSS(string=css, base_url=TEMPLATE_URL, url_fetcher=fetcher, font_config=self._fonts)
 
     def index_html(self, records: Sequence[CaseRecord], run: RunRecord) -> str:
         """`index.html` of a run: one self-contained page, links relative to the run folder."""
-        view: View = index_view(records, run)
-        return self._jinja.get_template("index.html.j2").render(view)
+        return self._filled("index.html.j2", index_view(records, run))
+
+    def _filled(self, name: str, view: View) -> str:
+        try:
+            return self._jinja.get_template(name).render(view)
+        except TemplateError as error:
+            where = f"{error.name}, line {error.lineno}" if isinstance(error, TemplateSyntaxError) else name
+            raise ConfigError(
+                f"template {where}: {error.message}", "templates/README.md lists what it may use"
+            ) from error
 
     def _template_file(self, name: str) -> Path:
         """The first template folder that has the file. Nothing outside the folders is ever returned."""
@@ -183,7 +201,7 @@ class Renderer:
 
 
 def _paper(run: RunRecord) -> str:
-    return str(run.config.get("report", {}).get("paper", PAPERS[0]))
+    return str(run.config.get("report", {}).get("paper", "a4"))  # a run before there was a choice
 
 
 class _Html(HTML):  # type: ignore[misc]

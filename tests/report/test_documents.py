@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import reduce
 from html.parser import HTMLParser
+from operator import getitem
 from unittest.mock import Mock
 from xml.etree import ElementTree
 
@@ -15,6 +17,7 @@ import pypdf
 import pytest
 from PIL import ImageFile
 
+from pipeline.errors import ConfigError
 from pipeline.records import (
     FOCUS_METRICS,
     REGION_METRICS,
@@ -30,7 +33,8 @@ from pipeline.records import (
     to_json,
 )
 from pipeline.report import Renderer, colour_bar_stops
-from pipeline.report.view import BANNER, _budget, _prediction, place, score, sentence
+from pipeline.report.documents import data_folder
+from pipeline.report.view import BANNER, _budget, _prediction, case_view, place, score, sentence
 from tests.report.conftest import CARD
 
 FORBIDDEN = (
@@ -373,6 +377,49 @@ def test_a_hospital_replaces_one_template(make, run, tmp_path):
     record, folder = make()
     (text,) = pages(Renderer(tmp_path / "own").case_pdf(record, run, folder))
     assert text.startswith(f"Hospital {record.case_id}")
+
+
+LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><rect width="10" height="10" fill="#0a0"/></svg>'
+
+
+def test_the_letterhead_of_the_readme_works_as_it_stands(make, run, tmp_path, renderer):
+    """Its two code blocks, copied; the rest of the page stays ours."""
+    readme = (data_folder("templates") / "README.md").read_text("utf-8")
+    for kind, name in (("html", "letterhead.html.j2"), ("css", "letterhead.css")):
+        (tmp_path / name).write_text(re.search(rf"```{kind}\n(.*?)```", readme, re.DOTALL)[1], "utf-8")
+    (tmp_path / "logo.svg").write_text(LOGO)
+    record, folder = make()
+    data = Renderer(tmp_path).case_pdf(record, run, folder)
+    with_it, without = pages(data), pages(renderer.case_pdf(record, run, folder))
+    assert "St. Example Hospital, Radiology Audit of case-7f3a91c2, 2026-11-21 18:42 UTC" in with_it[0]
+    assert (
+        with_it[0].replace("St. Example Hospital, Radiology Audit of case-7f3a91c2, 2026-11-21 18:42 UTC ", "")
+        == without[0]
+    )
+    assert with_it[1:] == without[1:]
+    figures = _structure(pypdf.PdfReader(io.BytesIO(data)).trailer["/Root"]["/StructTreeRoot"])
+    assert "St. Example" in {one.get("/Alt") for one in figures}
+    names = re.search(r"Words to use.*?: (.*)\n", readme)[1]
+    view = case_view(record, run, {})
+    for name in re.findall(r"`([a-z_.]+)`", names):
+        assert reduce(getitem, name.split("."), view) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("leterhead.html.j2", "x", "replaces no template"),
+        ("letterhead.html.j2", "{{ hospital }}", "'hospital' is undefined"),
+        ("letterhead.html.j2", "<p>{% if %}</p>", "letterhead.html.j2, line 1: Expected an expression"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_a_named_error(make, run, tmp_path, name, text, says):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / name).write_text(text)
+    record, folder = make()
+    with pytest.raises(ConfigError, match=says) as caught:
+        Renderer(tmp_path / "own").case_pdf(record, run, folder)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("shape", [(500, 600), (600, 500), (600, 200)])

@@ -1,4 +1,4 @@
-"""Pages beside their golden pictures, at low resolution and blurred: an accident in CSS is seen, another hinting is not.
+"""Pages beside their golden pictures, at low resolution, blurred: an accident in CSS is seen, another hinting is not.
 
 After a change that is meant, look at the new pictures and commit them:
 
