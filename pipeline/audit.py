@@ -1,7 +1,7 @@
 """The composer: one config -> one run folder with an audit of every case.
 
-    1 ingest, 2 preprocess                     `prepare`,  in worker processes, case by case
-    3 classifier, 4 explain, 5 lungs           `explain_batch`, `segment_batch`, here, batch by batch
+    1 ingest, input quality, 2 preprocess      `prepare`,  in worker processes, case by case
+    3 classifier, 4 explain, 7 trust, 5 lungs  `explain_batch`, `check_batch`, `segment_batch`, here, batch by batch
     7 causal masking, of all cases or a sample `mask_batch`, here, batch by batch
     5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
 
@@ -12,6 +12,7 @@ resumed run ends in the same records.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import io
 import platform
 import resource
@@ -29,15 +30,16 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import cohort, evidence, focus, ingest, reference, regions, report, verdict
+from pipeline import cohort, evidence, focus, ingest, quality, reference, regions, report, verdict
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig, measured_by
-from pipeline.errors import CaseError, ConfigError, NotRetrieved, VerificationError
+from pipeline.errors import CaseError, ConfigError, NotRetrieved, UnfitRadiograph, VerificationError
 from pipeline.evidence import CaseIdKey, EventLog, RunFolder
 from pipeline.records import (
     SCHEMA_VERSION,
     CaseRecord,
     CaseSource,
+    Check,
     ClassActivationMap,
     CohortRecord,
     Decision,
@@ -55,17 +57,20 @@ from pipeline.records import (
     Region,
     RegionFocus,
     RunRecord,
+    Trust,
     to_json,
 )
+from pipeline.trust import state
 
 if TYPE_CHECKING:
     from pipeline.classifier import Classifier
     from pipeline.explain import Explainer
     from pipeline.regions import Lungs, LungSegmenter
+    from pipeline.trust.checks import Checks
 
-SCALE_CASES = 32
+DOCUMENTS = ("report.pdf", "index.html", "summary.pdf")  # what `render` writes again
 SCALE_PERCENTILE = 90
-STAGES_HERE = ("start", "calibration", "classifier and maps", "lungs", "causal masking")
+STAGES_HERE = ("start", "calibration", "classifier and maps", "trust", "lungs", "causal masking")
 
 
 class Engine(Protocol):
@@ -92,7 +97,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A case ready for the classifier, or its failure."""
+    """A case ready for the classifier, or why the classifier is not asked: its `failure`, which may be an exclusion."""
 
     source: CaseSource
     failure: CaseRecord | None = None
@@ -102,6 +107,8 @@ class Prepared:
     lung_input: Floats | None = None
     regions: tuple[Region, ...] = ()
     annotation_missing: str | None = None
+    quality: tuple[Check, ...] = ()
+    sop_instance_uid: str | None = field(default=None, repr=False)
     pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     cpu_s: float = 0.0
 
@@ -114,7 +121,8 @@ class Explained:
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
     controls: dict[str, Floats] = field(default_factory=dict)
-    lung_probability: Floats | None = None
+    trust: Trust | None = None
+    lungs: Lungs | None = None
     exposure: dict[str, float] = field(default_factory=dict)
     masking: tuple[Masking, ...] = ()
     masking_missing: dict[str, str] = field(default_factory=dict)
@@ -145,6 +153,7 @@ def audit(
     key = find_key(config)
     sources = find_sources(config, key)[:limit]
     explainer, model = open_classifier(config)
+    checks = open_checks(config, explainer)
     segmenter = open_segmenter(config)
     clock.mark("start")
 
@@ -155,8 +164,8 @@ def audit(
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
     events = EventLog.open(folder)
     events.begin(folder, run, records)
-    if run.scale is None:
-        run = calibrate(run, explainer, engine, config, sources)
+    if run.scale_source is None:
+        run = calibrate(run, explainer, checks, engine, config, sources)
         folder.write_run(run)
         events.append("calibrated", scales=run.scales)
     clock.mark("calibration")
@@ -166,14 +175,21 @@ def audit(
     ]
     masked = sample(sources, config.masking.cases)
     writer = Writer(engine, folder, config, run, events)
+    duplicates = quality.Duplicates([source.case_id for source in sources])
+    for record in records.values():
+        if record.radiograph is not None:
+            duplicates.note(record.case_id, record.radiograph.source)
     for prepared in _prepare_ahead(engine, config, todo):
         clock.mark("waiting for radiographs")
         for record in writer.collect(limit=2 * config.engine.batch_size):
             records[record.case_id] = record
         clock.mark("waiting for documents")
+        prepared = [mark_duplicates(case, duplicates, key, config) for case in prepared]
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
         explained = expose_batch(explainer, explained, config)
         clock.mark("classifier and maps")
+        explained = check_batch(checks, explained, run)
+        clock.mark("trust")
         if segmenter is not None:
             explained = segment_batch(segmenter, explained)
         clock.mark("lungs")
@@ -186,6 +202,11 @@ def audit(
         progress("cases", len(records), len(sources))
     clock.mark("waiting for documents")
 
+    # What a server gave only now may be what a case that stands already, later in the run, is a duplicate of.
+    if stale := [case_id for case_id, record in records.items() if duplicates.are_other_than(record)]:
+        for case_id in stale:
+            folder.clear_case(case_id)
+        return audit(config, engine, True, limit, progress)
     ordered = [records[source.case_id] for source in sources]
     finished = replace(
         run,
@@ -193,9 +214,7 @@ def audit(
         finished=_now(),
         counts=_count(ordered),
         wall_s=_rounded(clock.wall_s),
-        cpu_s=_rounded(
-            {**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps", "lungs", "causal masking")}
-        ),
+        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of(*STAGES_HERE)}),
         peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
     return finish_run(folder, finished, ordered, events)
@@ -269,6 +288,13 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         labels=classifier.labels,
         card=card,
     )
+
+
+def open_checks(config: AuditConfig, explainer: Explainer) -> Checks:
+    """The checks of the explanation that a config asks for."""
+    from pipeline.trust.checks import Checks
+
+    return Checks(explainer, config.trust, config.engine.batch_size, config.run.seed)
 
 
 def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
@@ -349,13 +375,20 @@ def open_run(
 
 
 def calibrate(
-    run: RunRecord, explainer: Explainer, engine: Engine, config: AuditConfig, sources: list[CaseSource]
+    run: RunRecord,
+    explainer: Explainer,
+    checks: Checks,
+    engine: Engine,
+    config: AuditConfig,
+    sources: list[CaseSource],
 ) -> RunRecord:
     """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
-    the upper ends of the colour scales, and whether the classifier, asked twice, answers with the same bits."""
+    the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, and the
+    checks of the explanation that are made once a model."""
     size = config.engine.batch_size
-    step = max(1, len(sources) // SCALE_CASES)
-    sample = sources[::step][:SCALE_CASES]
+    step = max(1, len(sources) // config.trust.sample)
+    sample = sources[::step][: config.trust.sample]
+    inputs: list[Floats] = []
     peaks: dict[str, list[float]] = {}
     is_deterministic, num_cases, primary = None, 0, ""
     for prepared in _prepare_ahead(engine, config, _batches(sample, size)):
@@ -363,6 +396,7 @@ def calibrate(
             tensor = _stack(explainer.classifier, prepared, size)
             first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
             is_deterministic = bool(np.array_equal(first, second, equal_nan=True))
+        inputs += [case.model_input.tensor for case in prepared if case.model_input is not None]
         if config.report.scale == "case":
             continue  # each map has its own scale
         for case in explain_batch(explainer, prepared, size):
@@ -376,10 +410,11 @@ def calibrate(
         f"{SCALE_PERCENTILE}th percentile of the maps' maxima over {num_cases} cases spread over the run; "
         "larger values are clipped"
     )
-    model = replace(run.model, is_deterministic=is_deterministic)
+    of_model, cascade = checks.of_model(np.stack(inputs)) if inputs else ((), ())
+    run = replace(run, model=replace(run.model, is_deterministic=is_deterministic), checks=of_model, cascade=cascade)
     if config.report.scale == "case":
-        return replace(run, model=model, scale_source="each map's own maximum")
-    return replace(run, model=model, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
+        return replace(run, scale_source="each map's own maximum")
+    return replace(run, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
 
 
 def reading(config: AuditConfig) -> dict[str, Any]:
@@ -408,18 +443,58 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
     source = replace(source, file_sha256=radiograph.facts.source.file_sha256)  # known only now if a server sent it
     annotation, annotation_missing = _read_annotation(source, radiograph.facts, config)
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
-    return Prepared(
+    markers = tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else None
+    card = reference.card_of("classifier") if config.classifier.path == REFERENCE else None
+    views = config.quality.views or (card.views if card else ())
+    ages = config.quality.age_years or (card.age_years if card else None)
+    texts = None if markers is None else sum(marker.facts.name.startswith("text") for marker in markers)
+    prepared = Prepared(
         source,
         None,
         radiograph.facts,
         model_input,
         decisions,
         regions.segmenter_input(radiograph.pixels) if config.regions.lungs == REFERENCE else None,
-        (*(regions.find_markers(radiograph.pixels) if config.regions.markers else ()), *annotation),
+        (*(markers or ()), *annotation),
         annotation_missing,
+        quality.check_picture(radiograph.pixels, config.quality)
+        + quality.check_header(radiograph.facts, views, ages, texts),
+        radiograph.sop_instance_uid,
         {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)},
-        time.process_time() - start,
     )
+    return replace(_judged(prepared, config), cpu_s=time.process_time() - start)
+
+
+def mark_duplicates(case: Prepared, duplicates: quality.Duplicates, key: CaseIdKey, config: AuditConfig) -> Prepared:
+    """The case with the checks whether it came before, in the run's order. Its UID leaves memory as a keyed hash."""
+    if case.facts is None:
+        return case
+    uid, source = case.sop_instance_uid, case.facts.source
+    if uid is not None:
+        source = replace(source, instance_hmac=hmac.new(key.value, uid.encode(), "sha256").hexdigest())
+    duplicates.note(case.source.case_id, source)
+    checks = (*case.quality, *duplicates.checks(case.source.case_id, source))
+    facts = replace(case.facts, source=source)
+    return _judged(replace(case, facts=facts, quality=checks, sop_instance_uid=None), config)
+
+
+def _judged(case: Prepared, config: AuditConfig) -> Prepared:
+    """The case, excluded or failed where the config asks for that by its checks so far."""
+    asked = quality.action(quality.in_order(case.quality), config.quality)
+    if asked is None:
+        return case
+    status, reason, hint = asked
+    failure = CaseRecord(
+        case_id=case.source.case_id,
+        status=status,
+        reason=reason,
+        error=UnfitRadiograph.__name__ if status == "failed" else None,
+        hint=hint,
+        label=case.source.label,
+        file_sha256=case.source.file_sha256,
+        radiograph=case.facts,
+    )
+    return replace(case, failure=failure, model_input=None, pictures={"radiograph": case.pictures["radiograph"]})
 
 
 def _read_annotation(
@@ -462,25 +537,40 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
 
 
 def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConfig) -> list[Explained]:
-    """The classifier asked again, with each radiograph darker and brighter."""
-    classifier = explainer.classifier
-    tensor = _stack(classifier, [case.prepared for case in batch], config.engine.batch_size)
-    selector = classifier.selector(classifier.target_class)
-    for name, inputs in geometry.exposures(tensor, config.preprocess).items():
-        logits = explainer.target.forward(inputs, None)[2] @ selector
-        for n, case in enumerate(batch):
-            if case.prediction is not None and np.isfinite(logits[n]):
-                change = float(logits[n]) - case.prediction.logit
-                batch[n] = replace(case, exposure={**case.exposure, name: change})
+    """What the answer is where the whole radiograph is darker or brighter."""
+    selector = explainer.classifier.selector(explainer.classifier.target_class)
+    made = {
+        n: geometry.exposures(case.prepared.model_input, config.preprocess)
+        for n, case in enumerate(batch)
+        if case.prediction is not None and case.prepared.model_input is not None
+    }
+    inputs = (shown for exposures in made.values() for shown in exposures.values())
+    logits = iter(explainer.ask(inputs, config.engine.batch_size) @ selector)
+    for n, names in made.items():
+        before = batch[n].prediction
+        assert before is not None
+        changes = {name: float(next(logits)) - before.logit for name in names}
+        if np.isfinite(list(changes.values())).all():
+            batch[n] = replace(batch[n], exposure=changes)
     return batch
 
 
+def check_batch(checks: Checks, batch: list[Explained], run: RunRecord) -> list[Explained]:
+    """Whether the explanation of each case of one batch may be believed."""
+    tensor = _stack(checks.explainer.classifier, [case.prepared for case in batch], len(batch))
+    found = checks.of_cases(tensor, [case.maps for case in batch])
+    return [
+        replace(case, trust=state.judge(case.maps[0].facts.status, run.checks, of_case)) if case.maps else case
+        for case, of_case in zip(batch, found, strict=True)
+    ]
+
+
 def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
-    """Stage 5 of one batch: where the lungs may be."""
+    """Stage 5 of one batch: where the lungs are, or why they were not found."""
     inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
     if inputs:
-        for n, probability in zip(inputs, segmenter.probabilities(np.stack(list(inputs.values()))), strict=True):
-            batch[n] = replace(batch[n], lung_probability=probability)
+        for n, lungs in zip(inputs, segmenter.find(np.stack(list(inputs.values()))), strict=True):
+            batch[n] = replace(batch[n], lungs=lungs)
     return batch
 
 
@@ -500,11 +590,11 @@ def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], ba
             continue
         assert case.prepared.model_input is not None
         tensor, placement = case.prepared.model_input.tensor, case.prepared.model_input.placement
-        lungs, found = _find_regions(case)
+        found = _find_regions(case)
         size = placement.input_rows, placement.input_columns
         shares = geometry.region_shares(placement, *size, np.stack([region.mask for region in found]))
         seen, *_ = geometry.cell_shares(placement, *size, focus.BORDER)
-        reason = lungs.reason if lungs else None
+        reason = case.lungs.reason if case.lungs else None
         subjects[n] = masking.Subject.of(tensor, case.prediction, seen, found, shares, reason)
     answers = masking.ask_again(explainer, list(subjects.values()), batch_size)
     for n, (masked, missing) in zip(subjects, answers, strict=True):
@@ -550,10 +640,14 @@ def render_case(path: Path, case_id: str, template_dir: Path | None) -> str:
 def render(
     path: Path, engine: Engine, template_dir: Path | None = None, progress: Progress = lambda phase, done, total: None
 ) -> RunResult:
-    """All documents of a run again, from its records, without the classifier. Raises `ConfigError`."""
+    """All documents of a run again, from its records, without the classifier.
+
+    Raises `ConfigError` where there is no run, `VerificationError` where its records are not what they were.
+    """
     folder = RunFolder.open(path)
     run = folder.read_run()
     case_ids = folder.case_ids()
+    evidence.require_unchanged(folder, but=DOCUMENTS)
     events = EventLog.open(folder)
     folder.unseal()
     futures = [engine.submit(render_case, path, case_id, template_dir) for case_id in case_ids]
@@ -571,10 +665,26 @@ def finish_run(
     evidence.write(folder.path / "cases.csv", cases_table(records).encode())
     described = describe_cohort(folder, run, records)
     evidence.write(folder.path / "cohort.json", to_json(described))
-    evidence.write(folder.path / "index.html", _renderer(template_dir).index_html(records, run).encode())
+    renderer, means = _renderer(template_dir), cohort.mean_maps(_on_radiographs(folder, records))
+    evidence.write(folder.path / "index.html", renderer.index_html(records, run).encode())
+    evidence.write(folder.path / "summary.pdf", renderer.summary_pdf(records, run, described, means, folder.cases))
     folder.write_run(run)
     evidence.seal(folder, events)
     return _result(folder, records, described)
+
+
+def _on_radiographs(folder: RunFolder, records: list[CaseRecord]) -> Iterator[tuple[str, Floats, Mask]]:
+    """Of each case with lungs: its outcome, its first map and its lungs, on the radiograph."""
+    for record in records:
+        first = next((one for one in record.maps[:1] if one.status != "not_finite"), None)
+        name = next((region.name for region in record.regions if region.kind == "lungs"), None)
+        if first is None or name is None or record.placement is None:
+            continue
+        where = folder.case(record.case_id)
+        with np.load(where / "map.npz") as maps, np.load(where / "regions.npz") as masks:
+            values, lungs = maps[first.key], masks[name]
+        evidence_there = geometry.restore(values, record.placement, cohort.RASTER, cohort.RASTER)
+        yield record.outcome or "no_label", evidence_there, lungs
 
 
 def describe_cohort(
@@ -588,7 +698,7 @@ def describe_cohort(
     if not sources and config is None and (standing := folder.read_cohort()):
         return standing
     asked = measured_by(run.config if config is None else config.resolved())
-    return cohort.describe(records, sources, *asked, run.seed)
+    return cohort.describe(records, sources, *asked, run.seed, run.checks)
 
 
 def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
@@ -612,10 +722,12 @@ def cases_table(records: list[CaseRecord]) -> str:
         prediction, first = record.prediction, record.maps[0] if record.maps else None
         row: dict[str, Any] = {"case_id": record.case_id, "status": record.status, "reason": record.reason}
         row |= {"error": record.error, "label": record.label}
+        row["quality"] = ";".join(check.name for check in record.quality if check.state == "failed") or None
         for name in ("predicted", "target_class", "logit", "probability", "threshold", "is_correct"):
             row[name] = getattr(prediction, name, None)
         for name in ("method", "layer", "status"):
             row[f"map_{name}"] = getattr(first, name, None)
+        row["trust_state"] = getattr(record.trust, "state", None)
         row |= cohort.case_values(record)[0]
         row |= _region_columns(record, first)
         row["flags"] = " ".join(flag.name for flag in record.flags) if record.status == "ok" else None
@@ -707,16 +819,16 @@ def _describe(
     case: Explained, run: RunRecord, config: AuditConfig
 ) -> tuple[CaseRecord, Pictures, dict[str, Floats], dict[str, Mask]]:
     """A case's record, its pictures by file name, its maps by key and the masks of its regions by name."""
-    prepared = case.prepared
+    prepared = _with_lungs(case.prepared, case.lungs, config)
     pictures = {f"{role}.jpg": image for role, image in prepared.pictures.items()}
     names = {role: f"{role}.jpg" for role in prepared.pictures}
     if prepared.failure is not None:
-        return replace(prepared.failure, pictures=names), pictures, {}, {}
+        return replace(prepared.failure, quality=prepared.quality, pictures=names), pictures, {}, {}
     assert prepared.facts is not None
     assert prepared.model_input is not None
     assert case.prediction is not None
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
-    lungs, found = _find_regions(case)
+    found = _find_regions(case)
     names["regions"] = "regions.jpg"
     pictures["regions.jpg"] = report.outlines(background, found)
     seen = geometry.seen(placement, *background.shape)
@@ -745,11 +857,12 @@ def _describe(
         radiograph=prepared.facts,
         placement=placement,
         preprocessing=prepared.preprocessing,
+        quality=prepared.quality,
         prediction=case.prediction,
         maps=tuple(class_map.facts for class_map in case.maps),
         focus=metrics,
         regions=tuple(region.facts for region in found),
-        lungs_missing=lungs.reason if lungs else None,
+        lungs_missing=case.lungs.reason if case.lungs else None,
         annotation_missing=prepared.annotation_missing,
         region_focus=region_metrics,
         controls=_controls(case.controls, placement, found, region_shares),
@@ -757,6 +870,7 @@ def _describe(
         exposure=case.exposure,
         masking=case.masking,
         masking_missing=case.masking_missing,
+        trust=case.trust,
         pictures=names,
         scales=scales,
     )
@@ -766,10 +880,20 @@ def _describe(
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
 
 
-def _find_regions(case: Explained) -> tuple[Lungs | None, tuple[Region, ...]]:
-    """The lungs, or why there are none (None = not looked for), and all regions."""
-    lungs = None if case.lung_probability is None else regions.find_lungs(case.lung_probability)
-    return lungs, regions.find_regions(case.prepared.pictures["radiograph"], lungs, case.prepared.regions)
+def _find_regions(case: Explained) -> tuple[Region, ...]:
+    return regions.find_regions(case.prepared.pictures["radiograph"], case.lungs, case.prepared.regions)
+
+
+def _with_lungs(case: Prepared, lungs: Lungs | None, config: AuditConfig) -> Prepared:
+    """The case with the checks by its lungs, which are the last ones, all in order."""
+    if case.facts is None:
+        return case
+    if lungs is None:
+        checks = quality.lungs_not_looked_for()
+    else:
+        angle = lungs.angle_deg(case.facts.rows, case.facts.columns)
+        checks = quality.check_lungs(config.quality, lungs.area_fraction, lungs.edge_fraction, angle, lungs.is_negative)
+    return _judged(replace(case, quality=quality.in_order((*case.quality, *checks))), config)
 
 
 def _measure(

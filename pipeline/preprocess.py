@@ -31,8 +31,7 @@ SCALINGS: dict[str, tuple[float | Doubles, float | Doubles]] = {
     "txv": (2048.0, -1024.0),
 }
 CLAHE_TILES = 8
-# Of `exposures`: middle grey moves by a twelfth of the range; training often varies it as much.
-GAMMAS = {"darker": 1.25, "brighter": 0.8}
+SHIFTS = {"darker": -0.1, "brighter": 0.1}  # of the grey range
 
 
 def place(rows: int, columns: int, input_rows: int, input_columns: int, resize: Resize) -> Placement:
@@ -121,18 +120,18 @@ def scaling_of(settings: Preprocess) -> tuple[Doubles, Doubles]:
     return np.atleast_1d(np.asarray(scale, np.float64)), np.atleast_1d(np.asarray(offset, np.float64))
 
 
-def exposures(inputs: Floats, settings: Preprocess) -> dict[str, Floats]:
-    """Model inputs as of radiographs displayed darker and brighter: grey values to the powers of `GAMMAS`.
-
-    Black and white, and so padding and print, stay as they are.
-
-    Parameters
-    ----------
-    inputs : float32 (N, rows, columns, channels), from `preprocess` with the same settings.
-    """
+def exposures(model_input: ModelInput, settings: Preprocess) -> dict[str, Floats]:
+    """The model input as of the radiograph displayed darker and brighter by `SHIFTS`, cut off at black and white;
+    padding stays. `settings` are those that it was made with."""
+    tensor, placement = model_input.tensor, model_input.placement
     scale, offset = scaling_of(settings)
-    grey = np.clip((inputs - offset) / scale, 0, 1)
-    return {fill: (grey**power * scale + offset).astype(np.float32) for fill, power in GAMMAS.items()}
+    rows, columns, _ = tensor.shape
+    on_radiograph, *_ = cell_shares(placement, rows, columns, 0.0)
+    grey = (tensor - offset) / scale
+    return {
+        name: (tensor + on_radiograph[..., None] * scale * (np.clip(grey + by, 0, 1) - grey)).astype(np.float32)
+        for name, by in SHIFTS.items()
+    }
 
 
 def restore(values: Floats, placement: Placement, rows: int, columns: int) -> Floats:

@@ -96,13 +96,15 @@ class CaseSource:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """Where the pixels came from. `transfer_syntax` is the DICOM UID's name, None for plain images."""
+    """Where the pixels came from. `transfer_syntax` is the DICOM UID's name, None for plain images; `instance_hmac`
+    stands for the SOP Instance UID, which names an examination: HMAC-SHA-256 with the key of the case ids."""
 
     file_sha256: str
     pixel_sha256: str
     format: str
     transfer_syntax: str | None
     decoder: str
+    instance_hmac: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +138,13 @@ class RadiographFacts:
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """`pixels` float32 (rows, columns) in [0, 1], 0 = black as displayed."""
+    """`pixels` float32 (rows, columns) in [0, 1], 0 = black as displayed. `sop_instance_uid` names the examination:
+    it stays in memory."""
 
     case_id: str
     pixels: Floats
     facts: RadiographFacts
+    sop_instance_uid: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _read_only(self.pixels, 2, "pixels")
@@ -520,6 +524,16 @@ class CaseRecord:
         _require((self.status == "ok") == (self.reason is None), "a reason exactly where the status is not ok")
         _require(self.status != "ok" or self.prediction is not None, "an audited case has a prediction")
 
+    @property
+    def outcome(self) -> Outcome | None:
+        """Of the target class against all others; None where the case was not audited or no label names a class."""
+        one = self.prediction
+        if self.status != "ok" or one is None or self.label not in one.class_scores:
+            return None
+        if one.predicted == one.target_class:
+            return "true_positive" if self.label == one.target_class else "false_positive"
+        return "false_negative" if self.label == one.target_class else "true_negative"
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -553,6 +567,9 @@ MASKING_NUMBERS = {
 }
 """Change of the explained logit with a part blurred, by that part; of several markers the one that changes it most."""
 
+MODEL_CHECKS = ("randomisation", "deletion", "insertion", "road")
+"""Of the explanation, once a model, see `pipeline.trust`; as criteria name them."""
+
 CASE_NUMBERS = (
     *(name for name in FOCUS_METRICS if name != "focus_band"),
     *(f"{kind}_{name}" for kind in REGIONS_OF_CASES for name in REGION_METRICS if name != "pointing_game_hit"),
@@ -561,6 +578,7 @@ CASE_NUMBERS = (
 CASE_FLAGS = (
     *(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES),
     *(f"flag_{name}" for name in FLAGS),
+    "trust_passed",
     "failed",
     "excluded",
 )
@@ -694,6 +712,7 @@ class ModelCard:
     """What a model is for, what it was made from and measured at, and where it ends (Mitchell et al., Model Cards
     for Model Reporting, FAT* 2019). Bound to its weights by `sha256`; so is the threshold.
 
+    age_years, views: the population again, to compare with: first and last year of age, both within; view positions
     data_sha256, num_cases: of each part of the data by name
     threshold, threshold_source, temperature, class_names: of a classifier only; the logits of `weights` are
         divided by `temperature` already
@@ -717,6 +736,8 @@ class ModelCard:
     threshold: float | None = None
     threshold_source: str | None = None
     temperature: float | None = None
+    age_years: tuple[int, int] | None = None
+    views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -740,10 +761,21 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CascadeStage:
+    """How alike the maps still are to the classifier's own once `num_layers`, from the head to `layer`, have untrained
+    weights: means over the sample, in [-1, 1]."""
+
+    layer: str
+    num_layers: int
+    spearman: float
+    ssim: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
-    explanation that are made once a model. `wall_s` is
+    explanation that are made once a model, `cascade` the stages of the one that takes its weights away. `wall_s` is
     what the composer waited for, `cpu_s` what the stages used in all processes. Runs with the same `case_id_key`,
     a fingerprint, name the same file by the same case id."""
 
@@ -761,6 +793,7 @@ class RunRecord:
     scale_source: str | None = None
     scales: dict[str, float] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    cascade: tuple[CascadeStage, ...] = ()
     finished: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
     wall_s: dict[str, float] = field(default_factory=dict)

@@ -92,8 +92,8 @@ def _at(record: CaseRecord, limits: Acceptance, names: Sequence[str], missing: s
 def _exposure(record: CaseRecord, limits: Acceptance) -> Answer:
     if not record.exposure:
         return None, "the radiograph was not tried darker and brighter"
-    name, change = max(record.exposure.items(), key=lambda one: abs(one[1]))
-    return _moved(f"made {name}, the radiograph", change, limits.flag_exposure_log_odds)
+    swing = record.exposure["brighter"] - record.exposure["darker"]
+    return _moved("from darker to brighter, exposure", swing, limits.flag_exposure_log_odds)
 
 
 def _diffuse(record: CaseRecord, limits: Acceptance) -> Answer:

@@ -34,6 +34,8 @@ def test_help_and_version_teach() -> None:
         "verify",
         "render",
         "cohort",
+        "compare",
+        "sign",
         "lungs",
         "phantom",
         "init",

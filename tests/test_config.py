@@ -51,6 +51,11 @@ def test_a_server_is_no_path_and_a_key_file_is_one(config_file: Path) -> None:
     assert load_config(config_file).privacy.key_file is None
 
 
+def test_a_home_that_nobody_has(config_file: Path) -> None:
+    with pytest.raises(ConfigError, match="a user that this machine has not"):
+        load_config(config_file, ["ingest.source=~nobody-of-this-name/x"])
+
+
 def test_where_the_key_lies_is_not_what_a_config_asks_for(config_file: Path) -> None:
     assert load_config(config_file, ["privacy.key_file=a"]).sha256() == load_config(config_file).sha256()
     assert load_config(config_file, ["ingest.split=test"]).sha256() != load_config(config_file).sha256()

@@ -22,6 +22,7 @@ def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
     of_regions = record.region_focus.get(first, ()) if first else ()
     missing = record.reason or ("no map" if first is None else "not measured")
     values: Values = {name: getattr(found, name, None) for name in FOCUS_METRICS}
+    values["trust_passed"] = None if record.trust is None else record.trust.state == "passed"
     known = dict.fromkeys(values, missing) | (found.undefined if found else {})
     raised = {flag.name for flag in record.flags}
     for name in FLAGS:

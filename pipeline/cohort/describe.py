@@ -26,6 +26,7 @@ from pipeline.records import (
     CaseRecord,
     CaseSource,
     CaseStatus,
+    Check,
     CohortRecord,
     Distribution,
     Estimate,
@@ -43,7 +44,12 @@ WORDS = (
 
 
 def describe(
-    records: Sequence[CaseRecord], sources: Sequence[CaseSource], asked: Cohort, acceptance: Acceptance, seed: int
+    records: Sequence[CaseRecord],
+    sources: Sequence[CaseSource],
+    asked: Cohort,
+    acceptance: Acceptance,
+    seed: int,
+    checks: Sequence[Check] = (),
 ) -> CohortRecord:
     """What a run says about the classifier.
 
@@ -51,6 +57,7 @@ def describe(
     ----------
     records : of all cases, whatever their status.
     sources : what is known of the same cases beside their pixels; a case that is missing here has no patient.
+    checks : of the explanation, those made once a model.
     """
     known = {source.case_id: source for source in sources}
     patient_of = {r.case_id: (known[r.case_id].patient_id if r.case_id in known else None) for r in records}
@@ -88,6 +95,7 @@ def describe(
             records,
             {**outcomes, "all": audited},
             lambda cases: Resampling(_of(cases, patients), asked.rounds, seed),
+            checks,
         ),
         hit_rates={
             kind: _hit_rate(cases, f"{kind}_pointing_game_hit", _of(cases, patients), asked, seed)

@@ -66,6 +66,14 @@ def verify(folder: RunFolder) -> list[str]:
     return sorted({*problems, *crosswalk_problems(folder, run), *_event_problems(folder, run, found, expected)})
 
 
+def require_unchanged(folder: RunFolder, but: tuple[str, ...] = ()) -> None:
+    """Raise `VerificationError` where a sealed run is not what it was: sealed again, its changes would look its own.
+    `but`: names of files that may be others, since they are about to be written again."""
+    problems = [one for one in verify(folder) if not one.endswith(but)] if folder.is_sealed else []
+    if problems:
+        raise VerificationError("this run is not what it was:\n" + "\n".join(problems), "take it from its archive")
+
+
 def _event_problems(
     folder: RunFolder, run: RunRecord, found: Mapping[str, str], expected: Mapping[str, str]
 ) -> Iterator[str]:
@@ -89,11 +97,18 @@ def _event_problems(
     for path in folder.private.glob("*"):
         if file_sha256(path) != bound.get(path.name):
             yield f"{'changed' if path.name in bound else 'added'}: {PRIVATE}/{path.name}"
+    kinds = [event.get("event") for event in events]
+    seals = [0, 0, *(number for number, kind in enumerate(kinds) if kind == "sealed")]
+    if "signed" in kinds[seals[-2] :] and not folder.is_signed:
+        yield f"missing: {SIGNATURE}: {name} says that it was made"
     sealed = {file: digest for file, digest in expected.items() if file != name}
     last = events[-1] if events else {}
     is_sealed = last.get("event") == "sealed" and last.get("sha256") == hashlib.sha256(_lines(sealed)).hexdigest()
-    if not is_sealed and found.get(name) == expected.get(name):
+    is_named = found.get(name) == expected.get(name)
+    if is_named and not is_sealed:
         yield f"changed: {CHECKSUMS}: not the one that the last line of {name} has sealed"
+    if is_sealed and not is_named:
+        yield f"changed: {CHECKSUMS}, where it names {name}, or the last line of {name}"
 
 
 def sum_of(path: Path) -> bytes:

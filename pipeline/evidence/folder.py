@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError, EngineError, VerificationError
+from pipeline.evidence.sbom import SBOM
 from pipeline.records import CaseRecord, CohortRecord, Record, RunRecord, from_json, to_json
 
 CHECKSUMS = "SHA256SUMS"
@@ -33,16 +34,19 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
-        """A new, empty run folder. Raises `ConfigError` where there is one already or it cannot be written."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        """A new run folder. Raises `ConfigError` where there is one already or it cannot be written.
+
+        What a run has left that came to its end before its `run.json` stood is no run, and may be begun again.
+        """
+        if path.exists() and not _is_before_a_run(path):
             raise ConfigError(
                 f"the run folder {path} exists already; evidence is never overwritten",
                 "--resume goes on with it, --set run.name=NAME starts another",
             )
         folder = cls(path)
         try:
-            folder.cases.mkdir(parents=True)
-            folder.private.mkdir(mode=0o700)
+            folder.cases.mkdir(parents=True, exist_ok=True)
+            folder.private.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise ConfigError(
                 f"cannot write the run folder {path}: {error.strerror}", "set run.output to a folder that you can write"
@@ -108,6 +112,11 @@ class RunFolder:
     def case_ids(self) -> list[str]:
         """Finished cases, in order of their ids."""
         return sorted(path.parent.name for path in self.cases.glob("*/case.json"))
+
+
+def _is_before_a_run(path: Path) -> bool:
+    known = ("cases", PRIVATE, SBOM)
+    return path.is_dir() and not any(path.glob("cases/*")) and all(one.name in known for one in path.iterdir())
 
 
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigError, VerificationError
-from pipeline.evidence.checksums import seal, sum_of, verify
+from pipeline.errors import ConfigError
+from pipeline.evidence.checksums import require_unchanged, seal, sum_of
 from pipeline.evidence.events import EventLog, identity, read_chain
 from pipeline.evidence.folder import CHECKSUMS, SIGNATURE, SIGNATURE_SUM, RunFolder, file_sha256, write
 
@@ -35,6 +35,10 @@ try:
     from pyhanko_certvalidator import ValidationContext
 except ImportError as error:
     raise ConfigError("signatures need pyHanko", "install it: pip install 'cxr-audit[signing]'") from error
+
+for _name in ("pyhanko", "pyhanko_certvalidator"):  # what they log is said in our own words, or asked for by --trust
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
 
 DIGEST = "sha256"
 # What pyHanko and asn1crypto meet damaged data with, beside their own errors.
@@ -79,12 +83,7 @@ def signer_of_pkcs11(library: Path, token: str, label: str, pin: str | None) -> 
 
 
 def _loaded(load: Any, *files: Path, **options: Any) -> Any:
-    logger = logging.getLogger("pyhanko.sign.signers.pdf_cms")
-    was_disabled, logger.disabled = logger.disabled, True  # what it says is said below
-    try:
-        signer = load(*map(str, files), **options)
-    finally:
-        logger.disabled = was_disabled
+    signer = load(*map(str, files), **options)
     if signer is None:
         names = " and ".join(file.name for file in files)
         raise ConfigError(f"no key can be read from {names}", "check the files, their format and the passphrase")
@@ -110,11 +109,12 @@ def sign(
 
     Raises
     ------
-    ConfigError : no such PDF, or the key or the time-stamp server cannot be used.
+    ConfigError : the run has not finished, no such PDF, or the key or the time-stamp server cannot be used.
     VerificationError : the run is not what it was.
     """
-    if problems := verify(folder):
-        raise VerificationError("this run is not signed:\n" + "\n".join(problems), "cxr-audit verify RUN")
+    if not folder.is_sealed:
+        raise ConfigError(f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
+    require_unchanged(folder)
     events = EventLog.open(folder)
     try:
         signed = {

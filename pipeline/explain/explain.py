@@ -148,6 +148,13 @@ class Explainer:
         cost |= dict.fromkeys(ON_INPUT, self.probing.steps)
         return {method: cost[method] for method in self.methods if method in cost}
 
+    def only_first(self, classifier: Classifier | None = None, beside: tuple[str, ...] = ()) -> Explainer:
+        """The first method alone, with others `beside` it, and without further maps; of another classifier of the same
+        layers where one is given. Nothing that was traced or kept is taken over."""
+        layers = tuple(split.layer.name for split in self.layers) if self.methods[0] == FUSED else ()
+        methods = (self.methods[0], *beside)
+        return Explainer(classifier or self.classifier, methods, self.target.layer.name, layers, probing=self.probing)
+
     def explain(
         self, batch: Floats, expected: list[str | None], is_present: Sequence[bool] | None = None
     ) -> BatchResult:

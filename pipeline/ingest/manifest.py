@@ -45,7 +45,10 @@ Rows = Iterator[tuple[int, list[str]]]
 
 def is_manifest(path: Path) -> bool:
     """Whether a path is a manifest, by its extension."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    try:
+        return path.suffix.lower() in SUFFIXES and path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def read_manifest(

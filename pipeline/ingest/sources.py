@@ -95,7 +95,12 @@ def discover(
 
 def _list(source: str | Path, labels: str, split: str | None, manifest: Path | None) -> list[CaseSource]:
     is_server = dicomweb.is_server(str(source))
-    path = Path(source).expanduser().absolute()
+    try:
+        path = Path(source).expanduser().absolute()
+        if not is_server:
+            path.exists()
+    except (OSError, RuntimeError):  # a name that is too long, a folder that is closed, a user that nobody is
+        raise ConfigError("the source is no path that can be looked up", "Check its length and permissions.") from None
     if manifest is not None and not is_server:
         raise ConfigError(
             "ingest.manifest is given, but the source is no DICOMweb server",
@@ -184,6 +189,8 @@ def _walk(root: Path) -> list[Path]:
 def _glob(pattern: Path) -> tuple[Path, list[Path]]:
     """The fixed folder before the first wildcard, and the files that match."""
     parts = pattern.parts
+    if any("**" in part and part != "**" for part in parts):
+        raise ConfigError("in the pattern of the source ** stands beside other letters", "Write it alone: a/**/*.dcm.")
     fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
     if "**" not in parts:
@@ -244,8 +251,11 @@ def _sha256(case: CaseSource) -> str | None:
         case ZipEntry():
             return archive.entry_sha256(case.location)
     try:
-        if not stat.S_ISREG(case.location.stat().st_mode):
+        status = case.location.stat()
+        if not stat.S_ISREG(status.st_mode):
             return None
+        if status.st_size == 0:  # a file of /proc says so too, and reading it may wait for ever
+            return hashlib.sha256().hexdigest()
         with case.location.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):  # ValueError: a null character in a manifest's path

@@ -164,10 +164,16 @@ def _metric(one: PairedMetric) -> View:
         "b": DASH if one.b is None else _fixed(one.b),
         "change": DASH if one.change.value is None else _signed(one.change.value),
         "interval": one.change.reason if one.change.interval_95 is None else _between(one.change, is_change=True),
-        "is_beyond": one.change.interval_95 is not None and one.change.interval_95[0] * one.change.interval_95[1] > 0,
+        "is_beyond": _is_beyond(one.change),
         "num_cases": one.change.num_cases,
         "only": [one.num_only_a, one.num_only_b],
     }
+
+
+def _is_beyond(change: Estimate) -> bool:
+    """The interval does not hold 0, and the change can be seen in the decimals that are shown."""
+    low, high = change.interval_95 or (0.0, 0.0)
+    return low * high > 0 and float(f"{change.value:.{DECIMALS}f}") != 0
 
 
 def _plot(found: Comparison) -> View:

@@ -154,6 +154,25 @@ def outlines(picture: Bytes, regions: Sequence[Region]) -> Bytes:
     return drawn
 
 
+def mean_map_picture(values: npt.NDArray[np.float32], lungs: npt.NDArray[np.float32], scale: float) -> Bytes:
+    """Mean evidence in colour, with the line around where most cases have lung.
+
+    Parameters
+    ----------
+    values : float32 (r, c), 0 and more
+    lungs : float32 (r, c), share of the cases with lung there
+    scale : upper end of the colour scale, in the values' unit
+
+    Returns
+    -------
+    uint8 RGB (4 r, 4 c, 3).
+    """
+    size = (4 * values.shape[1], 4 * values.shape[0])
+    level = cv2.convertScaleAbs(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), alpha=255 / scale)
+    inside = cv2.resize(lungs, size, interpolation=cv2.INTER_LINEAR) >= 0.5
+    return _contour(np.ascontiguousarray(_cividis()[level]), inside)
+
+
 def colour_bar_stops() -> list[str]:
     """The colour scale from 0 to its end, as 16 CSS colours at even distances."""
     return ["#{:02x}{:02x}{:02x}".format(*_cividis()[level]) for level in range(0, 256, 17)]

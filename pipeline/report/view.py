@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from pipeline.records import (
     CaseRecord,
+    Check,
     FocusMetrics,
     LogitBudget,
     MapFacts,
@@ -42,7 +43,7 @@ MASKED_WORDS = {"lungs": "the lungs", "border": "the border"}
 STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
 
 STOPPED_WORDS = {
-    "excluded": "This case was excluded; the model gave no output for it.",
+    "excluded": "This case was excluded; no output of the model is given for it.",
     "failed": "This case failed; the model gave no output for it.",
 }
 
@@ -61,6 +62,17 @@ MAP_STATES = {
         "The last activation has lost the gradient; the map may be smaller than it should be.",
     ),
     "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
+}
+
+TRUST_STATES = {
+    "passed": ("circle", "Explanation checks passed"),
+    "caution": ("triangle", "Explanation checks: caution"),
+    "not_interpretable": ("square", "Explanation not interpretable"),
+}
+CHECK_STATES = {
+    "passed": ("circle", "passed"),
+    "failed": ("square", "failed"),
+    "not_run": ("triangle", "not run"),
 }
 
 UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
@@ -116,6 +128,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "prediction": None if prediction is None else _prediction(prediction),
         "maps": maps,
         "primary": maps[0] if maps else None,
+        "trust": _trust(record, run),
         "sheets": _sheets(others, maps),
         "budget": None if record.budget is None else _budget(record.budget),
         "debug": debug,
@@ -123,13 +136,14 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "masking": _masking(record),
         "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
         "flags": _flags(record),
-        "fitness": _fitness(facts),
+        "fitness": _fitness(record),
+        "checks": _checks(record.quality),
         "limits": _limits(run),
         "card": _card(run.model.card),
         "hashes": _hashes(record, run),
         **_groups(record, run),
         "decisions": _decisions(record),
-        "warnings": [sentence(text) for text in facts.warnings] if facts else [],
+        "warnings": _cautions(record),
     }
 
 
@@ -509,14 +523,48 @@ def _flags(record: CaseRecord) -> View:
     }
 
 
-def _fitness(facts: RadiographFacts | None) -> View:
-    """Warnings of the input, clipped for page 1; whole in the provenance."""
-    warnings = [] if facts is None else list(facts.warnings)
+def _cautions(record: CaseRecord) -> list[str]:
+    """Why checks of the input are not passed, then the warnings of reading it that say something else."""
+    failed = [check.reason or "" for check in record.quality if check.state == "failed"]
+    failed += [record.lungs_missing] if record.lungs_missing else []
+    read = record.radiograph.warnings if record.radiograph else ()
+    return [sentence(text) for text in (*failed, *(text for text in read if not any(text in one for one in failed)))]
+
+
+def _fitness(record: CaseRecord) -> View:
+    """The cautions, clipped for page 1; whole in the provenance."""
+    cautions, num_made = _cautions(record), sum(check.state != "not_run" for check in record.quality)
+    made = f"Checks of the input made and passed: {num_made}. " if num_made else ""
     return {
-        "warnings": [_clipped(sentence(text), 96) for text in warnings[:3]],
-        "more": max(0, len(warnings) - 3),
-        "none": "No warning was raised when the radiograph was read." if not warnings else None,
+        "warnings": [_clipped(text, 96) for text in cautions[:3]],
+        "more": max(0, len(cautions) - 3),
+        "none": None if cautions else f"{made}No warning was raised when the radiograph was read.",
     }
+
+
+def _checks(checks: Sequence[Check]) -> Rows:
+    """The checks of the input by state: those made with number and limit, the others with the reason why not."""
+    rows: Rows = []
+    reasons: dict[str | None, list[str]] = {}
+    for state, name in (("failed", "Checks not passed"), ("passed", "Checks passed")):
+        found = [
+            _name(check) + ("" if check.value is None else f" {number(check.value)} ({check.limit})")
+            for check in checks
+            if check.state == state
+        ]
+        rows += [(name, ", ".join(found))] if found else []
+    for check in checks:
+        if check.state == "not_run":
+            reasons.setdefault(check.reason, []).append(_name(check))
+    if reasons:
+        rows.append(
+            ("Checks that could not be made", "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items()))
+        )
+    return rows
+
+
+def _name(check: Check) -> str:
+    return check.name.replace("_", " ")
 
 
 def _limits(run: RunRecord) -> View:
@@ -583,15 +631,18 @@ def _scale(run: RunRecord, own: float | None = None) -> View:
 
 
 def _metrics(focus: FocusMetrics, facts: RadiographFacts | None) -> list[View]:
-    """One row a metric: name, value or None, reason, definition."""
+    """One row a metric: name, value or None, reason, definition; one for all where none is defined for one reason."""
     words = {
         "threshold": percent(focus.threshold),
         "border_chance": "not known" if focus.border_chance is None else percent(focus.border_chance),
     }
-    rows = []
+    rows: list[View] = []
     for key, (name, definition) in METRICS.items():
         value, reason = _metric(focus, key, facts)
         rows.append({"name": name, "value": value, "reason": reason, "definition": definition.format(**words)})
+    reasons = {row["reason"] for row in rows}
+    if len(reasons) == 1 and None not in reasons:  # one row says it for all
+        return [{"name": "All", "value": None, "reason": reasons.pop(), "definition": ""}]
     return rows
 
 
@@ -734,6 +785,36 @@ def _metric_columns(focus: FocusMetrics | None) -> list[str]:
 
 def _zones(record: CaseRecord) -> list[str]:
     return [region.name for region in record.regions if region.kind == "zone"]
+
+
+def _trust(record: CaseRecord, run: RunRecord) -> View | None:
+    """The trust state of page 1 with up to two reasons, and the table of all checks of page 2."""
+    if record.trust is None:
+        return None
+    shape, word = TRUST_STATES[record.trust.state]
+    reasons = record.trust.reasons
+    made = [("model", check) for check in run.checks] + [("case", check) for check in record.trust.checks]
+    counts = {state: sum(check.state == state for _, check in made) for state in CHECK_STATES}
+    return {
+        "state": record.trust.state,
+        "shape": shape,
+        "word": word,
+        "reasons": [_clipped(sentence(reason), 110) for reason in reasons[:2]],
+        "more": max(0, len(reasons) - 2),
+        "counts": ", ".join(f"{num} {CHECK_STATES[state][1]}" for state, num in counts.items() if num),
+        "rows": [
+            {
+                "of": of,
+                "name": sentence(check.name.replace("_", " ")),
+                "what": sentence(check.reason if check.state == "not_run" else check.what),
+                "value": None if check.value is None else number(check.value),
+                "limit": check.limit,
+                "shape": CHECK_STATES[check.state][0],
+                "word": CHECK_STATES[check.state][1],
+            }
+            for of, check in made
+        ],
+    }
 
 
 def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
@@ -880,7 +961,8 @@ def _decisions(record: CaseRecord) -> list[View]:
 def _index_row(record: CaseRecord) -> View:
     prediction, folder = record.prediction, f"cases/{quote(record.case_id, safe='')}"
     key = record.maps[0].key if record.maps else ""
-    thumbnail = record.pictures.get(key) or record.pictures.get("radiograph")
+    radiograph = record.pictures.get("radiograph")
+    thumbnail = record.pictures.get(key) or radiograph
     focus = record.focus.get(key)
     is_correct = prediction.is_correct if prediction else None
     return {
@@ -899,6 +981,7 @@ def _index_row(record: CaseRecord) -> View:
         if focus and focus.high_focus_fraction is not None
         else "-1",
         "band": (focus.focus_band or "") if focus else "",
+        "radiograph": f"{folder}/{quote(radiograph)}" if radiograph else None,
         "thumbnail": f"{folder}/{quote(thumbnail)}" if thumbnail else None,
         "pdf": f"{folder}/report.pdf",
         "json": f"{folder}/case.json",

@@ -130,6 +130,17 @@ def test_evidence_is_never_overwritten(folder: RunFolder) -> None:
         RunFolder.create(folder.path)
 
 
+def test_what_is_no_run_yet_is_begun_again(tmp_path: Path) -> None:
+    """As after a full disk: a crosswalk, but no `run.json`."""
+    folder = RunFolder.create(tmp_path / "run")
+    evidence.write_crosswalk(folder, [])
+    evidence.write(folder.path / evidence.SBOM, b"{}")
+    assert RunFolder.create(folder.path) == folder
+    (folder.path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="never overwritten"):
+        RunFolder.create(folder.path)
+
+
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write the run folder"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pyhanko.sign.timestamps import DummyTimeStamper
+from typer.testing import CliRunner
 
 from pipeline import evidence
+from pipeline.cli import app
 from pipeline.errors import ConfigError, VerificationError
 from pipeline.evidence import EventLog, RunFolder
-from pipeline.evidence.signing import check_signatures, sign, signer_of_files, signer_of_pkcs11, signer_of_pkcs12
+from pipeline.evidence.signing import check_signatures, sign, signer_of_files, signer_of_pkcs12
 from tests.evidence.test_events import audited, lines_of, resum, sealed, started
 
 DAY = datetime.timedelta(days=1)
@@ -280,17 +283,60 @@ def test_keys_come_from_pkcs12_too_and_bad_ones_are_refused(
             load()
 
 
+def test_the_commands_sign_and_verify(folder: RunFolder, reviewer: Identity, issuer: Identity) -> None:
+    """In this process: `main` only turns the named errors into exit codes."""
+
+    def command(*arguments: object) -> Any:
+        return CliRunner().invoke(app, [str(one) for one in arguments])
+
+    files = ("--key", reviewer.key, "--cert", reviewer.certificate)
+    asked = ("sign", folder.path, "--name", "R. Reviewer", "--meaning", "reviewed")
+    done = command(*asked, *files)
+    assert done.exit_code == 0, done.exception
+    assert "signed summary.pdf\nsigned SHA256SUMS\n" in done.stderr
+    assert done.stdout == f"{folder.path / 'SHA256SUMS.p7s'}\n"
+    verified = command("verify", folder.path, "--trust", issuer.certificate)
+    assert verified.exit_code == 0, verified.exception
+    assert verified.stderr.count("signed by Common Name: R. Reviewer") == 3
+    assert "Traceback" not in command("verify", folder.path).stderr
+    for keys_given in ((), (*files, "--pkcs12", "x.p12"), files[:2]):
+        assert isinstance(command(*asked, *keys_given).exception, ConfigError)
+    (folder.path / "SHA256SUMS.p7s").unlink()
+    (folder.path / "SHA256SUMS.p7s.sha256").unlink()
+    unsigned = command("verify", folder.path, "--trust", issuer.certificate).exception
+    assert isinstance(unsigned, VerificationError)
+    assert str(unsigned).endswith("missing: SHA256SUMS.p7s: events.jsonl says that it was made")
+
+
 SOFTHSM = [path for path in Path("/usr").glob("lib*/**/libsofthsm2.so") if path.is_file()]
+IN_ITS_OWN_PROCESS = """
+import sys
+from pathlib import Path
+import pkcs11
+from pkcs11.util.x509 import decode_x509_certificate
+from pipeline.errors import ConfigError
+from pipeline.evidence import RunFolder
+from pipeline.evidence.signing import sign, signer_of_pkcs11
+library, certificate, run = map(Path, sys.argv[1:])
+with pkcs11.lib(str(library)).get_token(token_label="audit").open(user_pin="1234", rw=True) as session:
+    facts = decode_x509_certificate(certificate.read_bytes())
+    session.create_object({**facts, pkcs11.Attribute.LABEL: "reviewer", pkcs11.Attribute.TOKEN: True})
+sign(RunFolder(run), signer_of_pkcs11(library, "audit", "reviewer", "1234"), "R", "reviewed", ["summary.pdf"])
+for path, *asked in ((library, "audit", "reviewer", "9999"), (library, "none", "reviewer", "1234"),
+                     (library, "audit", "none", "1234"), (Path("none.so"), "audit", "reviewer", "1234")):
+    try:
+        signer_of_pkcs11(path, *asked)
+    except ConfigError as error:
+        print(error)
+"""
 
 
 @pytest.mark.skipif(not SOFTHSM, reason="no SoftHSM on this machine")
 def test_a_key_stays_in_its_token(
     folder: RunFolder, reviewer: Identity, issuer: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SoftHSM, a token in software; the key goes in by its own tool, the certificate by PKCS#11."""
-    import pkcs11
-    from pkcs11.util.x509 import decode_x509_certificate
-
+    """SoftHSM, a token in software; the key goes in by its own tool, the certificate by PKCS#11. In a process without
+    TensorFlow, as `cxr-audit sign` is: beside it the token's library crashes."""
     (tmp_path / "tokens").mkdir()
     (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path / 'tokens'}\n")
     monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
@@ -299,15 +345,11 @@ def test_a_key_stays_in_its_token(
         ("--import", str(reviewer.key), "--token", "audit", "--label", "reviewer", "--id", "A1"),
     ):
         subprocess.run(["softhsm2-util", *arguments, "--pin", "1234"], check=True, capture_output=True)
-    certificate = reviewer.pyca_certificate.public_bytes(serialization.Encoding.DER)
-    with pkcs11.lib(str(SOFTHSM[0])).get_token(token_label="audit").open(user_pin="1234", rw=True) as session:
-        session.create_object(
-            {**decode_x509_certificate(certificate), pkcs11.Attribute.LABEL: "reviewer", pkcs11.Attribute.TOKEN: True}
-        )
-    sign(folder, signer_of_pkcs11(SOFTHSM[0], "audit", "reviewer", "1234"), "R", "reviewed", ["summary.pdf"])
+    (tmp_path / "r.der").write_bytes(reviewer.pyca_certificate.public_bytes(serialization.Encoding.DER))
+    command = [sys.executable, "-c", IN_ITS_OWN_PROCESS, str(SOFTHSM[0]), str(tmp_path / "r.der"), str(folder.path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    refused = done.stdout.splitlines()
+    assert len(refused) == 4
+    assert all(line.startswith("the PKCS#11 token '") and "cannot be used" in line for line in refused)
     assert [one.problem for one in check_signatures(folder, issuer.certificate)] == [None, None, None]
-    for token, label, pin in (("audit", "reviewer", "9999"), ("none", "reviewer", "1234"), ("audit", "none", "1234")):
-        with pytest.raises(ConfigError, match=f"the PKCS#11 token '{token}' cannot be used"):
-            signer_of_pkcs11(SOFTHSM[0], token, label, pin)
-    with pytest.raises(ConfigError, match="cannot be used"):
-        signer_of_pkcs11(tmp_path / "none.so", "audit", "reviewer", "1234")

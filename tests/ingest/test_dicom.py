@@ -16,9 +16,10 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.sequence import Sequence
 
 from benchmarks.ingest_speed import to_jpeg_lossless
+from pipeline import quality
 from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
 from pipeline.ingest import Display, decoding, discover, probe, read
-from pipeline.records import CaseSource
+from pipeline.records import CaseSource, to_json
 from tests.ingest.codestreams import CODESTREAMS, waves
 
 PROJECT_TEXT = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
@@ -634,3 +635,21 @@ def test_a_decoder_that_turns_in_circles_is_ended(save, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "CPU_SECONDS_A_FRAME", 0)
     refused(path, UnreadableFile, "the decoder gave up")
     decoding.end()
+
+
+def test_a_warning_that_a_check_repeats_has_the_same_words(dicom, save):
+    """A page prints a check's reason and leaves out the warning that it holds."""
+    told = {"ImageType": ["DERIVED", "SECONDARY"], "BurnedInAnnotation": "YES", "QualityControlImage": "YES"}
+    path = save(dicom(np.arange(64, dtype=np.uint16).reshape(8, 8), **told, PresentationIntentType="FOR PROCESSING"))
+    (case,) = discover(path)
+    facts = read(case).facts
+    reasons = [check.reason for check in quality.check_header(facts, (), None, 0) if check.state == "failed"]
+    assert sum(any(warning in reason for reason in reasons) for warning in facts.warnings) == 5
+
+
+def test_the_uid_stays_out_of_the_facts(dicom, save):
+    dataset = dicom(np.arange(64, dtype=np.uint16).reshape(8, 8))
+    (case,) = discover(save(dataset))
+    radiograph = read(case)
+    assert radiograph.sop_instance_uid == dataset.SOPInstanceUID
+    assert dataset.SOPInstanceUID not in repr(radiograph) + to_json(radiograph.facts).decode()

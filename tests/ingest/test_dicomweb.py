@@ -280,6 +280,7 @@ def test_patients_in_any_script(server: Server) -> None:
         ("dicomweb+https://host/dicom-web?limit=3&Modality=DX", "'limit'", ""),
         ("dicomweb+https://me:secret@host/dicom-web?Modality=DX", "holds a user", "CXR_AUDIT_DICOMWEB_USER"),
         ("dicomweb+https:///dicom-web?Modality=DX", "names no server", "HOST"),
+        ("dicomweb+https://host/?" + "Modality=DX&PatientID=7&" * 32, "more than 1000 searches", "fewer keys"),
         ("dicomweb+https://[x/dicom-web?Modality=DX", "names no server", "HOST"),
         ("dicomweb+http://pacs.invalid/dicom-web?Modality=DX", "plain http", "https"),
     ],
@@ -354,7 +355,7 @@ def test_a_manifest_is_a_file_and_of_a_server(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")  # opened, it would wait for ever
     with pytest.raises(ConfigError, match="no DICOMweb server"):
         discover(tmp_path, manifest=tmp_path / "labels.csv")
-    for name in ("absent.csv", "pipe.csv"):
+    for name in ("absent.csv", "pipe.csv", "x" * 300 + ".csv"):
         with pytest.raises(ConfigError, match=r"names no \.csv or \.parquet file"):
             discover("dicomweb+https://host/?Modality=DX", manifest=tmp_path / name)
 
