@@ -66,6 +66,7 @@ ingest: {{source: images, labels: folder}}
 quality: {{exclude: []}}
 preprocess: {{rows: 32, columns: 32, scaling: unit}}
 classifier: {{path: {model_file}, class_names: [NORMAL, PNEUMONIA]}}
+trust: {{randomisation: false, faithfulness: none, stability: none}}
 engine: {{batch_size: 3, workers: 1}}
 """
     )
@@ -162,6 +163,36 @@ def test_masking_asks_a_sample_again_spread_over_the_run(config_file: Path) -> N
     (folder.path / "SHA256SUMS").unlink()
     resumed = run(config_file, "masking.cases=3", "report.documents=false", resume=True)
     assert resumed.read_case(rows[2]["case_id"]) == records[rows[2]["case_id"]]
+
+
+def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: Path) -> None:
+    checks = ("trust.randomisation=true", "trust.faithfulness=all", "trust.stability=all", "report.documents=false")
+    criteria = "acceptance.criteria=[{metric: randomisation}, {metric: deletion}]"
+    folder = run(config_file, *checks, criteria)
+    record = folder.read_run()
+    gate = record.checks[0]
+    assert gate.name == "randomisation"
+    assert [stage.layer for stage in record.cascade][::4] == ["output", "backbone/conv1"]
+    assert {check.name: check.reason for check in record.checks}["deletion"] == (
+        "8 of 8 radiographs of the sample have a map, at least 16 are needed"
+    )
+    met, not_made = folder.read_cohort().acceptance
+    assert (met.criterion, met.is_met) == ("randomisation passed", gate.state == "passed")
+    assert not not_made.is_met
+    for row in rows_of(folder):
+        case = folder.read_case(row["case_id"])
+        assert case is not None
+        assert case.trust is not None
+        assert row["trust_state"] == case.trust.state
+        assert row["trust_passed"] == str(case.trust.state == "passed")
+        assert {check.name for check in case.trust.checks} == {
+            *("completeness", "agreement", "deletion", "insertion", "road", "stability", "worst_stability")
+        }
+    before = everything(folder)
+    (folder.case(folder.case_ids()[4]) / "case.json").unlink()
+    run(config_file, *checks, criteria, resume=True)
+    assert everything(folder) == before
+    assert folder.read_run().checks == record.checks
 
 
 def test_a_model_that_answers_differently_twice_is_recorded(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
