@@ -161,12 +161,12 @@ def explain(
     }
     result = run_audit(config_of(asked, overrides or []))
     err.print(f"value range: {preprocess['scaling']}, from: {preprocess['scaling_source']}", highlight=False)
-    if result.failed:
-        raise CaseError(result.failed[0].reason or "the radiograph was not audited", result.failed[0].hint)
     folder = RunFolder(result.folder)
     (case_id,) = folder.case_ids()
     record = folder.read_case(case_id)
     assert record is not None
+    if record.status != "ok":
+        raise CaseError(record.reason or "the radiograph was not audited", record.hint)
     _print_case(case_view(record, folder.read_run(), {}))
     out.print(str(folder.case(case_id) / "report.pdf"), highlight=False)
 
@@ -178,7 +178,7 @@ def check(
     overrides: Overrides = None,
 ) -> None:
     """Everything that can be known without running: config, files, labels, model, layer, shapes, templates."""
-    from pipeline.audit import check_labels, find_key, find_sources, open_classifier, reading
+    from pipeline.audit import check_labels, find_key, find_sources, open_checks, open_classifier, reading
     from pipeline.ingest import probe
     from pipeline.report import Renderer
 
@@ -204,7 +204,7 @@ def check(
         err.print("  --names prints the names of these files", highlight=False)
     err.print("model: loading ...")
     explainer, model = open_classifier(audit_config)
-    check_labels(sources, model.class_names, names)
+    check_labels(sources, model.labels, names)
     rows, columns = model.grid
     err.print(f"model: {escape(model.name)}, SHA-256 {model.sha256}", highlight=False)
     err.print(
@@ -214,6 +214,11 @@ def check(
     for method, num in explainer.passes.items():
         total = f"{num * len(sources):,} for {len(sources)} radiographs"
         err.print(f"cost of {method}: {num} further model inputs a radiograph, {total}", highlight=False)
+    checks = open_checks(audit_config, explainer)
+    seconds = checks.seconds_an_input()
+    for what, num in checks.num_inputs(len(sources)).items():
+        err.print(f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s", highlight=False)
+    err.print(f"  at {1000 * seconds:.1f} ms an input, timed now; a gradient costs more", highlight=False)
     Renderer()
     err.print("templates: complete")
     if problems:
