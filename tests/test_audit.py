@@ -447,26 +447,30 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
 
 
 def test_a_disk_that_fills_up_leaves_nothing_half_written(config_file: Path, monkeypatch: Any) -> None:
-    """Files are brought to the disk before they get their name; here it is full at the n-th. Once there is room, the
-    run ends in the same bytes."""
+    """A disk with room for so many bytes takes what fits and refuses the rest. Once there is room, the run ends in the
+    same bytes."""
     light = ("report.documents=false", "regions.lungs=none")
-    one, real, calls = everything(run(config_file, *light)), os.fsync, []
-    folder = RunFolder(config_file.parent / "reports" / "full")
+    whole, real = run(config_file, *light), os.write
+    one, first = everything(whole), ("run.json", "run.json", "sbom.cdx.json", "events.jsonl", "private/crosswalk.csv")
+    before = sum((whole.path / name).stat().st_size for name in first)
+    of_a_case = sum(map(len, one.values())) // 8
+    folder, left = RunFolder(config_file.parent / "reports" / "full"), [0]
 
-    def full(descriptor: int) -> None:
-        calls.append(descriptor)
-        if len(calls) >= room:
+    def write(descriptor: int, data: bytes) -> int:
+        if left[0] == 0:
             raise OSError(28, "No space left on device")
-        real(descriptor)
+        written = real(descriptor, data[: left[0]])
+        left[0] -= written
+        return written
 
-    for room in (3, 20, 30):  # before the first record, in a first case, in a later one
-        calls.clear()
+    for cases in (-1, 2.5, 2.5):  # before the first record, then among the cases, twice
+        left[0] = int(before + cases * of_a_case) if cases > 0 else before // 2
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", full)
+            patch.setattr(os, "write", write)
             with pytest.raises(EngineError, match="No space left") as error:
-                run(config_file, *light, "run.name=full", resume=room > 3)
+                run(config_file, *light, "run.name=full", resume=cases > 0)
         assert "--resume" in str(error.value.hint)
-        assert bool(folder.case_ids()) == (room > 3)
+        assert bool(folder.case_ids()) == (cases > 0)
         assert {name: one[name] for name in everything(folder)} == everything(folder)
         assert not list(folder.path.rglob(".*.tmp"))
         assert not folder.is_sealed
