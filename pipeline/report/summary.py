@@ -193,6 +193,7 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "flags": any(record.flags for record in records),
         "masking": any(record.masking for record in records),
         "quality": any(record.quality for record in records),
+        "repeated": run.model.is_deterministic is not None,
         "audited": cohort.statuses["ok"] > 0,
         "pinned": bool(resolved.get("classifier", {}).get("sha256")) or card is not None,
     }
