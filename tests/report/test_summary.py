@@ -240,5 +240,5 @@ def test_the_worst_cases_come_with_their_pictures(renderer, run, make) -> None:
     cohort = described([record])
     assert [one.case_id for one in cohort.false_positives] == ["case-wrong"]
     document = renderer.summary_pdf([record], run, cohort, {}, folder.parent)
-    assert "False positives, highest output first" in " ".join(pages(document))
+    assert 'False positives of "P", highest output first' in " ".join(pages(document))
     assert (folder / "overlay-0.jpg").read_bytes() in streams(document)
