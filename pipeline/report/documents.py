@@ -1,4 +1,4 @@
-"""Records, pictures and templates -> the case PDF (PDF/A-3a, tagged) and the index of a run.
+"""Records, pictures and templates -> the case PDF and the run report (PDF/A-3a, tagged), and the index of a run.
 
 WeasyPrint may load nothing but the case's own pictures and files of the template folder, under
 addresses of the reserved top level domain `.invalid` (RFC 2606) that never leave this process. The
@@ -27,7 +27,9 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined,
 from PIL import ImageFile
 
 from pipeline.errors import ConfigError
-from pipeline.records import CaseRecord, RunRecord, to_json
+from pipeline.records import CaseRecord, CohortRecord, Comparison, RunRecord, to_json
+from pipeline.report.comparison import comparison_view
+from pipeline.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
 from pipeline.report.view import View, case_view, index_view, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -84,12 +86,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._fonts = FontConfiguration()
-        css = "".join(self._template_file(name).read_text("utf-8") for name in ("case.css", "letterhead.css"))
-        self._css = {paper: self._parsed(_expanded(css, values)) for paper, values in PAPERS.items()}
-
-    def _parsed(self, css: str) -> CSS:
-        fetcher = _Fetcher(self._template_file, {})
-        return CSS(string=css, base_url=TEMPLATE_URL, url_fetcher=fetcher, font_config=self._fonts)
+        self._css = {paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS}
 
     def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path) -> bytes:
         """The PDF of one case, also of an excluded or failed one.
@@ -102,17 +99,63 @@ class Renderer:
         -------
         PDF/A-3a bytes with the record, the config and the maps attached.
         """
-        urls, pictures = _pictures(record, folder)
+        urls, pictures = _addressed({role: _content(folder, name) for role, name in record.pictures.items()})
+        files = [
+            ("case.json", "The record of this case", "Data", to_json(record)),
+            ("config.json", "The resolved audit config", "Source", to_json(run.config)),
+        ]
+        if (folder / "map.npz").is_file():
+            files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
         html = self._filled("case.html.j2", case_view(record, run, urls))
-        css = self._css[run.config.get("report", {}).get("paper", "a4")]  # a run before there was a choice
+        css = self._css[_paper(run)]
 
         def written(html: str) -> bytes:
-            return self._pdf(html, css, pictures, _attachments(record, run, folder))
+            return self._pdf(html, css, pictures, _attachments(files, run.started))
 
         with _undrawn() as characters:
             pdf = written(html)
         # Boxes would tell no two classes apart.
         return written(html.translate({one: f"[U+{one:04X}]" for one in characters})) if characters else pdf
+
+    def comparison(self, found: Comparison) -> tuple[bytes, bytes]:
+        """A comparison of two runs as HTML, one self-contained page, and as PDF/A-3a with the record attached."""
+        html = self._filled("compare.html.j2", comparison_view(found))
+        record = ("compare.json", "The record of this comparison", "Data", to_json(found))
+        return html.encode(), self._pdf(html, self._css["a4"], {}, _attachments([record], found.b.started))
+
+    def summary_pdf(
+        self,
+        records: Sequence[CaseRecord],
+        run: RunRecord,
+        cohort: CohortRecord,
+        mean_maps: Mapping[str, MeanMap],
+        cases: Path,
+    ) -> bytes:
+        """The run report.
+
+        Parameters
+        ----------
+        mean_maps : by outcome; empty where none could be made
+        cases : the folder of the cases' folders, for the pictures of the most wrong ones
+
+        Returns
+        -------
+        PDF/A-3a bytes with what the run says of the classifier and the config attached.
+        """
+        drawn = summary_pictures(records, cohort, mean_maps)
+        for role, (_, record) in worst_cases(records, cohort).items():
+            name = record.pictures.get(record.maps[0].key) if record.maps else None
+            if name is not None:
+                drawn[role] = _content(cases / record.case_id, name)
+        urls, pictures = _addressed(drawn)
+        files = [
+            ("cohort.json", "What this run says of the classifier", "Data", to_json(cohort)),
+            ("config.json", "The resolved audit config", "Source", to_json(run.config)),
+        ]
+        view = summary_view(records, run, cohort, mean_maps, urls)
+        html = self._filled("summary.html.j2", view)
+        css = self._stylesheet(_paper(run), "case.css", "letterhead.css", "summary.css")
+        return self._pdf(html, css, pictures, _attachments(files, run.started))
 
     def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:
         with warnings.catch_warnings(), _collected_once():
@@ -128,6 +171,13 @@ class Renderer:
                     finisher=_serialise_once,
                 )
             )
+
+    def _stylesheet(self, paper: str, *names: str) -> CSS:
+        """Template stylesheets as one, the later ones last."""
+        css = "\n".join(self._template_file(name).read_text("utf-8") for name in names)
+        fetcher = _Fetcher(self._template_file, {})
+        css = _expanded(css, PAPERS[paper])
+        return CSS(string=css, base_url=TEMPLATE_URL, url_fetcher=fetcher, font_config=self._fonts)
 
     def index_html(self, records: Sequence[CaseRecord], run: RunRecord) -> str:
         """`index.html` of a run: one self-contained page, links relative to the run folder."""
@@ -151,6 +201,10 @@ class Renderer:
             if path.is_file() and path.is_relative_to(folder):
                 return path
         raise FileNotFoundError(f"no template file {name!r} in {', '.join(map(str, self._folders))}")
+
+
+def _paper(run: RunRecord) -> str:
+    return str(run.config.get("report", {}).get("paper", "a4"))  # a run before there was a choice
 
 
 class _Html(HTML):  # type: ignore[misc]
@@ -180,7 +234,9 @@ class _Fetcher(URLFetcher):  # type: ignore[misc]
 
     def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
         if url in self._pictures:
-            return URLFetcherResponse(url, self._pictures[url], {"Content-Type": "image/jpeg"})
+            content = self._pictures[url]
+            kind = "image/svg+xml" if content.startswith(b"<?xml") else "image/jpeg"
+            return URLFetcherResponse(url, content, {"Content-Type": kind})
         name = unquote(url.removeprefix(TEMPLATE_URL))
         if not url.startswith(TEMPLATE_URL) or Path(name).suffix.lower() not in TEMPLATE_FILES:
             raise ValueError(f"a report loads its own pictures and template files only, received {url!r}")
@@ -197,16 +253,17 @@ def _expanded(css: str, given: dict[str, str]) -> str:
     return re.sub(r"var\((--[\w-]+)\)", lambda found: values.get(found[1], found[0]), css)
 
 
-def _pictures(record: CaseRecord, folder: Path) -> tuple[dict[str, str], dict[str, bytes]]:
+def _content(folder: Path, name: str) -> bytes:
+    """A picture of a case."""
+    if Path(name).name != name:
+        raise ValueError(f"a picture must be a file name in the case's folder, received {name!r}")
+    return (folder / name).read_bytes()
+
+
+def _addressed(contents: Mapping[str, bytes]) -> tuple[dict[str, str], dict[str, bytes]]:
     """Role -> URL and URL -> bytes. URLs carry the content's hash: WeasyPrint keys pictures by URL."""
-    urls, pictures = {}, {}
-    for role, name in record.pictures.items():
-        if Path(name).name != name:
-            raise ValueError(f"picture {role!r} must be a file name in the case's folder, received {name!r}")
-        content = (folder / name).read_bytes()
-        urls[role] = f"{PICTURE_URL}{hashlib.sha256(content).hexdigest()}"
-        pictures[urls[role]] = content
-    return urls, pictures
+    urls = {role: f"{PICTURE_URL}{hashlib.sha256(content).hexdigest()}" for role, content in contents.items()}
+    return urls, {urls[role]: content for role, content in contents.items()}
 
 
 @contextmanager
@@ -259,14 +316,9 @@ def _serialise_once(_document: Any, pdf: Any) -> None:
     pdf.objects[:] = [_Serialised(one) for one in pdf.objects]
 
 
-def _attachments(record: CaseRecord, run: RunRecord, folder: Path) -> list[Any]:
-    files = [
-        ("case.json", "The record of this case", "Data", to_json(record)),
-        ("config.json", "The resolved audit config", "Source", to_json(run.config)),
-    ]
-    if (folder / "map.npz").is_file():
-        files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
-    moment = datetime.fromisoformat(w3c(run.started))
+def _attachments(files: Sequence[tuple[str, str, str, bytes]], timestamp: str) -> list[Any]:
+    """Files (name, description, relationship, content), dated with the run's start."""
+    moment = datetime.fromisoformat(w3c(timestamp))
     return [
         Attachment(
             string=content,

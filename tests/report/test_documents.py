@@ -24,11 +24,14 @@ from pipeline.records import (
     FOCUS_METRICS,
     REGION_METRICS,
     CaseRecord,
+    Check,
     Decision,
     FocusMetrics,
     LogitBudget,
+    Masking,
     RegionFacts,
     RegionFocus,
+    Trust,
     to_json,
 )
 from pipeline.report import Renderer, colour_bar_stops
@@ -103,6 +106,40 @@ def test_a_case_is_three_pages_with_everything_that_a_reader_needs(renderer, mak
         assert text in third
 
 
+MODEL_CHECKS = (
+    Check(
+        "randomisation", "SSIM once no trained weight is left", "passed", 0.05, "below 0.33, that of pairs of 32 cases"
+    ),
+    Check("deletion", "log-odds lost beyond a moved map (centre first: 0.59)", "passed", 1.08, "above 0.42, 32 cases"),
+    Check("road", "lowest minus highest cells imputed", "failed", 0.1, "above 0.69, 32 cases", "it costs no more"),
+)
+CASE_CHECKS = (
+    Check("agreement", "lowest rank correlation", "not_run", reason="no other method on this grid"),
+    Check("worst_stability", "lowest rank correlation", "failed", 0.43, "at least 0.80", "one change changes the map"),
+)
+
+
+def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_page_2(renderer, make, run):
+    record, folder = make(expected="PNEUMONIA")
+    first, _, _ = pages(renderer.case_pdf(record, run, folder))
+    assert "Whether the map itself can be trusted was not checked in this run." in first
+    trust = Trust("caution", ("it costs no more", "one change changes the map", "a third reason"), CASE_CHECKS)
+    checked = replace(run, checks=MODEL_CHECKS)
+    first, second, _ = pages(renderer.case_pdf(replace(record, trust=trust), checked, folder))
+    assert "Explanation checks: caution It costs no more. One change changes the map." in first
+    assert "2 passed, 2 failed, 1 not run, and 1 more reason" in first
+    assert "was not checked" not in first
+    for row in (
+        "Randomisation model SSIM once no trained weight is left 0.05 below 0.33, that of pairs of 32 cases passed",
+        "Agreement case No other method on this grid not run",
+        "Worst stability case Lowest rank correlation 0.43 at least 0.80 failed",
+    ):
+        assert row in second
+    passed = replace(record, trust=Trust("passed", (), ()))
+    assert "Explanation checks passed Page 2" in pages(renderer.case_pdf(passed, checked, folder))[0]
+    assert own_words(" ".join(pages(renderer.case_pdf(passed, checked, folder)))).count("confidence") == 0
+
+
 def test_a_right_answer_has_no_debug_view(renderer, make, run):
     record, folder = make(expected="PNEUMONIA")
     text = " ".join(pages(renderer.case_pdf(record, run, folder)))
@@ -131,17 +168,61 @@ def test_undefined_metrics_give_their_reason(renderer, make, run):
     first, second, _ = pages(renderer.case_pdf(record, run, folder))
     assert "Map is empty" in first
     assert "No focus region: the map has no positive evidence." in first
-    assert second.count("undefined: the map has no positive evidence") == 7
+    assert second.count("undefined: the map has no positive evidence") == 10
 
 
 @pytest.mark.parametrize("status", ["failed", "excluded"])
 def test_failed_and_excluded_cases_are_one_page(renderer, run, tmp_path, status):
     (text,) = pages(renderer.case_pdf(failed(status=status), run, tmp_path))
-    assert f"{status}; the model gave no output" in text
+    assert f"This case {'was ' * (status == 'excluded')}{status}; " in text
     assert "1,204 of 3,145,728" in text
     assert "Export it again." in text
     assert "UnreadableFile" in text
     assert "e" * 64 in text
+
+
+CHECKS = (
+    Check("contrast", "span", "failed", 0.081, "at least 0.15", "the contrast is low (0.08; expected: at least 0.15)"),
+    Check("clipping", "share", "passed", 0.0, "at most 0.05"),
+    Check("view", "could not be checked", "not_run", reason="the file states no view"),
+    Check("age", "could not be checked", "not_run", reason="the file states no age"),
+)
+
+
+def test_cautions_come_first_and_every_check_is_in_the_provenance(renderer, run, make):
+    record, folder = make(warnings=("The contrast", "the contrast is low", "a lossy image"))
+    first, *_, last = pages(renderer.case_pdf(replace(record, quality=CHECKS), run, folder))
+    caution = "The contrast is low (0.08; expected: at least 0.15)"
+    assert first.index(caution) < first.index("A lossy image")
+    assert first.count("contrast is low") == 1  # the check's reason says what the warning says
+    assert caution in last
+    assert "contrast 0.08 (at least 0.15)" in last
+    assert "clipping 0.00 (at most 0.05)" in last
+    assert "view: the file states no view; age: the file states no age" in last
+
+
+def test_without_a_caution_the_page_says_how_many_checks_there_were(renderer, run, make):
+    record, folder = make(warnings=())
+    first, *_ = pages(renderer.case_pdf(replace(record, quality=CHECKS[1:]), run, folder))
+    assert "Checks of the input made and passed: 1. No warning was raised" in first
+
+
+def test_an_excluded_case_is_one_page_with_its_radiograph_and_checks(renderer, run, make):
+    whole, folder = make(warnings=())
+    record = CaseRecord(
+        whole.case_id,
+        "excluded",
+        reason="the contrast is low",
+        hint="look at the radiograph",
+        radiograph=replace(whole.radiograph, decisions=()),
+        quality=CHECKS,
+        pictures={"radiograph": whole.pictures["radiograph"]},
+    )
+    (text,) = pages(renderer.case_pdf(record, run, folder))
+    assert "This case was excluded; no output of the model is given for it." in text
+    assert "contrast 0.08 (at least 0.15)" in text
+    assert "Model input as" not in text
+    assert "Reviewer" not in text
 
 
 def test_forbidden_words_are_in_no_document(renderer, make, run, tmp_path):
@@ -553,10 +634,10 @@ REGIONS = (
 
 def with_regions(record: CaseRecord, **changes: object) -> CaseRecord:
     focus = (
-        RegionFocus("lungs", 0.62, 0.34, 0.62 / 0.34, 0.55, True),
+        RegionFocus("lungs", 0.62, 0.34, 0.62 / 0.34, 0.55, True, 0.3, 0.4, 0.3, 0.4),
         RegionFocus("right upper zone", undefined=dict.fromkeys(REGION_METRICS, "the model did not see the region")),
-        RegionFocus("letter 1", 0.12, 0.004, 30.0, 0.9, False),
-        RegionFocus("border", 0.1, 0.19, 0.1 / 0.19, 0.2, False),
+        RegionFocus("letter 1", 0.12, 0.004, 30.0, 0.9, False, 0.1, 0.2, 0.1, 0.2),
+        RegionFocus("border", 0.1, 0.19, 0.1 / 0.19, 0.2, False, 0.1, 0.2, 0.1, 0.2),
     )
     key = record.maps[0].key
     return replace(record, regions=REGIONS, region_focus={key: focus}, **changes)
@@ -583,3 +664,62 @@ def test_lungs_that_were_not_found_are_said_with_the_reason(renderer, make, run)
     first, second = pages(renderer.case_pdf(record, run, folder))[:2]
     assert "Lungs not found: one area only, expected two; how much of it lies in them is not known." in first
     assert "Lungs not found One area only, expected two." in second
+
+
+def masked(record: CaseRecord) -> CaseRecord:
+    answers = (
+        ("lungs", -2.104, -0.5, True, True),
+        ("all but the lungs", 0.001, -1.25, None, False),
+        *((f"letter {n}", -0.1 * n, 0.1 * n, False, n == 5) for n in range(1, 6)),
+    )
+    rows = [
+        Masking(name, fill, record.prediction.logit + change, change, is_bad)
+        for name, *changes in answers
+        for fill, change, is_bad in (("blurred", changes[0], changes[2]), ("mean", changes[1], changes[3]))
+    ]
+    letters = tuple(RegionFacts(f"letter {n}", "marker", "sharp outline", 0.004) for n in range(1, 6))
+    missing = {"border": "the model did not see it"}
+    unknown = tuple(RegionFocus(one.name, undefined=dict.fromkeys(REGION_METRICS, "by hand")) for one in letters)
+    focus = {record.maps[0].key: unknown}
+    return replace(record, regions=letters, region_focus=focus, masking=tuple(rows), masking_missing=missing)
+
+
+def test_masking_is_told_in_words(renderer, make, run) -> None:
+    record, folder = make()
+    second = pages(renderer.case_pdf(masked(record), run, folder))[1]
+    minus = "\N{MINUS SIGN}"
+    assert f"Removing the lungs lowers the logit by 2.10 to {minus}1.20 (blurred), by 0.50 to 0.40 (mean)." in second
+    both = f"leaves the logit at 0.90 (blurred), lowers the logit by 1.25 to {minus}0.35 (mean)."
+    assert f"Removing all but the lungs {both}" in second
+    # Of five markers the three that change it most; what only one fill does is said to be so.
+    assert "Removing letter 5 lowers the logit by 0.50 to 0.40 (blurred), raises the logit by 0.50 to 1.40" in second
+    assert "Marked with one of the two fills." in second
+    assert "letter 2" not in second.split("What the answer depends on")[1].split("Focus of")[0]
+    assert "2 more markers change it by 0.20 or less each." in second
+    assert "Border: not replaced, the model did not see it." in second
+    assert "What the answer depends on" not in pages(renderer.case_pdf(record, run, folder))[1]
+
+
+def test_the_controls_and_the_annotation_stand_in_the_table(renderer, make, run) -> None:
+    record, folder = make()
+    key = record.maps[0].key
+    area = RegionFacts("annotation", "annotation", "2 boxes of the manifest", 0.1)
+    record = with_regions(
+        record, controls={"lungs": {"edges": 0.31, "random": 0.3, "centre": 0.334}, "border": {"random": 0.2}}
+    )
+    one = RegionFocus("annotation", 0.4, 0.1, 4.0, 0.5, False, 0.1, 0.2, 0.1, 0.2)
+    record = replace(
+        record,
+        regions=(*record.regions, area),
+        region_focus={key: (*record.region_focus[key], one)},
+        pictures={**record.pictures, "regions": "radiograph.jpg"},
+    )
+    first, second, third = pages(renderer.case_pdf(record, run, folder))
+    assert "Lungs 34 % 62 % 31, 30, 33 % 1.8 yes" in second
+    assert "Border 19 % 10 % \N{EN DASH}, 20, \N{EN DASH} % 0.5 no" in second
+    assert "Annotation 10 % 40 % 4.0 no" in second
+    assert "the annotation dotted" in second
+    assert "40 % of it lies in the annotated area (10 % by area alone), its highest point outside." in first
+    assert "2 boxes of the manifest" in third
+    refused = replace(record, annotation_missing="box 1 reaches beyond the radiograph")
+    assert "The annotation was not used: box 1 reaches beyond" in pages(renderer.case_pdf(refused, run, folder))[0]
