@@ -121,8 +121,8 @@ def scaling_of(settings: Preprocess) -> tuple[Doubles, Doubles]:
 
 
 def exposures(model_input: ModelInput, settings: Preprocess) -> dict[str, Floats]:
-    """The model input as of the radiograph displayed darker and brighter by `SHIFTS`, cut off at black and white; padding
-    stays. `settings` are those that it was made with."""
+    """The model input as of the radiograph displayed darker and brighter by `SHIFTS`, cut off at black and white;
+    padding stays. `settings` are those that it was made with."""
     tensor, placement = model_input.tensor, model_input.placement
     scale, offset = scaling_of(settings)
     rows, columns, _ = tensor.shape
