@@ -15,10 +15,12 @@ One half of the classifiers and of the phantoms is for development: limits are s
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -189,11 +191,19 @@ EXACT: dict[str, dict[str, bool]] = {
 }
 
 
-def answers(path: Path, pixels: Floats) -> npt.NDArray[np.float64]:
-    """Log-odds of some pictures (N, 256, 256)."""
+@functools.lru_cache(maxsize=1)
+def opened(path: Path) -> Any:
     import keras
 
-    probability = keras.models.load_model(path).predict(reduced(pixels), batch_size=50, verbose=0)[:, 0]
+    return keras.models.load_model(path, compile=False)
+
+
+def answers(path: Path, pixels: Floats) -> npt.NDArray[np.float64]:
+    """Log-odds of some pictures (N, 256, 256)."""
+    inputs = reduced(pixels)
+    probability = np.concatenate([np.asarray(opened(path)(inputs[n : n + 60])) for n in range(0, len(inputs), 60)])[
+        :, 0
+    ]
     probability = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
     return np.log(probability / (1 - probability))
 
