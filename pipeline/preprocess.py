@@ -126,7 +126,7 @@ def exposures(model_input: ModelInput, settings: Preprocess) -> dict[str, Floats
     tensor, placement = model_input.tensor, model_input.placement
     scale, offset = scaling_of(settings)
     rows, columns, _ = tensor.shape
-    on_radiograph, _, _ = cell_shares(placement, rows, columns, 0.0)
+    on_radiograph, *_ = cell_shares(placement, rows, columns, 0.0)
     grey = (tensor - offset) / scale
     return {
         name: (tensor + on_radiograph[..., None] * scale * (np.clip(grey + by, 0, 1) - grey)).astype(np.float32)
@@ -179,17 +179,18 @@ def cell_edges(
 
 def cell_shares(
     placement: Placement, grid_rows: int, grid_columns: int, border: float
-) -> tuple[Floats, Floats, tuple[Doubles, Doubles]]:
-    """What `focus` needs to know of a grid: each cell's share on the radiograph, its share inside the border ring
-    (`border` of each side), and the cell centres' rows and columns in fractions of the radiograph."""
+) -> tuple[Floats, Floats, Floats, tuple[Doubles, Doubles]]:
+    """What `focus` needs to know of a grid: each cell's share on the radiograph, inside the border ring (`border` of
+    each side) and in the left half, and the cell centres' rows and columns in fractions of the radiograph."""
     rows, columns = placement.radiograph_rows, placement.radiograph_columns
     inner = (rows * border, columns * border, rows * (1 - border), columns * (1 - border))
     centres = []
     for axis, cells in enumerate((grid_rows, grid_columns)):
         size, scale, offset, extent = _axis(placement, axis)
         centres.append(((np.arange(cells) + 0.5) * (extent / cells) - offset) / scale / size)
-    share = box_share(placement, grid_rows, grid_columns, (0, 0, rows, columns))
-    return share, box_share(placement, grid_rows, grid_columns, inner), (centres[0], centres[1])
+    whole, left = (0, 0, rows, columns), (0, 0, rows, columns / 2)
+    share, interior, on_left = (box_share(placement, grid_rows, grid_columns, box) for box in (whole, inner, left))
+    return share, interior, on_left, (centres[0], centres[1])
 
 
 def half_cell(placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int) -> tuple[float, float]:

@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 
 from pipeline import ingest, load_config, run_audit
-from pipeline.audit import audit, cases_table, render
-from pipeline.errors import ConfigError, ModelError, NotRetrieved
+from pipeline.audit import _on_radiographs, audit, cases_table, render
+from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved
 from pipeline.evidence import RunFolder, verify
-from pipeline.records import FOCUS_METRICS, CaseSource
+from pipeline.records import FOCUS_METRICS, CaseSource, Placement
 from tests.classifier.models import nested
+from tests.cohort.cases import a_case, a_failure
 
 
 class Inline:
@@ -62,6 +63,7 @@ def config_file(tmp_path: Path, model_file: Path) -> Path:
         f"""\
 run: {{name: test}}
 ingest: {{source: images, labels: folder}}
+quality: {{exclude: []}}
 preprocess: {{rows: 32, columns: 32, scaling: unit}}
 classifier: {{path: {model_file}, class_names: [NORMAL, PNEUMONIA]}}
 engine: {{batch_size: 3, workers: 1}}
@@ -254,6 +256,28 @@ def test_what_a_server_did_not_give_is_asked_for_again(config_file: Path, monkey
     assert verify(folder) == []
 
 
+def test_a_copy_of_what_a_server_gave_late_is_marked_then(config_file: Path, monkeypatch: Any) -> None:
+    images, original = config_file.parent / "images", ingest.read
+    (images / "PNEUMONIA" / "copy.png").write_bytes((images / "NORMAL" / "Doe^Jane_0.png").read_bytes())
+
+    def read(source: CaseSource, **settings: Any) -> Any:
+        if "NORMAL/Doe^Jane_0" in source.relative_path:
+            raise NotRetrieved("the server is busy (503), 5 times", "Once the server answers, --resume asks again.")
+        return original(source, **settings)
+
+    light = ("regions.lungs=none", "report.documents=false")
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "read", read)
+        folder = run(config_file, *light)
+    assert {row["quality"] for row in rows_of(folder)} == {""}
+    run(config_file, *light, resume=True)
+    (late,) = (row["case_id"] for row in rows_of(folder) if row["quality"] == "duplicate_pixels")
+    whole = run(config_file, *light, "run.name=whole")
+    assert (folder.case(late) / "case.json").read_bytes() == (whole.case(late) / "case.json").read_bytes()
+    assert (folder.path / "cases.csv").read_bytes() == (whole.path / "cases.csv").read_bytes()
+    assert verify(folder) == []
+
+
 def test_one_bad_case_never_stops_a_run(config_file: Path) -> None:
     images = config_file.parent / "images" / "NORMAL"
     (images / "empty.png").touch()
@@ -280,6 +304,54 @@ def test_one_bad_case_never_stops_a_run(config_file: Path) -> None:
     again = run(config_file, "run.name=clean")
     for row in rows_of(again):
         assert float(row["probability"]) == pytest.approx(float(alone[row["case_id"]]), abs=1e-6)
+
+
+def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -> None:
+    """Blank, clipped, and a copy: excluded, failed, with a caution; each keeps its place in every count."""
+    images = config_file.parent / "images" / "NORMAL"
+    first = cv2.imread(str(images / "Doe^Jane_0.png"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(images / "blank.png"), np.full((60, 50), 90, np.uint8))
+    cv2.imwrite(str(images / "clipped.png"), np.where(first > 127, 255, 0).astype(np.uint8))
+    cv2.imwrite(str(images / "copy.png"), first)
+    asked = ("quality.exclude=[blank]", "quality.fail=[clipping]", "regions.lungs=none")
+    folder = run(config_file, *asked)
+    rows = rows_of(folder)
+    by_quality = {row["quality"]: row for row in rows}
+    assert len(rows) == 11
+    assert set(by_quality) == {"", "blank;contrast", "clipping", "duplicate_pixels"}
+    blank, clipped, copy = (by_quality[name] for name in ("blank;contrast", "clipping", "duplicate_pixels"))
+    assert (blank["status"], blank["error"], blank["probability"]) == ("excluded", "", "")
+    assert "the picture is blank" in blank["reason"]
+    assert (clipped["status"], clipped["error"], clipped["probability"]) == ("failed", "UnfitRadiograph", "")
+    assert copy["status"] == "ok"
+    (earlier,) = (row for row in rows if row["file_sha256"] == copy["file_sha256"] and row is not copy)
+    record = folder.read_case(copy["case_id"])
+    assert earlier["quality"] == ""
+    reasons = {check.name: check.reason for check in record.quality if check.state == "failed"}
+    assert reasons == {"duplicate_pixels": f"the same pixels as case {earlier['case_id']}, earlier in the run"}
+    for row in rows:
+        assert len(folder.read_case(row["case_id"]).quality) == 14
+        assert (folder.case(row["case_id"]) / "report.pdf").is_file()
+    assert folder.read_run().counts == {"ok": 9, "excluded": 1, "failed": 1}
+    assert folder.read_cohort().statuses == {"ok": 9, "excluded": 1, "failed": 1}
+    index = (folder.path / "index.html").read_text()
+    assert all(row["case_id"] in index for row in rows)
+    # Broken off and resumed: the same records, though of the two copies the later one stands already.
+    before = {name: data for name, data in everything(folder).items() if name.endswith("case.json")}
+    for case_id in (earlier["case_id"], blank["case_id"], clipped["case_id"]):
+        (folder.case(case_id) / "case.json").unlink()
+    run(config_file, *asked, resume=True)
+    assert {n: d for n, d in everything(folder).items() if n.endswith("case.json")} == before
+    assert verify(folder) == []
+
+
+def test_what_is_no_chest_is_excluded_once_the_lungs_are_looked_for(config_file: Path) -> None:
+    folder = run(config_file, "quality.exclude=[not_a_chest]", "report.documents=false", limit=1)
+    (row,) = rows_of(folder)
+    record = folder.read_case(row["case_id"])
+    assert (record.status, record.prediction, record.maps) == ("excluded", None, ())
+    assert "does not look like a frontal chest radiograph" in record.reason
+    assert set(record.pictures) == {"radiograph"}
 
 
 def test_the_same_file_twice_is_two_cases(config_file: Path) -> None:
@@ -341,6 +413,34 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
     }
     assert verify(folder) == []
     assert (whole.path / "cases.csv").read_bytes() == (folder.path / "cases.csv").read_bytes()
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_written(config_file: Path, monkeypatch: Any) -> None:
+    """Files are brought to the disk before they get their name; here it is full at the n-th. Once there is room, the
+    run ends in the same bytes."""
+    light = ("report.documents=false", "regions.lungs=none")
+    one, real, calls = everything(run(config_file, *light)), os.fsync, []
+    folder = RunFolder(config_file.parent / "reports" / "full")
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) >= room:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    for room in (3, 20, 30):  # before the first record, in a first case, in a later one
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(EngineError, match="No space left") as error:
+                run(config_file, *light, "run.name=full", resume=room > 3)
+        assert "--resume" in str(error.value.hint)
+        assert bool(folder.case_ids()) == (room > 3)
+        assert {name: one[name] for name in everything(folder)} == everything(folder)
+        assert not list(folder.path.rglob(".*.tmp"))
+        assert not folder.is_sealed
+    assert everything(run(config_file, *light, "run.name=full", resume=True)) == one
+    assert verify(folder) == []
 
 
 def test_resume_refuses_another_config(config_file: Path) -> None:
@@ -443,6 +543,36 @@ def test_a_manifest_keeps_its_columns_in_the_crosswalk(config_file: Path) -> Non
     assert "p2" in crosswalk
 
 
+def test_what_a_manifest_annotates_is_a_region(config_file: Path) -> None:
+    """One box, one mask, one mask of another size, nothing: three audits of four say where the evidence lies in it."""
+    folder = config_file.parent
+    upper = np.zeros((60, 50), np.uint8)
+    upper[:30] = 255
+    cv2.imwrite(str(folder / "upper.png"), upper)
+    cv2.imwrite(str(folder / "other.png"), upper[:40])
+    cells = ['"0,0,50,30",', ",upper.png", ",other.png", ","]
+    lines = [f"images/NORMAL/Doe^Jane_{n}.png,{cell}" for n, cell in enumerate(cells)]
+    (folder / "manifest.csv").write_text("\n".join(["path,boxes,mask", *lines]))
+    result = audit(
+        load_config(config_file, ["ingest.source=manifest.csv", "ingest.labels=none", "regions.lungs=none"]), Inline()
+    )
+    found = RunFolder(result.folder)
+    by_box, by_mask, refused, nothing = rows_of(found)
+    for name in ("relevance_mass_accuracy", "chance", "iou", "dice_otsu", "pointing_game_hit"):
+        assert by_box[f"annotation_{name}"] != ""
+        assert {refused[f"annotation_{name}"], nothing[f"annotation_{name}"]} == {""}
+    assert float(by_box["annotation_chance"]) == float(by_mask["annotation_chance"]) == pytest.approx(0.5, abs=0.01)
+    assert refused["annotation_missing"] == "the mask has 40 x 50 pixels (rows x columns), the radiograph 60 x 50"
+    assert {row["status"] for row in (by_box, by_mask, refused, nothing)} == {"ok"}
+    rate = result.cohort.hit_rates["annotation"]
+    hits = [row["annotation_pointing_game_hit"] == "True" for row in (by_box, by_mask)]
+    assert (rate.value, rate.num_cases) == (np.mean(hits), 2)
+    assert result.cohort.hit_rates["lungs"].num_cases == 0
+    record = found.read_case(by_mask["case_id"])
+    assert [r.found_by.split(",")[0] for r in record.regions if r.kind == "annotation"] == ["the manifest's mask"]
+    assert not any(b"other.png" in path.read_bytes() for path in found.cases.rglob("*") if path.is_file())
+
+
 def test_several_methods_layers_and_classes(config_file: Path) -> None:
     folder = run(
         config_file,
@@ -487,7 +617,9 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     result = audit(config, Inline())
     folder = RunFolder(result.folder)
     assert folder.read_cohort() == result.cohort
-    assert "  cohort.json\n" in (folder.path / "SHA256SUMS").read_text()
+    sealed = (folder.path / "SHA256SUMS").read_text()
+    assert "  cohort.json\n" in sealed
+    assert "  summary.pdf\n" in sealed
     assert (result.cohort.statuses, result.cohort.num_patients) == ({"ok": 8, "excluded": 0, "failed": 1}, 3)
     assert [(group.value, group.num_negative) for group in result.cohort.subgroups[0].groups] == [("A", 3)]
     assert [one.is_met for one in result.cohort.acceptance] == [False, True]
@@ -497,6 +629,32 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     assert result.cohort.metrics["sensitivity"].value == np.mean(of_cases)
     # Where the patients are kept elsewhere, what was measured with them stands.
     (folder.private / "crosswalk.csv").unlink()
+    report = (folder.path / "summary.pdf").read_bytes()
+    (folder.path / "summary.pdf").unlink()
     assert render(folder.path, Inline()).cohort == result.cohort
+    assert (folder.path / "summary.pdf").read_bytes() == report
     assert audit(config, Inline(), resume=True).cohort == result.cohort
     assert verify(folder) == []
+
+
+def test_maps_of_the_run_report_lie_on_the_radiograph(tmp_path: Path) -> None:
+    """A cell of the upper left quarter stays there; cases without lungs or without a finite map are left out."""
+    placement = Placement(200, 100, 32, 32, 32 / 200, 32 / 100)
+    one = replace(a_case("one", "P", 0.9), placement=placement)
+    others = [
+        replace(one, case_id="no-lungs", regions=()),
+        replace(one, case_id="not-finite", maps=(replace(one.maps[0], status="not_finite"),)),
+        a_failure("failed"),
+    ]
+    folder = RunFolder(tmp_path)
+    folder.case("one").mkdir(parents=True)
+    values, mask = np.zeros((4, 4), np.float32), np.zeros((16, 16), bool)
+    values[0, 0] = 1
+    mask[4:12, 4:12] = True
+    np.savez(folder.case("one") / "map.npz", **{"grad-cam": values})
+    np.savez(folder.case("one") / "regions.npz", lungs=mask)
+    ((outcome, evidence, lungs),) = _on_radiographs(folder, [*others, one])
+    assert outcome == "true_positive"
+    assert evidence[: len(evidence) // 4, : len(evidence) // 4].min() > 0
+    assert not evidence[len(evidence) // 2 :].any()
+    np.testing.assert_array_equal(lungs, mask)

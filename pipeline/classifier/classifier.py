@@ -6,16 +6,19 @@ The activation of the output is taken off analytically, so that what is explaine
     two softmax units  y = z_c - z_other
     n units            y = z_c
 
-always a selector times the logits: y = s . z. Where the probability is no activation of one layer (the mean of
-two sigmoid heads), z = log(p / (1 - p)) of the unit. The head from global average pooling to one Dense layer
-is read in closed form: dy/dA^k = w_k / Z everywhere, no gradient is computed.
+Of more than two sigmoid units (several labels may hold at once) the target is audited on its own: predicted from
+its threshold on, else "not" it. y is always a selector times the logits: y = s . z. Where the probability is no
+activation of one layer (the mean of two sigmoid heads), z = log(p / (1 - p)) of the unit. The head from global
+average pooling to one Dense layer is read in closed form: dy/dA^k = w_k / Z everywhere, no gradient is computed.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,19 +86,34 @@ class Classifier:
         self.num_units = _count_units(graph)
         self.graph, self.output_activation = _without_activation(graph)
         self.class_names = _name_classes(class_names, self.num_units)
-        self.target_class = self._known_class(target_class or self.class_names[-1])
+        self.target_class = target_class or self.class_names[-1]
+        self._known_class(self.target_class)
         self.threshold = 0.5 if threshold is None else threshold
         self.threshold_source = threshold_source or ("config" if threshold is not None else "default, not validated")
-        if threshold is not None and not self.is_binary:
+        if threshold is not None and not self.has_threshold:
             raise ModelError(
-                f"classifier.threshold is for one or two classes; this model has {self.num_units} "
-                "and predicts the largest score",
+                f"classifier.threshold is for one or two classes and for sigmoid units; this model has "
+                f"{self.num_units} {self.output_activation} units and predicts the largest score",
                 "remove classifier.threshold",
             )
 
     @property
     def is_binary(self) -> bool:
         return len(self.class_names) == 2
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Several classes may hold at once: each has a sigmoid unit of its own."""
+        return self.num_units > 2 and self.output_activation == "sigmoid"
+
+    @property
+    def has_threshold(self) -> bool:
+        return self.is_binary or self.is_multi_label
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What a case may be: one of the classes; with several labels also "not" the target class."""
+        return (*self.class_names, f"not {self.target_class}") if self.is_multi_label else self.class_names
 
     @functools.cached_property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -136,9 +154,23 @@ class Classifier:
             )
         return Split(self, next(c for c in self.candidates if c.name == layer))
 
+    def exchanged(self, operations: Mapping[int, Any]) -> Classifier:
+        """The same classifier with other operations, by the id of those that they replace; this one stays as it is."""
+        other = copy.copy(self)
+        steps = (
+            dataclasses.replace(step, operation=operations.get(id(step.operation), step.operation))
+            for step in self.graph.steps
+        )
+        other.graph = dataclasses.replace(self.graph, steps=tuple(steps))
+        other.__dict__.pop("shapes", None)
+        return other
+
     def selector(self, class_name: str) -> Floats:
         """s with y = s . z, the explained scalar of a class; float32 (units,)."""
-        index = self.class_names.index(self._known_class(class_name))
+        self._known_class(class_name)
+        if class_name not in self.class_names:
+            return -self.selector(self.target_class)
+        index = self.class_names.index(class_name)
         if self.num_units == 1:
             return np.asarray([1 if index == 1 else -1], np.float32)
         chosen = np.zeros(self.num_units, np.float32)
@@ -155,6 +187,8 @@ class Classifier:
             return f'logit of "{class_name}" (sigmoid unit{"" if class_name == self.class_names[1] else ", negated"})'
         if self.is_softmax and self.num_units == 2:
             return f'logit of "{class_name}" minus the logit of the other class (two softmax units)'
+        if class_name not in self.class_names:
+            return f'logit of "{self.target_class}", negated (sigmoid unit, 1 of {self.num_units})'
         return f'logit of "{class_name}" ({self.output_activation} unit, 1 of {self.num_units})'
 
     @property
@@ -162,7 +196,10 @@ class Classifier:
         return self.num_units > 1 and self.output_activation not in ("sigmoid", LogOdds.says)
 
     def predict(self, logits: npt.NDArray[np.floating[Any]], expected: str | None) -> Prediction:
-        """One case's logits (units,) -> prediction. Raises ValueError where they are not finite."""
+        """One case's logits (units,) -> prediction. Raises ValueError where they are not finite.
+
+        Of several labels `expected` becomes the target class, or "not" it for any other label.
+        """
         z = np.asarray(logits, np.float64)
         if self.num_units == 1:
             scores = np.asarray([_sigmoid(-z[0]), _sigmoid(z[0])])
@@ -171,8 +208,12 @@ class Classifier:
         else:
             scores = np.asarray([_sigmoid(v) for v in z])
         target = self.class_names.index(self.target_class)
-        if self.is_binary:
-            predicted = target if scores[target] >= self.threshold else 1 - target
+        if self.is_multi_label:
+            scores = np.append(scores, _sigmoid(-z[target]))
+            expected = self.labels[-1] if expected not in (None, self.target_class) else expected
+        if self.has_threshold:
+            other = 1 - target if self.is_binary else -1
+            predicted = target if scores[target] >= self.threshold else other
         else:
             predicted = int(np.argmax(scores))
         return Prediction(
@@ -180,24 +221,23 @@ class Classifier:
             scalar=self.scalar(self.target_class),
             logit=float(self.selector(self.target_class).astype(np.float64) @ z),
             probability=float(scores[target]),
-            class_scores={name: float(s) for name, s in zip(self.class_names, scores, strict=True)},
-            threshold=self.threshold if self.is_binary else None,
+            class_scores={name: float(s) for name, s in zip(self.labels, scores, strict=True)},
+            threshold=self.threshold if self.has_threshold else None,
             threshold_source=self.threshold_source
-            if self.is_binary
+            if self.has_threshold
             else "the class with the highest score is predicted",
-            predicted=self.class_names[predicted],
+            predicted=self.labels[predicted],
             expected=expected,
         )
 
-    def _known_class(self, name: str) -> str:
-        if name not in self.class_names:
+    def _known_class(self, name: str) -> None:
+        if name not in self.labels:
             near = difflib.get_close_matches(name, self.class_names, 1, 0.4)
             perhaps = f"; perhaps you meant {near[0]!r}" if near else ""
             raise ModelError(
                 f"the model has no class {name!r}{perhaps}; its classes are {', '.join(self.class_names)}",
                 "see classifier.class_names",
             )
-        return name
 
     @functools.cached_property
     def shapes(self) -> list[tuple[Step, tuple[Any, ...]]]:
@@ -226,9 +266,9 @@ class Split:
         needed = ancestors(graph.steps, {cut, *self.sides})
         self.features = tuple(s for s in graph.steps if needed.intersection(s.outputs) and not after & {*s.outputs})
         self.cut, self.input, self.output = cut, graph.input, graph.output
-        self._forward = tf.function(self._forward_steps, reduce_retracing=True)
-        self._with_gradients = tf.function(self._forward_and_gradients, reduce_retracing=True)
-        self._head_gradients = tf.function(self._gradients, reduce_retracing=True)
+        self._forward = tf.function(self._forward_steps, reduce_retracing=True, autograph=False)
+        self._with_gradients = tf.function(self._forward_and_gradients, reduce_retracing=True, autograph=False)
+        self._head_gradients = tf.function(self._gradients, reduce_retracing=True, autograph=False)
 
     @functools.cached_property
     def pooled_weights(self) -> tuple[Floats, Floats] | None:
@@ -454,6 +494,7 @@ class Logits:
     activation = None
 
     def __init__(self, dense: Any) -> None:
+        self.dense, self.weights = dense, dense.weights
         self.kernel, self.bias = dense.kernel, dense.bias
         self.compute_dtype = dense.compute_dtype
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.records import FLAGS, FOCUS_METRICS, MASKING_NUMBERS, REGION_METRICS, CaseRecord
+from pipeline.records import FLAGS, FOCUS_METRICS, MASKING_NUMBERS, REGION_METRICS, REGIONS_OF_CASES, CaseRecord
 
 Values = dict[str, Any]
 Reasons = dict[str, str]
@@ -20,33 +20,38 @@ def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
     found = record.focus.get(first) if first else None
     kinds = {region.name: region.kind for region in record.regions}
     of_regions = record.region_focus.get(first, ()) if first else ()
-    lungs = next((one for one in of_regions if kinds.get(one.region) == "lungs"), None)
     missing = record.reason or ("no map" if first is None else "not measured")
     values: Values = {name: getattr(found, name, None) for name in FOCUS_METRICS}
-    values |= {f"lungs_{name}": getattr(lungs, name, None) for name in REGION_METRICS}
+    values["trust_passed"] = None if record.trust is None else record.trust.state == "passed"
+    known = dict.fromkeys(values, missing) | (found.undefined if found else {})
     raised = {flag.name for flag in record.flags}
     for name in FLAGS:
         values[f"flag_{name}"] = None if record.status != "ok" or name in record.flags_undefined else name in raised
-    known = dict(found.undefined) if found else {}
-    known |= {f"flag_{name}": reason for name, reason in record.flags_undefined.items()}
-    known |= {f"lungs_{name}": reason for name, reason in lungs.undefined.items()} if lungs else {}
-    no_lungs = missing if lungs or first is None else record.lungs_missing or "the lungs were not looked for"
-    reasons = {
-        name: known.get(name) or (no_lungs if name.startswith("lungs_") else missing)
-        for name, value in values.items()
-        if value is None
+        known[f"flag_{name}"] = record.flags_undefined.get(name, missing)
+    absent = {
+        "lungs": record.lungs_missing or "the lungs were not looked for",
+        "annotation": record.annotation_missing or "nothing is annotated",
     }
+    for kind in REGIONS_OF_CASES:
+        one = next((one for one in of_regions if kinds.get(one.region) == kind), None)
+        values |= {f"{kind}_{name}": getattr(one, name, None) for name in REGION_METRICS}
+        reason = missing if one or first is None else absent[kind]
+        known |= {f"{kind}_{name}": one.undefined.get(name, reason) if one else reason for name in REGION_METRICS}
+    reasons = {name: known[name] for name, value in values.items() if value is None}
     masked, why = _masking_values(record)
     return values | masked, reasons | why
 
 
 def is_asked(record: CaseRecord, metric: str) -> bool:
-    """Whether a case has a say in a share: one that masking did not ask again, or that has no marker, has none in
-    what masking changed."""
+    """Whether a case has a say in a share. It has none in what masking changed where masking did not ask it, or where
+    it has no marker, and none in what lies in an annotation where it has none; one that cannot be used counts."""
+    kinds = {region.kind for region in record.regions}
+    if metric.startswith("annotation_"):
+        return "annotation" in kinds or record.annotation_missing is not None
     if metric not in MASKING_NUMBERS:
         return True
     is_sampled = bool(record.masking or record.masking_missing)
-    return is_sampled and (MASKING_NUMBERS[metric] != "marker" or any(r.kind == "marker" for r in record.regions))
+    return is_sampled and (MASKING_NUMBERS[metric] != "marker" or "marker" in kinds)
 
 
 def _masking_values(record: CaseRecord) -> tuple[Values, Reasons]:

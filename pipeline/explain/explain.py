@@ -73,10 +73,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """`logits` (N, units) float32; `maps`, one tuple a case, the first map being the one of the numbers."""
+    """`logits` (N, units) float32; `maps`, one tuple a case, the first map being the one of the numbers; `controls`,
+    by name and case, what any map has to beat, (h, w) on the grid of the target layer."""
 
     logits: Floats
     maps: list[tuple[ClassActivationMap, ...]]
+    controls: list[dict[str, Floats]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Explainer:
         self.probing = probing
         self._sheet_method = next((m for m in self.methods if m in METHODS), "grad-cam")
         self._biases: dict[tuple[str, bytes], float | None] = {}
-        self._input_gradients = tf.function(self._input_gradient_steps, reduce_retracing=True)
+        self._input_gradients = tf.function(self._input_gradient_steps, reduce_retracing=True, autograph=False)
         for name in (*self.classes, *against):
             classifier.selector(name)
         if against and (classifier.is_binary or classifier.target_class in against):
@@ -145,6 +147,13 @@ class Explainer:
         cost = {"score-cam": min(channels, self.target.layer.channels)}
         cost |= dict.fromkeys(ON_INPUT, self.probing.steps)
         return {method: cost[method] for method in self.methods if method in cost}
+
+    def only_first(self, classifier: Classifier | None = None, beside: tuple[str, ...] = ()) -> Explainer:
+        """The first method alone, with others `beside` it, and without further maps; of another classifier of the same
+        layers where one is given. Nothing that was traced or kept is taken over."""
+        layers = tuple(split.layer.name for split in self.layers) if self.methods[0] == FUSED else ()
+        methods = (self.methods[0], *beside)
+        return Explainer(classifier or self.classifier, methods, self.target.layer.name, layers, probing=self.probing)
 
     def explain(
         self, batch: Floats, expected: list[str | None], is_present: Sequence[bool] | None = None
@@ -199,7 +208,10 @@ class Explainer:
             for n in present:
                 if (subject := wanted[n]) is not None:
                     add(f"{method}:{subject.in_key}", method, self.target.layer.name, subject, n, answers[n])
-        return BatchResult(logits, [tuple(case) for case in cases])
+        controls: list[dict[str, Floats]] = [{} for _ in range(num)]
+        for n in present:
+            controls[n] = {name: self._control(name, batch[n]) for name in CONTROLS}
+        return BatchResult(logits, [tuple(case) for case in cases], controls)
 
     def ask(self, inputs: Iterable[Floats], at_once: int) -> Floats:
         """Logits (N, units) of any number of model inputs, made and asked `at_once` at a time."""
@@ -217,7 +229,7 @@ class Explainer:
             if label is not None and np.isfinite(z).all():
                 prediction = self.classifier.predict(z, label)
                 if prediction.is_correct is False:
-                    names += [n for n in (prediction.predicted, label) if n in self.classifier.class_names]
+                    names += [n for n in (prediction.predicted, prediction.expected) if n in self.classifier.labels]
             wanted.append(
                 [Subject(n) for n in dict.fromkeys(names) if n != target]
                 + [Subject(target, name) for name in self.against]
@@ -268,13 +280,16 @@ class Explainer:
         maps = fuse([METHODS["layercam"](*seen) for _, *seen in at_layers])
         return [_Answer(values, how=f"fused from {names}") for values in maps]
 
+    def _control(self, name: str, x: Floats) -> Floats:
+        return CONTROLS[name](x, self.target.layer.grid, self.probing.seed)
+
     def _probe(
         self, method: str, x: Floats, activations: Floats, logits: Floats, subject: Subject, at_once: int
     ) -> _Answer:
         """A method that asks the classifier again, or a control, on one case."""
         settings = self.probing
         if method in CONTROLS:
-            return _Answer(CONTROLS[method](x, self.target.layer.grid, settings.seed))
+            return _Answer(self._control(method, x))
         grid = self.target.layer.grid if method == "score-cam" else probing.grid_of(x.shape)
         if not (np.isfinite(logits).all() and np.isfinite(activations).all()):
             return _Answer(np.full(grid, np.nan, np.float32))

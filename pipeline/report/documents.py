@@ -1,4 +1,4 @@
-"""Records, pictures and templates -> the case PDF (PDF/A-3a, tagged) and the index of a run.
+"""Records, pictures and templates -> the case PDF and the run report (PDF/A-3a, tagged), and the index of a run.
 
 WeasyPrint may load nothing but the case's own pictures and files of the template folder, under
 addresses of the reserved top level domain `.invalid` (RFC 2606) that never leave this process. The
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,16 +18,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
+import cssselect2  # type: ignore[import-untyped]
 import pydyf  # type: ignore[import-untyped]
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
 from PIL import ImageFile
 
-from pipeline.records import CaseRecord, RunRecord, to_json
+from pipeline.errors import ConfigError
+from pipeline.records import CaseRecord, CohortRecord, Comparison, RunRecord, to_json
+from pipeline.report.comparison import comparison_view
+from pipeline.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
 from pipeline.report.view import View, case_view, index_view, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
 from weasyprint import CSS, HTML, Attachment  # noqa: E402
+from weasyprint.html import UA, UA_COUNTER_STYLE  # noqa: E402
+from weasyprint.logger import LOGGER  # noqa: E402
 from weasyprint.text.fonts import FontConfiguration  # noqa: E402
 from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: E402
 
@@ -35,6 +43,11 @@ ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
+# `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
+PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "42mm"}}
+# What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
+# every element, and would style six of each that are never drawn.
+DEFAULT_STYLE = CSS(string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE)
 TEMPLATE_FILES = {".css", ".woff2", ".woff", ".otf", ".ttf", ".png", ".jpg", ".jpeg", ".svg"}
 
 
@@ -51,11 +64,19 @@ class Renderer:
     Parameters
     ----------
     template_dir : a hospital's own templates; a file that it lacks is taken from ours
+
+    Raises
+    ------
+    ConfigError : a template folder that replaces nothing; when filled in, a template that is not Jinja or uses a
+        name that does not exist.
     """
 
     def __init__(self, template_dir: Path | None = None) -> None:
         own = [template_dir] if template_dir else []
         self._folders = [folder.resolve() for folder in (*own, data_folder("templates"))]
+        ours = sorted(path.name for path in self._folders[-1].iterdir() if path.suffix in (".j2", ".css"))
+        if template_dir and not any((template_dir / name).is_file() for name in ours):
+            raise ConfigError(f"{template_dir} replaces no template", f"name a file in it as one of {', '.join(ours)}")
         self._jinja = Environment(
             loader=ChoiceLoader([FileSystemLoader(folder) for folder in self._folders]),
             autoescape=True,
@@ -64,12 +85,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._fonts = FontConfiguration()
-        self._css = CSS(
-            string=_expanded(self._template_file("case.css").read_text("utf-8")),
-            base_url=TEMPLATE_URL,
-            url_fetcher=_Fetcher(self._template_file, {}),
-            font_config=self._fonts,
-        )
+        self._css = {paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS}
 
     def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path) -> bytes:
         """The PDF of one case, also of an excluded or failed one.
@@ -82,28 +98,98 @@ class Renderer:
         -------
         PDF/A-3a bytes with the record, the config and the maps attached.
         """
-        urls, pictures = _pictures(record, folder)
-        html = self._jinja.get_template("case.html.j2").render(case_view(record, run, urls))
-        fetcher = _Fetcher(self._template_file, pictures)
-        document = HTML(string=html, base_url=TEMPLATE_URL, url_fetcher=fetcher)
+        urls, pictures = _addressed({role: _content(folder, name) for role, name in record.pictures.items()})
+        files = [
+            ("case.json", "The record of this case", "Data", to_json(record)),
+            ("config.json", "The resolved audit config", "Source", to_json(run.config)),
+        ]
+        if (folder / "map.npz").is_file():
+            files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
+        html = self._filled("case.html.j2", case_view(record, run, urls))
+        css = self._css[_paper(run)]
+
+        def written(html: str) -> bytes:
+            return self._pdf(html, css, pictures, _attachments(files, run.started))
+
+        with _undrawn() as characters:
+            pdf = written(html)
+        # Boxes would tell no two classes apart.
+        return written(html.translate({one: f"[U+{one:04X}]" for one in characters})) if characters else pdf
+
+    def comparison(self, found: Comparison) -> tuple[bytes, bytes]:
+        """A comparison of two runs as HTML, one self-contained page, and as PDF/A-3a with the record attached."""
+        html = self._filled("compare.html.j2", comparison_view(found))
+        record = ("compare.json", "The record of this comparison", "Data", to_json(found))
+        return html.encode(), self._pdf(html, self._css["a4"], {}, _attachments([record], found.b.started))
+
+    def summary_pdf(
+        self,
+        records: Sequence[CaseRecord],
+        run: RunRecord,
+        cohort: CohortRecord,
+        mean_maps: Mapping[str, MeanMap],
+        cases: Path,
+    ) -> bytes:
+        """The run report.
+
+        Parameters
+        ----------
+        mean_maps : by outcome; empty where none could be made
+        cases : the folder of the cases' folders, for the pictures of the most wrong ones
+
+        Returns
+        -------
+        PDF/A-3a bytes with what the run says of the classifier and the config attached.
+        """
+        drawn = summary_pictures(records, cohort, mean_maps)
+        for role, (_, record) in worst_cases(records, cohort).items():
+            name = record.pictures.get(record.maps[0].key) if record.maps else None
+            if name is not None:
+                drawn[role] = _content(cases / record.case_id, name)
+        urls, pictures = _addressed(drawn)
+        files = [
+            ("cohort.json", "What this run says of the classifier", "Data", to_json(cohort)),
+            ("config.json", "The resolved audit config", "Source", to_json(run.config)),
+        ]
+        view = summary_view(records, run, cohort, mean_maps, urls)
+        html = self._filled("summary.html.j2", view)
+        css = self._stylesheet(_paper(run), "case.css", "letterhead.css", "summary.css")
+        return self._pdf(html, css, pictures, _attachments(files, run.started))
+
+    def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:
         with warnings.catch_warnings(), _collected_once():
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             return bytes(
-                document.write_pdf(
-                    stylesheets=[self._css],
+                _Html(html, _Fetcher(self._template_file, pictures)).write_pdf(
+                    stylesheets=[css],
                     font_config=self._fonts,
                     cache={},  # one a document: a shared one shows one case's picture in another's
                     pdf_variant="pdf/a-3a",
-                    attachments=_attachments(record, run, folder),
+                    attachments=attachments,
                     finisher=_serialise_once,
                 )
             )
 
+    def _stylesheet(self, paper: str, *names: str) -> CSS:
+        """Template stylesheets as one, the later ones last."""
+        css = "\n".join(self._template_file(name).read_text("utf-8") for name in names)
+        fetcher = _Fetcher(self._template_file, {})
+        css = _expanded(css, PAPERS[paper])
+        return CSS(string=css, base_url=TEMPLATE_URL, url_fetcher=fetcher, font_config=self._fonts)
+
     def index_html(self, records: Sequence[CaseRecord], run: RunRecord) -> str:
         """`index.html` of a run: one self-contained page, links relative to the run folder."""
-        view: View = index_view(records, run)
-        return self._jinja.get_template("index.html.j2").render(view)
+        return self._filled("index.html.j2", index_view(records, run))
+
+    def _filled(self, name: str, view: View) -> str:
+        try:
+            return self._jinja.get_template(name).render(view)
+        except TemplateError as error:
+            where = f"{error.name}, line {error.lineno}" if isinstance(error, TemplateSyntaxError) else name
+            raise ConfigError(
+                f"template {where}: {error.message}", "templates/README.md lists what it may use"
+            ) from error
 
     def _template_file(self, name: str) -> Path:
         """The first template folder that has the file. Nothing outside the folders is ever returned."""
@@ -112,6 +198,27 @@ class Renderer:
             if path.is_file() and path.is_relative_to(folder):
                 return path
         raise FileNotFoundError(f"no template file {name!r} in {', '.join(map(str, self._folders))}")
+
+
+def _paper(run: RunRecord) -> str:
+    return str(run.config.get("report", {}).get("paper", "a4"))  # a run before there was a choice
+
+
+class _Html(HTML):  # type: ignore[misc]
+    """A page, read by expat where it is XML too, as ours is: WeasyPrint's own parser is slower, being Python."""
+
+    def __init__(self, html: str, fetcher: _Fetcher) -> None:
+        try:
+            root = ElementTree.fromstring(html)
+        except ElementTree.ParseError:
+            super().__init__(string=html, base_url=TEMPLATE_URL, url_fetcher=fetcher)
+            return
+        self.base_url, self.url_fetcher, self.media_type = TEMPLATE_URL, fetcher, "print"
+        self.wrapper_element = cssselect2.ElementWrapper.from_html_root(root, content_language=None)
+        self.etree_element = self.wrapper_element.etree_element
+
+    def _ua_stylesheets(self, forms: bool = False) -> list[CSS]:
+        return [DEFAULT_STYLE]
 
 
 class _Fetcher(URLFetcher):  # type: ignore[misc]
@@ -124,33 +231,36 @@ class _Fetcher(URLFetcher):  # type: ignore[misc]
 
     def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
         if url in self._pictures:
-            return URLFetcherResponse(url, self._pictures[url], {"Content-Type": "image/jpeg"})
+            content = self._pictures[url]
+            kind = "image/svg+xml" if content.startswith(b"<?xml") else "image/jpeg"
+            return URLFetcherResponse(url, content, {"Content-Type": kind})
         name = unquote(url.removeprefix(TEMPLATE_URL))
         if not url.startswith(TEMPLATE_URL) or Path(name).suffix.lower() not in TEMPLATE_FILES:
             raise ValueError(f"a report loads its own pictures and template files only, received {url!r}")
         return URLFetcherResponse(url, self._template_file(name).read_bytes())
 
 
-def _expanded(css: str) -> str:
+def _expanded(css: str, given: Mapping[str, str]) -> str:
     """The stylesheet with its `:root` variables in place: WeasyPrint would resolve them once an element."""
     root = re.search(r":root\s*\{([^}]*)\}", css)
     if root is None:
         return css
-    values = dict(re.findall(r"(--[\w-]+)\s*:\s*([^;]+);", root[1]))
+    values = {**dict(re.findall(r"(--[\w-]+)\s*:\s*([^;]+);", root[1])), **given}
     css = css.replace(root[0], "")
     return re.sub(r"var\((--[\w-]+)\)", lambda found: values.get(found[1], found[0]), css)
 
 
-def _pictures(record: CaseRecord, folder: Path) -> tuple[dict[str, str], dict[str, bytes]]:
+def _content(folder: Path, name: str) -> bytes:
+    """A picture of a case."""
+    if Path(name).name != name:
+        raise ValueError(f"a picture must be a file name in the case's folder, received {name!r}")
+    return (folder / name).read_bytes()
+
+
+def _addressed(contents: Mapping[str, bytes]) -> tuple[dict[str, str], dict[str, bytes]]:
     """Role -> URL and URL -> bytes. URLs carry the content's hash: WeasyPrint keys pictures by URL."""
-    urls, pictures = {}, {}
-    for role, name in record.pictures.items():
-        if Path(name).name != name:
-            raise ValueError(f"picture {role!r} must be a file name in the case's folder, received {name!r}")
-        content = (folder / name).read_bytes()
-        urls[role] = f"{PICTURE_URL}{hashlib.sha256(content).hexdigest()}"
-        pictures[urls[role]] = content
-    return urls, pictures
+    urls = {role: f"{PICTURE_URL}{hashlib.sha256(content).hexdigest()}" for role, content in contents.items()}
+    return urls, {urls[role]: content for role, content in contents.items()}
 
 
 @contextmanager
@@ -164,6 +274,24 @@ def _collected_once() -> Iterator[None]:
         if was_enabled:
             gc.enable()
             gc.collect(0)
+
+
+@contextmanager
+def _undrawn() -> Iterator[set[int]]:
+    """Code points that no font of the templates or of this machine has, as WeasyPrint meets them."""
+    found: set[int] = set()
+
+    def is_other(entry: logging.LogRecord) -> bool:
+        if not entry.msg.startswith(".notdef"):
+            return True
+        found.add(ord(entry.args[0]))  # type: ignore[arg-type, index]
+        return False
+
+    LOGGER.addFilter(is_other)
+    try:
+        yield found
+    finally:
+        LOGGER.removeFilter(is_other)
 
 
 class _Serialised(pydyf.Object):  # type: ignore[misc]
@@ -185,14 +313,9 @@ def _serialise_once(_document: Any, pdf: Any) -> None:
     pdf.objects[:] = [_Serialised(one) for one in pdf.objects]
 
 
-def _attachments(record: CaseRecord, run: RunRecord, folder: Path) -> list[Any]:
-    files = [
-        ("case.json", "The record of this case", "Data", to_json(record)),
-        ("config.json", "The resolved audit config", "Source", to_json(run.config)),
-    ]
-    if (folder / "map.npz").is_file():
-        files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
-    moment = datetime.fromisoformat(w3c(run.started))
+def _attachments(files: Sequence[tuple[str, str, str, bytes]], timestamp: str) -> list[Any]:
+    """Files (name, description, relationship, content), dated with the run's start."""
+    moment = datetime.fromisoformat(w3c(timestamp))
     return [
         Attachment(
             string=content,

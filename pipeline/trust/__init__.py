@@ -1,1 +1,1 @@
-"""Is the explanation, and the answer that it explains, to be trusted? Checks that ask the classifier again."""
+"""(Classifier, Explainer, cases) -> is the explanation, and the answer that it explains, to be trusted? By rule."""

@@ -27,8 +27,9 @@ def test_features_then_head_give_the_models_own_scores(head: str, units: int, ac
         if activation is None:
             np.testing.assert_allclose(logits, expected, atol=1e-5)
             continue
-        scores = [list(classifier.predict(z, None).class_scores.values()) for z in logits]
-        np.testing.assert_allclose(np.asarray(scores)[:, -units:], expected, atol=1e-6)
+        given = [classifier.predict(z, None).class_scores for z in logits]
+        scores = [[one[name] for name in classifier.class_names[-units:]] for one in given]
+        np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -93,6 +94,22 @@ def test_the_explained_scalar_of_each_kind_of_output() -> None:
     four = Classifier(nested(4, "softmax"), (32, 32, 3), ("a", "b", "c", "d"))
     assert four.selector("b").tolist() == [0, 1, 0, 0]
     assert four.predict(np.asarray([0.0, 3.0, 1.0, 2.0]), None).predicted == "b"
+
+
+def test_of_several_labels_the_target_is_predicted_from_its_threshold_on() -> None:
+    names = ("Effusion", "Pneumonia", "Mass")
+    several = Classifier(nested(3, "sigmoid"), (32, 32, 3), names, "Pneumonia", 0.3, "validation")
+    assert several.labels == (*names, "not Pneumonia")
+    assert several.selector("not Pneumonia").tolist() == [0, -1, 0]
+    # sigmoid(-0.5) = 0.3775 is above 0.3, though Effusion's score is the highest.
+    above = several.predict(np.asarray([3.0, -0.5, 0.0]), "Effusion")
+    assert (above.predicted, above.expected, above.is_correct) == ("Pneumonia", "not Pneumonia", False)
+    assert above.class_scores["not Pneumonia"] == pytest.approx(0.6224593)
+    assert (above.threshold, above.threshold_source) == (0.3, "validation")
+    # sigmoid(-1) = 0.2689 is below.
+    below = several.predict(np.asarray([3.0, -1.0, 0.0]), "Pneumonia")
+    assert (below.predicted, below.expected) == ("not Pneumonia", "Pneumonia")
+    assert several.predict(np.asarray([0.0, 0.0, 0.0]), None).expected is None
 
 
 def test_one_class_name_is_enough_for_one_unit() -> None:

@@ -62,6 +62,14 @@ def test_property_2_a_shift_of_the_logit_leaves_the_map(head: str) -> None:
             assert new[0].facts.status == old[0].facts.status == "ok"
 
 
+def test_a_wrong_answer_of_several_labels_is_explained_from_both_sides() -> None:
+    classifier = Classifier(nested(3, "sigmoid"), SHAPE, ("a", "b", "c"), "b", 1e-6)
+    first, *further = Explainer(classifier).explain(images(1), ["c"]).maps[0]
+    (against,) = (one for one in further if one.facts.class_name == "not b")
+    assert first.facts.class_name == "b"
+    np.testing.assert_array_equal(against.values, -first.values)
+
+
 @pytest.mark.parametrize(("head", "method"), [("gap", "grad-cam"), ("gap", "hirescam"), ("flatten", "hirescam")])
 @pytest.mark.parametrize(("units", "activation"), [(1, "sigmoid"), (2, "softmax"), (4, "softmax")])
 def test_property_3_the_signed_map_and_the_bias_are_the_logit(

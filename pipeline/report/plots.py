@@ -1,0 +1,144 @@
+"""Numbers of a run -> line drawings as SVG text: ROC, reliability, focus by outcome.
+
+The only place that knows matplotlib; it is imported when the first picture is drawn. The same numbers give the same
+bytes: fixed ids, no date, and text as text, laid out with matplotlib's own font and set in the report's. Reliability
+diagram: Niculescu-Mizil and Caruana, ICML 2005. No colour carries a meaning that its shape or place does not.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+INK, SOFT, HAIR, DEEP, FILL = "#15202b", "#55616d", "#c4ccd3", "#00224e", "#b9c0ca"
+RING: dict[str, Any] = {"markersize": 3.8, "markeredgecolor": DEEP, "markeredgewidth": 0.8, "clip_on": False}
+FONT = "Plex"  # as report/case.css calls it
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib, is wider than ours: labels keep clear of each other
+    "font.size": 6.6,
+    "axes.labelsize": 6.6,
+    "axes.titlesize": 7,
+    "axes.edgecolor": SOFT,
+    "axes.linewidth": 0.5,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.major.size": 2,
+    "ytick.major.size": 2,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cxr-audit",
+}
+
+
+Box = tuple[float, float, float, float, float]
+"""The quantiles at 5, 25, 50, 75 and 95 % of one group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One metric of several groups; a group without a value is None. `chance` is drawn as a dashed line."""
+
+    title: str
+    boxes: tuple[Box | None, ...]
+    chance: float | None = None
+
+
+def roc(
+    false_positive: Sequence[float], true_positive: Sequence[float], point: tuple[float, float] | None, size_mm: float
+) -> str:
+    """The ROC curve.
+
+    Parameters
+    ----------
+    false_positive, true_positive : fractions, from (0, 0) to (1, 1).
+    point : where the threshold lies on it; None = there is no threshold.
+    """
+    with _drawn(size_mm, size_mm) as (figure, done):
+        axes = _square(figure, "1 − specificity", "Sensitivity")
+        axes.plot([0, 1], [0, 1], color=HAIR, linewidth=0.6, linestyle=(0, (3, 2)))
+        axes.plot(false_positive, true_positive, color=DEEP, linewidth=1.1, clip_on=False)
+        if point is not None:
+            axes.plot(*point, "o", color="white", **RING)
+    return done[0]
+
+
+def reliability(bins: Sequence[tuple[float, float, tuple[float, float] | None]], size_mm: float) -> str:
+    """Observed share against mean output.
+
+    Parameters
+    ----------
+    bins : mean output, observed share, its 95 % interval or None (drawn open); bins with cases only.
+    """
+    with _drawn(size_mm, size_mm) as (figure, done):
+        axes = _square(figure, "Mean output of the bin", "Observed share")
+        axes.plot([0, 1], [0, 1], color=HAIR, linewidth=0.6, linestyle=(0, (3, 2)))
+        for mean, share, interval in bins:
+            if interval is not None:
+                axes.plot([mean, mean], interval, color=SOFT, linewidth=0.7)
+            filled = DEEP if interval is not None else "white"
+            axes.plot(mean, share, "o", color=filled, **RING)
+    return done[0]
+
+
+def boxes(panels: Sequence[Panel], labels: Sequence[str], width_mm: float, height_mm: float) -> str:
+    """Metrics side by side, groups one below the other: a line from 5 to 95 %, a box from 25 to 75 %, the median."""
+    with _drawn(width_mm, height_mm) as (figure, done):
+        left, gap = 26 / width_mm, 5 / width_mm
+        width = (1 - left - gap * (len(panels) - 1) - 2 / width_mm) / len(panels)
+        for number, panel in enumerate(panels):
+            axes = figure.add_axes((left + number * (width + gap), 7 / height_mm, width, 1 - 13 / height_mm))
+            axes.set_title(panel.title, loc="left", pad=3)
+            if panel.chance is not None:
+                axes.axvline(panel.chance, color=SOFT, linewidth=0.6, linestyle=(0, (3, 2)))
+            for row, box in enumerate(panel.boxes):
+                if box is not None:
+                    _box(axes, row, box)
+            ends = [end for box in panel.boxes if box for end in box]
+            axes.set_xlim(min([0.0, *ends]), 1.04 * max([1.0, *ends]))
+            axes.set_ylim(len(labels) - 0.4, -0.6)
+            axes.set_yticks(range(len(labels)), labels if number == 0 else [])
+            axes.tick_params(axis="y", length=0)
+            axes.locator_params(axis="x", nbins=4)
+            axes.spines[["top", "right", "left"]].set_visible(False)
+    return done[0]
+
+
+def _box(axes: Any, row: int, box: Box) -> None:
+    lowest, low, middle, high, highest = box
+    axes.plot([lowest, highest], [row, row], color=SOFT, linewidth=0.7, zorder=0.9)
+    axes.barh(row, high - low, left=low, height=0.5, color=FILL, edgecolor=SOFT, linewidth=0.5)
+    axes.plot([middle, middle], [row - 0.25, row + 0.25], color=DEEP, linewidth=1.6)
+
+
+def _square(figure: Any, across: str, up: str) -> Any:
+    """Axes from 0 to 1 both ways."""
+    axes = figure.add_axes((0.17, 0.16, 0.79, 0.79))
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=across, ylabel=up, aspect="equal")
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+@contextmanager
+def _drawn(width_mm: float, height_mm: float) -> Iterator[tuple[Any, list[str]]]:
+    """A figure to draw on; once it is drawn, the list holds its SVG."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    done: list[str] = []
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width_mm / 25.4, height_mm / 25.4))
+        yield figure, done
+        text = io.StringIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(text, format="svg", metadata=nothing, transparent=True)
+        done.append(text.getvalue().replace(STYLE["font.family"], FONT))

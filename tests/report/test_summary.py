@@ -1,0 +1,244 @@
+"""The run report on records written by hand: what stands first, what is counted, what is not measured."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pypdf
+import pytest
+
+from pipeline.cohort import describe
+from pipeline.cohort.mean_map import MeanMap
+from pipeline.config import Acceptance, Cohort, Criterion
+from pipeline.records import CaseRecord, Check, CohortRecord, Estimate, Flag, Masking, RunRecord, Trust
+from pipeline.report import encode_jpeg
+from pipeline.report.pictures import mean_map_picture
+from pipeline.report.summary import _estimate, _roc, summary_view
+from tests.cohort.cases import a_case, a_failure
+from tests.report.test_documents import FORBIDDEN, own_words, pages
+
+CRITERIA = (
+    Criterion(metric="auc", at_least=0.5),
+    Criterion(metric="failed", share_at_most=0.0),
+    Criterion(metric="lungs_enrichment", cases="true_positive", above=1.5, share_at_least=0.8),
+)
+MEANS = {"true_positive": MeanMap(3, np.full((96, 96), 0.25, np.float32), np.ones((96, 96), np.float32))}
+
+
+def described(records: list[CaseRecord], criteria: tuple[Criterion, ...] = ()) -> CohortRecord:
+    return describe(records, [], Cohort(rounds=200, min_cases=5), Acceptance(criteria=criteria), 0)
+
+
+def labelled() -> list[CaseRecord]:
+    """12 positive and 12 negative cases; of each, 9 on the right side."""
+    return [
+        a_case(f"{label}{n:02}", label, 0.3 + 0.01 * n if (label == "P") == (n < 3) else 0.6 + 0.01 * n)
+        for label in ("P", "N")
+        for n in range(12)
+    ]
+
+
+def report(
+    renderer, run: RunRecord, records: list[CaseRecord], cohort: CohortRecord | None = None, means=None
+) -> bytes:
+    cohort = cohort or described(records)
+    return renderer.summary_pdf(records, run, cohort, means or {}, Path("nowhere"))
+
+
+def assert_allowed(text: str) -> None:
+    for word in FORBIDDEN:
+        assert not re.search(rf"\b{word}\b", own_words(text), re.IGNORECASE), word
+
+
+def view(run: RunRecord, records: list[CaseRecord], cohort: CohortRecord | None = None) -> dict:
+    return summary_view(records, run, cohort or described(records), {}, {})
+
+
+def test_acceptance_stands_first_then_the_six_stages(renderer, run) -> None:
+    records = [*labelled(), a_failure("f")]
+    found = pages(report(renderer, run, records, described(records, CRITERIA), MEANS))
+    text = " ".join(found)
+    heads = [
+        "Acceptance",
+        "1 Scoping",
+        "2 Mapping",
+        "3 Artefacts",
+        "4 Testing",
+        "5 Reflection",
+        "6 What to watch after",
+    ]
+    heads += ["Annex A: regulatory map", "Annex B: model card", "Annex C: CLAIM 2024 checklist"]
+    places = [text.index(head) for head in heads]
+    assert places == sorted(places)
+    assert "1 of 3 acceptance criteria not met." in found[0]
+    assert re.search(r"Not met failed, share of all cases at most 0 0\.04", found[0])
+    assert re.search(r"Met auc at least 0\.5 0\.\d\d", found[0])
+    assert "25: 24 audited, 0 excluded, 1 failed" in found[0]
+    assert len(found) <= 8
+    assert_allowed(text)
+
+
+def test_pictures_are_in_the_document_and_its_bytes_are_always_the_same(renderer, run) -> None:
+    document = report(renderer, run, labelled(), means=MEANS)
+    assert document == report(renderer, run, labelled(), means=MEANS)
+    text = " ".join(pages(document))
+    assert "1 − specificity" in text  # from the SVG of the ROC
+    assert "Observed share" in text
+    assert "True positive (9)" in text
+    pictures = {one.data for page in pypdf.PdfReader(io.BytesIO(document)).pages for one in page.images}
+    assert pictures == {
+        encode_jpeg(mean_map_picture(MEANS["true_positive"].values, MEANS["true_positive"].lungs, 0.25))
+    }
+
+
+def test_the_cohort_and_the_config_are_attached(renderer, run) -> None:
+    reader = pypdf.PdfReader(io.BytesIO(report(renderer, run, labelled())))
+    assert sorted(reader.attachments) == ["cohort.json", "config.json"]
+    assert b'pdfaid:part="3"' in reader.trailer["/Root"]["/Metadata"].get_object().get_data()
+
+
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ([a_case("a", None, 0.9)], "no audited case has a label that names a class"),
+        ([a_case("a", "P", 0.9)], "Labelled otherwise: 0 cases"),
+        ([a_case(f"{n}", "P", 0.9) for n in range(4)], "One class only"),
+        ([a_failure("f")], "No case was audited"),
+        ([a_case("a", "P", 0.9, enrichment=None)], "Map is empty"),
+    ],
+)
+def test_runs_with_little_in_them_have_sensible_pages(renderer, run, records, words) -> None:
+    bare = replace(run, model=replace(run.model, card=None))
+    found = pages(report(renderer, bare, records))
+    text = " ".join(found)
+    assert words in text
+    assert "to be filled by the submitter" in text
+    assert len(found) <= 6
+    assert_allowed(text)
+
+
+def test_a_long_list_is_cut_and_says_so(renderer, run) -> None:
+    failures = [replace(a_failure(f"f{n}"), reason=f"broken in way {n:02}") for n in range(30)]
+    text = " ".join(pages(report(renderer, run, [*labelled(), *failures])))
+    assert len(set(re.findall(r"Broken in way \d\d", text))) == 10
+    assert "20 more rows: see cases.csv" in text
+
+
+def test_the_roc_has_the_area_that_pairs_give() -> None:
+    """Mann-Whitney by brute force; equal outputs count half."""
+    rng = np.random.default_rng(3)
+    records = [a_case(f"{n}", "PN"[n % 2], float(p)) for n, p in enumerate(rng.integers(0, 12, 60) / 12)]
+    across, up = _roc([*records, a_case("u", None, 0.5), a_failure("f", "P")])
+    assert (across[0], up[0], across[-1], up[-1]) == (0, 0, 1, 1)
+    positive = [r.prediction.probability for r in records if r.label == "P"]
+    negative = [r.prediction.probability for r in records if r.label == "N"]
+    wins = [(p > n) + (p == n) / 2 for p, n in itertools.product(positive, negative)]
+    assert np.trapezoid(up, across) == pytest.approx(np.mean(wins))
+    assert described(records).metrics["auc"].value == pytest.approx(np.mean(wins))
+
+
+def test_one_class_has_no_roc() -> None:
+    assert _roc([a_case("a", "P", 0.9), a_case("b", "P", 0.2)]) is None
+
+
+def test_outcomes_are_those_of_the_cohort() -> None:
+    records = [*labelled(), a_case("u", None, 0.9), a_case("x", "Q", 0.9), a_failure("f", "P")]
+    cohort = described(records)
+    for outcome, count in cohort.outcomes.items():
+        assert sum(record.outcome == outcome for record in records) == count == {True: 9, False: 3}["true" in outcome]
+    assert sum(record.outcome is None for record in records) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "text"),
+    [(0.9312, None, "0.93"), (0.8996, 0.9, "0.8996"), (0.904, 0.9, "0.904"), (0.95, 0.9, "0.95"), (0.9, 0.9, "0.90")],
+)
+def test_a_number_beside_its_limit_is_told_apart_from_it(value: float, limit: float | None, text: str) -> None:
+    assert _estimate(Estimate(value, 5, 5, reason="no interval"), limit)["value"] == text
+
+
+def with_checks(record: CaseRecord, n: int) -> CaseRecord:
+    state = ("passed", "caution", "not_interpretable")[n % 3]
+    stable = Check("stability", "shifted by 2 pixels", "passed", 0.9, "at least 0.8")
+    dark = Check(
+        "exposure", "share of black", "failed" if n == 0 else "passed", 0.3, "at most 0.2", "dark" if n == 0 else None
+    )
+    return replace(
+        record,
+        trust=Trust(state, () if state == "passed" else ("it moves",), (stable,)),
+        flags=(Flag("evidence at a marker", "12 %"),) if n % 4 == 0 else (),
+        masking=(Masking("lungs", "blurred", 0.0, -float(n), n == 1), Masking("border", "mean", 0.0, 0.25 * n)),
+        quality=(dark, Check("side", "marker of the side", "not_run", reason="no marker")),
+    )
+
+
+def test_trust_flags_masking_and_quality_are_counted_by_outcome(renderer, run) -> None:
+    records = [with_checks(record, n) for n, record in enumerate(labelled())]
+    checked = replace(
+        run, checks=(Check("randomisation", "weights replaced", "failed", 0.9, "at most 0.3", "too alike"),)
+    )
+    found = view(checked, records)
+    positive = [n for n, record in enumerate(records) if record.outcome == "true_positive"]
+    assert len(positive) == 9
+    assert [row["name"] for row in found["trust"]["rows"]] == ["Passed", "Caution", "Not interpretable"]
+    assert [row["total"] for row in found["trust"]["rows"]] == ["8", "8", "8"]
+    assert found["trust"]["columns"][0] == "True positive"
+    assert [row["cells"][0] for row in found["trust"]["rows"]] == [
+        str(sum(n % 3 == k for n in positive)) for k in range(3)
+    ]
+    (flag,) = found["flags"]["rows"]
+    assert (flag["total"], flag["cells"][0]) == ("6", str(sum(n % 4 == 0 for n in positive)))
+    border, lungs = found["masking"]["rows"]
+    assert (lungs["removed"], lungs["fill"], lungs["count"], lungs["bad"]) == ("Lungs", "blurred", "24", "1")
+    assert lungs["cells"][0] == f"\N{MINUS SIGN}{median(positive):.2f}"
+    assert border["cells"][0] == f"+{0.25 * median(positive):.2f}"
+    assert {row["name"]: row["cells"] for row in found["quality"]["rows"]} == {
+        "Exposure": ["23", "1", "0"],
+        "Side": ["0", "0", "24"],
+    }
+    assert found["unmeasured"] == []
+    assert "Failed checks of the model's explanations: randomisation." in found["open"]
+    assert "Failed a check of the input: 1 case." in found["open"]
+    text = " ".join(pages(report(renderer, checked, records)))
+    for words in ("Trust in the case's map", "Randomisation Weights replaced. Too alike", "Evidence at a marker 6"):
+        assert words in text
+
+
+def test_what_was_not_measured_says_so(run) -> None:
+    found = view(run, labelled())
+    assert len(found["unmeasured"]) == 4
+    assert (found["trust"], found["flags"], found["masking"], found["quality"]) == (None, None, None, None)
+    results = {one["hazard"]: one["result"] for one in found["mapping"]}
+    assert results["A part that should not matter changes the output"] == "not measured in this run"
+    assert "Whether the maps can be trusted was not checked." in found["open"]
+
+
+def test_the_confusion_matrix_has_labels_in_rows(run) -> None:
+    records = labelled()[:-2]  # 10 negative ones are left: 3 of them below, 7 above the threshold
+    rows = view(run, records)["confusion"]["rows"]
+    cohort = described(records)
+    assert [[cell["count"] for cell in row["cells"]] for row in rows] == [
+        [str(cohort.outcomes[name]) for name in names]
+        for names in (("true_positive", "false_negative"), ("false_positive", "true_negative"))
+    ]
+    assert [cell["share"] for cell in rows[0]["cells"]] == ["75 %", "25 %"]
+
+
+def test_the_worst_cases_come_with_their_pictures(renderer, run, make) -> None:
+    record, folder = make("case-wrong", classes=("N", "P"), maps=(("grad-cam", "P"),), expected="N")
+    cohort = described([record])
+    assert [one.case_id for one in cohort.false_positives] == ["case-wrong"]
+    document = renderer.summary_pdf([record], run, cohort, {}, folder.parent)
+    assert "False positives, highest output first" in " ".join(pages(document))
+    streams = [
+        one.get_object()._data
+        for page in pypdf.PdfReader(io.BytesIO(document)).pages
+        for one in page["/Resources"].get("/XObject", {}).values()
+    ]
+    assert (folder / "overlay-0.jpg").read_bytes() in streams
