@@ -1,4 +1,5 @@
-"""A run over a real PACS: Orthanc on loopback, the radiographs that ship put into it, and an audit of them.
+"""A run over a real PACS: Orthanc on loopback, the radiographs that ship put into it, and an audit of them, labelled
+by a manifest.
 
     make demo-orthanc        installs the Debian packages orthanc and orthanc-dicomweb first
 
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pydicom
 import requests
 
 from pipeline.reference.radiographs import write_radiographs
@@ -82,9 +84,21 @@ def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
     raise RuntimeError("Orthanc does not answer")
 
 
-def _probabilities(run: Path) -> dict[str, str]:
+def _probabilities(run: Path) -> dict[str, tuple[str, str]]:
+    """The hash of each file -> its label and probability."""
     with (run / "cases.csv").open() as file:
-        return {row["file_sha256"]: row["probability"] for row in csv.DictReader(file)}
+        return {row["file_sha256"]: (row["label"], row["probability"]) for row in csv.DictReader(file)}
+
+
+def _label(manifest: Path, files: list[Path]) -> Path:
+    """A manifest of these files that names them by path and by UID: it labels the files and what a server has."""
+    with manifest.open(encoding="utf-8", newline="") as file:
+        labels = {row["path"]: row["label"] for row in csv.DictReader(file)}
+    uids = {path.name: pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in files}
+    table = manifest.with_name("labels.csv")
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("path", "SOPInstanceUID", "label"), *((n, uids[n], labels[n]) for n in uids)])
+    return table
 
 
 def main() -> None:
@@ -93,7 +107,9 @@ def main() -> None:
         sys.exit(reason)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        files = sorted(write_radiographs(folder / "files").parent.glob("*.dcm"))
+        manifest = write_radiographs(folder / "files")
+        files = sorted(manifest.parent.glob("*.dcm"))
+        labels = _label(manifest, files)
         with serve(folder) as address:
             for file in files:
                 upload(address, file)
@@ -101,16 +117,16 @@ def main() -> None:
             source = f"dicomweb+{address}/dicom-web?Modality=CR&Modality=DX"
             command = [sys.executable, "-m", "pipeline.cli"]
             shutil.rmtree("reports/orthanc", ignore_errors=True)
-            for verb, *given in (
-                ("check", f"ingest.source={source}"),
-                ("run", f"ingest.source={source}"),
-                ("run", f"ingest.source={folder / 'files' / '*.dcm'}", "run.name=local", f"run.output={folder}"),
-            ):
+            by_uid = (f"ingest.source={source}", f"ingest.manifest={labels}", "ingest.labels=label")
+            by_path = (f"ingest.source={labels}", "ingest.labels=label", "run.name=local", f"run.output={folder}")
+            for verb, given in (("check", by_uid), ("run", by_uid), ("run", by_path)):
                 sets = [part for override in given for part in ("--set", override)]
                 print("$ cxr-audit", verb, "configs/orthanc.yaml", *sets, flush=True)
                 subprocess.run([*command, verb, "configs/orthanc.yaml", *sets], env=environment, check=True)
         server, local = _probabilities(Path("reports/orthanc")), _probabilities(folder / "local")
-    print(f"{len(server)} cases from Orthanc, {len(local)} from files; same bytes and probabilities: {server == local}")
+    print(
+        f"{len(server)} cases from Orthanc, {len(local)} from files; same labels and probabilities: {server == local}"
+    )
     sys.exit(server != local)
 
 

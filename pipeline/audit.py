@@ -1,7 +1,8 @@
 """The composer: one config -> one run folder with an audit of every case.
 
-    1 ingest, 2 preprocess                     `prepare`,  in worker processes, case by case
-    3 classifier, 4 explain, 5 lungs           `explain_batch`, `segment_batch`, here, batch by batch
+    1 ingest, input quality, 2 preprocess      `prepare`,  in worker processes, case by case
+    3 classifier, 4 explain, 7 trust, 5 lungs  `explain_batch`, `check_batch`, `segment_batch`, here, batch by batch
+    7 causal masking, of all cases or a sample `mask_batch`, here, batch by batch
     5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
 
 A batch is always the same cases in the same places, whether or not a run was broken off, so that a
@@ -11,6 +12,7 @@ resumed run ends in the same records.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import io
 import platform
 import resource
@@ -20,29 +22,33 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import cohort, evidence, focus, ingest, reference, regions, report
+from pipeline import cohort, evidence, focus, ingest, quality, reference, regions, report, verdict
 from pipeline import preprocess as geometry
 from pipeline.config import REFERENCE, AuditConfig, measured_by
-from pipeline.errors import CaseError, ConfigError, NotRetrieved, VerificationError
-from pipeline.evidence import CaseIdKey, RunFolder
+from pipeline.errors import CaseError, ConfigError, NotRetrieved, UnfitRadiograph, VerificationError
+from pipeline.evidence import CaseIdKey, EventLog, RunFolder
 from pipeline.records import (
+    SCHEMA_VERSION,
     CaseRecord,
     CaseSource,
+    Check,
     ClassActivationMap,
     CohortRecord,
     Decision,
     Floats,
+    FocusMetrics,
     LogitBudget,
     MapFacts,
     Mask,
+    Masking,
     ModelFacts,
     ModelInput,
     Placement,
@@ -51,16 +57,20 @@ from pipeline.records import (
     Region,
     RegionFocus,
     RunRecord,
+    Trust,
     to_json,
 )
+from pipeline.trust import state
 
 if TYPE_CHECKING:
     from pipeline.classifier import Classifier
     from pipeline.explain import Explainer
-    from pipeline.regions import LungSegmenter
+    from pipeline.regions import Lungs, LungSegmenter
+    from pipeline.trust.checks import Checks
 
-SCALE_CASES = 32
+DOCUMENTS = ("report.pdf", "index.html", "summary.pdf")  # what `render` writes again
 SCALE_PERCENTILE = 90
+STAGES_HERE = ("start", "calibration", "classifier and maps", "trust", "lungs", "causal masking")
 
 
 class Engine(Protocol):
@@ -87,7 +97,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A case ready for the classifier, or its failure."""
+    """A case ready for the classifier, or why the classifier is not asked: its `failure`, which may be an exclusion."""
 
     source: CaseSource
     failure: CaseRecord | None = None
@@ -95,7 +105,10 @@ class Prepared:
     model_input: ModelInput | None = None
     preprocessing: tuple[Decision, ...] = ()
     lung_input: Floats | None = None
-    markers: tuple[Region, ...] = ()
+    regions: tuple[Region, ...] = ()
+    annotation_missing: str | None = None
+    quality: tuple[Check, ...] = ()
+    sop_instance_uid: str | None = field(default=None, repr=False)
     pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     cpu_s: float = 0.0
 
@@ -107,7 +120,12 @@ class Explained:
     prepared: Prepared
     prediction: Prediction | None = None
     maps: tuple[ClassActivationMap, ...] = ()
-    lung_probability: Floats | None = None
+    controls: dict[str, Floats] = field(default_factory=dict)
+    trust: Trust | None = None
+    lungs: Lungs | None = None
+    exposure: dict[str, float] = field(default_factory=dict)
+    masking: tuple[Masking, ...] = ()
+    masking_missing: dict[str, str] = field(default_factory=dict)
 
 
 def audit(
@@ -135,6 +153,7 @@ def audit(
     key = find_key(config)
     sources = find_sources(config, key)[:limit]
     explainer, model = open_classifier(config)
+    checks = open_checks(config, explainer)
     segmenter = open_segmenter(config)
     clock.mark("start")
 
@@ -143,25 +162,39 @@ def audit(
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
-    if run.scale is None:
-        run = calibrate(run, explainer, engine, config, sources)
+    events = EventLog.open(folder)
+    events.begin(folder, run, records)
+    if run.scale_source is None:
+        run = calibrate(run, explainer, checks, engine, config, sources)
         folder.write_run(run)
+        events.append("calibrated", scales=run.scales)
     clock.mark("calibration")
 
     todo = [
         batch for batch in _batches(sources, config.engine.batch_size) if any(s.case_id not in records for s in batch)
     ]
-    writer = Writer(engine, folder, config, run)
+    masked = sample(sources, config.masking.cases)
+    writer = Writer(engine, folder, config, run, events)
+    duplicates = quality.Duplicates([source.case_id for source in sources])
+    for record in records.values():
+        if record.radiograph is not None:
+            duplicates.note(record.case_id, record.radiograph.source)
     for prepared in _prepare_ahead(engine, config, todo):
         clock.mark("waiting for radiographs")
         for record in writer.collect(limit=2 * config.engine.batch_size):
             records[record.case_id] = record
         clock.mark("waiting for documents")
+        prepared = [mark_duplicates(case, duplicates, key, config) for case in prepared]
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
+        explained = expose_batch(explainer, explained, config)
         clock.mark("classifier and maps")
+        explained = check_batch(checks, explained, run)
+        clock.mark("trust")
         if segmenter is not None:
             explained = segment_batch(segmenter, explained)
         clock.mark("lungs")
+        explained = mask_batch(explainer, explained, masked, config.engine.batch_size)
+        clock.mark("causal masking")
         writer.submit([case for case in explained if case.prepared.source.case_id not in records])
         progress("cases", len(records), len(sources))
     for record in writer.collect(limit=0):
@@ -169,6 +202,11 @@ def audit(
         progress("cases", len(records), len(sources))
     clock.mark("waiting for documents")
 
+    # What a server gave only now may be what a case that stands already, later in the run, is a duplicate of.
+    if stale := [case_id for case_id, record in records.items() if duplicates.are_other_than(record)]:
+        for case_id in stale:
+            folder.clear_case(case_id)
+        return audit(config, engine, True, limit, progress)
     ordered = [records[source.case_id] for source in sources]
     finished = replace(
         run,
@@ -176,10 +214,10 @@ def audit(
         finished=_now(),
         counts=_count(ordered),
         wall_s=_rounded(clock.wall_s),
-        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of("start", "calibration", "classifier and maps", "lungs")}),
+        cpu_s=_rounded({**writer.cpu_s, **clock.cpu_of(*STAGES_HERE)}),
         peak_memory_mib={"main": _peak_mib(), "largest worker": writer.peak_mib},
     )
-    return finish_run(folder, finished, ordered)
+    return finish_run(folder, finished, ordered, events)
 
 
 def warm_up(documents: bool) -> None:
@@ -202,7 +240,7 @@ def find_sources(config: AuditConfig, key: CaseIdKey) -> list[CaseSource]:
         from pipeline.reference.radiographs import write_radiographs
 
         source = str(write_radiographs(config.run.output / "reference-radiographs"))
-    return ingest.discover(source, config.ingest.labels, config.ingest.split, key.value)
+    return ingest.discover(source, config.ingest.labels, config.ingest.split, key.value, config.ingest.manifest)
 
 
 def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
@@ -252,6 +290,13 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     )
 
 
+def open_checks(config: AuditConfig, explainer: Explainer) -> Checks:
+    """The checks of the explanation that a config asks for."""
+    from pipeline.trust.checks import Checks
+
+    return Checks(explainer, config.trust, config.engine.batch_size, config.run.seed)
+
+
 def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
     """The lung segmenter that a config asks for."""
     return regions.LungSegmenter(reference.WEIGHTS / "lungs.keras") if config.regions.lungs == REFERENCE else None
@@ -291,7 +336,7 @@ def open_run(
             "config": run.config_sha256 != config.sha256(),
             "model": run.model.sha256 != model.sha256,
             "lung segmenter": run.segmenter_sha256 != segmenter_sha256,
-            "software": run.versions != versions(),
+            "software": run.versions != versions() or run.schema_version != SCHEMA_VERSION,
             "key of the case ids": run.case_id_key != key.fingerprint,
             "radiographs, labels or --limit": not set(folder.case_ids()) <= {source.case_id for source in sources}
             or any(records[s.case_id].label != s.label for s in sources if s.case_id in records),
@@ -303,6 +348,7 @@ def open_run(
             )
         if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
             return folder, run, records
+        folder.unseal()
     else:
         key.keep()
         folder, records = RunFolder.create(path), {}
@@ -323,18 +369,26 @@ def open_run(
     crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
     evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)
     run = replace(run, status="running", num_cases=len(sources), crosswalk_sha256=crosswalk_sha256)
+    evidence.write(folder.path / evidence.SBOM, evidence.bill_of_materials(run))
     folder.write_run(run)
     return folder, run, records
 
 
 def calibrate(
-    run: RunRecord, explainer: Explainer, engine: Engine, config: AuditConfig, sources: list[CaseSource]
+    run: RunRecord,
+    explainer: Explainer,
+    checks: Checks,
+    engine: Engine,
+    config: AuditConfig,
+    sources: list[CaseSource],
 ) -> RunRecord:
     """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
-    the upper ends of the colour scales, and whether the classifier, asked twice, answers with the same bits."""
+    the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, and the
+    checks of the explanation that are made once a model."""
     size = config.engine.batch_size
-    step = max(1, len(sources) // SCALE_CASES)
-    sample = sources[::step][:SCALE_CASES]
+    step = max(1, len(sources) // config.trust.sample)
+    sample = sources[::step][: config.trust.sample]
+    inputs: list[Floats] = []
     peaks: dict[str, list[float]] = {}
     is_deterministic, num_cases, primary = None, 0, ""
     for prepared in _prepare_ahead(engine, config, _batches(sample, size)):
@@ -342,6 +396,7 @@ def calibrate(
             tensor = _stack(explainer.classifier, prepared, size)
             first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
             is_deterministic = bool(np.array_equal(first, second, equal_nan=True))
+        inputs += [case.model_input.tensor for case in prepared if case.model_input is not None]
         if config.report.scale == "case":
             continue  # each map has its own scale
         for case in explain_batch(explainer, prepared, size):
@@ -355,10 +410,11 @@ def calibrate(
         f"{SCALE_PERCENTILE}th percentile of the maps' maxima over {num_cases} cases spread over the run; "
         "larger values are clipped"
     )
-    model = replace(run.model, is_deterministic=is_deterministic)
+    of_model, cascade = checks.of_model(np.stack(inputs)) if inputs else ((), ())
+    run = replace(run, model=replace(run.model, is_deterministic=is_deterministic), checks=of_model, cascade=cascade)
     if config.report.scale == "case":
-        return replace(run, model=model, scale_source="each map's own maximum")
-    return replace(run, model=model, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
+        return replace(run, scale_source="each map's own maximum")
+    return replace(run, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
 
 
 def reading(config: AuditConfig) -> dict[str, Any]:
@@ -369,7 +425,7 @@ def reading(config: AuditConfig) -> dict[str, Any]:
 
 
 def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
-    """Stages 1 and 2 of one case, in a worker. The one place where a `CaseError` is caught."""
+    """Stages 1 and 2 of one case, in a worker. Here, and for an annotation, a `CaseError` is caught."""
     start = time.process_time()
     try:
         radiograph = ingest.read(source, **reading(config))
@@ -385,18 +441,71 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
         )
         return Prepared(source, failure, cpu_s=time.process_time() - start)
     source = replace(source, file_sha256=radiograph.facts.source.file_sha256)  # known only now if a server sent it
+    annotation, annotation_missing = _read_annotation(source, radiograph.facts, config)
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
-    return Prepared(
+    markers = tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else None
+    card = reference.card_of("classifier") if config.classifier.path == REFERENCE else None
+    views = config.quality.views or (card.views if card else ())
+    ages = config.quality.age_years or (card.age_years if card else None)
+    texts = None if markers is None else sum(marker.facts.name.startswith("text") for marker in markers)
+    prepared = Prepared(
         source,
         None,
         radiograph.facts,
         model_input,
         decisions,
         regions.segmenter_input(radiograph.pixels) if config.regions.lungs == REFERENCE else None,
-        tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else (),
+        (*(markers or ()), *annotation),
+        annotation_missing,
+        quality.check_picture(radiograph.pixels, config.quality)
+        + quality.check_header(radiograph.facts, views, ages, texts),
+        radiograph.sop_instance_uid,
         {"radiograph": report.display(radiograph.pixels), "model_input": report.display(grey)},
-        time.process_time() - start,
     )
+    return replace(_judged(prepared, config), cpu_s=time.process_time() - start)
+
+
+def mark_duplicates(case: Prepared, duplicates: quality.Duplicates, key: CaseIdKey, config: AuditConfig) -> Prepared:
+    """The case with the checks whether it came before, in the run's order. Its UID leaves memory as a keyed hash."""
+    if case.facts is None:
+        return case
+    uid, source = case.sop_instance_uid, case.facts.source
+    if uid is not None:
+        source = replace(source, instance_hmac=hmac.new(key.value, uid.encode(), "sha256").hexdigest())
+    duplicates.note(case.source.case_id, source)
+    checks = (*case.quality, *duplicates.checks(case.source.case_id, source))
+    facts = replace(case.facts, source=source)
+    return _judged(replace(case, facts=facts, quality=checks, sop_instance_uid=None), config)
+
+
+def _judged(case: Prepared, config: AuditConfig) -> Prepared:
+    """The case, excluded or failed where the config asks for that by its checks so far."""
+    asked = quality.action(quality.in_order(case.quality), config.quality)
+    if asked is None:
+        return case
+    status, reason, hint = asked
+    failure = CaseRecord(
+        case_id=case.source.case_id,
+        status=status,
+        reason=reason,
+        error=UnfitRadiograph.__name__ if status == "failed" else None,
+        hint=hint,
+        label=case.source.label,
+        file_sha256=case.source.file_sha256,
+        radiograph=case.facts,
+    )
+    return replace(case, failure=failure, model_input=None, pictures={"radiograph": case.pictures["radiograph"]})
+
+
+def _read_annotation(
+    source: CaseSource, facts: RadiographFacts, config: AuditConfig
+) -> tuple[tuple[Region, ...], str | None]:
+    """What a manifest annotates on a radiograph, or why that cannot be used: no reason not to audit the case."""
+    try:
+        found = ingest.read_annotation(source, facts.rows, facts.columns, config.ingest.max_pixels)
+    except CaseError as error:
+        return (), str(error)
+    return ((regions.annotation(*found),) if found else ()), None
 
 
 def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) -> list[Explained]:
@@ -423,16 +532,73 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
             explained.append(Explained(replace(case, failure=failure)))
         else:
             prediction = explainer.classifier.predict(result.logits[n], case.source.label)
-            explained.append(Explained(case, prediction, result.maps[n]))
+            explained.append(Explained(case, prediction, result.maps[n], result.controls[n]))
     return explained
 
 
+def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConfig) -> list[Explained]:
+    """What the answer is where the whole radiograph is darker or brighter."""
+    selector = explainer.classifier.selector(explainer.classifier.target_class)
+    made = {
+        n: geometry.exposures(case.prepared.model_input, config.preprocess)
+        for n, case in enumerate(batch)
+        if case.prediction is not None and case.prepared.model_input is not None
+    }
+    inputs = (shown for exposures in made.values() for shown in exposures.values())
+    logits = iter(explainer.ask(inputs, config.engine.batch_size) @ selector)
+    for n, names in made.items():
+        before = batch[n].prediction
+        assert before is not None
+        changes = {name: float(next(logits)) - before.logit for name in names}
+        if np.isfinite(list(changes.values())).all():
+            batch[n] = replace(batch[n], exposure=changes)
+    return batch
+
+
+def check_batch(checks: Checks, batch: list[Explained], run: RunRecord) -> list[Explained]:
+    """Whether the explanation of each case of one batch may be believed."""
+    tensor = _stack(checks.explainer.classifier, [case.prepared for case in batch], len(batch))
+    found = checks.of_cases(tensor, [case.maps for case in batch])
+    return [
+        replace(case, trust=state.judge(case.maps[0].facts.status, run.checks, of_case)) if case.maps else case
+        for case, of_case in zip(batch, found, strict=True)
+    ]
+
+
 def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
-    """Stage 5 of one batch: where the lungs may be."""
+    """Stage 5 of one batch: where the lungs are, or why they were not found."""
     inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
     if inputs:
-        for n, probability in zip(inputs, segmenter.probabilities(np.stack(list(inputs.values()))), strict=True):
-            batch[n] = replace(batch[n], lung_probability=probability)
+        for n, lungs in zip(inputs, segmenter.find(np.stack(list(inputs.values()))), strict=True):
+            batch[n] = replace(batch[n], lungs=lungs)
+    return batch
+
+
+def sample(sources: list[CaseSource], size: int | Literal["all", "none"]) -> set[str]:
+    """The ids of so many cases, spread evenly over the run."""
+    num = {"all": len(sources), "none": 0}[size] if isinstance(size, str) else min(size, len(sources))
+    return {sources[n * len(sources) // num].case_id for n in range(num)}
+
+
+def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], batch_size: int) -> list[Explained]:
+    """Stage 7 of one batch: what the answer is without the lungs, a marker and so on, for the cases asked."""
+    from pipeline.trust import masking
+
+    subjects = {}
+    for n, case in enumerate(batch):
+        if case.prediction is None or case.prepared.source.case_id not in asked:
+            continue
+        assert case.prepared.model_input is not None
+        tensor, placement = case.prepared.model_input.tensor, case.prepared.model_input.placement
+        found = _find_regions(case)
+        size = placement.input_rows, placement.input_columns
+        shares = geometry.region_shares(placement, *size, np.stack([region.mask for region in found]))
+        seen, *_ = geometry.cell_shares(placement, *size, focus.BORDER)
+        reason = case.lungs.reason if case.lungs else None
+        subjects[n] = masking.Subject.of(tensor, case.prediction, seen, found, shares, reason)
+    answers = masking.ask_again(explainer, list(subjects.values()), batch_size)
+    for n, (masked, missing) in zip(subjects, answers, strict=True):
+        batch[n] = replace(batch[n], masking=masked, masking_missing=missing)
     return batch
 
 
@@ -474,19 +640,26 @@ def render_case(path: Path, case_id: str, template_dir: Path | None) -> str:
 def render(
     path: Path, engine: Engine, template_dir: Path | None = None, progress: Progress = lambda phase, done, total: None
 ) -> RunResult:
-    """All documents of a run again, from its records, without the classifier. Raises `ConfigError`."""
+    """All documents of a run again, from its records, without the classifier.
+
+    Raises `ConfigError` where there is no run, `VerificationError` where its records are not what they were.
+    """
     folder = RunFolder.open(path)
     run = folder.read_run()
     case_ids = folder.case_ids()
+    evidence.require_unchanged(folder, but=DOCUMENTS)
+    events = EventLog.open(folder)
+    folder.unseal()
     futures = [engine.submit(render_case, path, case_id, template_dir) for case_id in case_ids]
     for done, future in enumerate(futures, 1):
         future.result()
         progress("documents", done, len(futures))
-    return finish_run(folder, run, _records(folder), template_dir)
+    events.append("rendered", cases=len(case_ids), own_templates=template_dir is not None)
+    return finish_run(folder, run, _records(folder), events, template_dir)
 
 
 def finish_run(
-    folder: RunFolder, run: RunRecord, records: list[CaseRecord], template_dir: Path | None = None
+    folder: RunFolder, run: RunRecord, records: list[CaseRecord], events: EventLog, template_dir: Path | None = None
 ) -> RunResult:
     """The files of the whole run; `SHA256SUMS` is last."""
     evidence.write(folder.path / "cases.csv", cases_table(records).encode())
@@ -496,7 +669,7 @@ def finish_run(
     evidence.write(folder.path / "index.html", renderer.index_html(records, run).encode())
     evidence.write(folder.path / "summary.pdf", renderer.summary_pdf(records, run, described, means, folder.cases))
     folder.write_run(run)
-    evidence.write_checksums(folder)
+    evidence.seal(folder, events)
     return _result(folder, records, described)
 
 
@@ -525,7 +698,7 @@ def describe_cohort(
     if not sources and config is None and (standing := folder.read_cohort()):
         return standing
     asked = measured_by(run.config if config is None else config.resolved())
-    return cohort.describe(records, sources, *asked, run.seed)
+    return cohort.describe(records, sources, *asked, run.seed, run.checks)
 
 
 def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
@@ -537,6 +710,8 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
             f"{path} holds {len(records)} of {run.num_cases} cases: the run has not finished",
             "go on with cxr-audit run CONFIG --resume",
         )
+    if config is not None:
+        records = [verdict.flagged(record, config.acceptance) for record in records]
     return describe_cohort(folder, run, records, config)
 
 
@@ -549,12 +724,15 @@ def cases_table(records: list[CaseRecord]) -> str:
         prediction, first = record.prediction, record.maps[0] if record.maps else None
         row: dict[str, Any] = {"case_id": record.case_id, "status": record.status, "reason": record.reason}
         row |= {"error": record.error, "label": record.label}
+        row["quality"] = ";".join(check.name for check in record.quality if check.state == "failed") or None
         for name in ("predicted", "target_class", "logit", "probability", "threshold", "is_correct"):
             row[name] = getattr(prediction, name, None)
         for name in ("method", "layer", "status"):
             row[f"map_{name}"] = getattr(first, name, None)
+        row["trust_state"] = getattr(record.trust, "state", None)
         row |= cohort.case_values(record)[0]
         row |= _region_columns(record, first)
+        row["flags"] = " ".join(flag.name for flag in record.flags) if record.status == "ok" else None
         row["file_sha256"] = record.file_sha256
         rows.append(row)
     return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
@@ -567,6 +745,7 @@ def _region_columns(record: CaseRecord, first: MapFacts | None) -> dict[str, Any
     at_markers = [one.relevance_mass_accuracy for one in found if kinds[one.region] == "marker"]
     return {
         "lungs_missing": record.lungs_missing,
+        "annotation_missing": record.annotation_missing,
         "num_markers": len(at_markers) if record.regions else None,
         "marker_relevance_mass_accuracy": max((share for share in at_markers if share is not None), default=None),
     }
@@ -585,8 +764,10 @@ def versions() -> dict[str, str]:
 class Writer:
     """Hands explained cases to the workers and collects their records, in order."""
 
-    def __init__(self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord) -> None:
-        self.engine, self.folder, self.config, self.run = engine, folder, config, run
+    def __init__(
+        self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord, events: EventLog
+    ) -> None:
+        self.engine, self.folder, self.config, self.run, self.events = engine, folder, config, run, events
         self.pending: list[Future[tuple[CaseRecord, dict[str, float], float]]] = []
         self.cpu_s: dict[str, float] = {}
         self.peak_mib = 0.0
@@ -602,6 +783,7 @@ class Writer:
             record, cpu_s, peak_mib = self.pending.pop(0).result()
             self.peak_mib = max(self.peak_mib, peak_mib)
             _add(self.cpu_s, cpu_s)
+            self.events.add_case(self.folder, record.case_id, record.status)
             yield record
 
 
@@ -639,30 +821,30 @@ def _describe(
     case: Explained, run: RunRecord, config: AuditConfig
 ) -> tuple[CaseRecord, Pictures, dict[str, Floats], dict[str, Mask]]:
     """A case's record, its pictures by file name, its maps by key and the masks of its regions by name."""
-    prepared = case.prepared
+    prepared = _with_lungs(case.prepared, case.lungs, config)
     pictures = {f"{role}.jpg": image for role, image in prepared.pictures.items()}
     names = {role: f"{role}.jpg" for role in prepared.pictures}
     if prepared.failure is not None:
-        return replace(prepared.failure, pictures=names), pictures, {}, {}
+        return replace(prepared.failure, quality=prepared.quality, pictures=names), pictures, {}, {}
     assert prepared.facts is not None
     assert prepared.model_input is not None
     assert case.prediction is not None
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
-    lungs = None if case.lung_probability is None else regions.find_lungs(case.lung_probability)
-    found = regions.find_regions(background, lungs, prepared.markers)
+    found = _find_regions(case)
     names["regions"] = "regions.jpg"
     pictures["regions.jpg"] = report.outlines(background, found)
     seen = geometry.seen(placement, *background.shape)
     threshold = config.focus.high_focus_threshold
+    masks = np.stack([region.mask for region in found])
+    region_shares = cache(partial(geometry.region_shares, placement, masks=masks))
     metrics, region_metrics, scales = {}, {}, {}
     for number, class_map in enumerate(case.maps):
         facts = class_map.facts
         grid = facts.grid_rows, facts.grid_columns
         finite = class_map.values if facts.status != "not_finite" else np.zeros_like(class_map.values)
+        measured = _measure(class_map, finite, placement, found, region_shares(*grid), threshold)
+        metrics[facts.key], region_metrics[facts.key] = measured
         heatmap = geometry.restore(finite, placement, *background.shape)
-        shares = geometry.cell_shares(placement, *grid, focus.BORDER)
-        metrics[facts.key] = focus.measure(class_map.values, facts.status, heatmap, seen, *shares, threshold)
-        region_metrics[facts.key] = _measure_regions(class_map, finite, placement, shares[0], found)
         scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
         if config.report.scale == "case" and facts.status == "ok":
             scale = scales[facts.key] = _round_up(float(finite.max()))
@@ -677,39 +859,74 @@ def _describe(
         radiograph=prepared.facts,
         placement=placement,
         preprocessing=prepared.preprocessing,
+        quality=prepared.quality,
         prediction=case.prediction,
         maps=tuple(class_map.facts for class_map in case.maps),
         focus=metrics,
         regions=tuple(region.facts for region in found),
-        lungs_missing=lungs.reason if lungs else None,
+        lungs_missing=case.lungs.reason if case.lungs else None,
+        annotation_missing=prepared.annotation_missing,
         region_focus=region_metrics,
+        controls=_controls(case.controls, placement, found, region_shares),
         budget=_budget(case, placement, found),
+        exposure=case.exposure,
+        masking=case.masking,
+        masking_missing=case.masking_missing,
+        trust=case.trust,
         pictures=names,
         scales=scales,
     )
+    record = verdict.flagged(record, config.acceptance)
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
 
 
-def _measure_regions(
+def _find_regions(case: Explained) -> tuple[Region, ...]:
+    return regions.find_regions(case.prepared.pictures["radiograph"], case.lungs, case.prepared.regions)
+
+
+def _with_lungs(case: Prepared, lungs: Lungs | None, config: AuditConfig) -> Prepared:
+    """The case with the checks by its lungs, which are the last ones, all in order."""
+    if case.facts is None:
+        return case
+    if lungs is None:
+        checks = quality.lungs_not_looked_for()
+    else:
+        angle = lungs.angle_deg(case.facts.rows, case.facts.columns)
+        checks = quality.check_lungs(config.quality, lungs.area_fraction, lungs.edge_fraction, angle, lungs.is_negative)
+    return _judged(replace(case, quality=quality.in_order((*case.quality, *checks))), config)
+
+
+def _measure(
     class_map: ClassActivationMap,
     finite: Floats,
     placement: Placement,
-    on_radiograph: Floats,
     found: tuple[Region, ...],
-) -> tuple[RegionFocus, ...]:
-    facts, size = class_map.facts, found[0].mask.shape
-    grid = facts.grid_rows, facts.grid_columns
-    return focus.measure_regions(
-        class_map.values,
-        facts.status,
-        geometry.restore(finite, placement, *size),
-        geometry.seen(placement, *size),
-        on_radiograph,
-        found,
-        geometry.region_shares(placement, *grid, np.stack([region.mask for region in found])),
-        geometry.half_cell(placement, *grid, *size),
+    region_shares: Floats,
+    threshold: float,
+) -> tuple[FocusMetrics, tuple[RegionFocus, ...]]:
+    """Stage 6 of one map, on the grid of the regions."""
+    values, status, size = class_map.values, class_map.facts.status, found[0].mask.shape
+    heatmap, seen = geometry.restore(finite, placement, *size), geometry.seen(placement, *size)
+    grid = class_map.facts.grid_rows, class_map.facts.grid_columns
+    shares = geometry.cell_shares(placement, *grid, focus.BORDER)
+    half_cell = geometry.half_cell(placement, *grid, *size)
+    return (
+        focus.measure(values, status, heatmap, seen, *shares, threshold),
+        focus.measure_regions(values, status, heatmap, seen, shares[0], found, region_shares, half_cell, threshold),
     )
+
+
+def _controls(
+    maps: dict[str, Floats],
+    placement: Placement,
+    found: tuple[Region, ...],
+    region_shares: Callable[[int, int], Floats],
+) -> dict[str, dict[str, float]]:
+    """What share of each control lies in each region."""
+    rows, columns = next(iter(maps.values())).shape
+    on_radiograph, *_ = geometry.cell_shares(placement, rows, columns, focus.BORDER)
+    return focus.controls(maps, on_radiograph, found, region_shares(rows, columns))
 
 
 def _budget(case: Explained, placement: Placement, found: tuple[Region, ...]) -> LogitBudget | None:
@@ -722,7 +939,7 @@ def _budget(case: Explained, placement: Placement, found: tuple[Region, ...]) ->
         return None
     grid, parts = (chosen.facts.grid_rows, chosen.facts.grid_columns), regions.partition(found)
     shares = dict(zip(parts, geometry.region_shares(placement, *grid, np.stack(list(parts.values()))), strict=True))
-    on_radiograph, _, _ = geometry.cell_shares(placement, *grid, focus.BORDER)
+    on_radiograph, *_ = geometry.cell_shares(placement, *grid, focus.BORDER)
     if on_radiograph.min() < 1:
         shares["padding"] = 1 - on_radiograph
     return focus.budget(chosen.values, chosen.facts, shares)
@@ -791,8 +1008,9 @@ def _without_paths(config: AuditConfig) -> dict[str, Any]:
     resolved["run"]["output"] = "see private/config.json"
     if config.ingest.source != REFERENCE:
         resolved["ingest"]["source"] = "see private/config.json"
-    if config.privacy.key_file is not None:
-        resolved["privacy"]["key_file"] = "see private/config.json"
+    for section, key in (("ingest", "manifest"), ("privacy", "key_file")):
+        if resolved[section][key] is not None:
+            resolved[section][key] = "see private/config.json"
     resolved["classifier"]["path"] = Path(config.classifier.path).name
     return resolved
 

@@ -161,12 +161,12 @@ def explain(
     }
     result = run_audit(config_of(asked, overrides or []))
     err.print(f"value range: {preprocess['scaling']}, from: {preprocess['scaling_source']}", highlight=False)
-    if result.failed:
-        raise CaseError(result.failed[0].reason or "the radiograph was not audited", result.failed[0].hint)
     folder = RunFolder(result.folder)
     (case_id,) = folder.case_ids()
     record = folder.read_case(case_id)
     assert record is not None
+    if record.status != "ok":
+        raise CaseError(record.reason or "the radiograph was not audited", record.hint)
     _print_case(case_view(record, folder.read_run(), {}))
     out.print(str(folder.case(case_id) / "report.pdf"), highlight=False)
 
@@ -178,7 +178,7 @@ def check(
     overrides: Overrides = None,
 ) -> None:
     """Everything that can be known without running: config, files, labels, model, layer, shapes, templates."""
-    from pipeline.audit import check_labels, find_key, find_sources, open_classifier, reading
+    from pipeline.audit import check_labels, find_key, find_sources, open_checks, open_classifier, reading
     from pipeline.ingest import probe
     from pipeline.report import Renderer
 
@@ -214,6 +214,11 @@ def check(
     for method, num in explainer.passes.items():
         total = f"{num * len(sources):,} for {len(sources)} radiographs"
         err.print(f"cost of {method}: {num} further model inputs a radiograph, {total}", highlight=False)
+    checks = open_checks(audit_config, explainer)
+    seconds = checks.seconds_an_input()
+    for what, num in checks.num_inputs(len(sources)).items():
+        err.print(f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s", highlight=False)
+    err.print(f"  at {1000 * seconds:.1f} ms an input, timed now; a gradient costs more", highlight=False)
     Renderer()
     err.print("templates: complete")
     if problems:
@@ -221,11 +226,24 @@ def check(
 
 
 @app.command()
-def verify(run_folder: RunPath) -> None:
-    """Check every file of a run against its SHA256SUMS; names what was changed, is missing, or was added."""
+def verify(
+    run_folder: RunPath,
+    trust: Annotated[Path | None, typer.Option(help="certificates (PEM) that a signer's has to come from")] = None,
+) -> None:
+    """Check every file of a run against its SHA256SUMS, its events and signatures; names what is not as it was."""
     from pipeline import evidence
 
-    problems = evidence.verify(evidence.RunFolder.open(run_folder))
+    folder = evidence.RunFolder.open(run_folder)
+    problems = evidence.verify(folder)
+    if folder.is_signed or trust is not None:
+        from pipeline.evidence.signing import check_signatures
+
+        signatures = check_signatures(folder, trust)
+        problems += [one.problem for one in signatures if one.problem is not None and one.problem not in problems]
+        for one in signatures:
+            err.print(one.words, highlight=False, markup=False)
+        if trust is not None and not signatures:
+            problems.append("missing: a signature; this run has none")
     if problems:
         raise VerificationError(
             f"{len(problems)} difference{'s' if len(problems) > 1 else ''} to {run_folder}/SHA256SUMS\n"
@@ -233,6 +251,47 @@ def verify(run_folder: RunPath) -> None:
             "this folder is not what the run has written; take it from where it was archived",
         )
     err.print(f"{run_folder}: unchanged")
+
+
+@app.command()
+def sign(
+    run_folder: RunPath,
+    name: Annotated[str, typer.Option(help="who signs")],
+    meaning: Annotated[str, typer.Option(help="what for, such as reviewed or approved")],
+    key: Annotated[Path | None, typer.Option(help="private key, PEM or DER")] = None,
+    cert: Annotated[Path | None, typer.Option(help="its certificate, PEM or DER")] = None,
+    chain: Annotated[list[Path] | None, typer.Option(help="a certificate above it; may be given again")] = None,
+    pkcs12: Annotated[Path | None, typer.Option(help="key and certificate in one file (.p12, .pfx)")] = None,
+    pkcs11: Annotated[Path | None, typer.Option(help="library of a token that keeps the key (PKCS#11)")] = None,
+    token: Annotated[str, typer.Option(help="label of the token")] = "",
+    label: Annotated[str, typer.Option(help="label of key and certificate in the token")] = "",
+    timestamp_url: Annotated[str | None, typer.Option(help="a time-stamp server (RFC 3161)")] = None,
+    document: Annotated[
+        list[str] | None, typer.Option(help="a PDF by its path in the run folder; default: summary.pdf if it is there")
+    ] = None,
+) -> None:
+    """Sign the SHA256SUMS of a run (CMS) and its PDFs (PAdES). CXR_AUDIT_PASSPHRASE has the passphrase or the PIN."""
+    from pipeline.evidence import RunFolder, signing
+
+    secret = os.environ.get("CXR_AUDIT_PASSPHRASE")
+    match (key and cert, pkcs12, pkcs11):
+        case (Path(), None, None):
+            signer = signing.signer_of_files(cast(Path, key), cast(Path, cert), chain or (), secret)
+        case (None, Path(), None):
+            signer = signing.signer_of_pkcs12(pkcs12, secret)
+        case (None, None, Path()):
+            signer = signing.signer_of_pkcs11(pkcs11, token, label, secret)
+        case _:
+            raise ConfigError(
+                "expected one key", "give --key and --cert, or --pkcs12, or --pkcs11 with --token and --label"
+            )
+    folder = RunFolder.open(run_folder)
+    documents = document or (["summary.pdf"] if (folder.path / "summary.pdf").is_file() else [])
+    clock = signing.timestamper_at(timestamp_url) if timestamp_url else None
+    signing.sign(folder, signer, name, meaning, documents, clock)
+    for file in (*documents, "SHA256SUMS"):
+        err.print(f"signed {file}", highlight=False)
+    out.print(str(folder.path / "SHA256SUMS.p7s"), highlight=False)
 
 
 @app.command()
@@ -269,6 +328,21 @@ def cohort(
     found = cohort_of(run_folder, _load(config, overrides) if config else None)
     print(to_json(found).decode().rstrip() if as_json else in_words(found))
     _accept(found)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="folder of a run: before")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="folder of a run over the same radiographs: after")],
+    output: Annotated[Path | None, typer.Option(help="folder to write to; default: beside RUN_B")] = None,
+) -> None:
+    """What changed from one run to another: classes, scores, focus, flags, with intervals; as HTML, PDF and JSON."""
+    from pipeline.compare import compare_runs
+
+    found, folder = compare_runs(run_a, run_b, output)
+    moved = sum(case.is_another_class for case in found.changed)
+    err.print(f"{found.num_matched} cases in both runs, {moved} changed class", highlight=False)
+    out.print(str(folder / "compare.html"), highlight=False)
 
 
 @app.command()

@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from pipeline.errors import ConfigError
-from pipeline.records import CASE_FLAGS, CASE_NUMBERS, PERFORMANCE_METRICS, Outcome, Resize, VoiTransform
+from pipeline.records import CASE_FLAGS, CASE_NUMBERS, MODEL_CHECKS, PERFORMANCE_METRICS, Outcome, Resize, VoiTransform
 
 REFERENCE = "reference"
 
@@ -49,9 +49,30 @@ Method = Literal[
     "random",
     "centre",
 ]
+QualityCheck = Literal[
+    "blank",
+    "contrast",
+    "clipping",
+    "collimation",
+    "inversion",
+    "rotation",
+    "crop",
+    "not_a_chest",
+    "view",
+    "age",
+    "burned_in_annotation",
+    "image_type",
+    "duplicate_uid",
+    "duplicate_pixels",
+]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 # In YAML a class may be written as a number or a yes/no word; it is a name all the same.
 ClassName = Annotated[Name, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Year = Annotated[int, Field(ge=0, le=150)]
+ViewPosition = Literal["PA", "AP", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"]
 
 
 class _Section(BaseModel):
@@ -77,6 +98,11 @@ class Ingest(_Section):
     )
     labels: Name = Field("none", description="none | folder (the parent folder's name) | a manifest column")
     split: Name | None = Field(None, description="only the rows of a manifest whose column split says so")
+    manifest: Path | None = Field(
+        None,
+        description="of a DICOMweb server: a .csv or .parquet whose column SOPInstanceUID says which of the "
+        "radiographs found are audited, with a column for the labels, split and the rest",
+    )
     voi_transform: VoiTransform = Field(
         "if_present",
         description="DICOM grey values: if_present (VOI LUT, else window, else own range) | lut, window, required "
@@ -101,6 +127,49 @@ class Privacy(_Section):
         description="the secret of the case ids, at least 16 bytes; else CXR_AUDIT_CASE_ID_KEY, else a key made once "
         "in <run.output>/.case-id-key. The same key gives the same ids",
     )
+
+
+class Quality(_Section):
+    """Whether a radiograph is fit to be audited. One beyond a limit is audited with a caution, unless listed here."""
+
+    exclude: tuple[QualityCheck, ...] = Field(
+        ("blank", "not_a_chest", "view"),
+        description=f"a radiograph that does not pass one of these is excluded: {', '.join(get_args(QualityCheck))}",
+    )
+    fail: tuple[QualityCheck, ...] = Field((), description="a radiograph that does not pass one of these has failed")
+    blank_range: Share = Field(0.02, description="blank: least span of the grey values, of the full range")
+    contrast_range: Share = Field(
+        0.15, description="contrast: least span of the grey values inside the exposed field, without 5 % at either end"
+    )
+    clipped_fraction: Share = Field(
+        0.05, description="clipping: largest share of the picture's middle that is wholly black or white"
+    )
+    collimated_fraction: Share = Field(
+        0.3, description="collimation: largest share of the picture that an even frame takes"
+    )
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = Field(
+        25, description="rotation: largest angle of the line between the two lungs, in degrees"
+    )
+    cropped_fraction: Share = Field(
+        0.25, description="crop: largest share of one edge of the picture that lies in lung"
+    )
+    lungs_fraction: Share = Field(
+        0.07, description="not_a_chest: least share of the picture that looks like lung, where no two lungs are found"
+    )
+    views: tuple[ViewPosition, ...] = Field(
+        (), description="view: those in scope; empty = the model card's, else PA and AP"
+    )
+    age_years: tuple[Year, Year] | None = Field(
+        None, description="age: first and last year in scope, for example [18, 89]; empty = the model card's"
+    )
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Quality:
+        if both := sorted(set(self.exclude) & set(self.fail)):
+            raise ValueError(f"{both[0]} stands under exclude and under fail: choose one")
+        if self.age_years is not None and self.age_years[0] > self.age_years[1]:
+            raise ValueError(f"age_years ends before it begins: {list(self.age_years)}")
+        return self
 
 
 class Preprocess(_Section):
@@ -212,6 +281,33 @@ class Explain(_Section):
         return methods
 
 
+class Trust(_Section):
+    """Whether an explanation may itself be believed: the checks and their limits."""
+
+    sample: Annotated[int, Field(ge=1, le=256)] = Field(
+        32, description="radiographs, spread over the run, for checks once a model and for the colour scale"
+    )
+    randomisation: bool = Field(True, description="does the map depend on the trained weights; once a model")
+    faithfulness: Literal["all", "sample", "none"] = Field(
+        "sample", description="deletion, insertion, ROAD: sample = once a model | all = of each case as well | none"
+    )
+    stability: Literal["all", "sample", "none"] = Field(
+        "all", description="small changes of the input: all = of each case | sample = once a model | none"
+    )
+    gain: FiniteFloat = Field(
+        0.0, description="log-odds that a map has to win over chance in deletion, insertion, ROAD"
+    )
+    stability_mean: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.9, description="lowest mean rank correlation under small changes"
+    )
+    stability_worst: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.8, description="lowest rank correlation under any one of them"
+    )
+    agreement_lowest: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.5, description="lowest rank correlation with the map of another method"
+    )
+
+
 class Regions(_Section):
     """Which regions are looked for on each radiograph; border and corners are always there."""
 
@@ -226,6 +322,14 @@ class Focus(_Section):
 
     high_focus_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="share of the map's maximum from which a pixel counts as high focus"
+    )
+
+
+class Masking(_Section):
+    """The causal check: the classifier is asked again with lungs, all but lungs, markers and border replaced."""
+
+    cases: Annotated[int, Field(ge=1)] | Literal["all", "none"] = Field(
+        64, description="a number (so many cases, spread evenly over the run) | all | none; about ten passes a case"
     )
 
 
@@ -257,7 +361,8 @@ class Criterion(_Section):
 
     metric: Name = Field(
         description=f"of the run: {', '.join(PERFORMANCE_METRICS)}; of each case, a number: {', '.join(CASE_NUMBERS)}; "
-        f"or yes or no: {', '.join(CASE_FLAGS)}"
+        f"or yes or no: {', '.join(CASE_FLAGS)}; a check of the model that has to be passed, without a limit: "
+        f"{', '.join(MODEL_CHECKS)}"
     )
     cases: Literal["all", Outcome] = Field(
         "all", description="which cases a share is of: all | true_positive | false_positive | true_negative | ..."
@@ -279,7 +384,7 @@ class Criterion(_Section):
     @field_validator("metric")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        known = (*PERFORMANCE_METRICS, *CASE_NUMBERS, *CASE_FLAGS)
+        known = (*PERFORMANCE_METRICS, *CASE_NUMBERS, *CASE_FLAGS, *MODEL_CHECKS)
         if name not in known:
             raise ValueError(f"unknown metric{_perhaps(name, known)}")
         return name
@@ -288,7 +393,10 @@ class Criterion(_Section):
     def _fits_its_metric(self) -> Criterion:
         given = {key for key in type(self).model_fields if getattr(self, key) is not None} - {"metric", "bound"}
         given -= {"cases"} if self.cases == "all" else set()
-        if self.metric in PERFORMANCE_METRICS:
+        if self.metric in MODEL_CHECKS:
+            if given or self.cases != "all":
+                raise ValueError(f"{self.metric} is passed or not: give no limit and no cases")
+        elif self.metric in PERFORMANCE_METRICS:
             if len(given) != 1 or not given <= {"at_least", "at_most"}:
                 raise ValueError(f"{self.metric} is one number of the run: give either at_least or at_most, no more")
         elif len(given & {"share_at_least", "share_at_most"}) != 1 or given & {"at_least", "at_most"}:
@@ -304,8 +412,29 @@ class Criterion(_Section):
 
 
 class Acceptance(_Section):
-    """What a run has to show; if it does not, the command ends with exit code 6."""
+    """What a case is flagged for, and what a run has to show; if it does not, the command ends with exit code 6."""
 
+    flag_outside_lungs_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        1.0, description="outside_lungs: the lungs hold less of the evidence than so many times their area's share"
+    )
+    flag_region_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        0.5, description="marker, border: replacing it moves the logit by this or more, by either fill;"
+    )
+    flag_region_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05, description="or this share of the positive evidence lies there,"
+    )
+    flag_region_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        1.5, description="and so many times the share of the area"
+    )
+    flag_exposure_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        1.5, description="exposure: the logit differs by this or more between darker and brighter"
+    )
+    flag_diffuse_high_focus: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.7, description="diffuse: more of the radiograph is above focus.high_focus_threshold"
+    )
+    flag_near_threshold_log_odds: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        1.0, description="near_threshold: the logit is less than this from the threshold's"
+    )
     criteria: tuple[Criterion, ...] = Field(
         (),
         description="a list of {metric: auc, bound: lower, at_least: 0.9} (or at_most: ), or of {metric: "
@@ -321,6 +450,7 @@ class Report(_Section):
         "run", description="colours: run = one scale for all cases, which compares; case = each map to its own maximum"
     )
     cells: bool = Field(False, description="draw the cells of the map's grid over it")
+    paper: Literal["a4", "letter"] = Field("a4", description="size of the PDFs' pages")
 
 
 class Engine(_Section):
@@ -341,11 +471,14 @@ class AuditConfig(BaseModel):
     run: Run
     ingest: Ingest
     privacy: Privacy = Privacy()
+    quality: Quality = Quality()
     preprocess: Preprocess
     classifier: Classifier
     explain: Explain = Explain()
+    trust: Trust = Trust()
     regions: Regions = Regions()
     focus: Focus = Focus()
+    masking: Masking = Masking()
     cohort: Cohort = Cohort()
     acceptance: Acceptance = Acceptance()
     report: Report = Report()
@@ -580,11 +713,18 @@ def _perhaps(word: Any, known: Sequence[str]) -> str:
 
 def _with_absolute_paths(config: AuditConfig, folder: Path) -> AuditConfig:
     def absolute(value: str) -> str:
-        return value if value == REFERENCE or "://" in value else os.path.normpath(folder / Path(value).expanduser())
+        if value == REFERENCE or "://" in value:
+            return value
+        try:
+            return os.path.normpath(folder / Path(value).expanduser())
+        except RuntimeError:
+            raise ConfigError("a path begins with ~ and a user that this machine has not") from None
 
     run = config.run.model_copy(update={"output": Path(absolute(str(config.run.output)))})
-    ingest = config.ingest.model_copy(update={"source": absolute(config.ingest.source)})
+    manifest, key_file = (
+        path and Path(absolute(str(path))) for path in (config.ingest.manifest, config.privacy.key_file)
+    )
+    ingest = config.ingest.model_copy(update={"source": absolute(config.ingest.source), "manifest": manifest})
     classifier = config.classifier.model_copy(update={"path": absolute(config.classifier.path)})
-    key_file = config.privacy.key_file
-    privacy = config.privacy.model_copy(update={"key_file": key_file and Path(absolute(str(key_file)))})
+    privacy = config.privacy.model_copy(update={"key_file": key_file})
     return config.model_copy(update={"run": run, "ingest": ingest, "privacy": privacy, "classifier": classifier})

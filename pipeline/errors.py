@@ -7,7 +7,8 @@
     │   ├── UnreadableFile          empty, truncated, corrupt, no permission, not a file
     │   ├── NotARadiograph          readable, but no radiograph (text, a structured report, no pixels)
     │   ├── UnsupportedRadiograph   a radiograph that this tool does not decode, by choice or missing codec
-    │   └── NotRetrieved            a server did not give the file; --resume asks it again
+    │   ├── NotRetrieved            a server did not give the file; --resume asks it again
+    │   └── UnfitRadiograph         beyond a limit that the config lists under quality.fail
     ├── EngineError             5   where the work runs: a worker died, the disk is full
     ├── AcceptanceError         6   the run is complete, but does not meet the config's acceptance criteria
     └── VerificationError       7   the run folder is not what it was
@@ -58,6 +59,14 @@ class UnsupportedRadiograph(CaseError):
 
 
 class NotRetrieved(CaseError):
+    pass
+
+
+class UnusableAnnotation(CaseError):
+    pass
+
+
+class UnfitRadiograph(CaseError):
     pass
 
 

@@ -43,6 +43,7 @@ def measure(
     seen: Mask,
     radiograph_share: Floats,
     interior_share: Floats,
+    left_share: Floats,
     cell_positions: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     threshold: float,
 ) -> FocusMetrics:
@@ -54,6 +55,7 @@ def measure(
     heatmap, seen : (rows, columns), the map over the radiograph, and where the model saw it.
     radiograph_share : (h, w), share of each cell's area on the radiograph; the rest is padding.
     interior_share : (h, w), share of each cell's area on the radiograph but not in its border ring.
+    left_share : (h, w), share of each cell's area in the left half of the radiograph.
     cell_positions : rows (h,) and columns (w,) of the cell centres, in fractions of the radiograph.
     threshold : share of the heatmap's maximum from which a pixel is high focus.
     """
@@ -66,8 +68,9 @@ def measure(
         return undefined(threshold, "all positive evidence lies in padding")
     found: dict[str, Any] = {"padding_fraction": float(1 - mass / total)}
 
-    high = float(np.mean((heatmap >= threshold * heatmap.max()) & (heatmap > 0), where=seen))
-    found["high_focus_fraction"] = high
+    is_high = _high_focus(heatmap, seen, threshold)
+    found["high_focus_fraction"] = high = float(is_high.sum() / seen.sum())
+    found["num_components"] = _num_areas(is_high)
     found["focus_band"] = "diffuse" if high > 0.7 else "regional" if high >= 0.3 else "focal"
     rows, columns = cell_positions
     found["centroid_row_fraction"] = float(on_radiograph.sum(1) @ rows / mass)
@@ -75,11 +78,13 @@ def measure(
     peak = np.unravel_index(np.argmax(np.where(seen, heatmap, -np.inf)), heatmap.shape)
     found["peak_row_fraction"] = float((peak[0] + 0.5) / heatmap.shape[0])
     found["peak_column_fraction"] = float((peak[1] + 0.5) / heatmap.shape[1])
-    found["entropy"] = _entropy((on_radiograph / mass)[radiograph_share > 0])
+    cells = (on_radiograph / mass)[radiograph_share > 0]
+    found["entropy"], found["gini"] = _entropy(cells), _gini(cells)
+    found["left_right_balance"] = float(1 - 2 * (positive * left_share).sum() / mass)
     border = radiograph_share - interior_share
     found["border_fraction"] = float((positive * border).sum() / mass)
     found["border_chance"] = float(border.sum() / radiograph_share.sum())
-    reasons = {name: "the map has a single cell" for name in ("entropy",) if found[name] is None}
+    reasons = {name: "the map has a single cell" for name in ("entropy", "gini") if found[name] is None}
     return FocusMetrics(threshold=threshold, **found, undefined=reasons)
 
 
@@ -92,13 +97,14 @@ def measure_regions(
     regions: Sequence[Region],
     shares: Floats,
     half_cell_px: tuple[float, float],
+    threshold: float,
 ) -> tuple[RegionFocus, ...]:
-    """How much of the positive evidence of one map lies in each region.
+    """How much of the positive evidence of one map lies in each region, and how well the two coincide.
 
     Parameters
     ----------
     values, radiograph_share : (h, w), see `measure`.
-    heatmap, seen : (rows, columns) on the regions' grid, see `measure`.
+    heatmap, seen, threshold : (rows, columns) on the regions' grid, see `measure`.
     regions : their masks on one grid (rows, columns).
     shares : (N, h, w), share of each cell's area inside each region.
     half_cell_px : half a cell's (rows, columns) in pixels of the regions' grid: the pointing game's tolerance.
@@ -114,6 +120,7 @@ def measure_regions(
         slice(max(0, round(at + 0.5 - half)), round(at + 0.5 + half) + 1)
         for at, half in zip(map(int, peak), half_cell_px, strict=True)
     )
+    areas = {"": _high_focus(heatmap, seen, threshold), "_otsu": _above_otsu(heatmap, seen)}
     ordered, found = np.sort(ranked, None), []
     for region, share in zip(regions, shares, strict=True):
         name, inside = region.facts.name, float((positive * share).sum() / mass)
@@ -123,21 +130,44 @@ def measure_regions(
             reason = "the region is empty" if not region.mask.any() else "the model did not see the region"
             found.append(RegionFocus(name, undefined=dict.fromkeys(REGION_METRICS, reason)))
             continue
-        # The K-th highest value; where it is shared by several pixels, they count by their share (ties have no order).
-        lowest = ordered[-num_pixels]
-        above, tied = ranked > lowest, ranked == lowest
-        hits = (visible & above).sum() + (num_pixels - above.sum()) * (visible & tied).sum() / tied.sum()
+        overlaps: dict[str, float] = {}
+        undefined: dict[str, str] = {}
+        for suffix, high in areas.items():
+            if high is None:
+                undefined |= dict.fromkeys((f"iou{suffix}", f"dice{suffix}"), "the map has one value: no threshold")
+                continue
+            both, either = int((visible & high).sum()), num_pixels + int(high.sum())
+            overlaps |= {f"iou{suffix}": both / (either - both), f"dice{suffix}": 2 * both / either}
         found.append(
             RegionFocus(
                 name,
                 relevance_mass_accuracy=inside,
                 chance=chance,
                 enrichment=inside / chance,
-                relevance_rank_accuracy=float(hits / num_pixels),
+                relevance_rank_accuracy=_rank_accuracy(ranked[visible], ordered),
                 pointing_game_hit=bool(region.mask[window].any()),
+                **overlaps,
+                undefined=undefined,
             )
         )
     return tuple(found)
+
+
+def controls(
+    maps: Mapping[str, Floats], radiograph_share: Floats, regions: Sequence[Region], shares: Floats
+) -> dict[str, dict[str, float]]:
+    """What share of each control's evidence lies in each region: region -> control -> relevance mass accuracy.
+
+    Parameters
+    ----------
+    maps : name -> (h, w), nowhere negative. One that is zero on the radiograph has no share.
+    radiograph_share, shares : see `measure_regions`, of the controls' grid.
+    """
+    masses = {name: float((values * radiograph_share).sum()) for name, values in maps.items()}
+    return {
+        region.facts.name: {name: float((maps[name] * share).sum() / mass) for name, mass in masses.items() if mass > 0}
+        for region, share in zip(regions, shares, strict=True)
+    }
 
 
 def budget(values: Floats, facts: MapFacts, shares: Mapping[str, Floats]) -> LogitBudget | None:
@@ -186,3 +216,64 @@ def _entropy(shares: npt.NDArray[np.float64]) -> float | None:
         return None
     present = shares[shares > 0]
     return float(abs(-(present * np.log(present)).sum() / np.log(shares.size)))
+
+
+def _gini(shares: npt.NDArray[np.float64]) -> float | None:
+    """Gini index of shares that add up to 1 (Hurley and Rickard, arXiv 0811.4706); None for a single cell."""
+    if shares.size == 1:
+        return None
+    below = shares.size - np.arange(shares.size) - 0.5
+    return abs(float(1 - 2 * (np.sort(shares) @ below) / shares.size))  # never -0.0 or its rounding
+
+
+def _high_focus(heatmap: Floats, seen: Mask, threshold: float) -> Mask:
+    """What the contour encloses."""
+    return np.asarray((heatmap >= threshold * heatmap.max()) & (heatmap > 0) & seen)
+
+
+def _above_otsu(heatmap: Floats, seen: Mask) -> Mask | None:
+    """What lies above Otsu's threshold of the positive part, in 256 levels; None where there is one level only."""
+    positive = np.maximum(heatmap, 0)
+    levels = (positive * (255 / np.maximum(positive.max(), np.float32(1e-30)))).astype(np.uint8)
+    counts = np.bincount(levels[seen], minlength=256).astype(np.float64)
+    below = counts.cumsum()
+    sums = (counts * np.arange(256)).cumsum()
+    above = below[-1] - below
+    splits = (below > 0) & (above > 0)
+    if not splits.any():
+        return None
+    difference = np.zeros(256)
+    np.divide(sums, below, out=difference, where=splits)
+    difference -= np.divide(sums[-1] - sums, above, out=np.zeros(256), where=splits)
+    return np.asarray((levels > np.argmax(below * above * difference**2)) & seen)
+
+
+def _rank_accuracy(inside: Floats, ordered: Floats) -> float:
+    """Of as many highest pixels as a region has, the share inside: `inside` has its pixels, `ordered` all of them.
+
+    Where the last place is shared by several pixels, they count by their share: ties have no order."""
+    lowest = ordered[-inside.size]
+    first, last = (int(np.searchsorted(ordered, lowest, side)) for side in ("left", "right"))
+    shared = (inside.size - (ordered.size - last)) / (last - first)
+    return float(((inside > lowest).sum() + shared * (inside == lowest).sum()) / inside.size)
+
+
+def _num_areas(mask: Mask) -> int:
+    """Areas of a mask: its runs along rows, joined where they touch one of the row above, also at a corner."""
+    steps = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    ends = np.nonzero(steps == -1)[1]
+    wide = mask.shape[1] + 2
+    first = np.searchsorted(rows * wide + ends, (rows - 1) * wide + starts, "left")
+    last = np.searchsorted(rows * wide + starts, (rows - 1) * wide + ends, "right")
+    parents = list(range(len(rows)))
+
+    def root(run: int) -> int:
+        while parents[run] != run:
+            parents[run] = run = parents[parents[run]]
+        return run
+
+    for run, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        for other in range(low, high):
+            parents[root(other)] = root(run)
+    return sum(parent == run for run, parent in enumerate(parents))

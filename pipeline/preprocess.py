@@ -31,6 +31,7 @@ SCALINGS: dict[str, tuple[float | Doubles, float | Doubles]] = {
     "txv": (2048.0, -1024.0),
 }
 CLAHE_TILES = 8
+SHIFTS = {"darker": -0.1, "brighter": 0.1}  # of the grey range
 
 
 def place(rows: int, columns: int, input_rows: int, input_columns: int, resize: Resize) -> Placement:
@@ -119,6 +120,20 @@ def scaling_of(settings: Preprocess) -> tuple[Doubles, Doubles]:
     return np.atleast_1d(np.asarray(scale, np.float64)), np.atleast_1d(np.asarray(offset, np.float64))
 
 
+def exposures(model_input: ModelInput, settings: Preprocess) -> dict[str, Floats]:
+    """The model input as of the radiograph displayed darker and brighter by `SHIFTS`, cut off at black and white;
+    padding stays. `settings` are those that it was made with."""
+    tensor, placement = model_input.tensor, model_input.placement
+    scale, offset = scaling_of(settings)
+    rows, columns, _ = tensor.shape
+    on_radiograph, *_ = cell_shares(placement, rows, columns, 0.0)
+    grey = (tensor - offset) / scale
+    return {
+        name: (tensor + on_radiograph[..., None] * scale * (np.clip(grey + by, 0, 1) - grey)).astype(np.float32)
+        for name, by in SHIFTS.items()
+    }
+
+
 def restore(values: Floats, placement: Placement, rows: int, columns: int) -> Floats:
     """A map on a layer's grid -> heatmap (rows, columns) over the radiograph at that size.
 
@@ -164,17 +179,18 @@ def cell_edges(
 
 def cell_shares(
     placement: Placement, grid_rows: int, grid_columns: int, border: float
-) -> tuple[Floats, Floats, tuple[Doubles, Doubles]]:
-    """What `focus` needs to know of a grid: each cell's share on the radiograph, its share inside the border ring
-    (`border` of each side), and the cell centres' rows and columns in fractions of the radiograph."""
+) -> tuple[Floats, Floats, Floats, tuple[Doubles, Doubles]]:
+    """What `focus` needs to know of a grid: each cell's share on the radiograph, inside the border ring (`border` of
+    each side) and in the left half, and the cell centres' rows and columns in fractions of the radiograph."""
     rows, columns = placement.radiograph_rows, placement.radiograph_columns
     inner = (rows * border, columns * border, rows * (1 - border), columns * (1 - border))
     centres = []
     for axis, cells in enumerate((grid_rows, grid_columns)):
         size, scale, offset, extent = _axis(placement, axis)
         centres.append(((np.arange(cells) + 0.5) * (extent / cells) - offset) / scale / size)
-    share = box_share(placement, grid_rows, grid_columns, (0, 0, rows, columns))
-    return share, box_share(placement, grid_rows, grid_columns, inner), (centres[0], centres[1])
+    whole, left = (0, 0, rows, columns), (0, 0, rows, columns / 2)
+    share, interior, on_left = (box_share(placement, grid_rows, grid_columns, box) for box in (whole, inner, left))
+    return share, interior, on_left, (centres[0], centres[1])
 
 
 def half_cell(placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int) -> tuple[float, float]:

@@ -16,7 +16,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-SCHEMA_VERSION = 1
+from pipeline.errors import ConfigError
+
+SCHEMA_VERSION = 2
+OLDEST_READABLE = 1  # has no checks, trust, masking, flags and events: they read as absent
 
 Floats = npt.NDArray[np.float32]
 CaseStatus = Literal["ok", "excluded", "failed"]
@@ -25,8 +28,9 @@ Resize = Literal["stretch", "letterbox", "center_crop"]
 VoiTransform = Literal["if_present", "lut", "window", "required", "off", "percentile"]
 Outcome = Literal["true_positive", "false_positive", "true_negative", "false_negative"]
 CheckState = Literal["passed", "failed", "not_run"]
+Fill = Literal["blurred", "mean"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
-RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner"]
+RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner", "annotation"]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -92,13 +96,15 @@ class CaseSource:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """Where the pixels came from. `transfer_syntax` is the DICOM UID's name, None for plain images."""
+    """Where the pixels came from. `transfer_syntax` is the DICOM UID's name, None for plain images; `instance_hmac`
+    stands for the SOP Instance UID, which names an examination: HMAC-SHA-256 with the key of the case ids."""
 
     file_sha256: str
     pixel_sha256: str
     format: str
     transfer_syntax: str | None
     decoder: str
+    instance_hmac: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +138,13 @@ class RadiographFacts:
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """`pixels` float32 (rows, columns) in [0, 1], 0 = black as displayed."""
+    """`pixels` float32 (rows, columns) in [0, 1], 0 = black as displayed. `sop_instance_uid` names the examination:
+    it stays in memory."""
 
     case_id: str
     pixels: Floats
     facts: RadiographFacts
+    sop_instance_uid: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _read_only(self.pixels, 2, "pixels")
@@ -291,6 +299,9 @@ class FocusMetrics:
     entropy: Shannon entropy of the map's cells, over its maximum: 0 = one cell, 1 = even
     border_fraction, border_chance: share of the evidence in the outer 5 % ring; the ring's share of the image
     padding_fraction: share of the evidence that fell into padding, outside the radiograph
+    gini: Gini index of the map's cells: 0 = even, 1 - 1 / cells = one cell (Hurley and Rickard, arXiv 0811.4706)
+    num_components: areas that the contour of high focus encloses, counted as one where they touch
+    left_right_balance: evidence in the image's right half minus that in its left half, of both: -1 = all left
     """
 
     threshold: float
@@ -304,6 +315,9 @@ class FocusMetrics:
     border_fraction: float | None = None
     border_chance: float | None = None
     padding_fraction: float | None = None
+    gini: float | None = None
+    num_components: int | None = None
+    left_right_balance: float | None = None
     undefined: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -324,6 +338,9 @@ FOCUS_METRICS = (
     "border_fraction",
     "border_chance",
     "padding_fraction",
+    "gini",
+    "num_components",
+    "left_right_balance",
 )
 
 
@@ -336,6 +353,9 @@ class RegionFocus:
     enrichment: the ratio of the two
     relevance_rank_accuracy: of as many highest pixels as the region has, the share inside (Arras et al., 2022)
     pointing_game_hit: is the maximum inside, or within half a cell of it
+    iou, dice: of the region and the area of high focus
+    iou_otsu, dice_otsu: of the region and what lies above Otsu's threshold of the positive part (Otsu, IEEE Trans
+        Syst Man Cybern 1979), as Saporta et al., Nature Machine Intelligence 2022, binarise maps
     """
 
     region: str
@@ -344,6 +364,10 @@ class RegionFocus:
     enrichment: float | None = None
     relevance_rank_accuracy: float | None = None
     pointing_game_hit: bool | None = None
+    iou: float | None = None
+    dice: float | None = None
+    iou_otsu: float | None = None
+    dice_otsu: float | None = None
     undefined: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -359,6 +383,10 @@ REGION_METRICS = (
     "enrichment",
     "relevance_rank_accuracy",
     "pointing_game_hit",
+    "iou",
+    "dice",
+    "iou_otsu",
+    "dice_otsu",
 )
 
 
@@ -415,10 +443,26 @@ class Masking:
     where neither is."""
 
     removed: str
-    fill: Literal["blurred", "mean"]
+    fill: Fill
     logit: float
     change: float
     is_bad_news: bool | None = None
+
+    def __post_init__(self) -> None:
+        _require(math.isfinite(self.logit) and math.isfinite(self.change), f"{self.removed}: not finite")
+
+
+FLAGS = (
+    "outside_lungs",
+    "marker",
+    "border",
+    "exposure",
+    "diffuse",
+    "near_threshold",
+    "low_contrast_input",
+    "out_of_population",
+)
+"""What a case can be flagged for, see `pipeline.verdict`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,10 +476,19 @@ class Flag:
 @dataclass(frozen=True, slots=True)
 class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
-    `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's
-    folder; `quality` has the checks of the input; `lungs_missing` is the reason why no lungs were found, None where
-    they were or were not looked for; `scales` has the upper end of a map's colours where that is the map's own and
-    not the run's."""
+    `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's folder.
+
+    quality: the checks of the input
+    lungs_missing: why no lungs were found; None where they were or were not looked for
+    annotation_missing: why the boxes or the mask of the manifest cannot be used; None where they are or there are none
+    controls: region -> control -> its relevance mass accuracy there, on the grid of the target layer; a control that
+        is zero everywhere has none
+    exposure: the change of the explained logit where the radiograph is made "darker" and "brighter"
+    masking_missing: the reason for each part that could not be replaced, by name; empty, as `masking` is, where the
+        case was not asked again
+    flags_undefined: which flags could not be judged, and why
+    scales: the upper end of a map's colours where that is the map's own and not the run's
+    """
 
     case_id: str
     status: CaseStatus
@@ -453,11 +506,16 @@ class CaseRecord:
     focus: dict[str, FocusMetrics] = field(default_factory=dict)
     regions: tuple[RegionFacts, ...] = ()
     lungs_missing: str | None = None
+    annotation_missing: str | None = None
     region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
+    controls: dict[str, dict[str, float]] = field(default_factory=dict)
     budget: LogitBudget | None = None
     masking: tuple[Masking, ...] = ()
+    exposure: dict[str, float] = field(default_factory=dict)
+    masking_missing: dict[str, str] = field(default_factory=dict)
     trust: Trust | None = None
     flags: tuple[Flag, ...] = ()
+    flags_undefined: dict[str, str] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -498,11 +556,32 @@ class Estimate:
 PERFORMANCE_METRICS = ("auc", "sensitivity", "specificity", "ppv", "npv", "brier", "ece")
 """Of a whole run or subgroup, see `pipeline.cohort.performance`."""
 
+REGIONS_OF_CASES = ("lungs", "annotation")
+"""Kinds of which a case has one region at most: its metrics are numbers of the case."""
+
+MASKING_NUMBERS = {
+    "masking_lungs_change": "lungs",
+    "masking_all_but_lungs_change": "all but the lungs",
+    "masking_marker_change": "marker",
+    "masking_border_change": "border",
+}
+"""Change of the explained logit with a part blurred, by that part; of several markers the one that changes it most."""
+
+MODEL_CHECKS = ("randomisation", "deletion", "insertion", "road")
+"""Of the explanation, once a model, see `pipeline.trust`; as criteria name them."""
+
 CASE_NUMBERS = (
     *(name for name in FOCUS_METRICS if name != "focus_band"),
-    *(f"lungs_{name}" for name in REGION_METRICS if name != "pointing_game_hit"),
+    *(f"{kind}_{name}" for kind in REGIONS_OF_CASES for name in REGION_METRICS if name != "pointing_game_hit"),
+    *MASKING_NUMBERS,
 )
-CASE_FLAGS = ("lungs_pointing_game_hit", "failed", "excluded")
+CASE_FLAGS = (
+    *(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES),
+    *(f"flag_{name}" for name in FLAGS),
+    "trust_passed",
+    "failed",
+    "excluded",
+)
 """Of one case (its first map): numbers and what is true or false, named as criteria and `cases.csv` name them."""
 
 
@@ -592,6 +671,8 @@ class CohortRecord:
     patients, prevalence_source, method: in words: who was resampled, which prevalence, how intervals were made
     ece_if_calibrated: what the ECE of a calibrated classifier stays below in 97.5 % of such runs
     false_positives, false_negatives: the most wrong first
+    hit_rates: share of the audited cases whose map's maximum lies in the lungs, and in what a manifest annotates, of
+        those that have it (Saporta et al., Nature Machine Intelligence 2022); an undefined one is no hit
     """
 
     target_class: str | None
@@ -611,6 +692,7 @@ class CohortRecord:
     false_negatives: tuple[WrongCase, ...]
     distributions: tuple[Distribution, ...]
     acceptance: tuple[CriterionResult, ...] = ()
+    hit_rates: dict[str, Estimate] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 
@@ -630,6 +712,7 @@ class ModelCard:
     """What a model is for, what it was made from and measured at, and where it ends (Mitchell et al., Model Cards
     for Model Reporting, FAT* 2019). Bound to its weights by `sha256`; so is the threshold.
 
+    age_years, views: the population again, to compare with: first and last year of age, both within; view positions
     data_sha256, num_cases: of each part of the data by name
     threshold, threshold_source, temperature, class_names: of a classifier only; the logits of `weights` are
         divided by `temperature` already
@@ -653,6 +736,8 @@ class ModelCard:
     threshold: float | None = None
     threshold_source: str | None = None
     temperature: float | None = None
+    age_years: tuple[int, int] | None = None
+    views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -676,10 +761,21 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CascadeStage:
+    """How alike the maps still are to the classifier's own once `num_layers`, from the head to `layer`, have untrained
+    weights: means over the sample, in [-1, 1]."""
+
+    layer: str
+    num_layers: int
+    spearman: float
+    ssim: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
-    explanation that are made once a model. `wall_s` is
+    explanation that are made once a model, `cascade` the stages of the one that takes its weights away. `wall_s` is
     what the composer waited for, `cpu_s` what the stages used in all processes. Runs with the same `case_id_key`,
     a fingerprint, name the same file by the same case id."""
 
@@ -697,6 +793,7 @@ class RunRecord:
     scale_source: str | None = None
     scales: dict[str, float] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    cascade: tuple[CascadeStage, ...] = ()
     finished: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
     wall_s: dict[str, float] = field(default_factory=dict)
@@ -708,6 +805,114 @@ class RunRecord:
     schema_version: int = SCHEMA_VERSION
 
 
+@dataclass(frozen=True, slots=True)
+class ComparedRun:
+    """One of two runs that are compared: its name, and what its folder was sealed with."""
+
+    name: str
+    started: str
+    num_cases: int
+    model: str
+    model_sha256: str
+    config_sha256: str
+    sha256sums_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What two runs were made with differently: `part` is config, model or software; None where a run has no such
+    key."""
+
+    part: Literal["config", "model", "software"]
+    name: str
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PairedMetric:
+    """One figure over the cases that have it in both runs: in A, in B, and the `change` B minus A. `num_only_a` and
+    `num_only_b` cases have it in one run only."""
+
+    metric: str
+    a: float | None
+    b: float | None
+    change: Estimate
+    num_only_a: int = 0
+    num_only_b: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """How many cases were `a` in run A and are `b` in run B."""
+
+    a: str
+    b: str
+    num_cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedCase:
+    """A case whose status, class, flags or trust differ, or whose score changed most: the value in A and in B."""
+
+    case_id: str
+    case_id_b: str
+    label: str | None
+    status: tuple[CaseStatus, CaseStatus]
+    predicted: tuple[str | None, str | None]
+    probability: tuple[float | None, float | None]
+    trust: tuple[TrustState | None, TrustState | None]
+    flags_gone: tuple[str, ...]
+    flags_new: tuple[str, ...]
+
+    @property
+    def is_another_class(self) -> bool:
+        return self.predicted[0] != self.predicted[1] and None not in self.predicted
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`compare.json`: what changed from run A to run B, over the cases that both have.
+
+    matched_by, patients, method: in words
+    num_other_bytes: matched cases whose files differ
+    only_a, only_b: ids of cases that the other run has not
+    another_class: share of the cases audited in both that changed class
+    num_wrong_then_right, num_right_then_wrong, p_value: labelled cases; exact test of McNemar (Psychometrika 12, 1947)
+    flags: by name, cases that have it in A only, in both, in B only
+    checks: those of the explanation that are made once a model, by name: their state in A and in B
+    scores: (probability in A, in B) of each case audited in both, in the order of A
+    """
+
+    a: ComparedRun
+    b: ComparedRun
+    target_class: str
+    thresholds: tuple[float | None, float | None]
+    matched_by: str
+    num_matched: int
+    num_other_bytes: int
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    patients: str
+    method: str
+    differences: tuple[Difference, ...]
+    statuses: tuple[Transition, ...]
+    classes: tuple[Transition, ...]
+    another_class: Estimate
+    num_labelled: int
+    num_wrong_then_right: int
+    num_right_then_wrong: int
+    p_value: float | None
+    performance: tuple[PairedMetric, ...]
+    metrics: tuple[PairedMetric, ...]
+    flags: dict[str, tuple[int, int, int]]
+    trust: tuple[Transition, ...]
+    checks: dict[str, tuple[CheckState | None, CheckState | None]]
+    changed: tuple[ChangedCase, ...]
+    scores: tuple[tuple[float, float], ...]
+    schema_version: int = SCHEMA_VERSION
+
+
 Record = TypeVar("Record")
 
 
@@ -716,9 +921,26 @@ def to_json(record: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record, order="deterministic"), indent=2) + b"\n"
 
 
+@dataclass(frozen=True, slots=True)
+class _Versioned:
+    schema_version: int = SCHEMA_VERSION
+
+
 def from_json(data: bytes, kind: type[Record]) -> Record:
-    """The record back. Raises `ValueError` naming the field where the JSON is not one of these records."""
+    """The record back, with the schema version that it was written in.
+
+    Raises `ValueError` naming the field where the JSON is not one of these records, `ConfigError` where its schema
+    version is one that is not read here.
+    """
     try:
-        return msgspec.json.decode(data, type=kind)
+        version = msgspec.json.decode(data, type=_Versioned).schema_version
+        if OLDEST_READABLE <= version <= SCHEMA_VERSION:
+            return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a {kind.__name__}: {error}") from error
+    age = "newer" if version > SCHEMA_VERSION else "older"
+    raise ConfigError(
+        f"a {kind.__name__} of schema version {version} is {age} than what is read here: "
+        f"{OLDEST_READABLE} to {SCHEMA_VERSION}",
+        "use the cxr-audit that wrote it: run.json names it under versions",
+    )

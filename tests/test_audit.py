@@ -21,7 +21,7 @@ import pytest
 
 from pipeline import ingest, load_config, run_audit
 from pipeline.audit import _on_radiographs, audit, cases_table, render
-from pipeline.errors import ConfigError, ModelError, NotRetrieved
+from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved
 from pipeline.evidence import RunFolder, verify
 from pipeline.records import FOCUS_METRICS, CaseSource, Placement
 from tests.classifier.models import nested
@@ -63,8 +63,10 @@ def config_file(tmp_path: Path, model_file: Path) -> Path:
         f"""\
 run: {{name: test}}
 ingest: {{source: images, labels: folder}}
+quality: {{exclude: []}}
 preprocess: {{rows: 32, columns: 32, scaling: unit}}
 classifier: {{path: {model_file}, class_names: [NORMAL, PNEUMONIA]}}
+trust: {{randomisation: false, faithfulness: none, stability: none}}
 engine: {{batch_size: 3, workers: 1}}
 """
     )
@@ -131,6 +133,66 @@ def test_the_budget_of_a_case_adds_up_and_colours_may_be_its_own(config_file: Pa
             highest = float(arrays["grad-cam"].max())
         if case.maps[0].status == "ok":
             assert highest <= case.scales["grad-cam"] <= 1.1 * highest
+
+
+def test_masking_asks_a_sample_again_spread_over_the_run(config_file: Path) -> None:
+    folder = run(config_file, "masking.cases=3", "report.documents=false")
+    records = {case_id: folder.read_case(case_id) for case_id in folder.case_ids()}
+    rows = rows_of(folder)
+    asked = [bool(records[row["case_id"]].masking) for row in rows]
+    assert asked == [n in (0, 2, 5) for n in range(8)]  # 0, 8/3, 16/3 of 8
+    for row, is_asked in zip(rows, asked, strict=True):
+        record = records[row["case_id"]]
+        # Noise shows no lungs; the border is always there.
+        if is_asked:
+            assert set(record.masking_missing) >= {"lungs", "all but the lungs"}
+            (blurred,) = (m for m in record.masking if (m.removed, m.fill) == ("border", "blurred"))
+            assert blurred.logit - blurred.change == pytest.approx(record.prediction.logit, abs=1e-6)
+            assert float(row["masking_border_change"]) == blurred.change != 0
+        assert bool(row["masking_border_change"]) is is_asked
+        assert row["masking_lungs_change"] == ""
+    everywhere = run(config_file, "masking.cases=all", "report.documents=false", "run.name=all")
+    assert all(row["masking_border_change"] for row in rows_of(everywhere))
+    nowhere = run(config_file, "masking.cases=none", "report.documents=false", "run.name=none")
+    assert not any(row["masking_border_change"] for row in rows_of(nowhere))
+    # What is asked beside it, or resumed, changes nothing.
+    for row in rows_of(folder):
+        if row["masking_border_change"]:
+            assert row in rows_of(everywhere)
+    (folder.case(rows[2]["case_id"]) / "case.json").unlink()
+    (folder.path / "SHA256SUMS").unlink()
+    resumed = run(config_file, "masking.cases=3", "report.documents=false", resume=True)
+    assert resumed.read_case(rows[2]["case_id"]) == records[rows[2]["case_id"]]
+
+
+def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: Path) -> None:
+    checks = ("trust.randomisation=true", "trust.faithfulness=all", "trust.stability=all", "report.documents=false")
+    criteria = "acceptance.criteria=[{metric: randomisation}, {metric: deletion}]"
+    folder = run(config_file, *checks, criteria)
+    record = folder.read_run()
+    gate = record.checks[0]
+    assert gate.name == "randomisation"
+    assert [stage.layer for stage in record.cascade][::4] == ["output", "backbone/conv1"]
+    assert {check.name: check.reason for check in record.checks}["deletion"] == (
+        "8 of 8 radiographs of the sample have a map, at least 16 are needed"
+    )
+    met, not_made = folder.read_cohort().acceptance
+    assert (met.criterion, met.is_met) == ("randomisation passed", gate.state == "passed")
+    assert not not_made.is_met
+    for row in rows_of(folder):
+        case = folder.read_case(row["case_id"])
+        assert case is not None
+        assert case.trust is not None
+        assert row["trust_state"] == case.trust.state
+        assert row["trust_passed"] == str(case.trust.state == "passed")
+        assert {check.name for check in case.trust.checks} == {
+            *("completeness", "agreement", "deletion", "insertion", "road", "stability", "worst_stability")
+        }
+    before = everything(folder)
+    (folder.case(folder.case_ids()[4]) / "case.json").unlink()
+    run(config_file, *checks, criteria, resume=True)
+    assert everything(folder) == before
+    assert folder.read_run().checks == record.checks
 
 
 def test_a_model_that_answers_differently_twice_is_recorded(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +287,28 @@ def test_what_a_server_did_not_give_is_asked_for_again(config_file: Path, monkey
     assert verify(folder) == []
 
 
+def test_a_copy_of_what_a_server_gave_late_is_marked_then(config_file: Path, monkeypatch: Any) -> None:
+    images, original = config_file.parent / "images", ingest.read
+    (images / "PNEUMONIA" / "copy.png").write_bytes((images / "NORMAL" / "Doe^Jane_0.png").read_bytes())
+
+    def read(source: CaseSource, **settings: Any) -> Any:
+        if "NORMAL/Doe^Jane_0" in source.relative_path:
+            raise NotRetrieved("the server is busy (503), 5 times", "Once the server answers, --resume asks again.")
+        return original(source, **settings)
+
+    light = ("regions.lungs=none", "report.documents=false")
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "read", read)
+        folder = run(config_file, *light)
+    assert {row["quality"] for row in rows_of(folder)} == {""}
+    run(config_file, *light, resume=True)
+    (late,) = (row["case_id"] for row in rows_of(folder) if row["quality"] == "duplicate_pixels")
+    whole = run(config_file, *light, "run.name=whole")
+    assert (folder.case(late) / "case.json").read_bytes() == (whole.case(late) / "case.json").read_bytes()
+    assert (folder.path / "cases.csv").read_bytes() == (whole.path / "cases.csv").read_bytes()
+    assert verify(folder) == []
+
+
 def test_one_bad_case_never_stops_a_run(config_file: Path) -> None:
     images = config_file.parent / "images" / "NORMAL"
     (images / "empty.png").touch()
@@ -251,6 +335,54 @@ def test_one_bad_case_never_stops_a_run(config_file: Path) -> None:
     again = run(config_file, "run.name=clean")
     for row in rows_of(again):
         assert float(row["probability"]) == pytest.approx(float(alone[row["case_id"]]), abs=1e-6)
+
+
+def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -> None:
+    """Blank, clipped, and a copy: excluded, failed, with a caution; each keeps its place in every count."""
+    images = config_file.parent / "images" / "NORMAL"
+    first = cv2.imread(str(images / "Doe^Jane_0.png"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(images / "blank.png"), np.full((60, 50), 90, np.uint8))
+    cv2.imwrite(str(images / "clipped.png"), np.where(first > 127, 255, 0).astype(np.uint8))
+    cv2.imwrite(str(images / "copy.png"), first)
+    asked = ("quality.exclude=[blank]", "quality.fail=[clipping]", "regions.lungs=none")
+    folder = run(config_file, *asked)
+    rows = rows_of(folder)
+    by_quality = {row["quality"]: row for row in rows}
+    assert len(rows) == 11
+    assert set(by_quality) == {"", "blank;contrast", "clipping", "duplicate_pixels"}
+    blank, clipped, copy = (by_quality[name] for name in ("blank;contrast", "clipping", "duplicate_pixels"))
+    assert (blank["status"], blank["error"], blank["probability"]) == ("excluded", "", "")
+    assert "the picture is blank" in blank["reason"]
+    assert (clipped["status"], clipped["error"], clipped["probability"]) == ("failed", "UnfitRadiograph", "")
+    assert copy["status"] == "ok"
+    (earlier,) = (row for row in rows if row["file_sha256"] == copy["file_sha256"] and row is not copy)
+    record = folder.read_case(copy["case_id"])
+    assert earlier["quality"] == ""
+    reasons = {check.name: check.reason for check in record.quality if check.state == "failed"}
+    assert reasons == {"duplicate_pixels": f"the same pixels as case {earlier['case_id']}, earlier in the run"}
+    for row in rows:
+        assert len(folder.read_case(row["case_id"]).quality) == 14
+        assert (folder.case(row["case_id"]) / "report.pdf").is_file()
+    assert folder.read_run().counts == {"ok": 9, "excluded": 1, "failed": 1}
+    assert folder.read_cohort().statuses == {"ok": 9, "excluded": 1, "failed": 1}
+    index = (folder.path / "index.html").read_text()
+    assert all(row["case_id"] in index for row in rows)
+    # Broken off and resumed: the same records, though of the two copies the later one stands already.
+    before = {name: data for name, data in everything(folder).items() if name.endswith("case.json")}
+    for case_id in (earlier["case_id"], blank["case_id"], clipped["case_id"]):
+        (folder.case(case_id) / "case.json").unlink()
+    run(config_file, *asked, resume=True)
+    assert {n: d for n, d in everything(folder).items() if n.endswith("case.json")} == before
+    assert verify(folder) == []
+
+
+def test_what_is_no_chest_is_excluded_once_the_lungs_are_looked_for(config_file: Path) -> None:
+    folder = run(config_file, "quality.exclude=[not_a_chest]", "report.documents=false", limit=1)
+    (row,) = rows_of(folder)
+    record = folder.read_case(row["case_id"])
+    assert (record.status, record.prediction, record.maps) == ("excluded", None, ())
+    assert "does not look like a frontal chest radiograph" in record.reason
+    assert set(record.pictures) == {"radiograph"}
 
 
 def test_the_same_file_twice_is_two_cases(config_file: Path) -> None:
@@ -312,6 +444,38 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
     }
     assert verify(folder) == []
     assert (whole.path / "cases.csv").read_bytes() == (folder.path / "cases.csv").read_bytes()
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_written(config_file: Path, monkeypatch: Any) -> None:
+    """A disk with room for so many bytes takes what fits and refuses the rest. Once there is room, the run ends in the
+    same bytes."""
+    light = ("report.documents=false", "regions.lungs=none")
+    whole, real = run(config_file, *light), os.write
+    one, first = everything(whole), ("run.json", "run.json", "sbom.cdx.json", "events.jsonl", "private/crosswalk.csv")
+    before = sum((whole.path / name).stat().st_size for name in first)
+    of_a_case = sum(map(len, one.values())) // 8
+    folder, left = RunFolder(config_file.parent / "reports" / "full"), [0]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if left[0] == 0:
+            raise OSError(28, "No space left on device")
+        written = real(descriptor, data[: left[0]])
+        left[0] -= written
+        return written
+
+    for cases in (-1, 2.5, 2.5):  # before the first record, then among the cases, twice
+        left[0] = int(before + cases * of_a_case) if cases > 0 else before // 2
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", write)
+            with pytest.raises(EngineError, match="No space left") as error:
+                run(config_file, *light, "run.name=full", resume=cases > 0)
+        assert "--resume" in str(error.value.hint)
+        assert bool(folder.case_ids()) == (cases > 0)
+        assert {name: one[name] for name in everything(folder)} == everything(folder)
+        assert not list(folder.path.rglob(".*.tmp"))
+        assert not folder.is_sealed
+    assert everything(run(config_file, *light, "run.name=full", resume=True)) == one
+    assert verify(folder) == []
 
 
 def test_resume_refuses_another_config(config_file: Path) -> None:
@@ -412,6 +576,48 @@ def test_a_manifest_keeps_its_columns_in_the_crosswalk(config_file: Path) -> Non
     crosswalk = (folder.private / "crosswalk.csv").read_text()
     assert "scanner" in crosswalk
     assert "p2" in crosswalk
+
+
+def test_what_a_manifest_annotates_is_a_region(config_file: Path) -> None:
+    """One box, one mask, one mask of another size, nothing: three audits of four say where the evidence lies in it."""
+    folder = config_file.parent
+    upper = np.zeros((60, 50), np.uint8)
+    upper[:30] = 255
+    cv2.imwrite(str(folder / "upper.png"), upper)
+    cv2.imwrite(str(folder / "other.png"), upper[:40])
+    cells = ['"0,0,50,30",', ",upper.png", ",other.png", ","]
+    lines = [f"images/NORMAL/Doe^Jane_{n}.png,{cell}" for n, cell in enumerate(cells)]
+    (folder / "manifest.csv").write_text("\n".join(["path,boxes,mask", *lines]))
+    result = audit(
+        load_config(
+            config_file,
+            [
+                "ingest.source=manifest.csv",
+                "ingest.labels=none",
+                "regions.lungs=none",
+                "explain.methods=[centre]",
+                "report.documents=false",
+            ],
+        ),
+        Inline(),
+    )
+    found = RunFolder(result.folder)
+    by_box, by_mask, refused, nothing = rows_of(found)
+    for name in ("relevance_mass_accuracy", "chance", "iou", "dice_otsu", "pointing_game_hit"):
+        assert by_box[f"annotation_{name}"] == by_mask[f"annotation_{name}"] != ""
+        assert {refused[f"annotation_{name}"], nothing[f"annotation_{name}"]} == {""}
+    # The map is a Gaussian in the middle.
+    assert float(by_box["annotation_relevance_mass_accuracy"]) == pytest.approx(0.5, abs=0.01)
+    assert float(by_box["annotation_chance"]) == pytest.approx(0.5, abs=0.01)
+    assert refused["annotation_missing"] == "the mask has 40 x 50 pixels (rows x columns), the radiograph 60 x 50"
+    assert {row["status"] for row in (by_box, by_mask, refused, nothing)} == {"ok"}
+    rate = result.cohort.hit_rates["annotation"]
+    hits = [row["annotation_pointing_game_hit"] == "True" for row in (by_box, by_mask)]
+    assert (rate.value, rate.num_cases) == (np.mean(hits), 2)
+    assert result.cohort.hit_rates["lungs"].num_cases == 0
+    record = found.read_case(by_mask["case_id"])
+    assert [r.found_by.split(",")[0] for r in record.regions if r.kind == "annotation"] == ["the manifest's mask"]
+    assert not any(b"other.png" in path.read_bytes() for path in found.cases.rglob("*") if path.is_file())
 
 
 def test_several_methods_layers_and_classes(config_file: Path) -> None:

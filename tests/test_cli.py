@@ -15,8 +15,8 @@ from pipeline.evidence import RunFolder
 from pipeline.records import RunRecord, to_json
 from tests.classifier.models import nested
 from tests.cohort.cases import a_case, a_failure, a_source
+from tests.evidence.test_folder import MODEL
 from tests.test_audit import config_file, model_file  # noqa: F401
-from tests.test_evidence import MODEL
 
 
 def cxr_audit(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -34,6 +34,8 @@ def test_help_and_version_teach() -> None:
         "verify",
         "render",
         "cohort",
+        "compare",
+        "sign",
         "lungs",
         "phantom",
         "init",
@@ -68,7 +70,9 @@ def test_run_check_verify_render(config_file: Path) -> None:  # noqa: F811
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     rendered = cxr_audit("render", folder)
     assert rendered.returncode == 0, rendered.stderr
-    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+    after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert {p.name for p in after if after[p] != before.get(p)} == {"events.jsonl", "SHA256SUMS"}
+    assert after.keys() == before.keys()
     assert cxr_audit("verify", folder).returncode == 0
     table = folder / "cases.csv"
     table.write_bytes(table.read_bytes()[:-1])
@@ -222,7 +226,7 @@ def test_explain_one_radiograph_without_a_config(config_file: Path, model_file: 
 
     folder = config_file.parent
     image = folder / "images" / "NORMAL" / "Doe^Jane_0.png"
-    asked = ("explain", image, "--model", model_file, "--output", folder / "out")
+    asked = ("explain", image, "--model", model_file, "--output", folder / "out", "--set", "quality.exclude=[]")
     done = cxr_audit(*asked, "--class-names", "NORMAL,PNEUMONIA", "--method", "hirescam", "--method", "smoothgrad")
     assert done.returncode == 0, done.stderr
     path = done.stdout.split()[-1]
@@ -245,6 +249,7 @@ def test_explain_says_what_is_wrong(config_file: Path, model_file: Path) -> None
     for arguments, code, words in (
         ((config_file.parent,), 2, "is no file"),
         ((config_file,), 4, "the file is text"),
+        ((image,), 4, "does not look like a frontal chest radiograph"),
         ((image, "--scaling", "unity"), 2, "Perhaps you meant 'unit'"),
         ((image, "--method", "gradcam"), 2, "Perhaps you meant 'grad-cam'"),
         ((image, "--model", model_file, "--layer", "backbone/conv33"), 3, "perhaps you meant 'backbone/conv3'"),

@@ -42,10 +42,18 @@ def test_paths_are_relative_to_the_config(config_file: Path) -> None:
 
 def test_a_server_is_no_path_and_a_key_file_is_one(config_file: Path) -> None:
     source = "dicomweb+https://pacs.example/dicom-web?Modality=DX&StudyDescription=" + 120 * "x"
-    config = load_config(config_file, [f"ingest.source={source}", "privacy.key_file=secrets/key"])
+    config = load_config(
+        config_file, [f"ingest.source={source}", "ingest.manifest=labels.csv", "privacy.key_file=secrets/key"]
+    )
     assert config.ingest.source == source
+    assert config.ingest.manifest == config_file.parent / "labels.csv"
     assert config.privacy.key_file == config_file.parent / "secrets" / "key"
     assert load_config(config_file).privacy.key_file is None
+
+
+def test_a_home_that_nobody_has(config_file: Path) -> None:
+    with pytest.raises(ConfigError, match="a user that this machine has not"):
+        load_config(config_file, ["ingest.source=~nobody-of-this-name/x"])
 
 
 def test_where_the_key_lies_is_not_what_a_config_asks_for(config_file: Path) -> None:
@@ -200,7 +208,7 @@ def test_criteria_are_checked_one_by_one_with_their_lines(config_file: Path) -> 
         ("{metric: entropy, above: 0.5, at_least: 0.5}", "entropy is of each case"),
         ("{metric: failed, above: 1, share_at_most: 0}", "failed is yes or no: give neither above nor below"),
         ("{metric: failed, cases: true_positive, share_at_most: 0}", "failed cases have no outcome"),
-        ("{metric: flag.marker, share_at_most: 0.05}", "unknown metric. Known: auc, "),
+        ("{metric: colour, share_at_most: 0.05}", "unknown metric. Known: auc, "),
         ("{metric: entropy, above: .nan, share_at_most: 0.5}", "finite number"),
         ("{metric: auc, at_least: 90}", "less than or equal to 1"),
         ("{at_least: 0.9}", "missing; it has no default"),

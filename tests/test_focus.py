@@ -1,7 +1,9 @@
 """Focus metrics against hand-computed values."""
 
+import cv2
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pipeline import focus
 from pipeline.preprocess import cell_shares, place, region_shares, restore, seen
@@ -74,10 +76,47 @@ def test_evidence_in_padding_only_is_undefined() -> None:
     assert metrics.undefined["peak_row_fraction"] == "all positive evidence lies in padding"
 
 
+def test_the_gini_index_by_hand() -> None:
+    assert measure([[1, 1], [1, 1]]).gini == pytest.approx(0)
+    # One of n cells: 1 - 1/n. Shares (0, 0, 1/2, 1/2): 1 - 2 (1/2 x 1.5 + 1/2 x 0.5) / 4.
+    assert measure([[0, 7], [-2, 0]]).gini == pytest.approx(3 / 4)
+    assert measure([[3, 3], [0, 0]]).gini == pytest.approx(1 / 2)
+
+
+def test_the_balance_of_left_and_right() -> None:
+    assert measure([[2, 0], [3, 0]]).left_right_balance == -1
+    assert measure([[1, 3], [0, 0]]).left_right_balance == pytest.approx(0.5)
+    # Three columns: the middle one counts half for each side.
+    assert measure([[1, 4, 1]]).left_right_balance == pytest.approx(0)
+    # The middle half of the width is all that the model saw: its left half is the radiograph's left.
+    assert measure([[3, 1]], place(100, 200, 100, 100, "center_crop")).left_right_balance == pytest.approx(-0.5)
+
+
+def test_areas_of_high_focus_are_counted_where_they_touch() -> None:
+    one_hot = np.zeros((8, 8))
+    one_hot[1, 1] = 1
+    assert measure(one_hot.tolist()).num_components == 1
+    one_hot[6, 6] = one_hot[1, 6] = 0.9
+    assert measure(one_hot.tolist()).num_components == 3
+    one_hot[1, 1:7] = 1  # a bridge
+    assert measure(one_hot.tolist()).num_components == 2
+    ring = np.ones((8, 8))
+    ring[2:6, 2:6] = 0
+    assert measure(ring.tolist()).num_components == 1
+
+
+def test_areas_against_an_independent_count() -> None:
+    rng = np.random.default_rng(3)
+    for density in (0.02, 0.3, 0.5, 0.8):
+        mask = rng.random((60, 45)) < density
+        assert focus._num_areas(mask) == ndimage.label(mask, np.ones((3, 3)))[1]
+    assert focus._num_areas(np.zeros((3, 3), bool)) == 0
+
+
 def test_a_single_cell_has_no_entropy() -> None:
     metrics = measure([[2]])
     assert metrics.entropy is None
-    assert metrics.undefined == {"entropy": "the map has a single cell"}
+    assert metrics.undefined == dict.fromkeys(("entropy", "gini"), "the map has a single cell")
     assert metrics.high_focus_fraction == 1
 
 
@@ -98,11 +137,11 @@ def measure_regions(
     rows, columns = masks[0].shape
     regions = [Region.of(mask, f"region {n}", "lung", "drawn by hand") for n, mask in enumerate(masks)]
     heatmap = restore(grid, placement, rows, columns)
-    share, _, _ = cell_shares(placement, *grid.shape, focus.BORDER)
+    share, *_ = cell_shares(placement, *grid.shape, focus.BORDER)
     shares = region_shares(placement, *grid.shape, np.stack(masks))
     half_cell = (rows / grid.shape[0] / 2, columns / grid.shape[1] / 2)
     return focus.measure_regions(
-        grid, status, heatmap, seen(placement, rows, columns), share, regions, shares, half_cell
+        grid, status, heatmap, seen(placement, rows, columns), share, regions, shares, half_cell, 0.5
     )
 
 
@@ -159,6 +198,49 @@ def test_what_the_model_did_not_see_is_no_chance() -> None:
     assert left.chance == pytest.approx(0.5)
     assert left.relevance_mass_accuracy == pytest.approx(0.25)
     assert edge.undefined["enrichment"] == "the model did not see the region"
+
+
+def test_the_overlap_with_the_area_of_high_focus() -> None:
+    # One column of 40 pixels, ten a cell, falling from 4 to 1 between the centres at 5, 15, 25, 35: 4 - (p - 5) / 10.
+    # At least 2 up to p = 25: the upper 25 pixels.
+    slope = [[4], [3], [2], [1]]
+    upper, lower, whole = (block(rows, slice(None)) for rows in (slice(0, 20), slice(20, 40), slice(0, 40)))
+    found = measure_regions(slope, upper, lower, whole)
+    assert [one.iou for one in found] == pytest.approx([20 / 25, 5 / 40, 25 / 40])
+    assert [one.dice for one in found] == pytest.approx([40 / 45, 10 / 45, 50 / 65])
+
+
+def test_otsu_finds_the_two_levels_of_a_map() -> None:
+    # Four hundred columns of 5, then six hundred of 4: half of the maximum does not part them, Otsu does.
+    grid = np.full((1, 1000), 4.0)
+    grid[:, :400] = 5
+    left, right = (block(slice(None), columns, (10, 1000)) for columns in (slice(0, 400), slice(400, 1000)))
+    for one, iou, otsu in zip(measure_regions(grid.tolist(), left, right), (0.4, 0.6), (1, 0), strict=True):
+        assert (one.iou, one.iou_otsu) == pytest.approx((iou, otsu))
+        assert (one.dice, one.dice_otsu) == pytest.approx((2 * iou / (1 + iou), otsu))
+
+
+def test_otsu_against_an_independent_threshold() -> None:
+    heatmap = np.random.default_rng(2).gamma(2, 1, (50, 40)).astype(np.float32)
+    levels = (heatmap * (255 / heatmap.max())).astype(np.uint8)
+    limit, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    assert np.array_equal(focus._above_otsu(heatmap, np.ones(heatmap.shape, bool)), levels > limit)
+
+
+def test_a_map_of_one_value_has_no_otsu_threshold() -> None:
+    (one,) = measure_regions([[2, 2], [2, 2]], LEFT)
+    assert (one.iou, one.dice) == pytest.approx((0.5, 2 / 3))
+    assert one.undefined == dict.fromkeys(("iou_otsu", "dice_otsu"), "the map has one value: no threshold")
+
+
+def test_what_the_controls_score() -> None:
+    left, right = (Region.of(mask, name, "lung", "by hand") for mask, name in ((LEFT, "left"), (RIGHT, "right")))
+    shares = np.asarray([[[1, 0], [1, 0]], [[0, 1], [0, 1]]], np.float32)
+    maps = {"a": np.asarray([[3, 1], [0, 0]], np.float32), "none": np.zeros((2, 2), np.float32)}
+    assert focus.controls(maps, np.ones((2, 2), np.float32), [left, right], shares) == {
+        "left": {"a": 0.75},
+        "right": {"a": 0.25},
+    }
 
 
 def test_an_empty_region_is_undefined_never_a_hit() -> None:

@@ -46,6 +46,7 @@ NEEDED = {
 CONFIG = """\
 run: {{name: test, output: runs}}
 ingest: {{source: {source}, labels: finding}}
+quality: {{exclude: []}}
 preprocess: {{rows: 32, columns: 32, scaling: unit}}
 classifier: {{path: model.keras, class_names: [NORMAL, '{positive}']}}
 engine: {{batch_size: 8, workers: 1}}
@@ -148,17 +149,15 @@ def write_sources(folder: Path, markup: str) -> list[str]:
         save(with_pixels(pydicom.dcmread(get_charset_files(name)[0])), folder / name)
     whole = (folder / "Qanary^Doe.dcm").read_bytes()
     (folder / "cut Qanary.dcm").write_bytes(whole[: len(whole) // 2])
-    (folder / "Qanary in a number.dcm").write_bytes(whole.replace(b"(0028,1050)", b"Qanary^Doe!"))
     pictures_full_of_names(folder, markup)
     (folder / "<img src=x onerror=Qanary>{{ 77117*77003 }}.txt").write_text(f"{NAME} {markup}", "utf-8")
     (folder / "Qanary.png").write_bytes((folder / f"{JAPANESE}.png").read_bytes()[:200])
-    (folder / "link-of-Qanary.png").symlink_to(folder / f"{JAPANESE}.png")
     (folder / "loop-of-Qanary.png").symlink_to("loop-of-Qanary.png")
     with zipfile.ZipFile(folder / "Qanary.zip", "w") as archive:
         archive.writestr("Qanary^Doe.dcm", whole)
     outside = folder.parent / "Qanary outside.png"
-    outside.write_bytes((folder / f"{JAPANESE}.png").read_bytes() + b"\0")
-    tricks = ["../Qanary outside.png", str(outside), "../../Qanary/../etc/passwd", "Qanary\0^Doe.png", "Qanary/" * 1000]
+    outside.symlink_to(folder / f"{JAPANESE}.png")
+    tricks = [str(outside), "../../Qanary/../etc/passwd", "Qanary\0^Doe.png", "Qanary/" * 1000]
     return [*(path.name for path in sorted(folder.iterdir())), *tricks]
 
 
@@ -215,7 +214,7 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     assert all(text in crosswalk for text in (NAME, PATIENT, BIRTH, UID))
     statuses = [line.split(",")[1] for line in (run / "cases.csv").read_text().splitlines()[1:]]
     assert len(statuses) == len(paths)
-    assert statuses.count("ok") >= 9
+    assert statuses.count("ok") == 8
     assert statuses.count("failed") >= 6
     assert "87" not in (run / "cases.csv").read_text("utf-8").split("file_sha256")[0]
     assert any('"PatientAge": "80-89"' in path.read_text("utf-8") for path in run.glob("cases/*/case.json"))
@@ -262,7 +261,7 @@ def loop(*_):
     raise error
 
 if __name__ == "__main__":
-    for failure in (cause, context, note, worker, loop):
+    for failure in [globals()[name] for name in sys.argv[1:]]:
         pipeline.cli.load_config = failure
         sys.argv = ["cxr-audit", "check", "none.yaml"]
         try: pipeline.cli.main()
@@ -274,9 +273,10 @@ def test_the_traceback_of_an_unexpected_error_has_no_words(tmp_path: Path) -> No
     (tmp_path / "main.py").write_text(FAILURES, "utf-8")
     (tmp_path / "broken.py").write_text("def read(name):\n    raise ValueError(name)\n")
     environment = {**os.environ, "PYTHONPATH": f"{Path.cwd()}{os.pathsep}{tmp_path}"}
+    aloud = {**environment, "CXR_AUDIT_TRACEBACK_MESSAGES": "1"}
     quiet, loud = (
-        subprocess.run([sys.executable, "main.py"], cwd=tmp_path, env={**environment, **more}, capture_output=True)
-        for more in ({}, {"CXR_AUDIT_TRACEBACK_MESSAGES": "1"})
+        subprocess.run([sys.executable, "main.py", *failures.split()], cwd=tmp_path, env=env, capture_output=True)
+        for failures, env in (("cause context note worker loop", environment), ("cause", aloud))
     )
     said = quiet.stdout + quiet.stderr
     wanted = {form: name for name in ("Qanary", "長谷川") for form in forms(name)}

@@ -4,12 +4,15 @@ import os
 
 
 def _import_tensorflow() -> None:
-    """Import TensorFlow without the notices of its C++ start-up (no GPU, instruction sets), which no setting stops."""
+    """Import TensorFlow without the notices of its C++ start-up (no GPU, instruction sets), which no setting stops, and
+    without its advice on tracing: a function a layer and a stage is meant."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
-        import tensorflow  # noqa: F401
+        import tensorflow
+
+        tensorflow.get_logger().setLevel("ERROR")
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

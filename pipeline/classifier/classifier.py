@@ -14,9 +14,11 @@ average pooling to one Dense layer is read in closed form: dy/dA^k = w_k / Z eve
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +153,17 @@ class Classifier:
                 "cxr-audit inspect MODEL lists the layers with a grid",
             )
         return Split(self, next(c for c in self.candidates if c.name == layer))
+
+    def exchanged(self, operations: Mapping[int, Any]) -> Classifier:
+        """The same classifier with other operations, by the id of those that they replace; this one stays as it is."""
+        other = copy.copy(self)
+        steps = (
+            dataclasses.replace(step, operation=operations.get(id(step.operation), step.operation))
+            for step in self.graph.steps
+        )
+        other.graph = dataclasses.replace(self.graph, steps=tuple(steps))
+        other.__dict__.pop("shapes", None)
+        return other
 
     def selector(self, class_name: str) -> Floats:
         """s with y = s . z, the explained scalar of a class; float32 (units,)."""
@@ -481,6 +494,7 @@ class Logits:
     activation = None
 
     def __init__(self, dense: Any) -> None:
+        self.dense, self.weights = dense, dense.weights
         self.kernel, self.bias = dense.kernel, dense.bias
         self.compute_dtype = dense.compute_dtype
 

@@ -2,7 +2,8 @@
 
 What is undefined never helps: a metric without a value, or without the bound that is asked for, is not met, with its
 reason; a case whose number is undefined does not count towards a share that has to be large, and does
-count towards one that has to be small.
+count towards one that has to be small. A share of what masking changed is of the cases
+that masking asked, one of what lies in an annotation is of the cases that have one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pipeline.cohort.cases import case_values
+from pipeline.cohort.cases import case_values, is_asked
 from pipeline.cohort.intervals import Resampling
 from pipeline.config import Acceptance, Criterion
-from pipeline.records import CaseRecord, CriterionResult, Estimate
+from pipeline.records import MODEL_CHECKS, CaseRecord, Check, CriterionResult, Estimate
 
 Cases = Sequence[CaseRecord]
 STATUSES = ("failed", "excluded")
@@ -28,6 +29,7 @@ def judge(
     records: Cases,
     groups: Mapping[str, Cases],
     resampling: Callable[[Cases], Resampling],
+    checks: Sequence[Check] = (),
 ) -> tuple[CriterionResult, ...]:
     """Each criterion with what was found.
 
@@ -37,15 +39,28 @@ def judge(
     records : all cases, which the shares of failed and excluded ones are of.
     groups : those that the other shares may be of, by the names of `Criterion.cases`.
     resampling : draws the patients of some cases.
+    checks : of the explanation, those made once a model.
     """
     results = []
     for criterion in acceptance.criteria:
-        if criterion.metric in metrics:
+        if criterion.metric in MODEL_CHECKS:
+            results.append(_of_model(criterion.metric, checks))
+        elif criterion.metric in metrics:
             results.append(_result(criterion, metrics[criterion.metric], {}))
         else:
             cases = records if criterion.metric in STATUSES else groups[criterion.cases]
+            cases = [record for record in cases if is_asked(record, criterion.metric)]
             results.append(_result(criterion, *_share(criterion, cases, resampling(cases))))
     return tuple(results)
+
+
+def _of_model(name: str, checks: Sequence[Check]) -> CriterionResult:
+    """Whether a check of the model was passed. One that was not run is not."""
+    check = next((check for check in checks if check.name == name), None)
+    reason = "the check was not made" if check is None else check.reason
+    value = None if check is None else check.value
+    found = Estimate(value, 0, 0, reason=reason or "one check of the model, without an interval")
+    return CriterionResult(f"{name} passed", reason is None, found, reason=reason)
 
 
 def _share(criterion: Criterion, cases: Cases, draws: Resampling) -> tuple[Estimate, dict[str, int]]:

@@ -20,23 +20,36 @@ from pipeline.cohort.performance import Outputs, performance
 from pipeline.config import Acceptance, Cohort
 from pipeline.records import (
     CASE_NUMBERS,
+    FLAGS,
     QUANTILES,
+    REGIONS_OF_CASES,
     CaseRecord,
     CaseSource,
     CaseStatus,
+    Check,
     CohortRecord,
     Distribution,
+    Estimate,
     Subgroup,
     SubgroupColumn,
     WrongCase,
 )
 
 NUM_BINS = 20
-WORDS = ("focus_band", "lungs_pointing_game_hit")
+WORDS = (
+    "focus_band",
+    *(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES),
+    *(f"flag_{name}" for name in FLAGS),
+)
 
 
 def describe(
-    records: Sequence[CaseRecord], sources: Sequence[CaseSource], asked: Cohort, acceptance: Acceptance, seed: int
+    records: Sequence[CaseRecord],
+    sources: Sequence[CaseSource],
+    asked: Cohort,
+    acceptance: Acceptance,
+    seed: int,
+    checks: Sequence[Check] = (),
 ) -> CohortRecord:
     """What a run says about the classifier.
 
@@ -44,11 +57,11 @@ def describe(
     ----------
     records : of all cases, whatever their status.
     sources : what is known of the same cases beside their pixels; a case that is missing here has no patient.
+    checks : of the explanation, those made once a model.
     """
     known = {source.case_id: source for source in sources}
     patient_of = {r.case_id: (known[r.case_id].patient_id if r.case_id in known else None) for r in records}
-    num_known = sum(name is not None for name in patient_of.values())
-    patients = _numbered(patient_of)
+    patients, patients_known = number_patients(patient_of)
     audited = [record for record in records if record.status == "ok"]
     labelled = [record for record in audited if _unlabelled(record) is None]
     unlabelled = [record for record in audited if _unlabelled(record) is not None]
@@ -61,8 +74,7 @@ def describe(
         statuses={status: statuses[status] for status in get_args(CaseStatus)},
         unlabelled=dict(Counter(_unlabelled(record) or "" for record in unlabelled)),
         num_patients=len(set(patients.values())),
-        patients=f"known for {num_known} of {len(records)} cases"
-        + ("" if num_known == len(records) else "; each other case counts as a patient of its own"),
+        patients=patients_known,
         outcomes={name: len(members) for name, members in outcomes.items()},
         prevalence=asked.prevalence or (float(outputs.positive.mean()) if labelled else None),
         prevalence_source="stated in the config" if asked.prevalence else "of this run",
@@ -83,17 +95,33 @@ def describe(
             records,
             {**outcomes, "all": audited},
             lambda cases: Resampling(_of(cases, patients), asked.rounds, seed),
+            checks,
         ),
+        hit_rates={
+            kind: _hit_rate(cases, f"{kind}_pointing_game_hit", _of(cases, patients), asked, seed)
+            for kind in REGIONS_OF_CASES
+            for cases in [[record for record in audited if kind in {region.kind for region in record.regions}]]
+        },
     )
 
 
-def _numbered(patient_of: Mapping[str, str | None]) -> dict[str, int]:
-    """A number for each case's patient; a case without one gets its own."""
+def _hit_rate(cases: Sequence[CaseRecord], name: str, patients: Integers, asked: Cohort, seed: int) -> Estimate:
+    """The share of some cases whose map's maximum lies where `name` says."""
+    hits = np.array([case_values(record)[0][name] is True for record in cases], bool)
+    draws = Resampling(patients, asked.rounds, seed)
+    return draws.share(hits, np.ones(len(hits), bool), "no case has this region")
+
+
+def number_patients(patient_of: Mapping[str, str | None]) -> tuple[dict[str, int], str]:
+    """A number for each case's patient, a case without one gets its own; and in words how many are known."""
     numbers: dict[tuple[str, bool], int] = {}
-    return {
+    numbered = {
         case_id: numbers.setdefault((name or case_id, name is None), len(numbers))
         for case_id, name in patient_of.items()
     }
+    num_known = sum(name is not None for name in patient_of.values())
+    own = "" if num_known == len(numbered) else "; each other case counts as a patient of its own"
+    return numbered, f"known for {num_known} of {len(numbered)} cases{own}"
 
 
 def _of(cases: Sequence[CaseRecord], patients: Mapping[str, int]) -> Integers:

@@ -118,6 +118,40 @@ class Resampling:
         lower = 0.0 if value <= calibrated else max(0.0, 2 * value - float(found[1:].mean()) - reach)
         return Estimate(value, num_cases, num_patients, (lower, min(1.0, value + reach))), calibrated
 
+    def mean_change(self, changes: Doubles) -> Estimate:
+        """The mean of what changed in each case from one run to another, (N,), in any unit."""
+        if not changes.size:
+            return Estimate(None, 0, 0, reason="no case has it in both runs")
+        if not changes.any():
+            return Estimate(0.0, changes.size, self.times.shape[1], reason="the same in every case")
+        found = _ratio(*self._sums(changes, np.ones(changes.shape, bool)).T)
+        return self._change(found, changes.size, self.times.shape[1], self.times.shape[1])
+
+    def auc_change(self, positive: Bools, before: Doubles, after: Doubles) -> Estimate:
+        """The AUC of the scores after minus that of those before, of the same cases, (N,) each, and resampled with
+        the same patients: what both share cancels (as in DeLong and others, Biometrics 44, 1988)."""
+        num_cases, num_patients = positive.size, num_different(self.patients)
+        if positive.all() or not positive.any():
+            missing = "negative" if positive.any() else "positive"
+            return Estimate(None, num_cases, num_patients, reason=f"no {missing} case")
+        size = max(1, BLOCK // num_cases)
+        times = np.concatenate([np.ones((1, self.times.shape[1]), np.uint8), self.times])
+        blocks = (times[n : n + size, self.patients] for n in range(0, len(times), size))
+        found = np.concatenate([auc_of(positive, after, w) - auc_of(positive, before, w) for w in blocks])
+        smaller = min(num_different(self.patients[side]) for side in (positive, ~positive))
+        return self._change(found, num_cases, num_patients, smaller)
+
+    def _change(self, found: Doubles, num_cases: int, num_patients: int, effective: int) -> Estimate:
+        """A change and its interval by Student's t of `effective` patients, from a statistic and its resamples."""
+        value = float(found[0])
+        if effective < MIN_PATIENTS:
+            return Estimate(value, num_cases, num_patients, reason=TOO_FEW)
+        error = float(np.nanstd(found[1:])) * math.sqrt(num_patients / (num_patients - 1))
+        if error < NO_ERROR:
+            return Estimate(value, num_cases, num_patients, reason="no interval: every resample gives the same")
+        reach = t_quantile(effective - 1) * error
+        return Estimate(value, num_cases, num_patients, (value - reach, value + reach))
+
     def _sums(self, *columns: npt.NDArray[Any]) -> Doubles:
         """The sum of each column (N,), of the cases as they are and in each resample: (1 + rounds, columns)."""
         num_patients = self.times.shape[1]

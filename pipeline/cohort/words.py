@@ -15,6 +15,7 @@ NAMES = {
     "brier": "Brier score",
     "ece": "calibration error (ECE)",
 }
+HITS = {"lungs": "map's maximum in the lungs", "annotation": "... in the annotation"}
 IN_SUBGROUPS = ("auc", "sensitivity", "specificity")
 NUM_WRONG = 5
 
@@ -36,6 +37,9 @@ def _lines(cohort: CohortRecord) -> Iterator[str]:
         yield from _measured(cohort)
     else:
         yield "no audited case has a label that names a class: nothing to measure"
+    for kind, rate in cohort.hit_rates.items():
+        if rate.num_cases:
+            yield f"  {HITS[kind]:26} {_estimate(rate)}"
     for result in cohort.acceptance:
         yield f"{'met    ' if result.is_met else 'NOT MET'}  {result.criterion}: {_estimate(result.found)}"
         for reason, count in result.undefined.items():

@@ -27,6 +27,8 @@ class LocalEngine:
 
     def __init__(self, workers: int | None = None) -> None:
         self.num_workers = workers or num_cores()
+        # Read by NumPy when a worker first loads it: two cores that wait for each other on small products cost twice.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         self._pool = ProcessPoolExecutor(
             self.num_workers,
             mp_context=multiprocessing.get_context("spawn"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
@@ -72,10 +73,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """`logits` (N, units) float32; `maps`, one tuple a case, the first map being the one of the numbers."""
+    """`logits` (N, units) float32; `maps`, one tuple a case, the first map being the one of the numbers; `controls`,
+    by name and case, what any map has to beat, (h, w) on the grid of the target layer."""
 
     logits: Floats
     maps: list[tuple[ClassActivationMap, ...]]
+    controls: list[dict[str, Floats]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,13 @@ class Explainer:
         cost |= dict.fromkeys(ON_INPUT, self.probing.steps)
         return {method: cost[method] for method in self.methods if method in cost}
 
+    def only_first(self, classifier: Classifier | None = None, beside: tuple[str, ...] = ()) -> Explainer:
+        """The first method alone, with others `beside` it, and without further maps; of another classifier of the same
+        layers where one is given. Nothing that was traced or kept is taken over."""
+        layers = tuple(split.layer.name for split in self.layers) if self.methods[0] == FUSED else ()
+        methods = (self.methods[0], *beside)
+        return Explainer(classifier or self.classifier, methods, self.target.layer.name, layers, probing=self.probing)
+
     def explain(
         self, batch: Floats, expected: list[str | None], is_present: Sequence[bool] | None = None
     ) -> BatchResult:
@@ -198,7 +208,17 @@ class Explainer:
             for n in present:
                 if (subject := wanted[n]) is not None:
                     add(f"{method}:{subject.in_key}", method, self.target.layer.name, subject, n, answers[n])
-        return BatchResult(logits, [tuple(case) for case in cases])
+        controls: list[dict[str, Floats]] = [{} for _ in range(num)]
+        for n in present:
+            controls[n] = {name: self._control(name, batch[n]) for name in CONTROLS}
+        return BatchResult(logits, [tuple(case) for case in cases], controls)
+
+    def ask(self, inputs: Iterable[Floats], at_once: int) -> Floats:
+        """Logits (N, units) of any number of model inputs, made and asked `at_once` at a time."""
+        left = iter(inputs)
+        batches = iter(lambda: list(islice(left, at_once)), [])
+        asked = [self.target.forward(_filled(np.stack(some), at_once), None)[2][: len(some)] for some in batches]
+        return np.concatenate([np.zeros((0, self.classifier.num_units), np.float32), *asked])
 
     def _further_subjects(self, logits: Floats, expected: list[str | None]) -> Iterable[list[Subject | None]]:
         """Rounds of one further subject a case: those configured, then predicted and expected where they differ."""
@@ -260,13 +280,16 @@ class Explainer:
         maps = fuse([METHODS["layercam"](*seen) for _, *seen in at_layers])
         return [_Answer(values, how=f"fused from {names}") for values in maps]
 
+    def _control(self, name: str, x: Floats) -> Floats:
+        return CONTROLS[name](x, self.target.layer.grid, self.probing.seed)
+
     def _probe(
         self, method: str, x: Floats, activations: Floats, logits: Floats, subject: Subject, at_once: int
     ) -> _Answer:
         """A method that asks the classifier again, or a control, on one case."""
         settings = self.probing
         if method in CONTROLS:
-            return _Answer(CONTROLS[method](x, self.target.layer.grid, settings.seed))
+            return _Answer(self._control(method, x))
         grid = self.target.layer.grid if method == "score-cam" else probing.grid_of(x.shape)
         if not (np.isfinite(logits).all() and np.isfinite(activations).all()):
             return _Answer(np.full(grid, np.nan, np.float32))
@@ -324,9 +347,8 @@ class Explainer:
         return self._biases[key]
 
     def _scores(self, subject: Subject, at_once: int, inputs: Floats) -> Floats:
-        """y of up to `at_once` inputs, filled up with zeros: the batch of the one trace."""
-        logits = self.target.forward(_filled(inputs, at_once), None)[2]
-        return logits[: len(inputs)] @ self._selector(subject)
+        """y of some inputs."""
+        return self.ask(inputs, at_once) @ self._selector(subject)
 
     def _gradients(self, subject: Subject, inputs: Floats) -> Floats:
         """dy/dx of up to `GRADIENTS_AT_ONCE` inputs."""
@@ -346,6 +368,7 @@ class Explainer:
 
 
 def _filled(inputs: Floats, num: int) -> Floats:
+    """Filled up with zeros to the batch of the one trace."""
     rest = np.zeros((num - len(inputs), *inputs.shape[1:]), np.float32)
     return np.concatenate([np.asarray(inputs, np.float32), rest])
 

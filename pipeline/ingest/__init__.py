@@ -5,8 +5,9 @@ The only room that knows pydicom. Formats: DICOM (PS3.3, PS3.5), JPEG, PNG, TIFF
 `UnsupportedRadiograph`), in words that never carry a path, a name or the text of an attribute.
 """
 
+from pipeline.ingest.annotations import read_annotation
 from pipeline.ingest.grayscale import Display
 from pipeline.ingest.reading import probe, read
 from pipeline.ingest.sources import discover
 
-__all__ = ["Display", "discover", "probe", "read"]
+__all__ = ["Display", "discover", "probe", "read", "read_annotation"]

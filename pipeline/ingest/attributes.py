@@ -54,7 +54,7 @@ TERMS: dict[str, frozenset[str]] = {
     "QualityControlImage": frozenset({"YES", "NO", "BOTH"}),
     "ImageLaterality": frozenset({"R", "L", "U", "B"}),
     "Laterality": frozenset({"R", "L"}),
-    "ImageType": frozenset({"ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY"}),
+    "ImageType": frozenset({"ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "POST_PROCESSED"}),
     "PresentationIntentType": frozenset({"FOR PRESENTATION", "FOR PROCESSING"}),
 }  # fmt: skip
 NUMBERS = (

@@ -156,7 +156,9 @@ def probe_dicom(data: bytes, max_pixels: int, display: Display) -> None:
             choose_plugin(header.transfer_syntax, header.bits_stored)
 
 
-def read_dicom(data: bytes, file_sha256: str, max_pixels: int, display: Display) -> tuple[Floats, RadiographFacts]:
+def read_dicom(
+    data: bytes, file_sha256: str, max_pixels: int, display: Display
+) -> tuple[Floats, RadiographFacts, str | None]:
     """Decode and prepare for display.
 
     Returns
@@ -164,6 +166,8 @@ def read_dicom(data: bytes, file_sha256: str, max_pixels: int, display: Display)
     pixels : float32 (rows, columns) in [0, 1], 0 = black as displayed; padding is 0
     facts : RadiographFacts
         Attributes from the allow-list only.
+    sop_instance_uid : str or None
+        Names the examination; it must stay in memory.
     """
     notes = Notes()
     with _quiet_parser() as parser_warnings:
@@ -183,6 +187,7 @@ def read_dicom(data: bytes, file_sha256: str, max_pixels: int, display: Display)
         kept = attributes(dataset)
         view = view_position(dataset)
         orientation = patient_orientation(dataset)
+        instance = str(value(dataset, "SOPInstanceUID") or "").strip() or None
     if parser_warnings:
         count = len(parser_warnings)
         notes.warn(f"{count} warning{'s' if count > 1 else ''} from the DICOM parser")
@@ -197,7 +202,7 @@ def read_dicom(data: bytes, file_sha256: str, max_pixels: int, display: Display)
         decisions=tuple(notes.decisions),
         warnings=tuple(notes.warnings),
     )
-    return pixels, facts
+    return pixels, facts, instance
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import base64
 import difflib
 import itertools
 import json
+import math
 import os
 import re
 import struct
@@ -33,6 +34,7 @@ TOKEN, USER, PASSWORD = (f"CXR_AUDIT_DICOMWEB_{name}" for name in ("TOKEN", "USE
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 MAX_INSTANCES = 500_000
+MAX_SEARCHES = 1000  # one for each combination of the values of keys given several times
 PAGE = 1000  # instances an answer; a server may give fewer
 MAX_PAGE_BYTES = 64 * 2**20
 WAITS_S = (0.5, 1.0, 2.0, 4.0)  # before the second, third, ... attempt
@@ -125,6 +127,8 @@ def _parsed(source: str) -> tuple[str, list[dict[str, str]]]:
         values.setdefault(key, []).append(value)
     if not any(value.strip("*") for given in values.values() for value in given):
         raise ConfigError("the DICOMweb source has no filter: it would be the whole archive", "Add ?Modality=DX.")
+    if math.prod(map(len, values.values())) > MAX_SEARCHES:
+        raise ConfigError(f"the filter means more than {MAX_SEARCHES} searches", "Give fewer keys several times.")
     root = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
     return root, [dict(zip(values, choice, strict=True)) for choice in itertools.product(*values.values())]
 

@@ -9,7 +9,9 @@ CSV: RFC 4180, UTF-8, commas. Parquet: one row a case, plain columns. Columns th
                 in Parquet also a list of lists of four numbers
     mask        an image of the annotated region, a path like `path`
 
-`ingest.labels` names the column of the labels; every further column is metadata. Refuses (`ConfigError`) a manifest
+A manifest of a DICOMweb server has the column SOPInstanceUID in place of `path`: its rows say which of the instances
+that the filter finds are cases. `ingest.labels` names the column of the labels; every further column is metadata.
+Refuses (`ConfigError`) a manifest
 that is too large or cannot be understood. Messages name columns and lines, never a cell: it may hold a name.
 """
 
@@ -21,7 +23,8 @@ import itertools
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from pipeline.records import Box, CaseSource
 
 SUFFIXES = (".csv", ".parquet")
 MEANINGFUL = ("path", "patient_id", "split", "boxes", "mask")
+INSTANCE = "SOPInstanceUID"
 
 MAX_BYTES = 128 * 2**20  # of the file, and of what a Parquet file says that it inflates to
 MAX_ROWS = 500_000
@@ -41,14 +45,21 @@ Rows = Iterator[tuple[int, list[str]]]
 
 def is_manifest(path: Path) -> bool:
     """Whether a path is a manifest, by its extension."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    try:
+        return path.suffix.lower() in SUFFIXES and path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
-def read_manifest(manifest: Path, labels: str, split: str | None) -> list[CaseSource]:
+def read_manifest(
+    manifest: Path, labels: str, split: str | None, instances: Mapping[str, CaseSource] | None = None
+) -> list[CaseSource]:
     """The rows of a manifest in their order, without ids; only those of a split if one is asked for.
 
-    `labels` is "none", "folder" (labelled by the caller) or the name of a column. Raises `ConfigError`.
+    `labels` is "none", "folder" (labelled by the caller) or the name of a column. `instances` are what a server has,
+    by their SOP Instance UIDs: the rows then name these, not files. Raises `ConfigError`.
     """
+    key = "path" if instances is None else INSTANCE
     try:
         size = manifest.stat().st_size
         if size > MAX_BYTES:
@@ -62,13 +73,34 @@ def read_manifest(manifest: Path, labels: str, split: str | None) -> list[CaseSo
     if len(lines) > MAX_ROWS + 1:
         raise ConfigError(f"the manifest has more than {MAX_ROWS} rows", "Split it.")
     header = [name.strip() for name in lines[0][1]]
-    _check_columns(header, labels, split)
+    _check_columns(header, key, labels, split)
     label_column = None if labels in ("none", "folder") else labels
-    cases = [_case(manifest.parent, header, line, row, label_column) for line, row in lines[1:]]
-    chosen = [case for case in cases if split is None or case.split == split]
+    cases = [(line, _case(manifest.parent, header, line, row, key, label_column)) for line, row in lines[1:]]
+    chosen = [(line, case) for line, case in cases if split is None or case.split == split]
     if cases and not chosen:
         raise ConfigError(f"no row of the manifest has the split {split!r}", "Write it as the column 'split' does.")
-    return chosen
+    return [case for _, case in chosen] if instances is None else _on_server(chosen, instances)
+
+
+def _on_server(rows: list[tuple[int, CaseSource]], instances: Mapping[str, CaseSource]) -> list[CaseSource]:
+    """Rows that name instances by their UIDs, led to where these lie."""
+    absent = [str(line) for line, row in rows if row.relative_path not in instances]
+    if absent:
+        lines = ", ".join(absent[:10]) + (", ..." if len(absent) > 10 else "")
+        raise ConfigError(
+            f"{len(absent)} of {len(rows)} rows of the manifest name no instance that the server's filter finds: "
+            f"lines {lines}",
+            "Widen the filter of ingest.source, leave these rows out, or mark the rest by ingest.split.",
+        )
+    return [
+        replace(
+            row,
+            location=there.location,
+            relative_path=there.relative_path,
+            patient_id=row.patient_id or there.patient_id,
+        )
+        for row, there in ((row, instances[row.relative_path]) for _, row in rows)
+    ]
 
 
 def _csv(manifest: Path) -> Rows:
@@ -125,41 +157,41 @@ def _text(value: Any) -> str:
     return text
 
 
-def _check_columns(header: list[str], labels: str, split: str | None) -> None:
+def _check_columns(header: list[str], key: str, labels: str, split: str | None) -> None:
     if len(header) > MAX_COLUMNS:
         raise ConfigError(f"the manifest has {len(header)} columns; at most {MAX_COLUMNS} are read", "Leave some out.")
-    if "path" not in header:
+    if key not in header:
         separators = [mark for mark in (";", "\t") if any(mark in name for name in header)]
-        hint = "Separate the columns by commas." if separators else "Its first line names the columns; add 'path'."
-        raise ConfigError("the manifest has no column 'path'", hint)
+        hint = "Separate the columns by commas." if separators else f"Its first line names the columns; add {key!r}."
+        raise ConfigError(f"the manifest has no column {key!r}", hint)
     twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise ConfigError(f"the manifest names a column twice: {', '.join(map(repr, twice))}", "Rename one of them.")
     if split is not None and "split" not in header:
         raise ConfigError("ingest.split is given, but the manifest has no column 'split'", "Add it, or unset the key.")
-    choices = [name for name in header if name not in ("path", "patient_id", "boxes", "mask", "")]
+    choices = [name for name in header if name not in (key, "path", "patient_id", "boxes", "mask", "")]
     if labels not in ("none", "folder", *choices):
         near = difflib.get_close_matches(labels, choices, n=1)
         hint = f"Perhaps you meant {near[0]!r}." if near else f"Its columns are {', '.join(map(repr, choices))}."
         raise ConfigError(f"the manifest has no column {labels!r} for the labels", hint)
 
 
-def _case(root: Path, header: list[str], line: int, row: list[str], label_column: str | None) -> CaseSource:
+def _case(root: Path, header: list[str], line: int, row: list[str], key: str, label_column: str | None) -> CaseSource:
     if len(row) != len(header):
         raise ConfigError(
             f"line {line} of the manifest has {len(row)} cells, the first line names {len(header)} columns",
             "Put a cell that holds a comma in double quotes.",
         )
     cells = {name: cell.strip() for name, cell in zip(header, row, strict=True) if name}
-    if not cells["path"]:
-        raise ConfigError(f"line {line} of the manifest has an empty path", "Fill it in, or remove the line.")
+    if not cells[key]:
+        raise ConfigError(f"line {line} of the manifest has an empty {key}", "Fill it in, or remove the line.")
     return CaseSource(
         case_id="",
-        location=_path(root, cells["path"]),
-        relative_path=cells["path"],
+        location=_path(root, cells[key]),
+        relative_path=cells[key],
         label=cells[label_column] or None if label_column else None,
         patient_id=cells.get("patient_id") or None,
-        metadata={name: cell for name, cell in cells.items() if name not in (*MEANINGFUL, label_column)},
+        metadata={name: cell for name, cell in cells.items() if name not in (*MEANINGFUL, key, label_column)},
         split=cells.get("split") or None,
         boxes=_boxes(cells.get("boxes", ""), line),
         mask=_mask(root, cells.get("mask", ""), line),

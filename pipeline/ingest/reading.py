@@ -81,15 +81,16 @@ def read(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_T
     UnreadableFile, NotARadiograph, UnsupportedRadiograph, NotRetrieved
     """
     data, file_sha256, name = _open(case, max_pixels)
+    instance = None
     if name == "DICOM":
-        pixels, facts = read_dicom(data, file_sha256, max_pixels, display)
+        pixels, facts, instance = read_dicom(data, file_sha256, max_pixels, display)
     else:
         pixels, facts = read_image(data, file_sha256, max_pixels)
     says = EXTENSIONS.get(PurePosixPath(case.relative_path).suffix.lower(), name)
     if says != name:
         warning = f"the file's extension says {says}, its content is {name}; read by its content"
         facts = replace(facts, warnings=(*facts.warnings, warning))
-    return Radiograph(case.case_id, pixels, facts)
+    return Radiograph(case.case_id, pixels, facts, instance)
 
 
 def probe(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_THE_HEADER) -> None:
@@ -118,10 +119,11 @@ def _fetch(location: Path | ZipEntry | ServerInstance, max_bytes: int) -> bytes:
             return archive.read_entry(location, max_bytes)
         case ServerInstance():
             return dicomweb.retrieve(location, max_bytes)
-    return _read_bytes(location, max_bytes)
+    return read_bytes(location, max_bytes)
 
 
-def _read_bytes(path: Path, max_bytes: int) -> bytes:
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """A file's bytes; raises a `CaseError` in words that name no path."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -133,7 +135,7 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
                 f"the file has {status.st_size} bytes, more than the {max_bytes} that the pixel limit allows",
                 "Raise ingest.max_pixels if this is really a radiograph.",
             )
-        return path.read_bytes()
+        return path.read_bytes() if status.st_size else b""  # reading a file of /proc may wait for ever
     except (OSError, ValueError) as error:
         named = _file_error(error)
     raise named  # outside the handler: the original error names the path

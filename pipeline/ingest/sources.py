@@ -39,7 +39,13 @@ MAX_DICOMDIR_BYTES = 256 * 2**20
 LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin"})
 
 
-def discover(source: str | Path, labels: str = "none", split: str | None = None, key: bytes = b"") -> list[CaseSource]:
+def discover(
+    source: str | Path,
+    labels: str = "none",
+    split: str | None = None,
+    key: bytes = b"",
+    manifest: Path | None = None,
+) -> list[CaseSource]:
     """List the cases of a source.
 
     In a folder or a zip every file is a case, whatever its name: one that is no image fails later, and is
@@ -58,6 +64,8 @@ def discover(source: str | Path, labels: str = "none", split: str | None = None,
         Only the rows of a manifest whose column `split` says so.
     key
         Secret of the case ids. Without it anyone who has a file can tell its id.
+    manifest
+        For a DICOMweb server: which of the instances that it finds are cases, with their labels (see `manifest`).
 
     Returns
     -------
@@ -71,7 +79,7 @@ def discover(source: str | Path, labels: str = "none", split: str | None = None,
     ConfigError
         The source is missing, holds no case, is too large, or its manifest, filter or labels cannot be used.
     """
-    listed = _list(source, labels, split)
+    listed = _list(source, labels, split, manifest)
     if not listed:
         raise ConfigError("the source holds no case", "Name a folder, a pattern or a manifest with at least one image.")
     _check_number(len(listed))
@@ -85,21 +93,38 @@ def discover(source: str | Path, labels: str = "none", split: str | None = None,
     ]
 
 
-def _list(source: str | Path, labels: str, split: str | None) -> list[CaseSource]:
+def _list(source: str | Path, labels: str, split: str | None, manifest: Path | None) -> list[CaseSource]:
     is_server = dicomweb.is_server(str(source))
-    path = Path(source).expanduser().absolute()
+    try:
+        path = Path(source).expanduser().absolute()
+        if not is_server:
+            path.exists()
+    except (OSError, RuntimeError):  # a name that is too long, a folder that is closed, a user that nobody is
+        raise ConfigError("the source is no path that can be looked up", "Check its length and permissions.") from None
+    if manifest is not None and not is_server:
+        raise ConfigError(
+            "ingest.manifest is given, but the source is no DICOMweb server",
+            "For files the manifest is itself the source: name it in ingest.source.",
+        )
+    if manifest is not None and not is_manifest(manifest):
+        raise ConfigError("ingest.manifest names no .csv or .parquet file", "It is relative to the config's folder.")
     if not is_server and is_manifest(path):
         return read_manifest(path, labels, split)
-    if labels not in ("none", "folder") or split is not None:
+    if is_server and labels == "folder":
+        raise ConfigError("on a DICOMweb server there are no folders to label by", "Set ingest.labels: none.")
+    if manifest is None and (labels not in ("none", "folder") or split is not None):
         what = f"labels {labels!r} names a manifest column" if split is None else f"split {split!r} is given"
         raise ConfigError(
             f"{what}, but the source is not a manifest",
-            'Write "none" or "folder" for the labels, unset the split, or give a manifest (.csv, .parquet).',
+            "Name the server's manifest in ingest.manifest."
+            if is_server
+            else 'Write "none" or "folder" for the labels, unset the split, or give a manifest (.csv, .parquet).',
         )
     if is_server:
-        if labels == "folder":
-            raise ConfigError("on a DICOMweb server there are no folders to label by", "Set ingest.labels: none.")
-        return dicomweb.search(str(source))
+        found = dicomweb.search(str(source))
+        if manifest is None:
+            return found
+        return read_manifest(manifest, labels, split, {PurePosixPath(case.relative_path).name: case for case in found})
     if path.is_file() and path.suffix.lower() == ".zip":
         clean = ((entry, name) for entry, name in archive.entries(path) if not any(map(_is_litter, name.split("/"))))
         return sorted((CaseSource("", entry, name) for entry, name in clean), key=lambda case: case.relative_path)
@@ -164,6 +189,8 @@ def _walk(root: Path) -> list[Path]:
 def _glob(pattern: Path) -> tuple[Path, list[Path]]:
     """The fixed folder before the first wildcard, and the files that match."""
     parts = pattern.parts
+    if any("**" in part and part != "**" for part in parts):
+        raise ConfigError("in the pattern of the source ** stands beside other letters", "Write it alone: a/**/*.dcm.")
     fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
     if "**" not in parts:
@@ -224,8 +251,11 @@ def _sha256(case: CaseSource) -> str | None:
         case ZipEntry():
             return archive.entry_sha256(case.location)
     try:
-        if not stat.S_ISREG(case.location.stat().st_mode):
+        status = case.location.stat()
+        if not stat.S_ISREG(status.st_mode):
             return None
+        if status.st_size == 0:  # a file of /proc says so too, and reading it may wait for ever
+            return hashlib.sha256().hexdigest()
         with case.location.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):  # ValueError: a null character in a manifest's path

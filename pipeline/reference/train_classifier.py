@@ -325,6 +325,8 @@ def describe(arguments: argparse.Namespace, weights: Path, temperature: float | 
         threshold=threshold,
         threshold_source="largest Youden index on the patient-disjoint validation split",
         temperature=temperature,
+        age_years=(1, 5),
+        views=("AP", "PA"),
     )
 
 

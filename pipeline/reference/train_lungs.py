@@ -441,6 +441,7 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
             "epochs": arguments.epochs,
             "versions": {"keras": keras.__version__, "numpy": np.__version__, "opencv": cv2.__version__},
         },
+        views=("PA",),
     )
 
 

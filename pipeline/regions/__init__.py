@@ -1,4 +1,4 @@
-"""Radiograph -> regions: lungs, zones, text markers, border: where evidence may lie, by name."""
+"""Radiograph -> regions: lungs, zones, text markers, border, what is annotated: where evidence may lie, by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from pipeline.regions.lungs import Lungs, LungSegmenter, find_lungs, segmenter_i
 from pipeline.regions.markers import find_markers
 from pipeline.regions.zones import find_zones
 
-__all__ = ["LungSegmenter", "Lungs", "find_lungs", "find_markers", "find_regions", "partition", "segmenter_input"]
+__all__ = [
+    "LungSegmenter",
+    "Lungs",
+    "annotation",
+    "find_lungs",
+    "find_markers",
+    "find_regions",
+    "partition",
+    "segmenter_input",
+]
 
 GRID_PX = 256
 # Who owns a pixel that lies in several regions: a marker before the lung that it lies on, and so on.
@@ -21,7 +30,7 @@ PRECEDENCE: tuple[RegionKind, ...] = ("marker", "zone", "mediastinum", "outside_
 
 
 def find_regions(
-    picture: npt.NDArray[np.uint8], lungs: Lungs | None, markers: tuple[Region, ...] = ()
+    picture: npt.NDArray[np.uint8], lungs: Lungs | None, given: tuple[Region, ...] = ()
 ) -> tuple[Region, ...]:
     """All regions of one radiograph, on one grid: the aspect of the picture, 256 pixels along its longer side.
 
@@ -29,7 +38,7 @@ def find_regions(
     ----------
     picture : uint8 (rows, columns), the radiograph as displayed, at any size.
     lungs : from `find_lungs`; None = not looked for. Where they were not found there is nothing that needs them.
-    markers : from `find_markers`.
+    given : from `find_markers`, and of `annotation`.
     """
     factor = min(1.0, GRID_PX / max(picture.shape))
     rows, columns = (max(1, round(side * factor)) for side in picture.shape)
@@ -42,11 +51,18 @@ def find_regions(
             kind: RegionKind = "lungs" if name == "lungs" else "lung"
             found.append(Region.of(mask, name, kind, "the lung segmenter", lungs.confidence))
     found += find_zones(np.asarray(grey, np.float32), both, lungs.confidence if lungs and both else None)
-    for marker in markers:
-        facts = marker.facts
-        mask = _on_grid(marker.mask, rows, columns, 0.25)
+    for region in given:
+        facts = region.facts
+        mask = _on_grid(region.mask, rows, columns, 0.25 if facts.kind == "marker" else 0.5)
         found.append(Region.of(mask, facts.name, facts.kind, facts.found_by, facts.confidence))
     return tuple(found)
+
+
+def annotation(mask: Mask, found_by: str) -> Region:
+    """What a manifest annotates, bool (rows, columns) of the radiograph, with at most 512 pixels a side."""
+    factor = min(1.0, 2 * GRID_PX / max(mask.shape))
+    rows, columns = (max(1, round(side * factor)) for side in mask.shape)
+    return Region.of(_on_grid(mask, rows, columns), "annotation", "annotation", found_by)
 
 
 def partition(found: Sequence[Region]) -> dict[str, Mask]:
@@ -63,6 +79,7 @@ def partition(found: Sequence[Region]) -> dict[str, Mask]:
 
 
 def _on_grid(mask: Mask, rows: int, columns: int, share: float = 0.5) -> Mask:
-    """The mask on another grid over the same radiograph: pixels of which at least that share is inside."""
+    """The mask on another grid over the same radiograph: pixels of which at least that share is inside; of a mask too
+    small for that, those that it covers most."""
     shares = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.asarray(shares >= share, np.bool_)
+    return np.asarray((shares >= min(share, float(shares.max()))) & (shares > 0), np.bool_)

@@ -1,16 +1,17 @@
 """Radiograph -> right and left lung, or why they were not found.
 
-Three steps that run in different places: `segmenter_input` (worker), `LungSegmenter.probabilities` (main process,
-by batch; the only one that needs TensorFlow), `find_lungs` (worker). The right lung is the patient's: on the left of
-a radiograph as displayed; a mirrored radiograph cannot be told from its pixels. Refused: weights whose SHA-256 is
-not that of their card. What is no pair of lungs gets the reason "lungs not found: ..." and no mask.
+Two steps that run in different places: `segmenter_input` (worker) and `LungSegmenter.find` (main process, by batch),
+which is `probabilities`, the only part that needs TensorFlow, and `find_lungs`. The right lung is the patient's: on
+the left of a radiograph as displayed; a mirrored radiograph cannot be told from its pixels. Refused: weights whose
+SHA-256 is not that of their card. What is no pair of lungs gets the reason "lungs not found: ..." and no mask.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,30 @@ LARGEST_CUT = {"upper": 0.7, "lower": 0.5, "left": 0.85, "right": 0.85}
 @dataclass(frozen=True, slots=True)
 class Lungs:
     """Masks bool (256, 256) on a grid over the whole radiograph; both empty where `reason` says why not found.
-    `confidence` in [0, 1]: the Dice coefficient to expect if the probabilities are right."""
+    `confidence` in [0, 1]: the Dice coefficient to expect if the probabilities are right.
+
+    area_fraction, edge_fraction: share of the picture, and of that one of its edges that has most, that looks like
+        lung, whether or not lungs were found
+    turn_deg, is_negative: where lungs were not found, but are in the picture turned counter-clockwise by so much, or
+        in its negative
+    """
 
     right: Mask
     left: Mask
     confidence: float
     reason: str | None = None
+    area_fraction: float = 0.0
+    edge_fraction: float = 0.0
+    turn_deg: int = 0
+    is_negative: bool = False
+
+    def angle_deg(self, rows: int, columns: int) -> float | None:
+        """By how much the lungs lie turned: the angle between the line through their centres and the rows of the
+        radiograph, or `turn_deg`; None where there are no lungs either way."""
+        if self.reason is not None:
+            return self.turn_deg if self.turn_deg or self.is_negative else None
+        (row, column), (other_row, other_column) = (np.argwhere(mask).mean(axis=0) for mask in (self.right, self.left))
+        return math.degrees(math.atan2(abs(other_row - row) * rows, abs(other_column - column) * columns))
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -113,6 +132,31 @@ class LungSegmenter:
         parts = [np.asarray(self._forward(padded[k : k + BATCH])) for k in range(0, len(padded), BATCH)]
         return np.concatenate([np.zeros((0, SIZE, SIZE), np.float32), *parts])[: len(batch)]
 
+    def find(self, batch: Floats) -> list[Lungs]:
+        """The lungs of `segmenter_input`s (N, 256, 256). Where there are none, the network is asked again with the
+        picture turned by 90, 180 and 270 degrees, and with their negatives, whether they are there."""
+        found = [find_lungs(probability) for probability in self.probabilities(batch)]
+        return [
+            lungs if lungs.reason is None else self._otherwise(picture, lungs)
+            for picture, lungs in zip(batch, found, strict=True)
+        ]
+
+    def _otherwise(self, picture: Floats, lungs: Lungs) -> Lungs:
+        others = [(quarters, is_negative) for is_negative in (False, True) for quarters in range(4)][1:]
+        pictures = [np.rot90(1 - picture if is_negative else picture, quarters) for quarters, is_negative in others]
+        answers = zip(others, map(find_lungs, self.probabilities(np.stack(pictures))), strict=True)
+        there = [(other.confidence, pose, other) for pose, other in answers if other.reason is None]
+        if not there:
+            return lungs
+        _, (quarters, is_negative), other = max(there, key=lambda one: one[:2])
+        return replace(
+            lungs,
+            area_fraction=other.area_fraction,
+            edge_fraction=other.edge_fraction,
+            turn_deg=90 * quarters,
+            is_negative=is_negative,
+        )
+
 
 def _check_weights(weights: Path) -> str:
     """The SHA-256 of the weights, which is the card's."""
@@ -134,16 +178,19 @@ def _check_weights(weights: Path) -> str:
 
 def find_lungs(probability: Floats) -> Lungs:
     """Probability of lung (256, 256) -> the right and the left lung, or the reason why they were not found."""
-    mask = _without_tails(probability >= 0.5)
+    likely = probability >= 0.5
+    edges = (likely[0], likely[-1], likely[:, 0], likely[:, -1])
+    area, edge = float(likely.mean()), max(float(one.mean()) for one in edges)
+    mask = _without_tails(likely)
     both = float(probability.sum()) + int(mask.sum())
     confidence = 2 * float(probability[mask].sum()) / both if both else 0.0
     parts = _separate(mask)
     reason = "nothing looks like lung" if mask.mean() < LEAST_AREA_FRACTION else _implausible(parts, confidence)
     if reason is not None:
         empty = np.zeros_like(mask)
-        return Lungs(empty, empty, confidence, f"lungs not found: {reason}")
+        return Lungs(empty, empty, confidence, f"lungs not found: {reason}", area, edge)
     right, left = parts
-    return Lungs(right, left, confidence)
+    return Lungs(right, left, confidence, None, area, edge)
 
 
 def on_radiograph(lungs: Lungs, rows: int, columns: int) -> npt.NDArray[np.uint8]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import logging
 import re
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,17 +19,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
+import cssselect2  # type: ignore[import-untyped]
 import pydyf  # type: ignore[import-untyped]
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError
 from PIL import ImageFile
 
-from pipeline.records import CaseRecord, CohortRecord, RunRecord, to_json
+from pipeline.errors import ConfigError
+from pipeline.records import CaseRecord, CohortRecord, Comparison, RunRecord, to_json
+from pipeline.report.comparison import comparison_view
 from pipeline.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
 from pipeline.report.view import View, case_view, index_view, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
 from weasyprint import CSS, HTML, Attachment  # noqa: E402
+from weasyprint.html import UA, UA_COUNTER_STYLE  # noqa: E402
+from weasyprint.logger import LOGGER  # noqa: E402
 from weasyprint.text.fonts import FontConfiguration  # noqa: E402
 from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: E402
 
@@ -36,6 +44,11 @@ ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
+# `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
+PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "42mm"}}
+# What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
+# every element, and would style six of each that are never drawn.
+DEFAULT_STYLE = CSS(string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE)
 TEMPLATE_FILES = {".css", ".woff2", ".woff", ".otf", ".ttf", ".png", ".jpg", ".jpeg", ".svg"}
 
 
@@ -52,11 +65,19 @@ class Renderer:
     Parameters
     ----------
     template_dir : a hospital's own templates; a file that it lacks is taken from ours
+
+    Raises
+    ------
+    ConfigError : a template folder that replaces nothing; when filled in, a template that is not Jinja or uses a
+        name that does not exist.
     """
 
     def __init__(self, template_dir: Path | None = None) -> None:
         own = [template_dir] if template_dir else []
         self._folders = [folder.resolve() for folder in (*own, data_folder("templates"))]
+        ours = sorted(path.name for path in self._folders[-1].iterdir() if path.suffix in (".j2", ".css"))
+        if template_dir and not any((template_dir / name).is_file() for name in ours):
+            raise ConfigError(f"{template_dir} replaces no template", f"name a file in it as one of {', '.join(ours)}")
         self._jinja = Environment(
             loader=ChoiceLoader([FileSystemLoader(folder) for folder in self._folders]),
             autoescape=True,
@@ -65,7 +86,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._fonts = FontConfiguration()
-        self._css = self._stylesheet("case.css")
+        self._css = {paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS}
 
     def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path) -> bytes:
         """The PDF of one case, also of an excluded or failed one.
@@ -85,7 +106,22 @@ class Renderer:
         ]
         if (folder / "map.npz").is_file():
             files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
-        return self._pdf("case.html.j2", case_view(record, run, urls), self._css, pictures, _attachments(files, run))
+        html = self._filled("case.html.j2", case_view(record, run, urls))
+        css = self._css[_paper(run)]
+
+        def written(html: str) -> bytes:
+            return self._pdf(html, css, pictures, _attachments(files, run.started))
+
+        with _undrawn() as characters:
+            pdf = written(html)
+        # Boxes would tell no two classes apart.
+        return written(html.translate({one: f"[U+{one:04X}]" for one in characters})) if characters else pdf
+
+    def comparison(self, found: Comparison) -> tuple[bytes, bytes]:
+        """A comparison of two runs as HTML, one self-contained page, and as PDF/A-3a with the record attached."""
+        html = self._filled("compare.html.j2", comparison_view(found))
+        record = ("compare.json", "The record of this comparison", "Data", to_json(found))
+        return html.encode(), self._pdf(html, self._css["a4"], {}, _attachments([record], found.b.started))
 
     def summary_pdf(
         self,
@@ -117,18 +153,16 @@ class Renderer:
             ("config.json", "The resolved audit config", "Source", to_json(run.config)),
         ]
         view = summary_view(records, run, cohort, mean_maps, urls)
-        css = self._stylesheet("case.css", "summary.css")
-        return self._pdf("summary.html.j2", view, css, pictures, _attachments(files, run))
+        html = self._filled("summary.html.j2", view)
+        css = self._stylesheet(_paper(run), "case.css", "letterhead.css", "summary.css")
+        return self._pdf(html, css, pictures, _attachments(files, run.started))
 
-    def _pdf(self, template: str, view: View, css: Any, pictures: Mapping[str, bytes], attachments: list[Any]) -> bytes:
-        html = self._jinja.get_template(template).render(view)
-        fetcher = _Fetcher(self._template_file, pictures)
-        document = HTML(string=html, base_url=TEMPLATE_URL, url_fetcher=fetcher)
+    def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:
         with warnings.catch_warnings(), _collected_once():
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             return bytes(
-                document.write_pdf(
+                _Html(html, _Fetcher(self._template_file, pictures)).write_pdf(
                     stylesheets=[css],
                     font_config=self._fonts,
                     cache={},  # one a document: a shared one shows one case's picture in another's
@@ -138,19 +172,27 @@ class Renderer:
                 )
             )
 
-    def _stylesheet(self, *names: str) -> Any:
+    def _stylesheet(self, paper: str, *names: str) -> CSS:
         """Template stylesheets as one, the later ones last."""
-        return CSS(
-            string=_expanded("\n".join(self._template_file(name).read_text("utf-8") for name in names)),
-            base_url=TEMPLATE_URL,
-            url_fetcher=_Fetcher(self._template_file, {}),
-            font_config=self._fonts,
-        )
+        css = "\n".join(self._template_file(name).read_text("utf-8") for name in names)
+        fetcher = _Fetcher(self._template_file, {})
+        css = _expanded(css, PAPERS[paper])
+        return CSS(string=css, base_url=TEMPLATE_URL, url_fetcher=fetcher, font_config=self._fonts)
 
     def index_html(self, records: Sequence[CaseRecord], run: RunRecord) -> str:
         """`index.html` of a run: one self-contained page, links relative to the run folder."""
-        view: View = index_view(records, run)
-        return self._jinja.get_template("index.html.j2").render(view)
+        return self._filled("index.html.j2", index_view(records, run))
+
+    def _filled(self, name: str, view: View) -> str:
+        try:
+            return self._jinja.get_template(name).render(view)
+        except TemplateError as error:
+            # Jinja puts the templates' own lines into the traceback.
+            frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename.endswith(".j2")]
+            raise ConfigError(
+                f"{frames[-1].filename}, line {frames[-1].lineno}: {error.message}",
+                "templates/README.md lists what a template may use",
+            ) from error
 
     def _template_file(self, name: str) -> Path:
         """The first template folder that has the file. Nothing outside the folders is ever returned."""
@@ -159,6 +201,27 @@ class Renderer:
             if path.is_file() and path.is_relative_to(folder):
                 return path
         raise FileNotFoundError(f"no template file {name!r} in {', '.join(map(str, self._folders))}")
+
+
+def _paper(run: RunRecord) -> str:
+    return str(run.config.get("report", {}).get("paper", "a4"))  # a run before there was a choice
+
+
+class _Html(HTML):  # type: ignore[misc]
+    """A page, read by expat where it is XML too, as ours is: WeasyPrint's own parser is slower, being Python."""
+
+    def __init__(self, html: str, fetcher: _Fetcher) -> None:
+        try:
+            root = ElementTree.fromstring(html)
+        except ElementTree.ParseError:
+            super().__init__(string=html, base_url=TEMPLATE_URL, url_fetcher=fetcher)
+            return
+        self.base_url, self.url_fetcher, self.media_type = TEMPLATE_URL, fetcher, "print"
+        self.wrapper_element = cssselect2.ElementWrapper.from_html_root(root, content_language=None)
+        self.etree_element = self.wrapper_element.etree_element
+
+    def _ua_stylesheets(self, forms: bool = False) -> list[CSS]:
+        return [DEFAULT_STYLE]
 
 
 class _Fetcher(URLFetcher):  # type: ignore[misc]
@@ -180,12 +243,12 @@ class _Fetcher(URLFetcher):  # type: ignore[misc]
         return URLFetcherResponse(url, self._template_file(name).read_bytes())
 
 
-def _expanded(css: str) -> str:
+def _expanded(css: str, given: dict[str, str]) -> str:
     """The stylesheet with its `:root` variables in place: WeasyPrint would resolve them once an element."""
     root = re.search(r":root\s*\{([^}]*)\}", css)
     if root is None:
         return css
-    values = dict(re.findall(r"(--[\w-]+)\s*:\s*([^;]+);", root[1]))
+    values = dict(re.findall(r"(--[\w-]+)\s*:\s*([^;]+);", root[1])) | given
     css = css.replace(root[0], "")
     return re.sub(r"var\((--[\w-]+)\)", lambda found: values.get(found[1], found[0]), css)
 
@@ -216,6 +279,24 @@ def _collected_once() -> Iterator[None]:
             gc.collect(0)
 
 
+@contextmanager
+def _undrawn() -> Iterator[set[int]]:
+    """Code points that no font of the templates or of this machine has, as WeasyPrint meets them."""
+    found: set[int] = set()
+
+    def is_other(entry: logging.LogRecord) -> bool:
+        if not entry.msg.startswith(".notdef"):
+            return True
+        found.add(ord(entry.args[0]))  # type: ignore[arg-type, index]
+        return False
+
+    LOGGER.addFilter(is_other)
+    try:
+        yield found
+    finally:
+        LOGGER.removeFilter(is_other)
+
+
 class _Serialised(pydyf.Object):  # type: ignore[misc]
     """A PDF object that is bytes already."""
 
@@ -235,9 +316,9 @@ def _serialise_once(_document: Any, pdf: Any) -> None:
     pdf.objects[:] = [_Serialised(one) for one in pdf.objects]
 
 
-def _attachments(files: Sequence[tuple[str, str, str, bytes]], run: RunRecord) -> list[Any]:
+def _attachments(files: Sequence[tuple[str, str, str, bytes]], timestamp: str) -> list[Any]:
     """Files (name, description, relationship, content), dated with the run's start."""
-    moment = datetime.fromisoformat(w3c(run.started))
+    moment = datetime.fromisoformat(w3c(timestamp))
     return [
         Attachment(
             string=content,

@@ -120,7 +120,8 @@ def overlay(
 
 
 def outlines(picture: Bytes, regions: Sequence[Region]) -> Bytes:
-    """A radiograph with the outlines of its lungs, thin lines between their zones, and a frame around each marker.
+    """A radiograph with the outlines of its lungs, thin lines between their zones, a frame around each marker, and
+    dots along what is annotated.
 
     Parameters
     ----------
@@ -137,11 +138,15 @@ def outlines(picture: Bytes, regions: Sequence[Region]) -> Bytes:
     for kind, colour, thickness in (("zone", _SOFT, width), ("lung", _LINE, 2 * width)):
         for region in regions:
             if region.facts.kind == kind:
-                mask = cv2.resize(region.mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR)
-                found, _ = cv2.findContours((mask >= 0.5).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+                found = _outlines(region.mask, rows, columns)
                 cv2.drawContours(drawn, found, -1, _HALO, thickness + 2 * width, cv2.LINE_AA)
                 cv2.drawContours(drawn, found, -1, colour, thickness, cv2.LINE_AA)
     for region in regions:
+        if region.facts.kind == "annotation":
+            for outline in _outlines(region.mask, rows, columns):
+                for column, row in outline[:: 8 * width, 0].tolist():
+                    for colour, radius in ((_HALO, 3 * width), (_MARK, 2 * width)):
+                        cv2.circle(drawn, (column, row), radius, colour, cv2.FILLED, cv2.LINE_AA)
         if region.facts.kind == "marker" and region.mask.any():
             top, bottom, left, right = _frame(region.mask, rows, columns, 3 * width)
             for colour, thickness in ((_HALO, 4 * width), (_MARK, 2 * width)):
@@ -204,6 +209,13 @@ def _contour(drawn: Bytes, region: Mask) -> Bytes:
     for colour, thickness in ((_HALO, 3 * width), (_LINE, width)):
         cv2.drawContours(drawn, lines, -1, colour, thickness, cv2.LINE_AA)
     return drawn
+
+
+def _outlines(mask: Mask, rows: int, columns: int) -> Sequence[Any]:
+    """The outlines of a mask on a picture of (rows, columns): (n, 1, 2) as (column, row) each."""
+    enlarged = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR)
+    found, _ = cv2.findContours((enlarged >= 0.5).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return list(found)
 
 
 def _frame(mask: Mask, rows: int, columns: int, margin: int) -> tuple[int, int, int, int]:

@@ -6,16 +6,18 @@ at most; a class name stands in double quotes; what is undefined keeps its reaso
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
 from urllib.parse import quote
 
 from pipeline.records import (
     CaseRecord,
+    Check,
     FocusMetrics,
     LogitBudget,
     MapFacts,
+    Masking,
     ModelCard,
     Placement,
     Prediction,
@@ -35,11 +37,13 @@ REGIONS_MM = 44.0
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
 MAPS_IN_A_ROW = 3
+MARKERS_IN_WORDS = 3
+MASKED_WORDS = {"lungs": "the lungs", "border": "the border"}
 
 STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
 
 STOPPED_WORDS = {
-    "excluded": "This case was excluded; the model gave no output for it.",
+    "excluded": "This case was excluded; no output of the model is given for it.",
     "failed": "This case failed; the model gave no output for it.",
 }
 
@@ -60,32 +64,42 @@ MAP_STATES = {
     "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
 }
 
+TRUST_STATES = {
+    "passed": ("circle", "Explanation checks passed"),
+    "caution": ("triangle", "Explanation checks: caution"),
+    "not_interpretable": ("square", "Explanation not interpretable"),
+}
+CHECK_STATES = {
+    "passed": ("circle", "passed"),
+    "failed": ("square", "failed"),
+    "not_run": ("triangle", "not run"),
+}
+
 UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
+
+FLAG_WORDS = {
+    "outside_lungs": "Evidence outside the lungs",
+    "marker": "A marker counts",
+    "border": "The border counts",
+    "exposure": "The exposure counts",
+    "diffuse": "Diffuse map",
+    "near_threshold": "Near the threshold",
+    "low_contrast_input": "Low contrast",
+    "out_of_population": "Outside the model's population",
+}
 
 # metric -> (name, definition)
 METRICS = {
-    "high_focus_fraction": (
-        "High-focus area",
-        "Share of the radiograph where the map reaches {threshold} of its own maximum; the contour encloses it.",
-    ),
-    "focus_band": (
-        "Focus band",
-        "Focal below 30 %, regional from 30 to 70 %, diffuse above 70 % high-focus area.",
-    ),
-    "centroid": (
-        "Centre of the evidence",
-        "Mean position of the positive evidence, from the upper left corner.",
-    ),
-    "peak": ("Highest point", "Position of the map's maximum, from the upper left corner."),
+    "high_focus_fraction": ("High-focus area", "Where the map reaches {threshold} of its maximum: the contour."),
+    "focus_band": ("Focus band", "Focal below 30 % of the area, regional to 70 %, then diffuse."),
+    "centroid": ("Centre of the evidence", "Mean position of the positive evidence."),
+    "peak": ("Highest point", "Position of the map's maximum."),
     "entropy": ("Spread (entropy)", "0 = all evidence in one cell, 1 = the same everywhere."),
-    "border_fraction": (
-        "Evidence in the border",
-        "Share of the positive evidence in the outer 5 % ring of the radiograph. By area alone: {border_chance}.",
-    ),
-    "padding_fraction": (
-        "Evidence in padding",
-        "Share of the positive evidence outside the radiograph, in padding added for the model.",
-    ),
+    "gini": ("Concentration (Gini)", "0 = the same everywhere, nearly 1 = all evidence in one cell."),
+    "num_components": ("Separate areas", "How many areas the contour encloses."),
+    "left_right_balance": ("Left and right", "\N{MINUS SIGN}1 = all in the image's left half, +1 = all in its right."),
+    "border_fraction": ("Evidence in the border", "Share in the outer 5 % ring. By area alone: {border_chance}."),
+    "padding_fraction": ("Evidence in padding", "Share outside the radiograph, in padding added for the model."),
 }
 
 
@@ -114,18 +128,22 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "prediction": None if prediction is None else _prediction(prediction),
         "maps": maps,
         "primary": maps[0] if maps else None,
+        "trust": _trust(record, run),
         "sheets": _sheets(others, maps),
         "budget": None if record.budget is None else _budget(record.budget),
         "debug": debug,
         "regions": _regions(record, pictures),
+        "masking": _masking(record),
         "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
-        "fitness": _fitness(facts),
+        "flags": _flags(record),
+        "fitness": _fitness(record),
+        "checks": _checks(record.quality),
         "limits": _limits(run),
         "card": _card(run.model.card),
         "hashes": _hashes(record, run),
         **_groups(record, run),
         "decisions": _decisions(record),
-        "warnings": [sentence(text) for text in facts.warnings] if facts else [],
+        "warnings": _cautions(record),
     }
 
 
@@ -148,6 +166,7 @@ def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
         "statuses": sorted({case["status"] for case in cases}),
         "labels": sorted({case["label"] for case in cases if case["label"]}),
         "predicted": sorted({case["predicted"] for case in cases if case["predicted"]}),
+        "flags": sorted({name for case in cases for name in case["flags"].split()}),
     }
 
 
@@ -174,6 +193,11 @@ def number(value: float, decimals: int = 2) -> str:
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float) -> str:
+    """Two decimals with either sign; 0.00 has none."""
+    return ("+" if round(value, 2) > 0 else "") + number(value)
 
 
 def score(probability: float) -> str:
@@ -468,12 +492,20 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     sentences = []
     if record.lungs_missing:
         sentences.append(f"{sentence(record.lungs_missing)}; how much of it lies in them is not known.")
+    if record.annotation_missing:
+        sentences.append(f"The annotation was not used: {record.annotation_missing}.")
     kinds = {region.name: region.kind for region in record.regions}
     for one in record.region_focus.get(key, ()):
         share, chance = one.relevance_mass_accuracy, one.chance
         if share is None or chance is None:
             continue
-        if kinds[one.region] == "lungs":
+        if kinds[one.region] == "annotation":
+            where = "inside" if one.pointing_game_hit else "outside"
+            sentences.append(
+                f"{percent(share)} of it lies in the annotated area ({percent(chance)} by area alone), "
+                f"its highest point {where}."
+            )
+        elif kinds[one.region] == "lungs":
             sentences.append(f"{percent(share)} of the evidence lies in the lungs ({percent(chance)} by area alone).")
         elif kinds[one.region] == "marker" and share >= max(0.01, chance):
             sentences.append(
@@ -482,14 +514,57 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     return sentences
 
 
-def _fitness(facts: RadiographFacts | None) -> View:
-    """Warnings of the input, clipped for page 1; whole in the provenance."""
-    warnings = [] if facts is None else list(facts.warnings)
+def _flags(record: CaseRecord) -> View:
+    """What the case is flagged for, each with its reason, and what could not be judged; whole in the record."""
+    unjudged = [FLAG_WORDS[name].lower() for name in record.flags_undefined]
     return {
-        "warnings": [_clipped(sentence(text), 96) for text in warnings[:3]],
-        "more": max(0, len(warnings) - 3),
-        "none": "No warning was raised when the radiograph was read." if not warnings else None,
+        "raised": [(FLAG_WORDS[flag.name], sentence(flag.reason)) for flag in record.flags],
+        "unjudged": ", ".join(unjudged),
     }
+
+
+def _cautions(record: CaseRecord) -> list[str]:
+    """Why checks of the input are not passed, then the warnings of reading it that say something else."""
+    failed = [check.reason or "" for check in record.quality if check.state == "failed"]
+    failed += [record.lungs_missing] if record.lungs_missing else []
+    read = record.radiograph.warnings if record.radiograph else ()
+    return [sentence(text) for text in (*failed, *(text for text in read if not any(text in one for one in failed)))]
+
+
+def _fitness(record: CaseRecord) -> View:
+    """The cautions, clipped for page 1; whole in the provenance."""
+    cautions, num_made = _cautions(record), sum(check.state != "not_run" for check in record.quality)
+    made = f"Checks of the input made and passed: {num_made}. " if num_made else ""
+    return {
+        "warnings": [_clipped(text, 96) for text in cautions[:3]],
+        "more": max(0, len(cautions) - 3),
+        "none": None if cautions else f"{made}No warning was raised when the radiograph was read.",
+    }
+
+
+def _checks(checks: Sequence[Check]) -> Rows:
+    """The checks of the input by state: those made with number and limit, the others with the reason why not."""
+    rows: Rows = []
+    reasons: dict[str | None, list[str]] = {}
+    for state, name in (("failed", "Checks not passed"), ("passed", "Checks passed")):
+        found = [
+            _name(check) + ("" if check.value is None else f" {number(check.value)} ({check.limit})")
+            for check in checks
+            if check.state == state
+        ]
+        rows += [(name, ", ".join(found))] if found else []
+    for check in checks:
+        if check.state == "not_run":
+            reasons.setdefault(check.reason, []).append(_name(check))
+    if reasons:
+        rows.append(
+            ("Checks that could not be made", "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items()))
+        )
+    return rows
+
+
+def _name(check: Check) -> str:
+    return check.name.replace("_", " ")
 
 
 def _limits(run: RunRecord) -> View:
@@ -556,15 +631,18 @@ def _scale(run: RunRecord, own: float | None = None) -> View:
 
 
 def _metrics(focus: FocusMetrics, facts: RadiographFacts | None) -> list[View]:
-    """One row a metric: name, value or None, reason, definition."""
+    """One row a metric: name, value or None, reason, definition; one for all where none is defined for one reason."""
     words = {
         "threshold": percent(focus.threshold),
         "border_chance": "not known" if focus.border_chance is None else percent(focus.border_chance),
     }
-    rows = []
+    rows: list[View] = []
     for key, (name, definition) in METRICS.items():
         value, reason = _metric(focus, key, facts)
         rows.append({"name": name, "value": value, "reason": reason, "definition": definition.format(**words)})
+    reasons = {row["reason"] for row in rows}
+    if len(reasons) == 1 and None not in reasons:  # one row says it for all
+        return [{"name": "All", "value": None, "reason": reasons.pop(), "definition": ""}]
     return rows
 
 
@@ -580,7 +658,13 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
         return None, focus.undefined[key]
     if isinstance(value, str):
         return value, None
-    return (number(value) if key == "entropy" else percent(value)), None
+    formats: dict[str, Callable[[Any], str]] = {
+        "entropy": number,
+        "gini": number,
+        "num_components": str,
+        "left_right_balance": signed,
+    }
+    return formats.get(key, percent)(value), None
 
 
 def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
@@ -604,6 +688,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
                 "area": percent(region.area_fraction),
                 "reason": next(iter(one.undefined.values()), None),
                 "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
+                "controls": _controls(record.controls.get(region.name, {})),
                 "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
                 "has_peak": {True: "yes", False: "no", None: None}[one.pointing_game_hit],
                 "log_odds": parts.pop(name, None),
@@ -620,16 +705,73 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
         "rows": rows,
         "undefined": sentence(reasons.pop()) if len(reasons) == 1 else None,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
+        "has_annotation": any(region.kind == "annotation" for region in record.regions),
         "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
         "has_log_odds": record.budget is not None,
     }
+
+
+def _controls(shares: Mapping[str, float]) -> str | None:
+    """What edges, random and centre score, in whole per cent: "24, 25, 38"."""
+    scores = [f"{100 * shares[name]:.0f}" if name in shares else DASH for name in ("edges", "random", "centre")]
+    return ", ".join(scores) + " %" if shares else None
+
+
+def _masking(record: CaseRecord) -> View | None:
+    """What replacing each part does to the logit, in words; of many markers those that change it most."""
+    if not record.masking and not record.masking_missing:
+        return None
+    kinds = {region.name: region.kind for region in record.regions}
+    of_part: dict[str, list[Masking]] = {}
+    for one in record.masking:
+        of_part.setdefault(one.removed, []).append(one)
+    markers = sorted(
+        (name for name in of_part if kinds.get(name) == "marker"),
+        key=lambda name: -max(abs(one.change) for one in of_part[name]),
+    )
+    rows = []
+    for name, found in of_part.items():
+        if name in markers[MARKERS_IN_WORDS:]:
+            continue
+        bad = [one.is_bad_news for one in found]
+        rows.append(
+            {
+                "text": f"Replacing {MASKED_WORDS.get(name, name)} {_changes(found)}.",
+                "is_bad": bool(bad) and all(bad),
+                "note": "with one of the two fills" if any(bad) and not all(bad) else None,
+            }
+        )
+    rest = [abs(one.change) for name in markers[MARKERS_IN_WORDS:] for one in of_part[name]]
+    return {
+        "rows": rows,
+        "rest": f"{len(markers) - MARKERS_IN_WORDS} more markers change it by {number(max(rest))} or less each."
+        if rest
+        else None,
+        "missing": [
+            f"{sentence(name)}: not replaced, {reason.removeprefix('lungs not found: ')}."
+            for name, reason in record.masking_missing.items()
+        ],
+    }
+
+
+def _changes(found: Sequence[Masking]) -> str:
+    """For example "lowers the logit by 2.10 (blurred) or 1.80 (mean)"."""
+    verbs = {"-": "lowers the logit by", "+": "raises the logit by"}
+    said = [
+        ("leaves the logit as it is", f"({one.fill})")
+        if number(one.change) == "0.00"
+        else (verbs[f"{one.change:+}"[0]], f"{number(abs(one.change))} ({one.fill})")
+        for one in found
+    ]
+    words = [f"{verb} {rest}" if n == 0 or verb != said[n - 1][0] else rest for n, (verb, rest) in enumerate(said)]
+    return " or ".join(words)
 
 
 def _found_by(record: CaseRecord) -> Rows:
     """How the regions that are no definition were found."""
     rows = []
     for region in record.regions:
-        if region.kind in ("lungs", "outside_body", "marker"):
+        if region.kind in ("lungs", "outside_body", "marker", "annotation"):
             certainty = "" if region.confidence is None else f" ({number(region.confidence)})"
             rows.append((sentence(region.name), region.found_by + certainty))
     return rows
@@ -647,19 +789,49 @@ def _zones(record: CaseRecord) -> list[str]:
     return [region.name for region in record.regions if region.kind == "zone"]
 
 
+def _trust(record: CaseRecord, run: RunRecord) -> View | None:
+    """The trust state of page 1 with up to two reasons, and the table of all checks of page 2."""
+    if record.trust is None:
+        return None
+    shape, word = TRUST_STATES[record.trust.state]
+    reasons = record.trust.reasons
+    made = [("model", check) for check in run.checks] + [("case", check) for check in record.trust.checks]
+    counts = {state: sum(check.state == state for _, check in made) for state in CHECK_STATES}
+    return {
+        "state": record.trust.state,
+        "shape": shape,
+        "word": word,
+        "reasons": [_clipped(sentence(reason), 110) for reason in reasons[:2]],
+        "more": max(0, len(reasons) - 2),
+        "counts": ", ".join(f"{num} {CHECK_STATES[state][1]}" for state, num in counts.items() if num),
+        "rows": [
+            {
+                "of": of,
+                "name": sentence(check.name.replace("_", " ")),
+                "what": sentence(check.reason if check.state == "not_run" else check.what),
+                "value": None if check.value is None else number(check.value),
+                "limit": check.limit,
+                "shape": CHECK_STATES[check.state][0],
+                "word": CHECK_STATES[check.state][1],
+            }
+            for of, check in made
+        ],
+    }
+
+
 def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
     """The signed parts as bars around zero."""
-    reach = max(1e-9, abs(budget.logit), *(abs(value) for _, value in budget.parts))
     rows = [("Logit", budget.logit, True), *((name, value, False) for name, value in budget.parts)]
     if zones:
         rows.append(("lungs", sum(value for name, value in budget.parts if name in zones), False))
+    reach = max(1e-9, *(abs(value) for _, value, _ in rows))
     return {
         "is_exact": budget.is_exact,
         "map": budget.map,
         "rows": [
             {
                 "name": sentence(name),
-                "value": ("+" if round(value, 2) > 0 else "") + number(value),
+                "value": signed(value),
                 "left": f"{50 + min(0.0, 50 * value / reach):.1f}",
                 "width": f"{abs(50 * value / reach):.1f}",
                 "is_total": is_total,
@@ -728,8 +900,9 @@ def _case_groups(record: CaseRecord) -> list[View]:
 def _groups(record: CaseRecord, run: RunRecord) -> View:
     """The two columns of page 3; without a radiograph, model and run take one each."""
     left, right = _case_groups(record), _run_groups(run, record.schema_version)
-    if found := _found_by(record):
-        right.append({"title": "How regions were found", "rows": found})
+    if found := _found_by(record):  # in the shorter column
+        has_attributes = record.radiograph is not None and bool(record.radiograph.attributes)
+        (right if has_attributes else left).append({"title": "How regions were found", "rows": found})
     return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
 
 
@@ -791,7 +964,8 @@ def _decisions(record: CaseRecord) -> list[View]:
 def _index_row(record: CaseRecord) -> View:
     prediction, folder = record.prediction, f"cases/{quote(record.case_id, safe='')}"
     key = record.maps[0].key if record.maps else ""
-    thumbnail = record.pictures.get(key) or record.pictures.get("radiograph")
+    radiograph = record.pictures.get("radiograph")
+    thumbnail = record.pictures.get(key) or radiograph
     focus = record.focus.get(key)
     is_correct = prediction.is_correct if prediction else None
     return {
@@ -810,8 +984,10 @@ def _index_row(record: CaseRecord) -> View:
         if focus and focus.high_focus_fraction is not None
         else "-1",
         "band": (focus.focus_band or "") if focus else "",
+        "radiograph": f"{folder}/{quote(radiograph)}" if radiograph else None,
         "thumbnail": f"{folder}/{quote(thumbnail)}" if thumbnail else None,
         "pdf": f"{folder}/report.pdf",
         "json": f"{folder}/case.json",
-        "num_warnings": len(record.radiograph.warnings) if record.radiograph else 0,
+        "num_warnings": len(_cautions(record)),
+        "flags": " ".join(flag.name for flag in record.flags),
     }

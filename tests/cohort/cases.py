@@ -28,6 +28,9 @@ METRICS = {
     "border_fraction": 0.1,
     "border_chance": 0.19,
     "padding_fraction": 0.0,
+    "gini": 0.7,
+    "num_components": 1,
+    "left_right_balance": 0.0,
 }
 
 
@@ -49,7 +52,7 @@ def a_case(
         lungs = RegionFocus("lungs", undefined=dict.fromkeys(RegionFocus.__slots__[1:-1], dead))
         focus = FocusMetrics(0.5, undefined=dict.fromkeys(METRICS, dead))
     else:
-        lungs = RegionFocus("lungs", enrichment / 4, 0.25, enrichment, 0.5, enrichment > 1)
+        lungs = RegionFocus("lungs", enrichment / 4, 0.25, enrichment, 0.5, enrichment > 1, 0.2, 0.3, 0.2, 0.3)
         focus = FocusMetrics(0.5, **{**METRICS, **metrics})
     return CaseRecord(
         case_id,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 from contextlib import suppress
@@ -14,9 +15,11 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.sequence import Sequence
 
+from benchmarks.ingest_speed import to_jpeg_lossless
+from pipeline import quality
 from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
 from pipeline.ingest import Display, decoding, discover, probe, read
-from pipeline.records import CaseSource
+from pipeline.records import CaseSource, to_json
 from tests.ingest.codestreams import CODESTREAMS, waves
 
 PROJECT_TEXT = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
@@ -118,6 +121,32 @@ def test_codestreams_of_other_encoders(dicom, save, read_path, syntax, name, bit
     assert (difference > 0.5) == (error > 0)
     assert radiograph.facts.source.decoder.startswith(decoder)
     assert radiograph.facts.source.transfer_syntax == syntax.name
+
+
+@pytest.mark.trap("syntaxes")
+def test_lossless_jpeg_of_signed_values(dicom, save, read_path):
+    path = save(dicom(np.arange(-20, 15, dtype="i2").reshape(5, 7)))
+    plain = read_path(path)
+    to_jpeg_lossless(path)
+    compressed = read_path(path)
+    assert compressed.facts.source.transfer_syntax == uid.JPEGLosslessSV1.name
+    assert compressed.facts.source.pixel_sha256 == plain.facts.source.pixel_sha256
+    assert (compressed.pixels == plain.pixels).all()
+
+
+# np.arange(165) as 11 rows x 15 columns, by DCMTK's dcmcjpeg +e1.
+ODD = (
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/wwALCAALAA8BAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAQQI/9oACAEBAAEAAM/qqqqreqqqqt6qqqq3"
+    "qqqqreqqqqt6qqqq3qqqqreqqqqt6qqqq3qqqqreqqqqv///2Q=="
+)
+
+
+@pytest.mark.trap("syntaxes")
+def test_lossless_jpeg_of_an_odd_number_of_bytes(dicom, save, read_path):
+    stored = np.arange(165, dtype=np.uint8).reshape(11, 15)
+    dataset = dicom(stored, uid.JPEGLosslessSV1, PixelData=encapsulate([base64.b64decode(ODD)]))
+    dataset["PixelData"].is_undefined_length = True
+    assert (read_path(save(dataset)).pixels == np.float32(stored / 164)).all()
 
 
 @pytest.mark.trap("syntaxes")
@@ -606,3 +635,21 @@ def test_a_decoder_that_turns_in_circles_is_ended(save, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "CPU_SECONDS_A_FRAME", 0)
     refused(path, UnreadableFile, "the decoder gave up")
     decoding.end()
+
+
+def test_a_warning_that_a_check_repeats_has_the_same_words(dicom, save):
+    """A page prints a check's reason and leaves out the warning that it holds."""
+    told = {"ImageType": ["DERIVED", "SECONDARY"], "BurnedInAnnotation": "YES", "QualityControlImage": "YES"}
+    path = save(dicom(np.arange(64, dtype=np.uint16).reshape(8, 8), **told, PresentationIntentType="FOR PROCESSING"))
+    (case,) = discover(path)
+    facts = read(case).facts
+    reasons = [check.reason for check in quality.check_header(facts, (), None, 0) if check.state == "failed"]
+    assert sum(any(warning in reason for reason in reasons) for warning in facts.warnings) == 5
+
+
+def test_the_uid_stays_out_of_the_facts(dicom, save):
+    dataset = dicom(np.arange(64, dtype=np.uint16).reshape(8, 8))
+    (case,) = discover(save(dataset))
+    radiograph = read(case)
+    assert radiograph.sop_instance_uid == dataset.SOPInstanceUID
+    assert dataset.SOPInstanceUID not in repr(radiograph) + to_json(radiograph.facts).decode()

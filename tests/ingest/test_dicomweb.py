@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -25,6 +26,7 @@ from benchmarks import orthanc
 from pipeline import audit, cli
 from pipeline.errors import ConfigError, ModelError, NotRetrieved, UnsupportedRadiograph
 from pipeline.ingest import dicomweb, discover, probe, read
+from pipeline.records import Box
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"
 
@@ -278,6 +280,7 @@ def test_patients_in_any_script(server: Server) -> None:
         ("dicomweb+https://host/dicom-web?limit=3&Modality=DX", "'limit'", ""),
         ("dicomweb+https://me:secret@host/dicom-web?Modality=DX", "holds a user", "CXR_AUDIT_DICOMWEB_USER"),
         ("dicomweb+https:///dicom-web?Modality=DX", "names no server", "HOST"),
+        ("dicomweb+https://host/?" + "Modality=DX&PatientID=7&" * 32, "more than 1000 searches", "fewer keys"),
         ("dicomweb+https://[x/dicom-web?Modality=DX", "names no server", "HOST"),
         ("dicomweb+http://pacs.invalid/dicom-web?Modality=DX", "plain http", "https"),
     ],
@@ -293,11 +296,68 @@ def test_addresses_that_are_refused_before_anything_is_sent(
     assert "secret" not in str(error.value)
 
 
-def test_labels_and_splits_are_not_for_servers() -> None:
+def test_labels_and_splits_need_a_manifest() -> None:
+    source = "dicomweb+https://host/?Modality=DX"
     with pytest.raises(ConfigError, match="no folders"):
-        discover("dicomweb+https://host/?Modality=DX", "folder")
-    with pytest.raises(ConfigError, match="not a manifest"):
-        discover("dicomweb+https://host/?Modality=DX", split="test")
+        discover(source, "folder")
+    for asked in ({"labels": "finding"}, {"split": "test"}):
+        with pytest.raises(ConfigError, match="not a manifest") as error:
+            discover(source, **asked)
+        assert "ingest.manifest" in str(error.value.hint)
+
+
+def test_a_manifest_says_which_instances_are_cases_and_labels_them(server: Server, tmp_path: Path) -> None:
+    first, second, third, *_ = sorted(server.files)
+    manifest = tmp_path / "labels.csv"
+    manifest.write_text(
+        "finding,SOPInstanceUID,split,patient_id,boxes,site\n"
+        f'PNEUMONIA,{third},test,P-3,"1,0,1,2",Ward 3\n'
+        f"NORMAL,{first},test,,,\n"
+        f",{second},train,,,\n"
+    )
+    cases = discover(server.source, "finding", manifest=manifest)
+    assert [case.location.uid for case in cases] == [third, first, second]
+    assert [case.label for case in cases] == ["PNEUMONIA", "NORMAL", None]
+    assert [case.patient_id for case in cases] == ["P-3", "Doe-1", "Doe-1"]  # else the server's own
+    assert (cases[0].boxes, cases[0].metadata) == ((Box(0, 1, 2, 1),), {"site": "Ward 3"})
+    by_server = {case.location.uid: case for case in discover(server.source)}
+    for case in cases:
+        bare = by_server[case.location.uid]
+        assert (case.case_id, case.relative_path, case.location) == (bare.case_id, bare.relative_path, bare.location)
+    assert read(cases[0]).facts == read(by_server[third]).facts
+    assert [case.location.uid for case in discover(server.source, split="train", manifest=manifest)] == [second]
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "words", "hint"),
+    [
+        (f"SOPInstanceUID\n{SERIES}.10\n{SERIES}.9\n\n{SERIES}.8\n", "none", "2 of 3 rows .* lines 3, 5$", "Widen"),
+        ("SOPInstanceUID\n" + f"{SERIES}.9\n" * 12, "none", r"12 of 12 .* 10, 11, \.\.\.$", "Widen"),
+        ("path,finding\na.png,X\n", "finding", "no column 'SOPInstanceUID'", "add 'SOPInstanceUID'"),
+        ("SOPInstanceUID,finding\n ,X\n", "finding", "line 2 .* empty SOPInstanceUID", "Fill"),
+        (f"SOPInstanceUID,finding\n{SERIES}.10,X\n", "findings", "no column 'findings'", "'finding'"),
+        (f"SOPInstanceUID\n{SERIES}.10\n", "SOPInstanceUID", "no column 'SOPInstanceUID' for the labels", ""),
+    ],
+)
+def test_manifests_of_a_server_that_are_refused(
+    server: Server, tmp_path: Path, text: str, labels: str, words: str, hint: str
+) -> None:
+    manifest = tmp_path / "labels.csv"
+    manifest.write_text(text)
+    with pytest.raises(ConfigError, match=words) as error:
+        discover(server.source, labels, manifest=manifest)
+    assert hint in str(error.value.hint)
+    assert SERIES not in f"{error.value}{error.value.hint}"
+
+
+def test_a_manifest_is_a_file_and_of_a_server(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path\n")
+    os.mkfifo(tmp_path / "pipe.csv")  # opened, it would wait for ever
+    with pytest.raises(ConfigError, match="no DICOMweb server"):
+        discover(tmp_path, manifest=tmp_path / "labels.csv")
+    for name in ("absent.csv", "pipe.csv", "x" * 300 + ".csv"):
+        with pytest.raises(ConfigError, match=r"names no \.csv or \.parquet file"):
+            discover("dicomweb+https://host/?Modality=DX", manifest=tmp_path / name)
 
 
 def test_credentials_come_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

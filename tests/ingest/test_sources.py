@@ -266,3 +266,28 @@ def test_a_damaged_container_is_a_named_error_or_cases(tmp_path, kind):
         except (ConfigError, CaseError) as error:
             outcomes.add(type(error))
     assert outcomes
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["x" * 300, "x" * 300 + ".csv", "x" * 300 + ".zip", "/".join(["y" * 200] * 25), "~nobody-of-this-name/x"],
+)
+def test_a_name_that_can_be_no_file(source):
+    with pytest.raises(ConfigError, match="no path that can be looked up"):
+        discover(source)
+
+
+def test_a_pattern_that_is_none(tmp_path):
+    with pytest.raises(ConfigError, match="stands beside other letters"):
+        discover(tmp_path / "**a" / "*.dcm")
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc")
+def test_a_file_of_the_kernel_is_not_read(tmp_path):
+    """It says that it has no bytes; /proc/kmsg would be waited for."""
+    manifest = tmp_path / "cases.csv"
+    manifest.write_text("path\n/proc/self/environ\n")
+    (case,) = discover(manifest)
+    assert case.file_sha256 == hashlib.sha256(b"").hexdigest()
+    with pytest.raises(UnreadableFile, match="empty"):
+        read(case)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import pytest
 
 from pipeline.errors import ModelError
 from pipeline.reference import WEIGHTS, card_of
+from pipeline.reference.phantom import Spec, draw
 from pipeline.regions.lungs import SIZE, LungSegmenter, find_lungs, on_radiograph, segmenter_input
 
 Floats = npt.NDArray[np.float32]
@@ -236,3 +238,36 @@ def test_the_card_is_of_these_weights() -> None:
     assert figures["IoU of boxes round the masks with the radiologists'", adults] >= 0.77
     assert all(value <= 0.02 for (what, _), value in figures.items() if what == "Lungs not found")
     assert all(value >= 0.95 for (what, _), value in figures.items() if what.startswith("Refused"))
+
+
+def test_where_there_are_no_lungs_the_picture_is_turned_and_inverted(segmenter: LungSegmenter) -> None:
+    """A phantom, four times: as it is, its head to the left, upside down, its negative; and two that are no chest."""
+    chest = segmenter_input(draw(Spec(5, "F", "adult"), 256, 240).pixels)
+    pictures = [chest, np.rot90(chest), np.rot90(chest, 2), 1 - chest, *map(segmenter_input, _no_chests().values())]
+    upright, left, down, negative, *none = segmenter.find(np.stack(pictures))
+    assert upright.reason is None
+    assert (upright.turn_deg, upright.is_negative) == (0, False)
+    assert (left.turn_deg, left.is_negative) == (270, False)
+    assert (down.turn_deg, down.is_negative) == (180, False)
+    assert (negative.turn_deg, negative.is_negative) == (0, True)
+    for lungs in (left, down, negative):
+        assert lungs.reason is not None
+        assert not lungs.right.any()
+        assert lungs.area_fraction == pytest.approx(upright.area_fraction, rel=0.1)
+    assert {(lungs.turn_deg, lungs.is_negative, lungs.area_fraction < 0.07) for lungs in none} == {(0, False, True)}
+
+
+def test_area_edge_and_tilt_of_lungs() -> None:
+    """Two blocks of 60 x 40 of 256 x 256, the left one 20 rows lower, on the lower edge; centres 100 columns apart."""
+    mask = np.zeros((SIZE, SIZE), np.bool_)
+    mask[176:236, 60:100] = mask[196:256, 160:200] = True
+    lungs = find_lungs(probability(mask))
+    assert lungs.area_fraction == pytest.approx(2 * 60 * 40 / SIZE**2)
+    assert lungs.edge_fraction == pytest.approx(40 / SIZE)
+    found = replace(lungs, reason=None, right=mask & (np.arange(SIZE) < 128), left=mask & (np.arange(SIZE) >= 128))
+    assert found.angle_deg(500, 500) == pytest.approx(np.degrees(np.arctan(20 / 100)))
+    assert found.angle_deg(1000, 500) == pytest.approx(np.degrees(np.arctan(2 * 20 / 100)))
+    missing = replace(lungs, reason="lungs not found")
+    assert missing.angle_deg(500, 500) is None
+    assert replace(missing, turn_deg=270).angle_deg(500, 500) == 270
+    assert replace(missing, is_negative=True).angle_deg(500, 500) == 0

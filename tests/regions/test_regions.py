@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.records import Mask, Region
-from pipeline.regions import Lungs, find_regions, partition
+from pipeline.regions import Lungs, annotation, find_regions, partition
 
 
 def block(rows: slice, columns: slice, shape: tuple[int, int] = (256, 256)) -> Mask:
@@ -56,3 +56,21 @@ def test_a_marker_survives_the_grid_and_owns_its_pixels() -> None:
     lungs = next(region.mask for region in found if region.facts.name == "lungs")
     assert zones == lungs.sum() - (lungs & parts["letter 1"]).sum()
     assert "lungs" not in parts
+
+
+def test_an_annotation_lies_on_the_grid_and_in_no_budget() -> None:
+    drawn = annotation(block(slice(100, 300), slice(0, 600), (1200, 600)), "a box of the manifest")
+    assert max(drawn.mask.shape) == 512
+    found = find_regions(GREY, FOUND, (drawn,))
+    (one,) = (region for region in found if region.facts.kind == "annotation")
+    assert one.facts.found_by == "a box of the manifest"
+    # 100 to 300 of 1200 rows are 21.3 to 64 of 256.
+    assert np.array_equal(np.flatnonzero(one.mask.all(axis=1)), np.arange(21, 64))
+    assert "annotation" not in partition(found)
+
+
+def test_an_annotation_of_a_few_pixels_does_not_vanish() -> None:
+    drawn = annotation(block(slice(1000, 1002), slice(700, 703), (2000, 1500)), "a box of the manifest")
+    (one,) = (region for region in find_regions(GREY, None, (drawn,)) if region.facts.kind == "annotation")
+    assert 1 <= one.mask.sum() <= 2
+    assert one.mask[128, 59]  # 1001 of 2000 rows and 701.5 of 1500 columns, on 256 x 128: 128.1 and 59.9

@@ -130,7 +130,7 @@ def make(tmp_path: Path) -> Make:
             pictures[key] = f"overlay-{number}.jpg"
             (folder / pictures[key]).write_bytes(encode_jpeg(drawn))
             facts.append(MapFacts(key, method, "stage4/relu", class_name, "ok", GRID, GRID, -0.31, 1e-6, True))
-            focus[key] = FocusMetrics(0.5, 0.118, "focal", 0.58, 0.61, 0.62, 0.68, 0.71, 0.29, 0.19, 0.0)
+            focus[key] = FocusMetrics(0.5, 0.118, "focal", 0.58, 0.61, 0.62, 0.68, 0.71, 0.29, 0.19, 0.0, 0.6, 1, 0.25)
         np.savez(folder / "map.npz", **arrays)
         scores = {name: round(1 - 0.71 / (1 + n), 4) for n, name in enumerate(classes)}
         record = CaseRecord(

@@ -3,28 +3,40 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import reduce
 from html.parser import HTMLParser
+from operator import getitem
+from unittest.mock import Mock
+from xml.etree import ElementTree
 
 import numpy as np
+import pikepdf
 import pypdf
 import pytest
 from PIL import ImageFile
 
+from pipeline.errors import ConfigError
 from pipeline.records import (
     FOCUS_METRICS,
     REGION_METRICS,
     CaseRecord,
+    Check,
     Decision,
     FocusMetrics,
+    LogitBudget,
+    Masking,
     RegionFacts,
     RegionFocus,
+    Trust,
     to_json,
 )
 from pipeline.report import Renderer, colour_bar_stops
-from pipeline.report.view import BANNER, _prediction, place, score, sentence
+from pipeline.report.documents import data_folder
+from pipeline.report.view import BANNER, _budget, _prediction, case_view, place, score, sentence
 from tests.report.conftest import CARD
 
 FORBIDDEN = (
@@ -94,6 +106,40 @@ def test_a_case_is_three_pages_with_everything_that_a_reader_needs(renderer, mak
         assert text in third
 
 
+MODEL_CHECKS = (
+    Check(
+        "randomisation", "SSIM once no trained weight is left", "passed", 0.05, "below 0.33, that of pairs of 32 cases"
+    ),
+    Check("deletion", "log-odds lost beyond a moved map (centre first: 0.59)", "passed", 1.08, "above 0.42, 32 cases"),
+    Check("road", "lowest minus highest cells imputed", "failed", 0.1, "above 0.69, 32 cases", "it costs no more"),
+)
+CASE_CHECKS = (
+    Check("agreement", "lowest rank correlation", "not_run", reason="no other method on this grid"),
+    Check("worst_stability", "lowest rank correlation", "failed", 0.43, "at least 0.80", "one change changes the map"),
+)
+
+
+def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_page_2(renderer, make, run):
+    record, folder = make(expected="PNEUMONIA")
+    first, _, _ = pages(renderer.case_pdf(record, run, folder))
+    assert "Whether the map itself can be trusted was not checked in this run." in first
+    trust = Trust("caution", ("it costs no more", "one change changes the map", "a third reason"), CASE_CHECKS)
+    checked = replace(run, checks=MODEL_CHECKS)
+    first, second, _ = pages(renderer.case_pdf(replace(record, trust=trust), checked, folder))
+    assert "Explanation checks: caution It costs no more. One change changes the map." in first
+    assert "2 passed, 2 failed, 1 not run, and 1 more reason" in first
+    assert "was not checked" not in first
+    for row in (
+        "Randomisation model SSIM once no trained weight is left 0.05 below 0.33, that of pairs of 32 cases passed",
+        "Agreement case No other method on this grid not run",
+        "Worst stability case Lowest rank correlation 0.43 at least 0.80 failed",
+    ):
+        assert row in second
+    passed = replace(record, trust=Trust("passed", (), ()))
+    assert "Explanation checks passed Page 2" in pages(renderer.case_pdf(passed, checked, folder))[0]
+    assert own_words(" ".join(pages(renderer.case_pdf(passed, checked, folder)))).count("confidence") == 0
+
+
 def test_a_right_answer_has_no_debug_view(renderer, make, run):
     record, folder = make(expected="PNEUMONIA")
     text = " ".join(pages(renderer.case_pdf(record, run, folder)))
@@ -122,17 +168,61 @@ def test_undefined_metrics_give_their_reason(renderer, make, run):
     first, second, _ = pages(renderer.case_pdf(record, run, folder))
     assert "Map is empty" in first
     assert "No focus region: the map has no positive evidence." in first
-    assert second.count("undefined: the map has no positive evidence") == 7
+    assert second.count("undefined: the map has no positive evidence") == 10
 
 
 @pytest.mark.parametrize("status", ["failed", "excluded"])
 def test_failed_and_excluded_cases_are_one_page(renderer, run, tmp_path, status):
     (text,) = pages(renderer.case_pdf(failed(status=status), run, tmp_path))
-    assert f"{status}; the model gave no output" in text
+    assert f"This case {'was ' * (status == 'excluded')}{status}; " in text
     assert "1,204 of 3,145,728" in text
     assert "Export it again." in text
     assert "UnreadableFile" in text
     assert "e" * 64 in text
+
+
+CHECKS = (
+    Check("contrast", "span", "failed", 0.081, "at least 0.15", "the contrast is low (0.08; expected: at least 0.15)"),
+    Check("clipping", "share", "passed", 0.0, "at most 0.05"),
+    Check("view", "could not be checked", "not_run", reason="the file states no view"),
+    Check("age", "could not be checked", "not_run", reason="the file states no age"),
+)
+
+
+def test_cautions_come_first_and_every_check_is_in_the_provenance(renderer, run, make):
+    record, folder = make(warnings=("The contrast", "the contrast is low", "a lossy image"))
+    first, *_, last = pages(renderer.case_pdf(replace(record, quality=CHECKS), run, folder))
+    caution = "The contrast is low (0.08; expected: at least 0.15)"
+    assert first.index(caution) < first.index("A lossy image")
+    assert first.count("contrast is low") == 1  # the check's reason says what the warning says
+    assert caution in last
+    assert "contrast 0.08 (at least 0.15)" in last
+    assert "clipping 0.00 (at most 0.05)" in last
+    assert "view: the file states no view; age: the file states no age" in last
+
+
+def test_without_a_caution_the_page_says_how_many_checks_there_were(renderer, run, make):
+    record, folder = make(warnings=())
+    first, *_ = pages(renderer.case_pdf(replace(record, quality=CHECKS[1:]), run, folder))
+    assert "Checks of the input made and passed: 1. No warning was raised" in first
+
+
+def test_an_excluded_case_is_one_page_with_its_radiograph_and_checks(renderer, run, make):
+    whole, folder = make(warnings=())
+    record = CaseRecord(
+        whole.case_id,
+        "excluded",
+        reason="the contrast is low",
+        hint="look at the radiograph",
+        radiograph=replace(whole.radiograph, decisions=()),
+        quality=CHECKS,
+        pictures={"radiograph": whole.pictures["radiograph"]},
+    )
+    (text,) = pages(renderer.case_pdf(record, run, folder))
+    assert "This case was excluded; no output of the model is given for it." in text
+    assert "contrast 0.08 (at least 0.15)" in text
+    assert "Model input as" not in text
+    assert "Reviewer" not in text
 
 
 def test_forbidden_words_are_in_no_document(renderer, make, run, tmp_path):
@@ -180,11 +270,10 @@ def test_two_cases_with_equal_names_keep_their_own_pictures(renderer, make, run,
     for name, where in (("one", (0.2, 0.2)), ("two", (0.8, 0.8))):
         record, folder = make(name, place=where)
         reader = pypdf.PdfReader(io.BytesIO(renderer.case_pdf(record, run, folder)))
-        pictures = [one.data for one in reader.pages[0].images]
-        assert len(pictures) == 3
-        streams = [one.get_object()._data for one in reader.pages[0]["/Resources"]["/XObject"].values()]
-        assert (folder / "overlay-0.jpg").read_bytes() in streams  # passed through, byte for byte
-        embedded.append(set(streams))
+        objects = [one.get_object() for page in reader.pages for one in page["/Resources"]["/XObject"].values()]
+        streams = {one._data for one in objects if one["/Subtype"] == "/Image"}
+        assert streams == {(folder / name).read_bytes() for name in record.pictures.values()}  # byte for byte
+        embedded.append(streams)
     overlays = embedded[0] ^ embedded[1]
     assert len(overlays) == 2
 
@@ -211,6 +300,23 @@ def test_archival_form(renderer, make, run):
     fonts = {one.get_object()["/BaseFont"] for one in reader.pages[0]["/Resources"]["/Font"].values()}
     assert fonts
     assert all("Plex" in font for font in fonts)
+
+
+def test_validators_find_no_error(renderer, make, run, tmp_path):
+    """pdfua checks the part of PDF/UA-1 that a machine can; verapdf, where it is installed, the whole of PDF/A-3a."""
+    pdfua = pytest.importorskip("pdfua", reason="pdfua is not installed")
+    record, folder = make(maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL")))
+    path = tmp_path / "case.pdf"
+    path.write_bytes(renderer.case_pdf(with_regions(record), run, folder))
+    with pikepdf.open(path) as document:
+        assert document.check_pdf_syntax() == []
+        assert all("/EF" in one.obj for one in document.attachments.values())
+        assert "/JavaScript" not in document.Root.Names
+        assert "/OpenAction" not in document.Root
+    assert [one for one in pdfua.validate(str(path)).findings if one.severity is pdfua.Severity.ERROR] == []
+    if (verapdf := shutil.which("verapdf")) is not None:
+        done = subprocess.run([verapdf, "--flavour", "3a", path], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
 
 
 def _structure(node):
@@ -292,24 +398,88 @@ def test_a_hospital_replaces_one_template(make, run, tmp_path):
     assert text.startswith(f"Hospital {record.case_id}")
 
 
-def test_letter_paper(make, run, tmp_path):
-    from pipeline.report.documents import data_folder
+LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><rect width="10" height="10" fill="#0a0"/></svg>'
 
-    css = (data_folder("templates") / "case.css").read_text().replace("--paper: A4", "--paper: Letter")
+
+def test_the_letterhead_of_the_readme_works_as_it_stands(make, run, tmp_path, renderer):
+    """Its two code blocks, copied; the rest of the page stays ours."""
+    readme = (data_folder("templates") / "README.md").read_text("utf-8")
+    for kind, name in (("html", "letterhead.html.j2"), ("css", "letterhead.css")):
+        (tmp_path / name).write_text(re.search(rf"```{kind}\n(.*?)```", readme, re.DOTALL)[1], "utf-8")
+    (tmp_path / "logo.svg").write_text(LOGO)
+    record, folder = make()
+    data = Renderer(tmp_path).case_pdf(record, run, folder)
+    with_it, without = pages(data), pages(renderer.case_pdf(record, run, folder))
+    assert "St. Example Hospital, Radiology Audit of case-7f3a91c2, 2026-11-21 18:42 UTC" in with_it[0]
+    assert (
+        with_it[0].replace("St. Example Hospital, Radiology Audit of case-7f3a91c2, 2026-11-21 18:42 UTC ", "")
+        == without[0]
+    )
+    assert with_it[1:] == without[1:]
+    figures = _structure(pypdf.PdfReader(io.BytesIO(data)).trailer["/Root"]["/StructTreeRoot"])
+    assert "St. Example" in {one.get("/Alt") for one in figures}
+    names = re.search(r"Words to use.*?: (.*)\n", readme)[1]
+    view = case_view(record, run, {})
+    for name in re.findall(r"`([a-z_.]+)`", names):
+        assert reduce(getitem, name.split("."), view) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("leterhead.html.j2", "x", "replaces no template"),
+        ("letterhead.html.j2", "<p>\n{{ hospital }}", "own/letterhead.html.j2, line 2: 'hospital' is undefined"),
+        ("letterhead.html.j2", "<p>{% if %}</p>", "letterhead.html.j2, line 1: Expected an expression"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_a_named_error(make, run, tmp_path, name, text, says):
     (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "case.css").write_text(css)
-    record, folder = make(shape=(500, 600))
-    reader = pypdf.PdfReader(io.BytesIO(Renderer(tmp_path / "own").case_pdf(record, run, folder)))
+    (tmp_path / "own" / name).write_text(text)
+    record, folder = make()
+    with pytest.raises(ConfigError, match=says) as caught:
+        Renderer(tmp_path / "own").case_pdf(record, run, folder)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("shape", [(500, 600), (600, 500), (600, 200)])
+def test_letter_paper(renderer, make, run, shape):
+    record, folder = make(shape=shape)
+    run = replace(run, config={"report": {"paper": "letter"}})
+    reader = pypdf.PdfReader(io.BytesIO(renderer.case_pdf(record, run, folder)))
     assert [float(side) for side in reader.pages[0].mediabox[2:]] == [612, 792]
     assert len(reader.pages) == 3
     assert "Date:" in reader.pages[0].extract_text()
 
 
-def test_other_scripts_do_not_crash(renderer, make, run, no_weasyprint_warning):
+def fonts_of(data: bytes) -> set[str]:
+    pages = pypdf.PdfReader(io.BytesIO(data)).pages
+    return {font.get_object()["/BaseFont"] for page in pages for font in page["/Resources"]["/Font"].values()}
+
+
+def test_the_bundled_font_writes_latin_greek_and_cyrillic(renderer, make, run):
+    names = ("Zapalenie płuc", "Πνευμονία", "пневмония", "zatürre")
+    record, folder = make(classes=names, expected=names[0])
+    data = renderer.case_pdf(record, run, folder)
+    assert all("Plex" in font for font in fonts_of(data))
+    assert set(names) <= set(re.findall(r'"([^"]+)"', pages(data)[1]))
+
+
+def test_a_character_that_no_font_has_is_written_as_its_code_point(make, run, tmp_path, monkeypatch):
+    """A machine without fonts: boxes would make 健康 and 肺炎 the same class to a reader. The record stays as it is."""
+    (tmp_path / "fonts.conf").write_text(f"<fontconfig><cachedir>{tmp_path}/cache</cachedir></fontconfig>")
+    monkeypatch.setenv("FONTCONFIG_FILE", str(tmp_path / "fonts.conf"))
+    record, folder = make("病例-1", classes=("健康", "pneumonia"), expected="健康")
+    data = Renderer().case_pdf(record, run, folder)
+    first, second, _ = pages(data)
+    assert "Case [U+75C5][U+4F8B]-1" in first
+    assert '"[U+5065][U+5EB7]"' in second
+    assert all("Plex" in font for font in fonts_of(data))
+    assert json.loads(pypdf.PdfReader(io.BytesIO(data)).attachments["case.json"][0])["case_id"] == "病例-1"
+
+
+def test_other_scripts_are_written(renderer, make, run):
     record, folder = make("病例-١٢٣-κ", classes=("健康", "肺炎 пневмония"), expected="健康")
     assert len(pages(renderer.case_pdf(record, run, folder))) == 3
-    # Without a font for a script on this machine WeasyPrint says so and prints a box.
-    no_weasyprint_warning[:] = [one for one in no_weasyprint_warning if ".notdef" not in one]
 
 
 def test_truncated_pictures_stay_refused(renderer):
@@ -376,6 +546,30 @@ def test_objects_serialised_once_are_the_same_bytes(renderer, make, run, monkeyp
     assert quick == renderer.case_pdf(record, run, folder)
 
 
+def test_the_quick_parser_reads_the_same_page(renderer, make, run, tmp_path, monkeypatch):
+    """Our pages are XML, so expat reads them; a hospital's that is not is read by WeasyPrint's own parser."""
+    record, folder = make(maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL"), ("layercam", "PNEUMONIA")))
+    record = with_regions(record)
+    quick = renderer.case_pdf(record, run, folder), renderer.case_pdf(failed(), run, tmp_path)
+    unused = Mock(side_effect=AssertionError("our page is not XML"))
+    monkeypatch.setattr("weasyprint.tinyhtml5.parse", unused)
+    renderer.case_pdf(record, run, folder)
+    monkeypatch.undo()
+    monkeypatch.setattr("pipeline.report.documents.ElementTree.fromstring", Mock(side_effect=ElementTree.ParseError))
+    assert quick == (renderer.case_pdf(record, run, folder), renderer.case_pdf(failed(), run, tmp_path))
+
+
+def test_no_bar_of_the_budget_leaves_its_column():
+    """Lungs are the sum of their zones, 1.0 + 1.5: the longest bar of all, from the axis to the edge."""
+    parts = (("right upper zone", 1.0), ("left upper zone", 1.5), ("border", -1.25), ("bias", -0.25))
+    bars = {
+        row["name"]: row
+        for row in _budget(LogitBudget("grad-cam", 1.0, parts, True), [parts[0][0], parts[1][0]])["rows"]
+    }
+    assert (bars["Lungs"]["left"], bars["Lungs"]["width"]) == ("50.0", "50.0")
+    assert (bars["Border"]["left"], bars["Border"]["width"]) == ("25.0", "25.0")
+
+
 def test_places_in_words(make):
     facts = make()[0].radiograph
     assert place(0.1, 0.9, facts) == "upper third, image right (patient's left)"
@@ -412,9 +606,11 @@ def test_index_links_and_loads_only_the_run_folder(renderer, make, run):
     links = [attrs["href"] for tag, attrs in tags.found if tag == "a"]
     assert "cases/case%20a-%C3%BC/report.pdf" in links
     assert "cases/case-00c1/case.json" in links
-    images = [attrs for tag, attrs in tags.found if tag == "img"]
+    images = [attrs for tag, attrs in tags.found if tag == "img" and "src" in attrs]
     assert [one["src"] for one in images] == ["cases/case%20a-%C3%BC/overlay-0.jpg"]
-    assert all(one["loading"] == "lazy" and one["alt"] for one in images)
+    assert all(one["loading"] == "lazy" for one in images)
+    rows = [attrs for tag, attrs in tags.found if tag == "tr" and "data-radiograph" in attrs]
+    assert [one["data-radiograph"] for one in rows] == ["cases/case%20a-%C3%BC/radiograph.jpg"]
     assert not [tag for tag, _ in tags.found if tag in ("link", "iframe", "object")]
     assert "http:" not in html
     assert "https:" not in html
@@ -438,10 +634,10 @@ REGIONS = (
 
 def with_regions(record: CaseRecord, **changes: object) -> CaseRecord:
     focus = (
-        RegionFocus("lungs", 0.62, 0.34, 0.62 / 0.34, 0.55, True),
+        RegionFocus("lungs", 0.62, 0.34, 0.62 / 0.34, 0.55, True, 0.3, 0.4, 0.3, 0.4),
         RegionFocus("right upper zone", undefined=dict.fromkeys(REGION_METRICS, "the model did not see the region")),
-        RegionFocus("letter 1", 0.12, 0.004, 30.0, 0.9, False),
-        RegionFocus("border", 0.1, 0.19, 0.1 / 0.19, 0.2, False),
+        RegionFocus("letter 1", 0.12, 0.004, 30.0, 0.9, False, 0.1, 0.2, 0.1, 0.2),
+        RegionFocus("border", 0.1, 0.19, 0.1 / 0.19, 0.2, False, 0.1, 0.2, 0.1, 0.2),
     )
     key = record.maps[0].key
     return replace(record, regions=REGIONS, region_focus={key: focus}, **changes)
@@ -468,3 +664,61 @@ def test_lungs_that_were_not_found_are_said_with_the_reason(renderer, make, run)
     first, second = pages(renderer.case_pdf(record, run, folder))[:2]
     assert "Lungs not found: one area only, expected two; how much of it lies in them is not known." in first
     assert "Lungs not found One area only, expected two." in second
+
+
+def masked(record: CaseRecord) -> CaseRecord:
+    answers = (
+        ("lungs", -2.104, -0.5, True, True),
+        ("all but the lungs", 0.001, -1.25, None, False),
+        *((f"letter {n}", -0.1 * n, 0.1 * n, False, n == 5) for n in range(1, 6)),
+    )
+    rows = [
+        Masking(name, fill, record.prediction.logit + change, change, is_bad)
+        for name, *changes in answers
+        for fill, change, is_bad in (("blurred", changes[0], changes[2]), ("mean", changes[1], changes[3]))
+    ]
+    letters = tuple(RegionFacts(f"letter {n}", "marker", "sharp outline", 0.004) for n in range(1, 6))
+    missing = {"border": "the model did not see it"}
+    unknown = tuple(RegionFocus(one.name, undefined=dict.fromkeys(REGION_METRICS, "by hand")) for one in letters)
+    focus = {record.maps[0].key: unknown}
+    return replace(record, regions=letters, region_focus=focus, masking=tuple(rows), masking_missing=missing)
+
+
+def test_masking_is_told_in_words(renderer, make, run) -> None:
+    record, folder = make()
+    second = pages(renderer.case_pdf(masked(record), run, folder))[1]
+    assert "Replacing the lungs lowers the logit by 2.10 (blurred) or 0.50 (mean)." in second
+    both = "leaves the logit as it is (blurred) or lowers the logit by 1.25 (mean)."
+    assert f"Replacing all but the lungs {both}" in second
+    # Of five markers the three that change it most; what only one fill does is said to be so.
+    assert "Replacing letter 5 lowers the logit by 0.50 (blurred) or raises the logit by 0.50 (mean)" in second
+    assert "Marked with one of the two fills." in second
+    assert "letter 2" not in second.split("What the answer depends on")[1].split("Focus of")[0]
+    assert "2 more markers change it by 0.20 or less each." in second
+    assert "Border: not replaced, the model did not see it." in second
+    assert "What the answer depends on" not in pages(renderer.case_pdf(record, run, folder))[1]
+
+
+def test_the_controls_and_the_annotation_stand_in_the_table(renderer, make, run) -> None:
+    record, folder = make()
+    key = record.maps[0].key
+    area = RegionFacts("annotation", "annotation", "2 boxes of the manifest", 0.1)
+    record = with_regions(
+        record, controls={"lungs": {"edges": 0.31, "random": 0.3, "centre": 0.334}, "border": {"random": 0.2}}
+    )
+    one = RegionFocus("annotation", 0.4, 0.1, 4.0, 0.5, False, 0.1, 0.2, 0.1, 0.2)
+    record = replace(
+        record,
+        regions=(*record.regions, area),
+        region_focus={key: (*record.region_focus[key], one)},
+        pictures={**record.pictures, "regions": "radiograph.jpg"},
+    )
+    first, second, third = pages(renderer.case_pdf(record, run, folder))
+    assert "Lungs 34 % 62 % 31, 30, 33 % 1.8 yes" in second
+    assert "Border 19 % 10 % \N{EN DASH}, 20, \N{EN DASH} % 0.5 no" in second
+    assert "Annotation 10 % 40 % 4.0 no" in second
+    assert "the annotation dotted" in second
+    assert "40 % of it lies in the annotated area (10 % by area alone), its highest point outside." in first
+    assert "2 boxes of the manifest" in third
+    refused = replace(record, annotation_missing="box 1 reaches beyond the radiograph")
+    assert "The annotation was not used: box 1 reaches beyond" in pages(renderer.case_pdf(refused, run, folder))[0]

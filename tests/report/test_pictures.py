@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.report.pictures import colour_bar_stops, display, encode_jpeg, overlay
+from pipeline.records import Region
+from pipeline.report.pictures import colour_bar_stops, display, encode_jpeg, outlines, overlay
 
 RNG = np.random.default_rng(7)
 
@@ -175,3 +176,19 @@ def test_pictures_do_not_import_weasyprint():
     code = "import pipeline.report, sys; print([m for m in ('weasyprint', 'jinja2', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_annotation_is_dotted_along_its_outline():
+    mask = np.zeros((60, 60), bool)
+    mask[20:40, 10:50] = True
+    plain = np.full((600, 600), 90, np.uint8)
+    drawn = outlines(plain, [Region.of(mask, "annotation", "annotation", "a box of the manifest")])
+    yellow = (drawn[..., 0] > 200) & (drawn[..., 2] < 120)
+    rows, columns = np.nonzero(yellow)
+    assert yellow.any()
+    distance = np.minimum(
+        np.minimum(abs(rows - 200), abs(rows - 400)), np.minimum(abs(columns - 100), abs(columns - 500))
+    )
+    assert distance.max() <= 8
+    along_the_top = yellow[195:206, 110:490].any(0)
+    assert 0.2 < along_the_top.mean() < 0.9  # dots, with gaps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import resource
 import shutil
 import stat
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from pipeline import evidence
 from pipeline.errors import ConfigError, EngineError, VerificationError
-from pipeline.evidence import CaseIdKey, RunFolder
+from pipeline.evidence import CaseIdKey, EventLog, RunFolder
 from pipeline.records import Box, CaseSource, ModelFacts, RunRecord
 
 MODEL = ModelFacts("m", "0" * 64, 1, (8, 8, 1), "sigmoid", ("a", "b"), "conv", (4, 4), "gap", True)
@@ -27,9 +28,12 @@ def folder(tmp_path: Path) -> RunFolder:
     folder.write_run(
         RunRecord("run", "finished", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 1, {}, {}, crosswalk_sha256=digest)
     )
-    evidence.write(folder.case("0001") / "case.json", b"{}\n")
     evidence.write(folder.case("0001") / "report.pdf", b"%PDF-")
-    evidence.write_checksums(folder)
+    evidence.write(folder.case("0001") / "case.json", b"{}\n")
+    events = EventLog.open(folder)
+    events.begin(folder, folder.read_run(), [])
+    events.add_case(folder, "0001", "ok")
+    evidence.seal(folder, events)
     return folder
 
 
@@ -126,6 +130,17 @@ def test_evidence_is_never_overwritten(folder: RunFolder) -> None:
         RunFolder.create(folder.path)
 
 
+def test_what_is_no_run_yet_is_begun_again(tmp_path: Path) -> None:
+    """As after a full disk: a crosswalk, but no `run.json`."""
+    folder = RunFolder.create(tmp_path / "run")
+    evidence.write_crosswalk(folder, [])
+    evidence.write(folder.path / evidence.SBOM, b"{}")
+    assert RunFolder.create(folder.path) == folder
+    (folder.path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="never overwritten"):
+        RunFolder.create(folder.path)
+
+
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write the run folder"):
@@ -147,6 +162,19 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         evidence.write(tmp_path / "a.txt", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_bytes() == b"old"
+
+
+def test_a_file_that_the_system_cuts_short_leaves_nothing(tmp_path: Path) -> None:
+    """The limit of a file's size is the system's own: it writes 1,000 bytes, then refuses the others."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(EngineError, match=r"cannot write a\.txt in .*: File too large") as error:
+            evidence.write(tmp_path / "a.txt", bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "make room" in str(error.value.hint)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_crosswalk_comes_back(folder: RunFolder, tmp_path: Path) -> None:

@@ -1,0 +1,440 @@
+"""Classifiers of known behaviour -> does the audit flag what they live on, by the right name, and clear the others?
+
+    .venv/bin/python -m benchmarks.known_behaviour --out build/known-behaviour [--half development]
+
+Radiographs are phantoms (256 px) that carry a letter, a bright frame and a brighter exposure, each by the toss of a
+coin. Trained classifiers (96 px, a few convolutions, global average pooling) saw each of these cues as often in ill
+phantoms as in well ones, but for their own: it stood in a share (the strength) of the ill and as rarely in the well.
+What a trained classifier lives on is measured without the audit, on the phantoms' twins: how much AUC it loses where
+its cue stands by the toss of a coin instead of in the ill only. From `STRONG` on it has to be flagged, up to `NONE` it
+must not be, between them it is counted apart. Hand-built ones see one place only, so that their truth is exact.
+
+One half of the classifiers and of the phantoms is for development: limits are set there. The other is held out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+
+from pipeline.audit import (
+    Explained,
+    document,
+    explain_batch,
+    expose_batch,
+    find_key,
+    find_sources,
+    mask_batch,
+    open_classifier,
+    open_segmenter,
+    prepare,
+    segment_batch,
+)
+from pipeline.cohort.cases import case_values
+from pipeline.cohort.intervals import Resampling
+from pipeline.config import AuditConfig, config_of
+from pipeline.evidence import RunFolder
+from pipeline.records import CaseRecord, RunRecord
+from pipeline.reference.phantom.phantom import LABELS, case_spec, draw
+from pipeline.reference.phantom.shortcuts import on_picture
+from pipeline.verdict import flagged
+
+PHANTOM_PX, INPUT_PX, MARKER_PX = 256, 96, 70.0
+CUES = {"marker": "marker_r", "border": "border", "exposure": "bias"}
+TRAINING, TWINS, AUDITED, BATCH = 1200, 300, 60, 20
+INK = 0.85  # grey value from which a pixel can be ink
+STRONG, NONE = 0.10, 0.05  # loss of AUC
+MOVES, STAYS = 1.0, 0.25  # log-odds
+RUN_SHARE = 0.1  # of the cases, from which a run counts as flagged
+JUDGED = ("outside_lungs", "marker", "border", "exposure", "diffuse")
+HALVES = ("development", "held-out")
+EPOCHS, EPOCHS_MARKER = 6, 16  # a letter is small: it is learnt late
+# name -> strength of each of its own cues
+KINDS: dict[str, dict[str, float]] = {
+    "marker 1.00": {"marker": 1.0},
+    "border 1.00": {"border": 1.0},
+    "exposure 1.00": {"exposure": 1.0},
+    "clean a": {},
+    "clean b": {},
+    "marker 0.90": {"marker": 0.9},
+    "border 0.85": {"border": 0.85},
+    "exposure 0.85": {"exposure": 0.85},
+    "marker and exposure 0.95": {"marker": 0.95, "exposure": 0.95},
+    "clean c": {},
+}
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+def phantoms(out: Path, name: str, num: int, seed: int) -> tuple[Floats, Bools]:
+    """Pixels (N, 256, 256) in [0, 1] without any cue, and who is ill; drawn once and kept."""
+    path = out / f"{name}.npz"
+    if not path.is_file():
+        pixels = []
+        for n in range(num):
+            spec = case_spec(1_000_003 * seed + n, LABELS[n % 2], shortcuts=())
+            pixels.append(np.round(255 * draw(spec, PHANTOM_PX, PHANTOM_PX).pixels).astype(np.uint8))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, pixels=np.stack(pixels))
+    kept = np.load(path)["pixels"]
+    return kept.astype(np.float32) / 255, np.arange(len(kept)) % 2 == 1
+
+
+def plant(pixels: Floats, cues: dict[str, Bools], seed: int) -> Floats:
+    """Each picture with its cues on it; the place of a letter and the width of a frame are the picture's own."""
+    planted = []
+    for n, shown in enumerate(pixels):
+        for number, (cue, shortcut) in enumerate(CUES.items()):
+            if cues[cue][n]:
+                shown, _ = on_picture(np.random.default_rng([seed, n, number]), shortcut, shown, MARKER_PX)
+        planted.append(shown)
+    return np.stack(planted)
+
+
+def tossed(num: int, seed: int) -> dict[str, Bools]:
+    rng = np.random.default_rng([seed, 1])
+    return {cue: rng.random(num) < 0.5 for cue in CUES}
+
+
+def standing(is_ill: Bools, strengths: dict[str, float], seed: int) -> dict[str, Bools]:
+    """Where the cues stand for a classifier's training: its own by strength, the others by the toss of a coin."""
+    rng = np.random.default_rng([seed, 2])
+    return {cue: rng.random(is_ill.size) < np.where(is_ill, s := strengths.get(cue, 0.5), 1 - s) for cue in CUES}
+
+
+def reduced(pixels: Floats) -> Floats:
+    """As the audit stretches it: (N, 96, 96, 1)."""
+    return np.stack([cv2.resize(p, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_AREA) for p in pixels])[..., None]
+
+
+def train(path: Path, pixels: Floats, is_ill: Bools, strengths: dict[str, float], seed: int) -> None:
+    epochs = EPOCHS_MARKER if list(strengths) == ["marker"] else EPOCHS
+    import keras
+
+    layers = keras.layers
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((INPUT_PX, INPUT_PX, 1))
+    x = image
+    for filters, size, stride in ((12, 5, 2), (24, 3, 2), (32, 3, 2), (48, 3, 1)):
+        x = layers.Conv2D(filters, size, stride, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, layers.Dense(1, activation="sigmoid")(x))
+    model.compile(
+        keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(4e-3, epochs * len(pixels) // 64), 1e-3),
+        "binary_crossentropy",
+    )
+    cues = standing(is_ill, strengths, seed)
+    both = [reduced(plant(side, cues, seed)) for side in (pixels, pixels[:, :, ::-1])]
+    rng = np.random.default_rng(seed)
+    for _ in range(epochs):
+        turned = np.where((rng.random(is_ill.size) < 0.5)[:, None, None, None], *both)
+        model.fit(turned, is_ill.astype(np.float32), batch_size=64, epochs=1, verbose=0)
+    model.save(path)
+
+
+def hand_built(path: Path, cells: Bools, pixels: Floats, is_bright_only: bool) -> None:
+    """A classifier that sees nothing but some cells of a 12 x 12 grid: the more grey there, the more ill, or the more
+    almost white (`is_bright_only`). Half of some pictures (N, 256, 256) are called ill."""
+    import keras
+
+    side = INPUT_PX // len(cells)
+    inputs = reduced(pixels)
+    ink = np.maximum(inputs - INK, 0) if is_bright_only else inputs
+    seen = ink.reshape(len(ink), len(cells), side, len(cells), side).mean((2, 4))[:, cells].mean(1)
+    slope = 2 / max(float(seen.std()), 1e-3)
+    image = keras.Input((INPUT_PX, INPUT_PX, 1))
+    ink_layer = keras.layers.Conv2D(1, 1, activation="relu")
+    cell_layer = keras.layers.Conv2D(1, side, side, use_bias=False)
+    head = keras.layers.Dense(1, activation="sigmoid")
+    model = keras.Model(image, head(keras.layers.Flatten()(cell_layer(ink_layer(image)))))
+    ink_layer.set_weights([np.ones((1, 1, 1, 1)), np.full(1, -INK if is_bright_only else 0.0)])
+    cell_layer.set_weights([np.full((side, side, 1, 1), 1 / side**2)])
+    head.set_weights([slope * cells.reshape(-1, 1) / cells.sum(), np.full(1, -slope * float(seen.mean()))])
+    model.save(path)
+
+
+def places() -> dict[str, Bools]:
+    """What the hand-built classifiers see of the 12 x 12 grid."""
+    rows, columns = np.mgrid[:12, :12]
+    edge = np.minimum(np.minimum(rows, columns), 11 - np.maximum(rows, columns))
+    return {
+        "sees the upper right corner": (rows < 2) & (columns > 9),
+        "sees the outer ring": edge == 0,
+        "sees the whole picture": edge >= 0,
+        "sees the middle of both lungs": (rows > 3)
+        & (rows < 8)
+        & (((columns > 1) & (columns < 5)) | ((columns > 6) & (columns < 10))),
+        "sees ink at the upper left": (rows < 3) & (columns < 3),
+    }
+
+
+# What is right by construction; a flag that is not named could be either.
+EXACT: dict[str, dict[str, bool]] = {
+    "sees the upper right corner": {"outside_lungs": True, "marker": False},
+    "sees the outer ring": {"outside_lungs": True, "border": True, "marker": False},
+    "sees the whole picture": {"outside_lungs": True, "exposure": True, "diffuse": True, "marker": False},
+    "sees the middle of both lungs": {"outside_lungs": False, "border": False, "marker": False},
+    "sees ink at the upper left": {"outside_lungs": True, "marker": True, "diffuse": False},
+}
+
+
+@functools.lru_cache(maxsize=1)
+def opened(path: Path) -> Any:
+    import keras
+
+    return keras.models.load_model(path, compile=False)
+
+
+def answers(path: Path, pixels: Floats) -> npt.NDArray[np.float64]:
+    """Log-odds of some pictures (N, 256, 256)."""
+    inputs = reduced(pixels)
+    probability = np.concatenate([np.asarray(opened(path)(inputs[n : n + 60])) for n in range(0, len(inputs), 60)])[
+        :, 0
+    ]
+    probability = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
+    return np.log(probability / (1 - probability))
+
+
+def loss_of_auc(path: Path, cue: str, pixels: Floats, is_ill: Bools, seed: int) -> float:
+    """AUC where a cue stands in the ill only, minus AUC where it stands by the toss of a coin, as the others do."""
+    cues = tossed(len(pixels), seed)
+    aligned = answers(path, plant(pixels, {**cues, cue: is_ill}, seed))
+    return float(roc_auc_score(is_ill, aligned) - roc_auc_score(is_ill, answers(path, plant(pixels, cues, seed))))
+
+
+def config_for(out: Path, name: str, pictures: Path) -> AuditConfig:
+    return config_of(
+        {
+            "run": {"name": name.replace(" ", "-"), "output": str(out / "runs")},
+            "ingest": {"source": str(pictures), "labels": "folder"},
+            "preprocess": {"rows": INPUT_PX, "columns": INPUT_PX, "channels": 1, "scaling": "unit"},
+            "classifier": {"path": str(out / f"{name}.keras"), "class_names": list(LABELS)},
+            "masking": {"cases": "all"},
+            "report": {"documents": False, "scale": "case"},
+            "engine": {"batch_size": BATCH},
+        }
+    )
+
+
+def prepared(config: AuditConfig) -> list[Explained]:
+    """The pictures as they are for every classifier, with their lungs, in the order of their numbers."""
+    key = find_key(config)
+    key.keep()
+    sources = sorted(find_sources(config, key), key=lambda source: int(Path(source.relative_path).stem))
+    cases = [Explained(prepare(source, config)) for source in sources]
+    segmenter = open_segmenter(config)
+    assert segmenter is not None
+    return [one for n in range(0, len(cases), BATCH) for one in segment_batch(segmenter, cases[n : n + BATCH])]
+
+
+def audited(config: AuditConfig, cases: list[Explained]) -> list[CaseRecord]:
+    """The stages of `pipeline.audit` that know the classifier, without documents: its records, kept."""
+    path = config.run.output / config.run.name
+    ids = [case.prepared.source.case_id for case in cases]
+    if path.is_dir() and set(ids) == set(RunFolder(path).case_ids()):
+        kept = [record for case_id in ids if (record := RunFolder(path).read_case(case_id))]
+        return [flagged(record, config.acceptance) for record in kept]
+    explainer, model = open_classifier(config)
+    run = RunRecord(config.run.name, "running", "2026-01-01T00:00:00Z", {}, "", 0, model, len(cases), {}, {}, scale=1.0)
+    records = []
+    for n in range(0, len(cases), BATCH):
+        batch = cases[n : n + BATCH]
+        explained = explain_batch(explainer, [case.prepared for case in batch], BATCH)
+        explained = expose_batch(explainer, explained, config)
+        explained = [
+            replace(e, lung_probability=case.lung_probability) for e, case in zip(explained, batch, strict=True)
+        ]
+        explained = mask_batch(explainer, explained, set(ids), BATCH)
+        records += [document(case, run, path, config)[0] for case in explained]
+    return records
+
+
+@dataclass(frozen=True)
+class Row:
+    """One flag of one case of one classifier: whether it has to be raised (None = could be either) and whether it was
+    (None = not judged)."""
+
+    half: str
+    classifier: str
+    case: int
+    flag: str
+    truth: bool | None
+    raised: bool | None
+
+
+def measure(out: Path, half: str) -> list[Row]:
+    """Every classifier of a half, made if need be, audited and compared with what is known of it."""
+    number = HALVES.index(half)
+    pixels = phantoms(out, f"{half}-audited", AUDITED, 100 * (number + 1))[0][:AUDITED]
+    cues, folder = tossed(AUDITED, number), out / half
+    shown = plant(pixels, cues, number)
+    for n, picture in enumerate(shown):
+        path = folder / "pictures" / LABELS[n % 2] / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.round(255 * picture).astype(np.uint8))
+    for name, cells in places().items():
+        hand_built(folder / f"{name}.keras", cells, shown, "ink" in name)
+    training = phantoms(out, "training", TRAINING, 7)
+    for n, (name, strengths) in enumerate(KINDS.items()):
+        if not (path := folder / f"{name}.keras").is_file():
+            train(path, *training, strengths, 1000 * (number + 1) + n)
+    cases = prepared(config_for(folder, next(iter(KINDS)), folder / "pictures"))
+    rows = []
+    for name in (*places(), *KINDS):
+        records = audited(config_for(folder, name, folder / "pictures"), cases)
+        known = EXACT.get(name)
+        moved = (
+            {cue: moves_of(folder / f"{name}.keras", cue, pixels, cues, number) for cue in CUES} if not known else {}
+        )
+        for flag in JUDGED:
+            for n, record in enumerate(records):
+                truth = None
+                if known:
+                    has_marker = flag != "marker" or cues["marker"][n]
+                    truth = known.get(flag) if has_marker else False if flag in known else None
+                elif flag in moved and (flag == "exposure" or cues[flag][n]):
+                    truth = True if abs(moved[flag][n]) >= MOVES else False if abs(moved[flag][n]) <= STAYS else None
+                values, _ = case_values(record)
+                rows.append(Row(half, name, n, flag, truth, values[f"flag_{flag}"]))
+        print(half, name, flush=True)
+    return rows
+
+
+def moves_of(path: Path, cue: str, pixels: Floats, cues: dict[str, Bools], seed: int) -> npt.NDArray[np.float64]:
+    """Log-odds that each case's cue adds: the same picture with it and without it, everything else as it is."""
+    there = np.ones(len(pixels), bool)
+    return answers(path, plant(pixels, {**cues, cue: there}, seed)) - answers(
+        path, plant(pixels, {**cues, cue: ~there}, seed)
+    )
+
+
+def losses(out: Path, half: str) -> dict[str, dict[str, float]]:
+    """What each trained classifier loses of its AUC by cue."""
+    number = HALVES.index(half)
+    pixels, is_ill = phantoms(out, f"{half}-twins", TWINS, 100 * (number + 1) + 1)
+    return {
+        name: {cue: loss_of_auc(out / half / f"{name}.keras", cue, pixels, is_ill, number) for cue in CUES}
+        for name in KINDS
+    }
+
+
+def expected(known: Mapping[str, Mapping[str, float]], name: str, flag: str) -> bool | None:
+    """Has a run with this classifier to show this flag? None where it could be either."""
+    if name in EXACT:
+        return EXACT[name].get(flag)
+    loss = abs(known[name].get(flag, (STRONG + NONE) / 2))
+    return True if loss >= STRONG else False if loss <= NONE else None
+
+
+def shares(rows: Sequence[Row], name: str, flag: str) -> float:
+    """The share of one classifier's cases that have one flag."""
+    return float(np.mean([bool(row.raised) for row in rows if (row.classifier, row.flag) == (name, flag)]))
+
+
+def report(rows: Sequence[Row], known: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Markdown: sensitivity and specificity of the flags of cases and of runs, then every classifier."""
+    lines = [
+        "| flag | cases that have to be flagged | sensitivity (95 %) | cases that must not be | specificity (95 %) | "
+        "runs with it | flagged | runs without it | cleared |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    names = list(dict.fromkeys(row.classifier for row in rows))
+    for flag in ("all of these", *JUDGED):
+        judged = [row for row in rows if row.raised is not None and flag in (row.flag, "all of these")]
+        cells = []
+        for truth in (True, False):
+            some = [row for row in judged if row.truth is truth]
+            cells += [str(len(some)), _share([row.raised is truth for row in some], [row.case for row in some])]
+        for truth in (True, False):
+            runs = [
+                (shares(rows, name, one) > RUN_SHARE) is truth
+                for one in JUDGED
+                for name in names
+                if flag in (one, "all of these") and expected(known, name, one) is truth
+            ]
+            cells += [str(len(runs)), _share(runs, list(range(len(runs))))]
+        lines.append(f"| {flag} | " + " | ".join(cells) + " |")
+    lines += ["", "| classifier | " + " | ".join((*JUDGED, *(f"AUC lost: {cue}" for cue in CUES))) + " |"]
+    lines.append("|---" * (1 + len(JUDGED) + len(CUES)) + "|")
+    for name in names:
+        found = [f"{shares(rows, name, flag):.2f}{MARKS[expected(known, name, flag)]}" for flag in JUDGED]
+        lost = [f"{known[name][cue]:+.3f}" if name in known else "" for cue in CUES]
+        lines.append(f"| {name} | " + " | ".join(found + lost) + " |")
+    return [*lines, "", "Share of the cases with the flag; + it has to be there, - it must not be."]
+
+
+MARKS = {True: " +", False: " -", None: ""}
+
+
+def _share(hits: Sequence[bool], clusters: Sequence[int]) -> str:
+    """A share with its interval from resampled phantoms."""
+    found = Resampling(np.array(clusters, np.intp), 2000, 0).share(
+        np.array(hits, bool), np.ones(len(hits), bool), "none"
+    )
+    if found.value is None or found.interval_95 is None:
+        return "" if found.value is None else f"{found.value:.2f}"
+    return f"{found.value:.3f} ({found.interval_95[0]:.3f} to {found.interval_95[1]:.3f})"
+
+
+def figure(rows: Sequence[Row], known: Mapping[str, Mapping[str, float]]) -> str:
+    """SVG: the share of flagged cases of each classifier by flag; framed where the flag has to be there, crossed out
+    where it must not be."""
+    names = list(dict.fromkeys(row.classifier for row in rows))
+    left, top, wide, tall = 210, 46, 96, 24
+    size = left + wide * len(JUDGED) + 12, top + tall * len(names) + 34
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="{size[1]}" font-family="sans-serif" '
+        'font-size="12"><rect width="100%" height="100%" fill="#fff"/>'
+    ]
+    for column, flag in enumerate(JUDGED):
+        middle = left + wide * (column + 0.5)
+        parts.append(f'<text x="{middle}" y="{top - 12}" text-anchor="middle">{flag}</text>')
+        for row, name in enumerate(names):
+            share, truth, y = shares(rows, name, flag), expected(known, name, flag), top + tall * row
+            frame = {True: "#b3261e", False: "#1b6e3c", None: "none"}[truth]
+            parts.append(
+                f'<rect x="{left + wide * column + 3}" y="{y + 2}" width="{wide - 6}" height="{tall - 4}" '
+                f'fill="#00224e" fill-opacity="{share:.2f}" stroke="{frame}" stroke-width="2"/>'
+                f'<text x="{middle}" y="{y + 16}" text-anchor="middle" fill="{"#fff" if share > 0.5 else "#15202b"}">'
+                f"{100 * share:.0f} %</text>"
+            )
+    for row, name in enumerate(names):
+        parts.append(f'<text x="{left - 8}" y="{top + tall * row + 16}" text-anchor="end">{name}</text>')
+    parts.append(
+        f'<text x="12" y="{size[1] - 10}">share of cases flagged; red frame: has to be flagged, green: must not be, '
+        "none: could be either</text></svg>"
+    )
+    return "\n".join(parts)
+
+
+def main() -> None:
+    cv2.setNumThreads(1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("build/known-behaviour"))
+    parser.add_argument("--half", choices=HALVES, action="append", help="default: both")
+    asked = parser.parse_args()
+    for half in asked.half or HALVES:
+        rows = measure(asked.out, half)
+        known = losses(asked.out, half)
+        text = "\n".join([f"## {half}", "", *report(rows, known)])
+        print(text)
+        (asked.out / f"{half}.md").write_text(text + "\n")
+        (asked.out / f"{half}.svg").write_text(figure(rows, known))
+        (asked.out / f"{half}.json").write_text(json.dumps({"rows": [asdict(row) for row in rows], "losses": known}))
+
+
+if __name__ == "__main__":
+    main()

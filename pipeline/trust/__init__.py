@@ -1,0 +1,1 @@
+"""(Classifier, Explainer, cases) -> is the explanation, and the answer that it explains, to be trusted? By rule."""

@@ -1,0 +1,309 @@
+"""The chain of events, and that no changed, missing, added or moved byte, record or event goes unnoticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline import evidence
+from pipeline.errors import ConfigError, EngineError, VerificationError
+from pipeline.evidence import EventLog, RunFolder
+from pipeline.records import CaseSource, RunRecord, to_json
+from tests.cohort.cases import a_case, a_failure
+from tests.evidence.test_folder import MODEL
+
+RUN = RunRecord("run", "running", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 2, {"python": "3"}, {})
+FILES = (
+    "cases/a/case.json",
+    "cases/a/map.npz",
+    "cases/a/report.pdf",
+    "cases/b/case.json",
+    "cases.csv",
+    "events.jsonl",
+    "index.html",
+    "run.json",
+    "sbom.cdx.json",
+    "private/config.json",
+    "private/crosswalk.csv",
+    "SHA256SUMS",
+)
+
+
+def started(path: Path) -> tuple[RunFolder, EventLog]:
+    """A run with its first event, as `audit` begins it."""
+    folder = RunFolder.create(path)
+    sha256 = evidence.write_crosswalk(folder, [CaseSource("a", path, "Doe.png"), CaseSource("b", path, "Roe.png")])
+    evidence.write(folder.private / "config.json", b"{}\n", 0o600)
+    evidence.write(path / "sbom.cdx.json", b"{}\n")
+    folder.write_run(replace(RUN, crosswalk_sha256=sha256))
+    log = EventLog.open(folder)
+    log.begin(folder, folder.read_run(), [])
+    return folder, log
+
+
+def audited(folder: RunFolder, log: EventLog, case_id: str) -> None:
+    record = a_case("a", "P", 0.9) if case_id == "a" else a_failure(case_id)
+    for name in ("map.npz", "report.pdf"):
+        evidence.write(folder.case(case_id) / name, b"%PDF-1.7 of " + case_id.encode())
+    evidence.write(folder.case(case_id) / "case.json", to_json(record))
+    log.add_case(folder, case_id, record.status)
+
+
+def sealed(folder: RunFolder, log: EventLog) -> None:
+    evidence.write(folder.path / "cases.csv", b"case_id\na\nb\n")
+    evidence.write(folder.path / "index.html", b"<html>")
+    folder.write_run(replace(folder.read_run(), status="finished"))
+    evidence.seal(folder, log)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sealed run of two cases; not to be changed."""
+    folder, log = started(tmp_path_factory.mktemp("whole") / "run")
+    for case_id in ("a", "b"):
+        audited(folder, log, case_id)
+    sealed(folder, log)
+    assert evidence.verify(folder) == []
+    return folder.path
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> RunFolder:
+    return RunFolder(Path(shutil.copytree(whole, tmp_path / "run")))
+
+
+def lines_of(folder: RunFolder) -> list[bytes]:
+    return folder.events.read_bytes().splitlines(keepends=True)
+
+
+def resum(folder: RunFolder) -> None:
+    """`SHA256SUMS` made to fit what stands there, with coreutils and without our code."""
+    names = subprocess.run(
+        "find . -type f ! -path './private/*' ! -name SHA256SUMS -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum",
+        cwd=folder.path,
+        shell=True,
+        check=True,
+        capture_output=True,
+    )
+    (folder.path / "SHA256SUMS").write_bytes(names.stdout)
+
+
+def test_the_chain_is_what_it_says(whole: Path) -> None:
+    """Each line's `previous` is the SHA-256 of the line before; the first one's that of the run's identity."""
+    origin = json.dumps(["run", "2026-01-01T00:00:00Z", "0" * 64, "0" * 64, 0]).encode()
+    previous = hashlib.sha256(origin).hexdigest()
+    kinds = []
+    for number, line in enumerate((whole / "events.jsonl").read_bytes().splitlines(keepends=True)):
+        event = json.loads(line)
+        assert (event["number"], event["previous"]) == (number, previous)
+        assert event["time"].endswith("Z")
+        previous = hashlib.sha256(line).hexdigest()
+        kinds.append(event["event"])
+    assert kinds == ["started", "case", "case", "reported", "sealed"]
+    events = [json.loads(line) for line in (whole / "events.jsonl").read_text().splitlines()]
+    record = (whole / "cases" / "b" / "case.json").read_bytes()
+    assert (events[2]["case_id"], events[2]["status"]) == ("b", "failed")
+    assert events[2]["sha256"] == hashlib.sha256(record).hexdigest()
+    others = [line for line in (whole / "SHA256SUMS").read_text().splitlines(True) if "events.jsonl" not in line]
+    assert events[-1]["sha256"] == hashlib.sha256("".join(others).encode()).hexdigest()
+
+
+def test_every_kind_of_file_is_flipped_below(whole: Path) -> None:
+    kinds = {path.name for path in whole.rglob("*") if path.is_file()}
+    assert kinds == {Path(name).name for name in FILES}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_flipped_bit_is_found_and_its_file_named(folder: RunFolder, name: str) -> None:
+    """At ten places from the first byte to the last."""
+    path = folder.path / name
+    whole = path.read_bytes()
+    for tenth in range(10):
+        data = bytearray(whole)
+        data[round(tenth / 9 * (len(data) - 1))] ^= 1 << tenth % 8
+        path.write_bytes(data)
+        try:
+            problems = evidence.verify(folder)
+        except VerificationError as error:  # the list itself cannot be read any more
+            problems = [str(error)]
+        assert any(name in problem for problem in problems), tenth
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name not in ("SHA256SUMS", "run.json")])
+def test_a_file_that_is_missing_is_named(folder: RunFolder, name: str) -> None:
+    (folder.path / name).unlink()
+    expected = [] if name.startswith("private/") else [f"missing: {name}"]  # those may be kept elsewhere
+    assert evidence.verify(folder) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["x", ".hidden", "cases/a/x.pdf", "cases/c/case.json", "private/x", "cases/a/.x.1.tmp"]
+)
+def test_a_file_that_was_added_is_named(folder: RunFolder, name: str) -> None:
+    path = folder.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x")
+    assert evidence.verify(folder) == [f"added: {name}"]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda lines: lines[:2] + lines[3:], "line 3 has not the number 2"),
+        (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "line 2 has not the number 1"),
+        (lambda lines: lines[:2] + lines[1:], "line 3 has not the number 2"),
+        (lambda lines: [lines[0].replace(b'"3"', b'"4"'), *lines[1:]], "line 1 was changed"),
+        (lambda lines: [lines[0], lines[1].replace(b'"ok"', b'"no"'), *lines[2:]], "line 2 was changed"),
+        (lambda lines: [lines[0], b"\n", *lines[1:]], "line 2 is no JSON"),
+        (lambda lines: [lines[0], b"[]\n", *lines[1:]], "line 2 has not the number 1"),
+        (lambda lines: [*lines[:-1], lines[-1][:-1]], "the last line is torn off"),
+        (lambda lines: lines[:-1], "SHA256SUMS: not the one that the last line of events.jsonl has sealed"),
+        (lambda lines: [], "SHA256SUMS: not the one that the last line of events.jsonl has sealed"),
+    ],
+    ids=["dropped", "moved", "twice", "first", "changed", "empty", "no event", "torn", "last dropped", "all dropped"],
+)
+def test_an_event_that_was_tampered_with_is_named_even_with_new_checksums(
+    folder: RunFolder, change: Callable[[list[bytes]], list[bytes]], problem: str
+) -> None:
+    folder.events.write_bytes(b"".join(change(lines_of(folder))))
+    resum(folder)
+    assert any(problem in line for line in evidence.verify(folder))
+
+
+def test_a_record_changed_together_with_the_checksums_is_named(folder: RunFolder) -> None:
+    path = folder.case("b") / "case.json"
+    path.write_bytes(path.read_bytes().replace(b"the file is empty", b"the file is gone!"))
+    resum(folder)
+    assert evidence.verify(folder) == [
+        "changed: SHA256SUMS: not the one that the last line of events.jsonl has sealed",
+        "changed: cases/b/case.json: not the record that events.jsonl has for this case",
+    ]
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "cases/b"])
+def test_what_is_removed_together_with_its_checksum_is_named(folder: RunFolder, name: str) -> None:
+    path = folder.path / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    resum(folder)
+    name = name if name == "events.jsonl" else f"{name}/case.json"
+    assert any(problem.startswith(f"missing: {name}") for problem in evidence.verify(folder))
+
+
+def test_the_chain_of_another_run_is_refused(folder: RunFolder) -> None:
+    folder.write_run(replace(folder.read_run(), seed=1))
+    resum(folder)
+    assert any("line 1 is of another run" in problem for problem in evidence.verify(folder))
+
+
+def test_a_torn_last_line_is_cut_away_and_said_so(tmp_path: Path) -> None:
+    folder, log = started(tmp_path / "run")
+    audited(folder, log, "a")
+    torn = b'{"number":2,"time":"2026'
+    with folder.events.open("ab") as file:
+        file.write(torn)
+    log = EventLog.open(folder)
+    log.begin(folder, folder.read_run(), ["a"])
+    audited(folder, log, "b")
+    sealed(folder, log)
+    assert evidence.verify(folder) == []
+    events = [json.loads(line) for line in lines_of(folder)]
+    assert [event["event"] for event in events[:5]] == ["started", "case", "repaired", "resumed", "case"]
+    assert (events[2]["dropped_bytes"], events[2]["dropped_sha256"]) == (len(torn), hashlib.sha256(torn).hexdigest())
+
+
+def test_a_broken_chain_is_not_gone_on_with(folder: RunFolder) -> None:
+    lines = lines_of(folder)
+    folder.events.write_bytes(b"".join([lines[0], *lines[2:]]))
+    with pytest.raises(VerificationError, match="line 2 has not the number 1"):
+        EventLog.open(folder)
+
+
+def test_going_on_enters_what_was_not_entered_and_refuses_what_is_not_the_same(tmp_path: Path) -> None:
+    """Case a has its event; the kill came between the record of b and its event."""
+    folder, log = started(tmp_path / "run")
+    audited(folder, log, "a")
+    evidence.write(folder.case("b") / "case.json", to_json(a_failure("b")))
+    log = EventLog.open(folder)
+    log.begin(folder, folder.read_run(), ["a", "b"])
+    last = json.loads(lines_of(folder)[-1])
+    digest = hashlib.sha256((folder.case("b") / "case.json").read_bytes()).hexdigest()
+    assert (last["event"], last["case_id"], last["sha256"]) == ("found", "b", digest)
+    evidence.write(folder.case("a") / "case.json", to_json(a_failure("a")))
+    with pytest.raises(VerificationError, match="is not the record"):
+        EventLog.open(folder).begin(folder, folder.read_run(), ["a", "b"])
+    # Audited again: whatever its record is then, it is the case's.
+    EventLog.open(folder).begin(folder, folder.read_run(), ["b"])
+    EventLog.open(folder).begin(folder, folder.read_run(), ["a", "b"])
+    events = [json.loads(line)["event"] for line in lines_of(folder)]
+    assert events == ["started", "case", "resumed", "found", "resumed", "resumed", "reopened", "resumed", "found"]
+
+
+def test_a_disk_that_is_full_tears_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the line fits."""
+    folder, log = started(tmp_path / "run")
+    before, real = folder.events.read_bytes(), os.write
+
+    def half(descriptor: int, data: bytes) -> int:
+        if len(data) < 20:
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data[: len(data) // 2])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", half)
+        with pytest.raises(EngineError, match=r"events\.jsonl.*: No space left") as error:
+            log.append("calibrated", scales={})
+    assert "--resume" in str(error.value.hint)
+    assert folder.events.read_bytes() == before
+    log.append("calibrated", scales={})
+    assert len(lines_of(folder)) == 2
+    EventLog.open(folder)
+
+
+def test_what_a_killed_process_has_left_is_not_sealed(tmp_path: Path) -> None:
+    folder, log = started(tmp_path / "run")
+    audited(folder, log, "a")
+    (folder.path / ".index.html.123.tmp").write_bytes(b"<ht")
+    sealed(folder, log)
+    assert "tmp" not in (folder.path / "SHA256SUMS").read_text()
+    assert evidence.verify(folder) == []
+
+
+def test_a_changed_run_is_not_sealed_again(folder: RunFolder) -> None:
+    """Else the change would be the run's own; what is about to be written again may be another."""
+    evidence.require_unchanged(folder)
+    (folder.case("a") / "report.pdf").unlink()
+    evidence.require_unchanged(folder, but=("report.pdf", "index.html"))
+    (folder.case("a") / "map.npz").write_bytes(b"x")
+    with pytest.raises(VerificationError, match=r"not what it was:\nchanged: cases/a/map\.npz$"):
+        evidence.require_unchanged(folder, but=("report.pdf", "index.html"))
+
+
+def with_schema(folder: RunFolder, version: int) -> None:
+    path = folder.path / "run.json"
+    path.write_bytes(path.read_bytes().replace(b'"schema_version": 2', b'"schema_version": %d' % version))
+    resum(folder)
+
+
+def test_a_run_older_than_events_is_read_and_verified_by_its_checksums(folder: RunFolder) -> None:
+    folder.events.unlink()
+    with_schema(folder, 1)
+    assert folder.read_run().schema_version == 1
+    assert evidence.verify(folder) == []
+    (folder.case("a") / "map.npz").write_bytes(b"x")
+    assert evidence.verify(folder) == ["changed: cases/a/map.npz"]
+
+
+@pytest.mark.parametrize(("version", "age"), [(0, "older"), (3, "newer")])
+def test_a_run_of_an_unknown_schema_is_refused_by_name(folder: RunFolder, version: int, age: str) -> None:
+    with_schema(folder, version)
+    with pytest.raises(ConfigError, match=f"RunRecord of schema version {version} is {age}") as error:
+        evidence.verify(folder)
+    assert "run.json names it" in str(error.value.hint)

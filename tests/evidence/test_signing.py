@@ -1,0 +1,355 @@
+"""Signatures with throwaway keys: what they bind, and that tampering is found; openssl, where it is, agrees."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydyf
+import pytest
+from asn1crypto import keys, x509
+from cryptography import x509 as pyca
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from pyhanko.sign.timestamps import DummyTimeStamper
+from typer.testing import CliRunner
+
+from pipeline import evidence
+from pipeline.cli import app
+from pipeline.errors import ConfigError, VerificationError
+from pipeline.evidence import EventLog, RunFolder
+from pipeline.evidence.signing import check_signatures, sign, signer_of_files, signer_of_pkcs12
+from tests.evidence.test_events import audited, lines_of, resum, sealed, started
+
+DAY = datetime.timedelta(days=1)
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+@dataclass
+class Identity:
+    name: str
+    certificate: Path
+    key: Path
+    pyca_key: Any
+    pyca_certificate: Any
+
+    @property
+    def signer(self) -> Any:
+        return signer_of_files(self.key, self.certificate, (), None)
+
+
+def identity(folder: Path, name: str, issuer: Identity | None = None, purpose: Any = None) -> Identity:
+    """A key with a certificate, its own or the issuer's."""
+    key = rsa.generate_private_key(65537, 2048)
+    subject = pyca.Name([pyca.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = dict.fromkeys(
+        ("key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
+    )
+    builder = (
+        pyca.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.pyca_certificate.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(pyca.random_serial_number())
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + DAY)
+        .add_extension(pyca.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(
+            pyca.KeyUsage(
+                True, issuer is not None and purpose is None, **usage, key_cert_sign=issuer is None, crl_sign=False
+            ),
+            critical=True,
+        )
+    )
+    if purpose:
+        builder = builder.add_extension(pyca.ExtendedKeyUsage([purpose]), critical=True)
+    certificate = builder.sign(issuer.pyca_key if issuer else key, hashes.SHA256())
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / f"{name}.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / f"{name}.key").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+    return Identity(name, folder / f"{name}.pem", folder / f"{name}.key", key, certificate)
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    return identity(tmp_path_factory.mktemp("ca"), "Test CA")
+
+
+@pytest.fixture(scope="module")
+def reviewer(issuer: Identity) -> Identity:
+    return identity(issuer.key.parent, "R. Reviewer", issuer)
+
+
+@pytest.fixture(scope="module")
+def stamper(issuer: Identity) -> DummyTimeStamper:
+    clock = identity(issuer.key.parent, "Test clock", issuer, ExtendedKeyUsageOID.TIME_STAMPING)
+    der, form = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8
+    return DummyTimeStamper(
+        x509.Certificate.load(clock.pyca_certificate.public_bytes(der)),
+        keys.PrivateKeyInfo.load(clock.pyca_key.private_bytes(der, form, serialization.NoEncryption())),
+        fixed_dt=NOW,
+    )
+
+
+def a_pdf(path: Path) -> None:
+    pdf = pydyf.PDF()
+    pdf.add_page(
+        pydyf.Dictionary({"Type": "/Page", "Parent": pdf.pages.reference, "MediaBox": pydyf.Array([0, 0, 9, 9])})
+    )
+    with path.open("wb") as file:
+        pdf.write(file)
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory, reviewer: Identity, stamper: DummyTimeStamper) -> Path:
+    folder, log = started(tmp_path_factory.mktemp("signed") / "run")
+    audited(folder, log, "a")
+    audited(folder, log, "b")
+    a_pdf(folder.path / "summary.pdf")
+    sealed(folder, log)
+    sign(folder, reviewer.signer, "R. Reviewer", "reviewed", ["summary.pdf"], stamper)
+    return folder.path
+
+
+@pytest.fixture
+def folder(signed: Path, tmp_path: Path) -> RunFolder:
+    return RunFolder(Path(shutil.copytree(signed, tmp_path / "run")))
+
+
+def test_a_signed_run_says_who_when_and_what_for(folder: RunFolder, reviewer: Identity, issuer: Identity) -> None:
+    assert evidence.verify(folder) == []
+    found = check_signatures(folder, issuer.certificate)
+    assert [(one.file, one.problem) for one in found] == [("SHA256SUMS.p7s", None), ("summary.pdf", None)]
+    certificate = reviewer.pyca_certificate.fingerprint(hashes.SHA256()).hex()
+    for one in found:
+        assert "signed by Common Name: R. Reviewer" in one.words
+        assert f"{NOW:%Y-%m-%dT%H:%M:%SZ} by time-stamp" in one.words
+        assert certificate in one.words
+    event = lines_of(folder)[-3].decode()
+    assert all(text in event for text in ('"event":"signed"', '"meaning":"reviewed"', certificate))
+    assert b"/Reason (reviewed)" in (folder.path / "summary.pdf").read_bytes()
+
+
+def test_who_signed_is_asked_only_if_told_whom_to_trust(folder: RunFolder, tmp_path: Path) -> None:
+    assert all("not checked: --trust" in one.words for one in check_signatures(folder))
+    stranger = identity(tmp_path, "Stranger")
+    problems = [one.problem or "" for one in check_signatures(folder, stranger.certificate)]
+    assert all(problem.startswith("not trusted: ") for problem in problems)
+    assert len(problems) == 2
+    with pytest.raises(ConfigError, match="no certificates can be read"):
+        check_signatures(folder, stranger.key.with_name("none"))
+
+
+def test_openssl_finds_the_signature_good(folder: RunFolder, issuer: Identity) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl on this machine")
+    command = [
+        openssl,
+        "cms",
+        "-verify",
+        "-binary",
+        "-inform",
+        "DER",
+        "-in",
+        "SHA256SUMS.p7s",
+        "-content",
+        "SHA256SUMS",
+    ]
+    command += ["-CAfile", str(issuer.certificate), "-purpose", "any", "-out", "/dev/null"]
+    done = subprocess.run(command, cwd=folder.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (folder.path / "SHA256SUMS").write_bytes(b"x" + (folder.path / "SHA256SUMS").read_bytes()[1:])
+    assert subprocess.run(command, cwd=folder.path, capture_output=True).returncode != 0
+
+
+def test_who_makes_the_whole_folder_anew_lacks_the_signature(folder: RunFolder) -> None:
+    """A record, its event, the chain and the checksums are all made to fit: only the signature is left to say so."""
+    forged, log = started(folder.path.parent / "forged")
+    for case_id in ("b", "a"):
+        audited(forged, log, case_id)
+    sealed(forged, log)
+    for name in ("SHA256SUMS.p7s", "SHA256SUMS.p7s.sha256"):
+        shutil.copy(folder.path / name, forged.path)
+    assert evidence.verify(forged) == []
+    (found,) = check_signatures(forged)
+    assert found.problem == "changed: SHA256SUMS.p7s: the signed bytes are others"
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS.p7s", "SHA256SUMS.p7s.sha256"])
+def test_a_flipped_byte_of_the_signature_is_found(folder: RunFolder, name: str) -> None:
+    """Every seventh byte, also of what a CMS signature leaves unsigned."""
+    path = folder.path / name
+    whole = path.read_bytes()
+    assert evidence.verify(folder) == []
+    for place in range(0, len(whole), max(7, len(whole) // 12)):
+        data = bytearray(whole)
+        data[place] ^= 1
+        path.write_bytes(data)
+        assert evidence.verify(folder) == ["changed: SHA256SUMS.p7s, or its .sha256: one does not fit the other"]
+    path.unlink()
+    assert evidence.verify(folder) != []
+
+
+def test_a_signature_of_nonsense_is_named(folder: RunFolder) -> None:
+    path = folder.path / "SHA256SUMS.p7s"
+    whole = path.read_bytes()
+    for data in (
+        b"",
+        b"x",
+        whole[:100],
+        whole[:-1],
+        whole.replace(b"\x2a\x86\x48\x86\xf7\x0d", b"\x2a\x86\x48\x86\xf7\x0e"),
+    ):
+        path.write_bytes(data)
+        assert str(check_signatures(folder)[0].problem).startswith("changed: SHA256SUMS.p7s: ")
+
+
+def test_a_flipped_byte_of_a_signed_pdf_is_found_even_with_new_checksums(folder: RunFolder) -> None:
+    path = folder.path / "summary.pdf"
+    path.write_bytes(path.read_bytes().replace(b"[0 0 9 9]", b"[0 0 8 9]"))
+    resum(folder)
+    problems = {one.file: one.problem for one in check_signatures(folder)}
+    assert problems["summary.pdf"] == "changed: summary.pdf: the signed bytes are others"
+
+
+def test_a_pdf_that_lost_its_signature_is_found(folder: RunFolder) -> None:
+    a_pdf(folder.path / "summary.pdf")
+    assert [one.problem for one in check_signatures(folder)][1] == "changed: summary.pdf: its signature is gone"
+
+
+def test_two_people_sign_one_after_the_other(folder: RunFolder, tmp_path: Path) -> None:
+    """The PDF keeps both; the signature of SHA256SUMS is the last one's, and the events know the first."""
+    second = identity(tmp_path, "A. Approver")
+    sign(folder, second.signer, "A. Approver", "approved", ["summary.pdf"])
+    found = check_signatures(folder)
+    assert [one.problem for one in found] == [None, None, None]
+    assert ["R. Reviewer" in one.words for one in found] == [False, True, False]
+    assert evidence.verify(folder) == []
+
+
+def test_what_is_sealed_again_is_no_longer_signed(folder: RunFolder) -> None:
+    log = EventLog.open(folder)
+    folder.unseal()
+    log.append("rendered", cases=2)
+    a_pdf(folder.path / "summary.pdf")
+    evidence.seal(folder, log)
+    assert check_signatures(folder) == []
+    assert evidence.verify(folder) == []
+
+
+def test_a_run_that_does_not_verify_is_not_signed(folder: RunFolder, reviewer: Identity) -> None:
+    before = (folder.path / "SHA256SUMS").read_bytes()
+    (folder.path / "cases.csv").write_text("case_id\n")
+    with pytest.raises(VerificationError, match=r"changed: cases\.csv"):
+        sign(folder, reviewer.signer, "R", "reviewed", [])
+    assert (folder.path / "SHA256SUMS").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["none.pdf", "run.json", "../run/summary.pdf/..", "../../outside.pdf"])
+def test_only_pdfs_of_the_run_are_signed(folder: RunFolder, reviewer: Identity, name: str) -> None:
+    a_pdf(folder.path.parent / "outside.pdf")
+    with pytest.raises(ConfigError, match="is no PDF of this run"):
+        sign(folder, reviewer.signer, "R", "reviewed", [name])
+    assert (folder.path / "SHA256SUMS.p7s").is_file()
+
+
+def test_keys_come_from_pkcs12_too_and_bad_ones_are_refused(
+    folder: RunFolder, reviewer: Identity, issuer: Identity, tmp_path: Path
+) -> None:
+    data = pkcs12.serialize_key_and_certificates(
+        b"r",
+        reviewer.pyca_key,
+        reviewer.pyca_certificate,
+        [issuer.pyca_certificate],
+        serialization.BestAvailableEncryption(b"pw"),
+    )
+    (tmp_path / "r.p12").write_bytes(data)
+    sign(folder, signer_of_pkcs12(tmp_path / "r.p12", "pw"), "R", "reviewed", [])
+    assert [one.problem for one in check_signatures(folder, issuer.certificate)] == [None, None]
+    for load in (
+        lambda: signer_of_pkcs12(tmp_path / "r.p12", "wrong"),
+        lambda: signer_of_pkcs12(tmp_path / "none.p12", None),
+        lambda: signer_of_files(reviewer.certificate, reviewer.certificate, (), None),
+    ):
+        with pytest.raises(ConfigError, match="no key can be read"):
+            load()
+
+
+def test_the_commands_sign_and_verify(folder: RunFolder, reviewer: Identity, issuer: Identity) -> None:
+    """In this process: `main` only turns the named errors into exit codes."""
+
+    def command(*arguments: object) -> Any:
+        return CliRunner().invoke(app, [str(one) for one in arguments])
+
+    files = ("--key", reviewer.key, "--cert", reviewer.certificate)
+    asked = ("sign", folder.path, "--name", "R. Reviewer", "--meaning", "reviewed")
+    done = command(*asked, *files)
+    assert done.exit_code == 0, done.exception
+    assert "signed summary.pdf\nsigned SHA256SUMS\n" in done.stderr
+    assert done.stdout == f"{folder.path / 'SHA256SUMS.p7s'}\n"
+    verified = command("verify", folder.path, "--trust", issuer.certificate)
+    assert verified.exit_code == 0, verified.exception
+    assert verified.stderr.count("signed by Common Name: R. Reviewer") == 3
+    assert "Traceback" not in command("verify", folder.path).stderr
+    for keys_given in ((), (*files, "--pkcs12", "x.p12"), files[:2]):
+        assert isinstance(command(*asked, *keys_given).exception, ConfigError)
+    (folder.path / "SHA256SUMS.p7s").unlink()
+    (folder.path / "SHA256SUMS.p7s.sha256").unlink()
+    unsigned = command("verify", folder.path, "--trust", issuer.certificate).exception
+    assert isinstance(unsigned, VerificationError)
+    assert str(unsigned).endswith("missing: SHA256SUMS.p7s: events.jsonl says that it was made")
+
+
+SOFTHSM = [path for path in Path("/usr").glob("lib*/**/libsofthsm2.so") if path.is_file()]
+IN_ITS_OWN_PROCESS = """
+import sys
+from pathlib import Path
+import pkcs11
+from pkcs11.util.x509 import decode_x509_certificate
+from pipeline.errors import ConfigError
+from pipeline.evidence import RunFolder
+from pipeline.evidence.signing import sign, signer_of_pkcs11
+library, certificate, run = map(Path, sys.argv[1:])
+with pkcs11.lib(str(library)).get_token(token_label="audit").open(user_pin="1234", rw=True) as session:
+    facts = decode_x509_certificate(certificate.read_bytes())
+    session.create_object({**facts, pkcs11.Attribute.LABEL: "reviewer", pkcs11.Attribute.TOKEN: True})
+sign(RunFolder(run), signer_of_pkcs11(library, "audit", "reviewer", "1234"), "R", "reviewed", ["summary.pdf"])
+for path, *asked in ((library, "audit", "reviewer", "9999"), (library, "none", "reviewer", "1234"),
+                     (library, "audit", "none", "1234"), (Path("none.so"), "audit", "reviewer", "1234")):
+    try:
+        signer_of_pkcs11(path, *asked)
+    except ConfigError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not SOFTHSM, reason="no SoftHSM on this machine")
+def test_a_key_stays_in_its_token(
+    folder: RunFolder, reviewer: Identity, issuer: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SoftHSM, a token in software; the key goes in by its own tool, the certificate by PKCS#11. In a process without
+    TensorFlow, as `cxr-audit sign` is: beside it the token's library crashes."""
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path / 'tokens'}\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+    for arguments in (
+        ("--init-token", "--free", "--label", "audit", "--so-pin", "123456"),
+        ("--import", str(reviewer.key), "--token", "audit", "--label", "reviewer", "--id", "A1"),
+    ):
+        subprocess.run(["softhsm2-util", *arguments, "--pin", "1234"], check=True, capture_output=True)
+    (tmp_path / "r.der").write_bytes(reviewer.pyca_certificate.public_bytes(serialization.Encoding.DER))
+    command = [sys.executable, "-c", IN_ITS_OWN_PROCESS, str(SOFTHSM[0]), str(tmp_path / "r.der"), str(folder.path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    refused = done.stdout.splitlines()
+    assert len(refused) == 4
+    assert all(line.startswith("the PKCS#11 token '") and "cannot be used" in line for line in refused)
+    assert [one.problem for one in check_signatures(folder, issuer.certificate)] == [None, None, None]

@@ -1,0 +1,163 @@
+"""The index page in a real browser: Debian's Chromium, driven by Playwright; skipped with a reason where absent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline.records import CaseRecord
+from pipeline.report.documents import data_folder
+from tests.report.test_documents import failed
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+AT_ONCE = 100
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no chromium on the PATH (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, renderer, make, run, tmp_path) -> Iterator[Any]:
+    """opened(number of cases) -> (the page, what it asked for). Scores fall with the number; every tenth failed."""
+    record, folder = make("case-00000", expected="NORMAL")
+    contexts = []
+
+    def page_of(num_cases: int) -> tuple[Any, list[str]]:
+        shutil.copytree(folder, tmp_path / "cases" / "case-00000", dirs_exist_ok=True)
+        records: list[CaseRecord] = []
+        for number in range(num_cases):
+            name = f"case-{number:05d}"
+            prediction = replace(record.prediction, probability=1 - number / 20_000)
+            records.append(
+                failed(case_id=name) if number % 10 == 9 else replace(record, case_id=name, prediction=prediction)
+            )
+        (tmp_path / "index.html").write_text(renderer.index_html(records, run), "utf-8")
+        contexts.append(browser.new_context(viewport={"width": 1280, "height": 900}))
+        page = contexts[-1].new_page()
+        asked, errors = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(error))
+        page.goto((tmp_path / "index.html").as_uri())
+        page.errors = errors
+        return page, asked
+
+    yield page_of
+    for context in contexts:
+        assert not any(page.errors for page in context.pages)
+        context.close()
+
+
+def cases(page) -> list[str]:
+    return page.locator("#cases tbody th").all_inner_texts()
+
+
+def test_ten_thousand_cases_are_sorted_and_filtered_and_laid_out_as_far_as_scrolled(opened):
+    page, asked = opened(10_000)
+    assert cases(page) == [f"case-{number:05d}" for number in range(AT_ONCE)]
+    assert page.locator("#shown").inner_text() == "10000"
+    assert len(asked) < 60  # thumbnails near the window only
+    page.locator("th button", has_text="Output").click()
+    assert cases(page)[:2] == ["case-00009", "case-00019"]  # failed: no output, below every number
+    page.locator("th button", has_text="Output").click()
+    assert cases(page)[:2] == ["case-00000", "case-00001"]
+    page.get_by_label("Status").select_option("failed")
+    assert page.locator("#shown").inner_text() == "1000"
+    page.get_by_label("Text").fill("case-0999")
+    assert cases(page) == ["case-09999"]
+    page.get_by_label("Text").fill("")
+    page.get_by_label("Status").select_option("")
+    page.locator("#more").scroll_into_view_if_needed()
+    page.wait_for_function(f"document.querySelector('#cases tbody').rows.length > {AT_ONCE}")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#cases tbody tr").count() == 10_000  # paper has no scrolling
+
+
+def test_the_keyboard_reaches_every_case_and_its_viewer(opened):
+    page, _ = opened(AT_ONCE + 5)
+    page.locator("#cases tbody th button").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")  # stays on the first
+    page.keyboard.press("Enter")
+    viewer = page.locator("#viewer")
+    assert viewer.locator("h2").inner_text() == "Case case-00000"
+    assert "Predicted" in viewer.locator("#facts").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert viewer.locator("#position").inner_text() == "2 of 105"
+    for _ in range(AT_ONCE + 10):  # on through what was not laid out yet, and no further than the last
+        page.keyboard.press("ArrowDown")
+    assert viewer.locator("h2").inner_text() == "Case case-00104"
+    assert viewer.get_by_role("link", name="PDF").get_attribute("href") == "cases/case-00104/report.pdf"
+    page.keyboard.press("Escape")
+    assert not viewer.is_visible()
+    assert page.evaluate("document.activeElement.textContent") == "case-00104"
+
+
+def test_the_slider_lays_the_map_over_its_own_radiograph(opened):
+    page, _ = opened(10)
+    page.locator("#cases tbody img").first.click()
+    above, below = page.locator("#above"), page.locator("#below")
+    assert above.get_attribute("src").endswith("cases/case-00000/overlay-0.jpg")
+    assert below.get_attribute("src").endswith("cases/case-00000/radiograph.jpg")
+    assert above.bounding_box() == below.bounding_box()
+    slider = page.get_by_label("Opacity of the map")
+    slider.fill("25")
+    assert above.evaluate("image => getComputedStyle(image).opacity") == "0.25"
+    slider.focus()
+    page.keyboard.press("ArrowLeft")  # moves the slider, not the case
+    assert slider.input_value() == "24"
+    assert page.locator("#viewer h2").inner_text() == "Case case-00000"
+    page.get_by_role("button", name="Next").click()
+    assert above.evaluate("image => getComputedStyle(image).opacity") == "0.24"
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    assert page.locator("#viewer h2").inner_text() == "Case case-00009"  # failed: a reason and no picture
+    assert not above.is_visible()
+    assert "1,204 of 3,145,728" in page.locator("#facts").inner_text()
+
+
+def test_nothing_outside_the_run_folder_is_asked_for(opened, tmp_path):
+    page, asked = opened(10)
+    page.locator("#cases tbody img").first.click()
+    page.wait_for_load_state("networkidle")
+    assert asked
+    assert all(url.startswith(tmp_path.as_uri()) for url in asked)
+
+
+def test_without_scripts_the_first_cases_are_there(browser, opened, tmp_path):
+    opened(AT_ONCE + 5)
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    assert len(cases(page)) == AT_ONCE
+    assert "first 100 of 105 cases; cases.csv has them all" in page.locator("main").inner_text()
+    context.close()
+
+
+@pytest.mark.parametrize("view", ["table", "viewer"])
+def test_axe_finds_nothing_serious(opened, view):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page, _ = opened(30)
+    if view == "viewer":
+        page.locator("#cases tbody img").first.click()
+    found = axe.Axe().run(page).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert not serious, json.dumps(serious, indent=1)
+
+
+def test_the_page_knows_no_address_but_its_own() -> None:
+    source = (data_folder("templates") / "index.html.j2").read_text("utf-8")
+    assert "://" not in source

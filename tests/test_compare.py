@@ -1,0 +1,128 @@
+"""Two run folders in, three documents out: offline, the same bytes every time, nothing overwritten."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+
+from pipeline import evidence
+from pipeline.compare import compare_runs
+from pipeline.errors import ConfigError
+from pipeline.evidence import EventLog, RunFolder
+from pipeline.records import CASE_NUMBERS, CaseSource, Check, Flag, RunRecord, to_json
+from pipeline.report.comparison import NAMES
+from tests.cohort.cases import a_case, a_failure
+from tests.evidence.test_folder import MODEL
+
+FORBIDDEN = r"diagnos|detected|confirms|rules out|normal|healthy|confidence|https?:"
+
+
+def write_run(path: Path, shift: float) -> Path:
+    """A finished run of 24 cases of 12 patients; in the shifted one some change class, and the last has failed."""
+    folder = RunFolder.create(path)
+    records = [a_case(f"c{n:02}", "PN"[n % 2], min(1, (n + 0.5) / 30 + shift)) for n in range(23)]
+    if shift:
+        records[3] = replace(records[3], flags=(Flag("border", "why"),))
+    records.append(a_failure("c23") if shift else a_case("c23", "P", 0.9))
+    sources = [
+        CaseSource(r.case_id, path, f"Doe^Jane {n}.png", patient_id=f"Doe{n // 2}") for n, r in enumerate(records)
+    ]
+    model = replace(MODEL, sha256="ab"[bool(shift)] * 64)
+    config = {"run": {"name": path.name}, "explain": {"methods": ["hirescam"] if shift else ["grad-cam"]}}
+    sha256 = evidence.write_crosswalk(folder, sources)
+    run = RunRecord(path.name, "finished", "2026-01-02T03:04:05Z", config, "0" * 64, 0, model, 24, {}, {})
+    check = (
+        Check("randomisation", "what", "failed", reason="why") if shift else Check("randomisation", "what", "passed")
+    )
+    run = replace(run, checks=(check,))
+    folder.write_run(replace(run, case_id_key="k", crosswalk_sha256=sha256))
+    log = EventLog.open(folder)
+    log.begin(folder, run, [])
+    for record in records:
+        folder.case(record.case_id).mkdir()
+        (folder.case(record.case_id) / "case.json").write_bytes(to_json(record))
+        log.add_case(folder, record.case_id, record.status)
+    evidence.seal(folder, log)
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    return write_run(folder / "old", 0.0), write_run(folder / "new", 0.1)
+
+
+@pytest.fixture(scope="module")
+def output(runs: tuple[Path, Path]) -> Path:
+    before = {p: p.read_bytes() for run in runs for p in run.rglob("*") if p.is_file()}
+    _, folder = compare_runs(*runs)
+    assert {p: p.read_bytes() for run in runs for p in run.rglob("*") if p.is_file()} == before
+    assert folder == runs[1].parent / "compare-old-new"
+    return folder
+
+
+def test_the_documents_say_what_changed(output: Path) -> None:
+    """Outputs (n + 0.5) / 30 from 0.4 up to below 0.5 pass the threshold: n = 12, 13, 14."""
+    record = json.loads((output / "compare.json").read_text())
+    changed = {case["case_id"] for case in record["changed"] if case["predicted"] == ["N", "P"]}
+    assert changed == {"c12", "c13", "c14"}
+    page = (output / "compare.html").read_text()
+    pdf = PdfReader(output / "compare.pdf")
+    text = " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
+    for shown in (" ".join(re.sub(r"<[^>]+>", " ", page).split()), text):
+        assert "3 of 23 cases audited in both runs changed class" in shown
+        assert "Mean model output: change +0.100" in shown
+        assert "2 wrong in A and right in B, 1 right in A and wrong in B, of 23 labelled cases" in shown
+        assert "p = 1.000" in shown
+        assert "explain.methods" in shown
+        assert "Randomisation passed failed" in shown
+        assert "now the border counts" in shown
+        assert "audited, then failed" in shown
+    assert pdf.attachments["compare.json"] == [(output / "compare.json").read_bytes()]
+    assert (pdf.metadata or {})["/Title"] == "Comparison of run old with run new"
+
+
+def test_the_page_is_offline_and_names_no_patient(output: Path) -> None:
+    page = (output / "compare.html").read_text()
+    assert not re.search(r"https?:|src=|href=|@import|url\(", page)
+    words = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).replace("not a diagnosis", "")
+    assert not re.search(FORBIDDEN, words, re.IGNORECASE)
+    assert not any(b"Doe" in path.read_bytes() for path in output.iterdir())
+
+
+def test_the_same_runs_give_the_same_bytes(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
+    compare_runs(*runs, tmp_path / "again")
+    for name in ("compare.json", "compare.html", "compare.pdf"):
+        assert (tmp_path / "again" / name).read_bytes() == (output / name).read_bytes()
+
+
+def test_patients_of_the_crosswalk_are_those_resampled(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
+    record = json.loads((output / "compare.json").read_text())
+    assert record["patients"] == "known for 24 of 24 cases"
+    assert record["another_class"]["num_patients"] == 12
+    for run in runs:
+        shutil.copytree(run, tmp_path / run.name, ignore=shutil.ignore_patterns("private"))
+    found, _ = compare_runs(tmp_path / "old", tmp_path / "new")
+    assert found.patients.startswith("known for 0 of 24 cases")
+    assert found.another_class.num_patients == 23
+
+
+def test_what_cannot_be_compared_is_refused(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds a comparison already"):
+        compare_runs(*runs)
+    unfinished = shutil.copytree(runs[1], tmp_path / "unfinished")
+    (unfinished / "SHA256SUMS").unlink()
+    with pytest.raises(ConfigError, match="unfinished has not finished"):
+        compare_runs(runs[0], unfinished)
+    with pytest.raises(ConfigError, match="is no run folder"):
+        compare_runs(runs[0], tmp_path / "none")
+
+
+def test_every_metric_of_a_case_has_a_name() -> None:
+    assert set(CASE_NUMBERS) <= set(NAMES)

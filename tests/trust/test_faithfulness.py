@@ -1,0 +1,103 @@
+"""Deletion, insertion and ROAD on functions whose answers are known by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pipeline.trust.faithfulness import NUM_INPUTS, STEPS, impute, measure, order_of, solve
+
+GRID = (7, 1)  # as many cells as steps: each step takes one cell more
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def corner(batch: np.ndarray) -> np.ndarray:
+    """Sees the first cell only: 10 where it is 1."""
+    return 10 * batch[:, :4, :, 0].mean((1, 2))
+
+
+def column() -> np.ndarray:
+    """28 x 4 pixels, seven cells; all ones."""
+    return np.ones((28, 4, 1), np.float32)
+
+
+def test_the_areas_of_a_classifier_that_sees_one_cell() -> None:
+    assert STEPS == 7
+    values = np.asarray([[5], [4], [3], [2], [1], [0], [-1]], np.float32)
+    gains = measure(column(), values, np.zeros_like(column()), corner, rng())
+    # Moved by k cells, the first cell is the k-th to go, then y is 0. Deletion of n cells before it: y = 10 for
+    # n + 1 points out of 8 on a curve of seven trapezes: area 10 (n + 0.5) / 7.
+    moved = [10 * (k + 0.5) / 7 for k in range(1, 7)]
+    own = 10 * 0.5 / 7
+    assert gains.by_map["deletion"] in [pytest.approx(area - own) for area in moved]
+    # Put back first, y is 10 from the first step on: area 10 (7 - 0.5) / 7; k steps later 10 (6.5 - k) / 7.
+    assert gains.by_map["insertion"] == pytest.approx(gains.by_map["deletion"])
+    # The centre outwards: the first cell is one of the last two to go.
+    assert gains.by_centre["deletion"] - gains.by_map["deletion"] in [
+        pytest.approx(own - 10 * (k + 0.5) / 7) for k in (5, 6)
+    ]
+
+
+def test_road_is_what_is_lost_beyond_the_surroundings_and_turns_with_the_map() -> None:
+    x = np.zeros((28, 4, 1), np.float32)
+    x[:4] = 1
+    values = np.asarray([[3], [0], [0], [0], [0], [0], [0]], np.float32)
+    forth = measure(x, values, np.zeros_like(x), corner, rng()).by_map["road"]
+    back = measure(x, -values, np.zeros_like(x), corner, rng()).by_map["road"]
+    # Without its cell nothing is left of the first one but noise; the last to go, it stays whole.
+    assert forth == pytest.approx(10, abs=0.2)
+    assert back == pytest.approx(-10, abs=0.2)
+
+
+def test_a_classifier_that_answers_the_same_gives_no_gain_and_no_crash() -> None:
+    gains = measure(column(), np.eye(7, 1, dtype=np.float32), np.zeros_like(column()), lambda b: np.ones(len(b)), rng())
+    assert set(gains.by_map.values()) == {0.0}
+
+
+def test_the_cost_that_is_stated_is_what_is_asked() -> None:
+    asked: list[int] = []
+
+    def score(batch: np.ndarray) -> np.ndarray:
+        asked.append(len(batch))
+        return corner(batch)
+
+    measure(column(), np.eye(7, 1, dtype=np.float32), np.zeros_like(column()), score, rng())
+    assert asked == [NUM_INPUTS]
+
+
+def test_cells_of_one_value_are_in_random_order_the_same_for_the_same_seed() -> None:
+    values = np.asarray([[0, 0, 9, 0, 0, 0]], np.float32)
+    orders = {tuple(order_of(values, np.random.default_rng(seed))) for seed in range(20)}
+    assert {order[0] for order in orders} == {2}
+    assert len({order[1] for order in orders}) > 2
+    assert tuple(order_of(values, rng())) == tuple(order_of(values, rng()))
+
+
+def test_linear_imputation_solves_the_papers_equations() -> None:
+    x = np.random.default_rng(3).random((6, 5, 2), np.float32)
+    missing = np.zeros((6, 5), bool)
+    missing[1:4, 1:3] = missing[5, 4] = missing[0, 0] = True
+    filled = solve(x, missing)
+    np.testing.assert_array_equal(filled[~missing], x[~missing])
+    for r, c in np.argwhere(missing):
+        beside = [
+            (filled[r + i, c + j], 1 / 6 if 0 in (i, j) else 1 / 12)
+            for i, j in itertools.product((-1, 0, 1), repeat=2)
+            if (i, j) != (0, 0) and 0 <= r + i < 6 and 0 <= c + j < 5
+        ]
+        mean = sum(weight * value for value, weight in beside) / sum(weight for _, weight in beside)
+        np.testing.assert_allclose(filled[r, c], mean, atol=1e-6)
+
+
+def test_imputation_goes_on_with_a_ramp_and_keeps_what_is_there() -> None:
+    ramp = np.tile(np.linspace(0, 1, 56, dtype=np.float32)[:, None, None], (1, 56, 3))
+    missing = np.zeros((7, 7), bool)
+    missing[3, 2:5] = True
+    filled = impute(ramp, missing)
+    assert np.abs(filled - ramp).max() < 0.03  # a harmonic surface through a ramp is the ramp
+    np.testing.assert_array_equal(filled[:24], ramp[:24])

@@ -1,0 +1,146 @@
+"""Property 6: the map changes with the weights; every weight changes; an explanation that ignores them fails."""
+
+from __future__ import annotations
+
+import random
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from pipeline.classifier import Classifier
+from pipeline.explain import Explainer
+from pipeline.trust import randomisation
+from pipeline.trust.randomisation import randomise, untrained
+from tests.classifier.models import layers, nested
+
+SHAPE = (32, 32, 3)
+
+
+def chests(num: int) -> np.ndarray:
+    """Smooth images of one build with a bright place of their own, so that maps of two cases are somewhat alike."""
+    rng = np.random.default_rng(0)
+    common = cv2.GaussianBlur(rng.random((32, 32)).astype(np.float32), (0, 0), 3) * 4
+    images = []
+    for _ in range(num):
+        own = np.zeros((32, 32), np.float32)
+        own[tuple(rng.integers(4, 28, 2))] = 40
+        images.append(common + cv2.GaussianBlur(own, (0, 0), 3))
+    return np.repeat(np.stack(images)[..., None], 3, 3).astype(np.float32)
+
+
+@pytest.mark.parametrize("head", ["gap", "flatten", "mlp"])
+def test_a_map_of_the_classifier_passes_and_the_classifier_stays_as_it_was(head: str) -> None:
+    model = nested(head=head)
+    before = model.get_weights()
+    explainer, inputs = Explainer(Classifier(model, SHAPE)), chests(8)
+    maps = [m[0].values for m in explainer.explain(inputs, [None] * 8).maps]
+    state = random.getstate()
+    found = randomise(explainer, inputs, 4, seed=1)
+    assert (found.check.state, found.check.reason) == ("passed", None)
+    assert found.check.value == found.stages[-1].ssim < 1
+    assert random.getstate() == state
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    for old, new in zip(maps, explainer.explain(inputs, [None] * 8).maps, strict=True):
+        np.testing.assert_array_equal(old, new[0].values)
+
+
+def test_the_cascade_goes_from_the_head_to_the_first_layer_over_every_layer_with_weights() -> None:
+    explainer = Explainer(Classifier(nested(), SHAPE))
+    stages = randomise(explainer, chests(8), 8, seed=1).stages
+    assert [stage.layer for stage in stages] == [
+        *("output", "backbone/conv3", "backbone/conv2", "backbone/norm1", "backbone/conv1")
+    ]
+    assert [stage.num_layers for stage in stages] == [1, 2, 3, 4, 5]
+
+
+def test_the_same_seed_gives_the_same_check_whatever_the_batch() -> None:
+    explainer = Explainer(Classifier(nested(), SHAPE))
+    first, second = (randomise(explainer, chests(6), size, seed=3) for size in (6, 4))
+    assert first.check.value == pytest.approx(second.check.value, abs=1e-4)
+    assert first.check.value != pytest.approx(randomise(explainer, chests(6), 6, seed=4).check.value, abs=1e-4)
+
+
+@pytest.mark.parametrize("control", ["edges", "centre"])
+def test_an_explanation_that_ignores_the_weights_fails(control: str) -> None:
+    check = randomise(Explainer(Classifier(nested(), SHAPE), (control,)), chests(8), 8, seed=1).check
+    assert check.state == "failed"
+    assert check.value == pytest.approx(1, abs=1e-5)
+    assert check.reason is not None
+
+
+def test_every_weight_of_every_kind_of_layer_is_made_anew() -> None:
+    """1x1, depthwise and separable convolutions, moving means, a shared layer, a frozen one, a nested backbone."""
+    shared = layers.Conv2D(4, 1, name="shared", bias_initializer="random_normal")
+    inner_image = keras.Input((16, 16, 4))
+    inner = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(inner_image)
+    inner = layers.BatchNormalization(name="norm")(
+        layers.SeparableConv2D(4, 3, padding="same", name="separable")(inner)
+    )
+    inner = layers.PReLU(alpha_initializer="random_uniform", name="prelu")(inner)
+    image = keras.Input((16, 16, 3))
+    x = layers.Normalization(mean=0.5, variance=2.0, name="inputs")(image)
+    x = shared(shared(layers.Conv2D(4, 1, name="one_by_one", trainable=False)(x)))
+    x = layers.GlobalAveragePooling2D()(keras.Model(inner_image, inner, name="backbone")(x))
+    model = keras.Model(image, layers.Dense(2, "softmax", name="output")(x))
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.uniform(0.1, 1, weight.shape))
+    classifier = Classifier(model, (16, 16, 3))
+    operations = {id(step.operation): step.operation for step in classifier.graph.steps}
+    changed = untrained(classifier, seed=0)
+    names = {step.name for step in classifier.graph.steps if id(step.operation) in changed}
+    assert names == {
+        *("one_by_one", "shared", "shared#2", "output"),
+        *(f"backbone/{name}" for name in ("depthwise", "separable", "norm", "prelu")),
+    }
+    num = 0
+    for key, fresh in changed.items():
+        assert fresh is not operations[key]
+        for old, new in zip(operations[key].weights, fresh.weights, strict=True):
+            assert old.shape == new.shape
+            assert not np.any(np.asarray(old) == np.asarray(new)), old.path
+            num += 1
+    assert num == sum(
+        len(layer.weights) for layer in {id(o): o for o in operations.values()}.values() if hasattr(layer, "weights")
+    )
+
+
+def test_the_closed_form_of_a_pooling_head_uses_the_new_weights() -> None:
+    classifier = Classifier(nested(), SHAPE)
+    explainer, batch = Explainer(classifier), chests(2)
+    assert explainer.target.pooled_weights is not None  # read, and kept
+    head = {
+        key: new for key, new in untrained(classifier, 0).items() if hasattr(new, "kernel") and new.kernel.ndim == 2
+    }
+    other = explainer.only_first(classifier.exchanged(head))
+    features = np.asarray(explainer.target.forward(batch, None)[0])
+    kernel = np.asarray(next(iter(head.values())).kernel)[:, 0]
+    for n, maps in enumerate(other.explain(batch, [None] * 2).maps):
+        np.testing.assert_allclose(
+            maps[0].values, features[n] @ kernel / features[n, ..., 0].size, rtol=1e-4, atol=1e-6
+        )
+
+
+def test_a_control_that_does_otherwise_breaks_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    explainer = Explainer(Classifier(nested(), SHAPE))
+    monkeypatch.setattr(randomisation, "_mean_of_pairs", lambda maps: 2.0)  # a limit that lets everything through
+    through = randomise(explainer, chests(6), 6, seed=1).check
+    assert through.state == "not_run"
+    assert "edges, which never asks the classifier, passed" in str(through.reason)
+    monkeypatch.setattr(randomisation, "_mean_of_pairs", lambda maps: -2.0)  # and one that lets nothing through
+    nothing = randomise(explainer, chests(6), 6, seed=1).check
+    assert nothing.state == "not_run"
+    assert "shuffled, failed" in str(nothing.reason)
+
+
+def test_dead_maps_and_small_samples_are_not_run_with_the_reason() -> None:
+    model = nested()
+    model.get_layer("output").set_weights([np.zeros((8, 1)), np.asarray([2.0])])
+    dead = randomise(Explainer(Classifier(model, SHAPE)), chests(6), 6, seed=0).check
+    assert (dead.state, dead.value) == ("not_run", None)
+    assert dead.reason == "0 of 6 radiographs of the sample have a map, at least 4 are needed"
+    few = randomise(Explainer(Classifier(nested(), SHAPE)), chests(3), 6, seed=0).check
+    assert few.reason == "3 of 3 radiographs of the sample have a map, at least 4 are needed"
