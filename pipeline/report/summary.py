@@ -625,7 +625,7 @@ def _worst(records: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[st
                 "output": score(one.probability),
                 "other": f"label {quoted(one.label)}" if kind == "positive" else f"called {quoted(one.predicted)}",
                 "lungs": _share(one, "lungs_relevance_mass_accuracy"),
-                "flags": ", ".join(flag.name for flag in record.flags),
+                "flags": ", ".join(flag.name.replace("_", " ") for flag in record.flags),
                 "trust": TRUST[record.trust.state].lower() if record.trust else None,
             }
             for role, (one, record) in shown.items()
@@ -650,7 +650,7 @@ def _validity(records: Sequence[CaseRecord], run: RunRecord) -> View:
 
 def _check(one: Check) -> View:
     return {
-        "name": sentence(one.name),
+        "name": _named(one.name),
         "what": sentence(one.what),
         "state": one.state.replace("_", " "),
         "value": DASH if one.value is None else number(one.value),
@@ -670,7 +670,7 @@ def _crosstab(pairs: Iterable[tuple[str, CaseRecord]], order: Iterable[str] = ()
     rank = {name: place for place, name in enumerate(order)}
     names = sorted(counts, key=lambda name: (rank.get(name, len(rank)), -counts[name].total(), name))
     rows = [
-        {"name": sentence(name), "total": f"{one.total():,}", "cells": [f"{one[column]:,}" for column in columns]}
+        {"name": _named(name), "total": f"{one.total():,}", "cells": [f"{one[column]:,}" for column in columns]}
         for name in names
         for one in [counts[name]]
     ]
@@ -678,7 +678,7 @@ def _crosstab(pairs: Iterable[tuple[str, CaseRecord]], order: Iterable[str] = ()
 
 
 def _masking(records: Sequence[CaseRecord]) -> View | None:
-    """Median change of the logit by what was replaced, all cases and by outcome."""
+    """Median change of the logit by what was replaced and by outcome."""
     changes: dict[tuple[str, str], dict[str, list[float]]] = {}
     bad = Counter[tuple[str, str]]()
     for record in records:
@@ -717,7 +717,7 @@ def _quality(records: Sequence[CaseRecord]) -> View | None:
             words.setdefault(one.name, (one.what, one.limit or DASH))
     rows = [
         {
-            "name": sentence(name),
+            "name": _named(name),
             "what": sentence(words[name][0]),
             "limit": words[name][1],
             "cells": [f"{found[state]:,}" for state in ("passed", "failed", "not_run")],
@@ -827,6 +827,11 @@ def _median_of(cohort: CohortRecord, metric: str) -> str | None:
         if one.metric == metric and one.quantiles
     ]
     return ", ".join(words) or None
+
+
+def _named(name: str) -> str:
+    """The name of a check or flag, as a heading has it."""
+    return sentence(name.replace("_", " "))
 
 
 def _target(cohort: CohortRecord) -> str:

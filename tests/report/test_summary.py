@@ -177,7 +177,7 @@ def with_checks(record: CaseRecord, n: int) -> CaseRecord:
     return replace(
         record,
         trust=Trust(state, () if state == "passed" else ("it moves",), (stable,)),
-        flags=(Flag("evidence at a marker", "12 %"),) if n % 4 == 0 else (),
+        flags=(Flag("evidence_at_a_marker", "12 %"),) if n % 4 == 0 else (),
         masking=(Masking("lungs", "blurred", 0.0, -float(n), n == 1), Masking("border", "mean", 0.0, 0.25 * n)),
         quality=(dark, Check("side", "marker of the side", "not_run", reason="no marker")),
     )
