@@ -142,6 +142,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "card": _card(run.model.card),
         "hashes": _hashes(record, run),
         **_groups(record, run),
+        "versions": ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items())),
         "decisions": _decisions(record),
         "warnings": _cautions(record),
     }
@@ -899,7 +900,8 @@ def _groups(record: CaseRecord, run: RunRecord) -> View:
     """The two columns of page 3; without a radiograph, model and run take one each."""
     left, right = _case_groups(record), _run_groups(run, record.schema_version)
     if found := _found_by(record):
-        right.append({"title": "How regions were found", "rows": found})
+        shorter = min(left, right, key=lambda groups: sum(len(group["rows"]) for group in groups)) if left else right
+        shorter.append({"title": "How regions were found", "rows": found})
     return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
 
 
@@ -919,7 +921,6 @@ def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
         ("Started", utc(run.started) or ""),
         ("Seed", str(run.seed)),
         ("Record schema", str(schema_version)),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
     ]
     return [{"title": "Model", "rows": model_rows}, {"title": "Run", "rows": run_rows}]
 
