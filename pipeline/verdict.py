@@ -19,12 +19,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pipeline.config import Acceptance
 from pipeline.records import FLAGS, CaseRecord, Flag, Masking, RegionFocus
 
 # A rule's answer: is the flag raised, None = cannot be said; and why.
 Answer = tuple[bool | None, str]
+
+
+def flagged(record: CaseRecord, limits: Acceptance) -> CaseRecord:
+    """The record with the flags that these limits raise; one that was not audited as it is."""
+    if record.status != "ok":
+        return record
+    flags, undefined = judge(record, limits)
+    return replace(record, flags=flags, flags_undefined=undefined)
 
 
 def judge(record: CaseRecord, limits: Acceptance) -> tuple[tuple[Flag, ...], dict[str, str]]:
@@ -70,17 +79,29 @@ def _border(record: CaseRecord, limits: Acceptance) -> Answer:
 
 
 def _at(record: CaseRecord, limits: Acceptance, names: Sequence[str], missing: str) -> Answer:
-    """Does one of these regions carry the answer? By what replacing it does, else by where the evidence lies."""
-    if tried := [one for one in record.masking if one.removed in names]:
-        by_name = ([one for one in tried if one.removed == name] for name in names)
-        certain = (min(fills, key=_size) for fills in by_name if fills)  # what every fill shows at least
-        strongest = max(certain, key=_size)
-        return _moved(f"{strongest.removed} replaced", strongest.change, limits.flag_region_log_odds)
-    if missing_evidence := _no_evidence(record):
-        return None, missing_evidence
+    """Does one of these regions carry the answer? By what replacing it does, or by where the evidence lies."""
+    answers = [one for one in (_by_masking(record, limits, names), _by_map(record, limits, names)) if one]
+    if not answers:
+        return None, _no_evidence(record) or missing
+    raised = [reason for is_raised, reason in answers if is_raised]
+    return bool(raised), "; ".join(raised)
+
+
+def _by_masking(record: CaseRecord, limits: Acceptance, names: Sequence[str]) -> Answer | None:
+    by_name = ([one for one in record.masking if one.removed == name] for name in names)
+    certain = [min(fills, key=_size) for fills in by_name if fills]  # what every fill shows at least
+    if not certain:
+        return None
+    strongest = max(certain, key=_size)
+    return _moved(f"{strongest.removed} replaced", strongest.change, limits.flag_region_log_odds)
+
+
+def _by_map(record: CaseRecord, limits: Acceptance, names: Sequence[str]) -> Answer | None:
+    if _no_evidence(record):
+        return None
     measured = [one for one in _focus(record, names) if one.enrichment is not None]
     if not measured:
-        return None, missing
+        return None
     one = max(measured, key=lambda one: one.enrichment or 0.0)
     share, enrichment = one.relevance_mass_accuracy or 0.0, one.enrichment or 0.0
     return share >= limits.flag_region_share and enrichment >= limits.flag_region_enrichment, (
