@@ -11,6 +11,7 @@ import gc
 import hashlib
 import logging
 import re
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from xml.etree import ElementTree
 
 import cssselect2  # type: ignore[import-untyped]
 import pydyf  # type: ignore[import-untyped]
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError
 from PIL import ImageFile
 
 from pipeline.errors import ConfigError
@@ -186,9 +187,11 @@ class Renderer:
         try:
             return self._jinja.get_template(name).render(view)
         except TemplateError as error:
-            where = f"{error.name}, line {error.lineno}" if isinstance(error, TemplateSyntaxError) else name
+            # Jinja puts the templates' own lines into the traceback.
+            frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename.endswith(".j2")]
             raise ConfigError(
-                f"template {where}: {error.message}", "templates/README.md lists what it may use"
+                f"{frames[-1].filename}, line {frames[-1].lineno}: {error.message}",
+                "templates/README.md lists what a template may use",
             ) from error
 
     def _template_file(self, name: str) -> Path:
@@ -240,12 +243,12 @@ class _Fetcher(URLFetcher):  # type: ignore[misc]
         return URLFetcherResponse(url, self._template_file(name).read_bytes())
 
 
-def _expanded(css: str, given: Mapping[str, str]) -> str:
+def _expanded(css: str, given: dict[str, str]) -> str:
     """The stylesheet with its `:root` variables in place: WeasyPrint would resolve them once an element."""
     root = re.search(r":root\s*\{([^}]*)\}", css)
     if root is None:
         return css
-    values = {**dict(re.findall(r"(--[\w-]+)\s*:\s*([^;]+);", root[1])), **given}
+    values = dict(re.findall(r"(--[\w-]+)\s*:\s*([^;]+);", root[1])) | given
     css = css.replace(root[0], "")
     return re.sub(r"var\((--[\w-]+)\)", lambda found: values.get(found[1], found[0]), css)
 

@@ -193,6 +193,7 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "flags": any(record.flags for record in records),
         "masking": any(record.masking for record in records),
         "quality": any(record.quality for record in records),
+        "repeated": run.model.is_deterministic is not None,
         "audited": cohort.statuses["ok"] > 0,
         "pinned": bool(resolved.get("classifier", {}).get("sha256")) or card is not None,
     }
@@ -611,8 +612,8 @@ def _mean_maps(records: Sequence[CaseRecord], mean_maps: Mapping[str, MeanMap], 
 
 def _worst(records: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[str, str]) -> list[View]:
     kinds = {
-        "positive": ("False positives, highest output first", cohort.false_positives),
-        "negative": ("False negatives, lowest output first", cohort.false_negatives),
+        "positive": (f"False positives of {_target(cohort)}, highest output first", cohort.false_positives),
+        "negative": (f"False negatives of {_target(cohort)}, lowest output first", cohort.false_negatives),
     }
     shown = worst_cases(records, cohort)
     groups = []
@@ -622,8 +623,7 @@ def _worst(records: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[st
                 "url": urls.get(role),
                 "case_id": one.case_id,
                 "output": score(one.probability),
-                "label": quoted(one.label),
-                "predicted": quoted(one.predicted),
+                "other": f"label {quoted(one.label)}" if kind == "positive" else f"called {quoted(one.predicted)}",
                 "lungs": _share(one, "lungs_relevance_mass_accuracy"),
                 "flags": ", ".join(flag.name for flag in record.flags),
                 "trust": TRUST[record.trust.state].lower() if record.trust else None,

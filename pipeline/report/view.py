@@ -985,6 +985,6 @@ def _index_row(record: CaseRecord) -> View:
         "thumbnail": f"{folder}/{quote(thumbnail)}" if thumbnail else None,
         "pdf": f"{folder}/report.pdf",
         "json": f"{folder}/case.json",
-        "num_warnings": len(record.radiograph.warnings) if record.radiograph else 0,
+        "num_warnings": len(_cautions(record)),
         "flags": " ".join(flag.name for flag in record.flags),
     }

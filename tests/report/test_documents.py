@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from unittest.mock import Mock
 from xml.etree import ElementTree
 
 import numpy as np
+import pikepdf
 import pypdf
 import pytest
 from PIL import ImageFile
@@ -300,6 +302,23 @@ def test_archival_form(renderer, make, run):
     assert all("Plex" in font for font in fonts)
 
 
+def test_validators_find_no_error(renderer, make, run, tmp_path):
+    """pdfua checks the part of PDF/UA-1 that a machine can; verapdf, where it is installed, the whole of PDF/A-3a."""
+    pdfua = pytest.importorskip("pdfua", reason="pdfua is not installed")
+    record, folder = make(maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL")))
+    path = tmp_path / "case.pdf"
+    path.write_bytes(renderer.case_pdf(with_regions(record), run, folder))
+    with pikepdf.open(path) as document:
+        assert document.check_pdf_syntax() == []
+        assert all("/EF" in one.obj for one in document.attachments.values())
+        assert "/JavaScript" not in document.Root.Names
+        assert "/OpenAction" not in document.Root
+    assert [one for one in pdfua.validate(str(path)).findings if one.severity is pdfua.Severity.ERROR] == []
+    if (verapdf := shutil.which("verapdf")) is not None:
+        done = subprocess.run([verapdf, "--flavour", "3a", path], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
 def _structure(node):
     node = node.get_object()
     if isinstance(node, dict):
@@ -409,7 +428,7 @@ def test_the_letterhead_of_the_readme_works_as_it_stands(make, run, tmp_path, re
     ("name", "text", "says"),
     [
         ("leterhead.html.j2", "x", "replaces no template"),
-        ("letterhead.html.j2", "{{ hospital }}", "'hospital' is undefined"),
+        ("letterhead.html.j2", "<p>\n{{ hospital }}", "own/letterhead.html.j2, line 2: 'hospital' is undefined"),
         ("letterhead.html.j2", "<p>{% if %}</p>", "letterhead.html.j2, line 1: Expected an expression"),
     ],
 )
