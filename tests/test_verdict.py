@@ -38,7 +38,7 @@ def case(logit: float = 4.0, enrichment: float | None = 2.0, **changes: Any) -> 
 
 def at(record: CaseRecord, region: str, share: float, chance: float) -> CaseRecord:
     """The same, with so much of the evidence in a region."""
-    one = RegionFocus(region, share, chance, share / chance, 0.5, False)
+    one = RegionFocus(region, share, chance, share / chance, 0.5, False, 0.2, 0.3, 0.2, 0.3)
     return replace(record, region_focus={"grad-cam": (*record.region_focus["grad-cam"], one)})
 
 
