@@ -15,7 +15,8 @@ from tests.cohort.cases import a_case
 
 LIMITS = Acceptance(
     flag_outside_lungs_enrichment=1.2,
-    flag_region_log_odds=1.0,
+    flag_marker_log_odds=1.0,
+    flag_border_log_odds=2.0,
     flag_region_share=0.1,
     flag_region_enrichment=3.0,
     flag_exposure_log_odds=1.5,
