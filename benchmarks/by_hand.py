@@ -4,8 +4,8 @@
 
 The audit flags `exposure` and `border` on the paediatric test split. Here the same question is asked in other ways than
 the audit's own: exposure by the display curve (gamma, which moves neither black nor white) and by a lift of black
-alone; the border by a crop to the inner 90 %, enlarged again, which leaves a whole picture without any filling. Printed:
-the mean change of the logit by class, with 95 % of the mean, and what becomes of sensitivity and specificity.
+alone; the border by a crop to the inner 90 %, enlarged again, which leaves a whole picture without any filling.
+Printed: the mean change of the logit by class, with 95 % of the mean, and what becomes of sensitivity and specificity.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ phantoms as in well ones, but for their own: it stood in a share (the strength) 
 What is true of a trained classifier is measured without the audit, on the phantoms' twins. Of a run: how much AUC it
 loses where its cue stands by the toss of a coin instead of in the ill only; from `STRONG` on the run has to be flagged
 (in more than `RUN_SHARE` of its cases), up to `NONE` it must not be. Of a case: how far the logit moves when nothing
-but the cue is taken off the picture; from `MOVES` on the case has to be flagged, up to `STAYS` it must not be. What lies
-between is not counted. Hand-built classifiers see one place only, so that their truth is exact.
+but the cue is taken off the picture; from `MOVES` on the case has to be flagged, up to `STAYS` it must not be. What
+lies between is not counted. Hand-built classifiers see one place only, so that their truth is exact.
 
 One half of the classifiers and of the phantoms is for development: limits are set there. The other is held out.
 """
