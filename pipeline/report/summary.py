@@ -597,9 +597,9 @@ def _hits(cohort: CohortRecord) -> str | None:
         if one.value is None:
             continue
         cells = _estimate(one)
-        interval = "" if one.interval_95 is None else f" ({cells['interval']})"
-        words.append(f"in the {kind} {cells['value']}{interval} of {_cases(one.num_cases)}")
-    return "; ".join(words) or None
+        interval = "" if one.interval_95 is None else f"{cells['interval']}; "
+        words.append(f"{kind} {cells['value']} ({interval}{_cases(one.num_cases)})")
+    return ", ".join(words) or None
 
 
 def _scale(mean_maps: Mapping[str, MeanMap]) -> float:

@@ -219,7 +219,7 @@ def test_how_often_the_maximum_lies_in_the_lungs(run) -> None:
     """Enrichment above 1 is a hit in the records by hand."""
     records = [a_case(f"{n}", "P", 0.9, enrichment=2.0 if n < 9 else 0.5) for n in range(12)]
     low, high = described(records).hit_rates["lungs"].interval_95
-    assert view(run, records)["hits"] == f"in the lungs 0.75 ({low:.2f} to {high:.2f}) of 12 cases"
+    assert view(run, records)["hits"] == f"lungs 0.75 ({low:.2f} to {high:.2f}; 12 cases)"
 
 
 def test_what_was_not_measured_says_so(run) -> None:
