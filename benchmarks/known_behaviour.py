@@ -5,9 +5,11 @@
 Radiographs are phantoms (256 px) that carry a letter, a bright frame and a brighter exposure, each by the toss of a
 coin. Trained classifiers (96 px, a few convolutions, global average pooling) saw each of these cues as often in ill
 phantoms as in well ones, but for their own: it stood in a share (the strength) of the ill and as rarely in the well.
-What a trained classifier lives on is measured without the audit, on the phantoms' twins: how much AUC it loses where
-its cue stands by the toss of a coin instead of in the ill only. From `STRONG` on it has to be flagged, up to `NONE` it
-must not be, between them it is counted apart. Hand-built ones see one place only, so that their truth is exact.
+What is true of a trained classifier is measured without the audit, on the phantoms' twins. Of a run: how much AUC it
+loses where its cue stands by the toss of a coin instead of in the ill only; from `STRONG` on the run has to be flagged
+(in more than `RUN_SHARE` of its cases), up to `NONE` it must not be. Of a case: how far the logit moves when nothing
+but the cue is taken off the picture; from `MOVES` on the case has to be flagged, up to `STAYS` it must not be. What
+lies between is not counted. Hand-built classifiers see one place only, so that their truth is exact.
 
 One half of the classifiers and of the phantoms is for development: limits are set there. The other is held out.
 """
@@ -292,43 +294,44 @@ def measure(out: Path, half: str) -> list[Row]:
         if not (path := folder / f"{name}.keras").is_file():
             train(path, *training, strengths, 1000 * (number + 1) + n)
     cases = prepared(config_for(folder, next(iter(KINDS)), folder / "pictures"))
+    known = truth_of(out, half)
     rows = []
     for name in (*places(), *KINDS):
         records = audited(config_for(folder, name, folder / "pictures"), cases)
-        known = EXACT.get(name)
-        moved = (
-            {cue: moves_of(folder / f"{name}.keras", cue, pixels, cues, number) for cue in CUES} if not known else {}
-        )
+        exact, moves = EXACT.get(name), known["moves"].get(name, {})
         for flag in JUDGED:
             for n, record in enumerate(records):
+                is_there = flag not in ("marker", "border") or bool(cues[flag][n])
                 truth = None
-                if known:
-                    has_marker = flag != "marker" or cues["marker"][n]
-                    truth = known.get(flag) if has_marker else False if flag in known else None
-                elif flag in moved and (flag == "exposure" or cues[flag][n]):
-                    truth = True if abs(moved[flag][n]) >= MOVES else False if abs(moved[flag][n]) <= STAYS else None
+                if exact:
+                    truth = exact.get(flag) and (is_there or flag == "border")
+                elif flag in moves and is_there:
+                    size = abs(moves[flag][n])
+                    truth = True if size >= MOVES else False if size <= STAYS else None
                 values, _ = case_values(record)
                 rows.append(Row(half, name, n, flag, truth, values[f"flag_{flag}"]))
         print(half, name, flush=True)
     return rows
 
 
-def moves_of(path: Path, cue: str, pixels: Floats, cues: dict[str, Bools], seed: int) -> npt.NDArray[np.float64]:
-    """Log-odds that each case's cue adds: the same picture with it and without it, everything else as it is."""
-    there = np.ones(len(pixels), bool)
-    return answers(path, plant(pixels, {**cues, cue: there}, seed)) - answers(
-        path, plant(pixels, {**cues, cue: ~there}, seed)
-    )
-
-
-def losses(out: Path, half: str) -> dict[str, dict[str, float]]:
-    """What each trained classifier loses of its AUC by cue."""
-    number = HALVES.index(half)
-    pixels, is_ill = phantoms(out, f"{half}-twins", TWINS, 100 * (number + 1) + 1)
-    return {
-        name: {cue: loss_of_auc(out / half / f"{name}.keras", cue, pixels, is_ill, number) for cue in CUES}
-        for name in KINDS
-    }
+def truth_of(out: Path, half: str) -> dict[str, Any]:
+    """What is known of the trained classifiers, measured once and kept: the AUC that each loses by cue, and the
+    log-odds that a cue adds to each audited picture, everything else as it is."""
+    path, number = out / f"{half}-truth.json", HALVES.index(half)
+    if not path.is_file():
+        twins, is_ill = phantoms(out, f"{half}-twins", TWINS, 100 * (number + 1) + 1)
+        pixels = phantoms(out, f"{half}-audited", AUDITED, 100 * (number + 1))[0][:AUDITED]
+        cues, there = tossed(AUDITED, number), np.ones(AUDITED, bool)
+        known: dict[str, Any] = {"loss": {}, "moves": {}}
+        for name in KINDS:
+            model = out / half / f"{name}.keras"
+            known["loss"][name] = {cue: loss_of_auc(model, cue, twins, is_ill, number) for cue in CUES}
+            known["moves"][name] = {}
+            for cue in CUES:
+                with_it, without = (answers(model, plant(pixels, {**cues, cue: a}, number)) for a in (there, ~there))
+                known["moves"][name][cue] = (with_it - without).tolist()
+        path.write_text(json.dumps(known))
+    return dict(json.loads(path.read_text()))
 
 
 def expected(known: Mapping[str, Mapping[str, float]], name: str, flag: str) -> bool | None:
@@ -428,7 +431,7 @@ def main() -> None:
     asked = parser.parse_args()
     for half in asked.half or HALVES:
         rows = measure(asked.out, half)
-        known = losses(asked.out, half)
+        known = truth_of(asked.out, half)["loss"]
         text = "\n".join([f"## {half}", "", *report(rows, known)])
         print(text)
         (asked.out / f"{half}.md").write_text(text + "\n")

@@ -417,11 +417,14 @@ class Acceptance(_Section):
     flag_outside_lungs_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
         1.0, description="outside_lungs: the lungs hold less of the evidence than so many times their area's share"
     )
-    flag_region_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        0.5, description="marker, border: replacing it moves the logit by this or more, by either fill;"
+    flag_marker_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        0.5, description="marker: replacing it moves the logit by this or more, by either fill;"
+    )
+    flag_border_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        2.0, description="border: replacing it moves the logit by this or more, by either fill;"
     )
     flag_region_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.05, description="or this share of the positive evidence lies there,"
+        0.05, description="marker, border: or this share of the positive evidence lies there,"
     )
     flag_region_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
         1.5, description="and so many times the share of the area"

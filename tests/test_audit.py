@@ -174,7 +174,7 @@ def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: P
     assert gate.name == "randomisation"
     assert [stage.layer for stage in record.cascade][::4] == ["output", "backbone/conv1"]
     assert {check.name: check.reason for check in record.checks}["deletion"] == (
-        "8 of 8 radiographs of the sample have a map, at least 16 are needed"
+        "8 of 8 sampled cases have a map, at least 16 are needed"
     )
     met, not_made = folder.read_cohort().acceptance
     assert (met.criterion, met.is_met) == ("randomisation passed", gate.state == "passed")

@@ -15,7 +15,8 @@ from tests.cohort.cases import a_case
 
 LIMITS = Acceptance(
     flag_outside_lungs_enrichment=1.2,
-    flag_region_log_odds=1.0,
+    flag_marker_log_odds=1.0,
+    flag_border_log_odds=2.0,
     flag_region_share=0.1,
     flag_region_enrichment=3.0,
     flag_exposure_log_odds=1.5,
@@ -38,7 +39,7 @@ def case(logit: float = 4.0, enrichment: float | None = 2.0, **changes: Any) -> 
 
 def at(record: CaseRecord, region: str, share: float, chance: float) -> CaseRecord:
     """The same, with so much of the evidence in a region."""
-    one = RegionFocus(region, share, chance, share / chance, 0.5, False)
+    one = RegionFocus(region, share, chance, share / chance, 0.5, False, 0.2, 0.3, 0.2, 0.3)
     return replace(record, region_focus={"grad-cam": (*record.region_focus["grad-cam"], one)})
 
 

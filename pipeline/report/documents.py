@@ -45,7 +45,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
 # `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
-PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "42mm"}}
+PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "31mm"}}
 # What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
 # every element, and would style six of each that are never drawn.
 DEFAULT_STYLE = CSS(string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE)
