@@ -899,7 +899,7 @@ def _groups(record: CaseRecord, run: RunRecord) -> View:
     """The two columns of page 3; without a radiograph, model and run take one each."""
     left, right = _case_groups(record), _run_groups(run, record.schema_version)
     if found := _found_by(record):
-        right.append({"title": "How regions were found", "rows": found})
+        left.append({"title": "How regions were found", "rows": found})
     return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
 
 
