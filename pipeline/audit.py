@@ -710,6 +710,8 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
             f"{path} holds {len(records)} of {run.num_cases} cases: the run has not finished",
             "go on with cxr-audit run CONFIG --resume",
         )
+    if config is not None:
+        records = [verdict.flagged(record, config.acceptance) for record in records]
     return describe_cohort(folder, run, records, config)
 
 
@@ -874,8 +876,7 @@ def _describe(
         pictures=names,
         scales=scales,
     )
-    flags, undefined = verdict.judge(record, config.acceptance)
-    record = replace(record, flags=flags, flags_undefined=undefined)
+    record = verdict.flagged(record, config.acceptance)
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
 

@@ -415,23 +415,25 @@ class Acceptance(_Section):
     """What a case is flagged for, and what a run has to show; if it does not, the command ends with exit code 6."""
 
     flag_outside_lungs_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        1.0,
-        description="outside_lungs: the lungs hold less of the positive evidence than so many times their area's share",
+        1.0, description="outside_lungs: the lungs hold less of the evidence than so many times their area's share"
     )
-    flag_region_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        1.0, description="marker, border: replacing it moves the logit by this or more"
+    flag_marker_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        0.5, description="marker: replacing it moves the logit by this or more, by either fill;"
+    )
+    flag_border_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        2.0, description="border: replacing it moves the logit by this or more, by either fill;"
     )
     flag_region_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.1, description="marker, border, where nothing was replaced: share of the positive evidence there"
+        0.05, description="marker, border: or this share of the positive evidence lies there,"
     )
     flag_region_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        2.0, description="marker, border, where nothing was replaced: and so many times the share of the area"
+        1.5, description="and so many times the share of the area"
     )
     flag_exposure_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        1.0, description="exposure: a darker or brighter radiograph moves the logit by this or more"
+        1.5, description="exposure: the logit differs by this or more between darker and brighter"
     )
     flag_diffuse_high_focus: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.7, description="diffuse: share of the radiograph above focus.high_focus_threshold"
+        0.7, description="diffuse: more of the radiograph is above focus.high_focus_threshold"
     )
     flag_near_threshold_log_odds: Annotated[FiniteFloat, Field(ge=0)] = Field(
         1.0, description="near_threshold: the logit is less than this from the threshold's"

@@ -232,8 +232,8 @@ def _check_annotation(stated: str | None, texts: int | None) -> Check:
     if stated == "YES":
         return Check("burned_in_annotation", what, "failed", value, limit, BURNED_IN)
     if texts:
-        words = "1 text is" if texts == 1 else f"{texts} texts are"
-        return Check("burned_in_annotation", what, "failed", value, limit, f"{words} burned into the pixels")
+        reason = f"what looks like text burned into the pixels: {texts} found by outline"
+        return Check("burned_in_annotation", what, "failed", value, limit, reason)
     if texts is None and stated is None:
         return _not_run("burned_in_annotation", "the file does not say, and markers were not looked for")
     return Check("burned_in_annotation", what, "passed", value, limit)

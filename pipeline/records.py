@@ -880,6 +880,7 @@ class Comparison:
     another_class: share of the cases audited in both that changed class
     num_wrong_then_right, num_right_then_wrong, p_value: labelled cases; exact test of McNemar (Psychometrika 12, 1947)
     flags: by name, cases that have it in A only, in both, in B only
+    checks: those of the explanation that are made once a model, by name: their state in A and in B
     scores: (probability in A, in B) of each case audited in both, in the order of A
     """
 
@@ -906,6 +907,7 @@ class Comparison:
     metrics: tuple[PairedMetric, ...]
     flags: dict[str, tuple[int, int, int]]
     trust: tuple[Transition, ...]
+    checks: dict[str, tuple[CheckState | None, CheckState | None]]
     changed: tuple[ChangedCase, ...]
     scores: tuple[tuple[float, float], ...]
     schema_version: int = SCHEMA_VERSION

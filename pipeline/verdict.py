@@ -1,9 +1,10 @@
 """CaseRecord, limits -> flags: what a reader has to know of this case, by rule, each with its reason in numbers.
 
     outside_lungs       the lungs hold less of the positive evidence than so many times their share of the area
-    marker, border      replacing a marker, or the border, moves the logit by so much; where that was not tried, so much
-                        of the positive evidence lies there, and several times what the area alone would give
-    exposure            the whole radiograph darker or brighter moves the logit by so much: such a shortcut has no place
+    marker, border      replacing it moves the logit by so much, whichever fill is taken; or so much of the positive
+                        evidence lies there, and so many times what the area alone would give
+    exposure            the logit differs by so much between the whole radiograph darker and brighter: such a shortcut
+                        has no place that a map could show
     diffuse             so much of the radiograph is high focus
     near_threshold      the logit is less than that far from the threshold's
     low_contrast_input  the check of the input's contrast failed
@@ -19,12 +20,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pipeline.config import Acceptance
 from pipeline.records import FLAGS, CaseRecord, Flag, Masking, RegionFocus
 
 # A rule's answer: is the flag raised, None = cannot be said; and why.
 Answer = tuple[bool | None, str]
+
+
+def flagged(record: CaseRecord, limits: Acceptance) -> CaseRecord:
+    """The record with the flags that these limits raise; one that was not audited as it is."""
+    if record.status != "ok":
+        return record
+    flags, undefined = judge(record, limits)
+    return replace(record, flags=flags, flags_undefined=undefined)
 
 
 def judge(record: CaseRecord, limits: Acceptance) -> tuple[tuple[Flag, ...], dict[str, str]]:
@@ -62,25 +72,37 @@ def _marker(record: CaseRecord, limits: Acceptance) -> Answer:
     names = [region.name for region in record.regions if region.kind == "marker"]
     if record.regions and not names:
         return False, ""
-    return _at(record, limits, names, "the markers were not looked for")
+    return _at(record, limits, names, limits.flag_marker_log_odds, "the markers were not looked for")
 
 
 def _border(record: CaseRecord, limits: Acceptance) -> Answer:
-    return _at(record, limits, ["border"], "the border was not measured")
+    return _at(record, limits, ["border"], limits.flag_border_log_odds, "the border was not measured")
 
 
-def _at(record: CaseRecord, limits: Acceptance, names: Sequence[str], missing: str) -> Answer:
-    """Does one of these regions carry the answer? By what replacing it does, else by where the evidence lies."""
-    if tried := [one for one in record.masking if one.removed in names]:
-        by_name = ([one for one in tried if one.removed == name] for name in names)
-        certain = (min(fills, key=_size) for fills in by_name if fills)  # what every fill shows at least
-        strongest = max(certain, key=_size)
-        return _moved(f"{strongest.removed} replaced", strongest.change, limits.flag_region_log_odds)
-    if missing_evidence := _no_evidence(record):
-        return None, missing_evidence
+def _at(record: CaseRecord, limits: Acceptance, names: Sequence[str], log_odds: float, missing: str) -> Answer:
+    """Does one of these regions carry the answer? By what replacing it does, or by where the evidence lies."""
+    answers = [one for one in (_by_masking(record, log_odds, names), _by_map(record, limits, names)) if one]
+    if not answers:
+        return None, _no_evidence(record) or missing
+    raised = [reason for is_raised, reason in answers if is_raised]
+    return bool(raised), "; ".join(raised)
+
+
+def _by_masking(record: CaseRecord, limit: float, names: Sequence[str]) -> Answer | None:
+    by_name = ([one for one in record.masking if one.removed == name] for name in names)
+    certain = [min(fills, key=_size) for fills in by_name if fills]  # what every fill shows at least
+    if not certain:
+        return None
+    strongest = max(certain, key=_size)
+    return _moved(f"{strongest.removed} replaced", strongest.change, limit)
+
+
+def _by_map(record: CaseRecord, limits: Acceptance, names: Sequence[str]) -> Answer | None:
+    if _no_evidence(record):
+        return None
     measured = [one for one in _focus(record, names) if one.enrichment is not None]
     if not measured:
-        return None, missing
+        return None
     one = max(measured, key=lambda one: one.enrichment or 0.0)
     share, enrichment = one.relevance_mass_accuracy or 0.0, one.enrichment or 0.0
     return share >= limits.flag_region_share and enrichment >= limits.flag_region_enrichment, (

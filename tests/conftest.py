@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# As in the workers, and before NumPy is loaded: the last bit of a product depends on the number of threads.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("CXR_AUDIT_SHARED_DATA", ROOT.parent / "shared" / "data"))
 

@@ -66,6 +66,7 @@ ingest: {{source: images, labels: folder}}
 quality: {{exclude: []}}
 preprocess: {{rows: 32, columns: 32, scaling: unit}}
 classifier: {{path: {model_file}, class_names: [NORMAL, PNEUMONIA]}}
+trust: {{randomisation: false, faithfulness: none, stability: none}}
 engine: {{batch_size: 3, workers: 1}}
 """
     )
@@ -162,6 +163,36 @@ def test_masking_asks_a_sample_again_spread_over_the_run(config_file: Path) -> N
     (folder.path / "SHA256SUMS").unlink()
     resumed = run(config_file, "masking.cases=3", "report.documents=false", resume=True)
     assert resumed.read_case(rows[2]["case_id"]) == records[rows[2]["case_id"]]
+
+
+def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: Path) -> None:
+    checks = ("trust.randomisation=true", "trust.faithfulness=all", "trust.stability=all", "report.documents=false")
+    criteria = "acceptance.criteria=[{metric: randomisation}, {metric: deletion}]"
+    folder = run(config_file, *checks, criteria)
+    record = folder.read_run()
+    gate = record.checks[0]
+    assert gate.name == "randomisation"
+    assert [stage.layer for stage in record.cascade][::4] == ["output", "backbone/conv1"]
+    assert {check.name: check.reason for check in record.checks}["deletion"] == (
+        "8 of 8 sampled cases have a map, at least 16 are needed"
+    )
+    met, not_made = folder.read_cohort().acceptance
+    assert (met.criterion, met.is_met) == ("randomisation passed", gate.state == "passed")
+    assert not not_made.is_met
+    for row in rows_of(folder):
+        case = folder.read_case(row["case_id"])
+        assert case is not None
+        assert case.trust is not None
+        assert row["trust_state"] == case.trust.state
+        assert row["trust_passed"] == str(case.trust.state == "passed")
+        assert {check.name for check in case.trust.checks} == {
+            *("completeness", "agreement", "deletion", "insertion", "road", "stability", "worst_stability")
+        }
+    before = everything(folder)
+    (folder.case(folder.case_ids()[4]) / "case.json").unlink()
+    run(config_file, *checks, criteria, resume=True)
+    assert everything(folder) == before
+    assert folder.read_run().checks == record.checks
 
 
 def test_a_model_that_answers_differently_twice_is_recorded(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,26 +447,30 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
 
 
 def test_a_disk_that_fills_up_leaves_nothing_half_written(config_file: Path, monkeypatch: Any) -> None:
-    """Files are brought to the disk before they get their name; here it is full at the n-th. Once there is room, the
-    run ends in the same bytes."""
+    """A disk with room for so many bytes takes what fits and refuses the rest. Once there is room, the run ends in the
+    same bytes."""
     light = ("report.documents=false", "regions.lungs=none")
-    one, real, calls = everything(run(config_file, *light)), os.fsync, []
-    folder = RunFolder(config_file.parent / "reports" / "full")
+    whole, real = run(config_file, *light), os.write
+    one, first = everything(whole), ("run.json", "run.json", "sbom.cdx.json", "events.jsonl", "private/crosswalk.csv")
+    before = sum((whole.path / name).stat().st_size for name in first)
+    of_a_case = sum(map(len, one.values())) // 8
+    folder, left = RunFolder(config_file.parent / "reports" / "full"), [0]
 
-    def full(descriptor: int) -> None:
-        calls.append(descriptor)
-        if len(calls) >= room:
+    def write(descriptor: int, data: bytes) -> int:
+        if left[0] == 0:
             raise OSError(28, "No space left on device")
-        real(descriptor)
+        written = real(descriptor, data[: left[0]])
+        left[0] -= written
+        return written
 
-    for room in (3, 20, 30):  # before the first record, in a first case, in a later one
-        calls.clear()
+    for cases in (-1, 2.5, 2.5):  # before the first record, then among the cases, twice
+        left[0] = int(before + cases * of_a_case) if cases > 0 else before // 2
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", full)
+            patch.setattr(os, "write", write)
             with pytest.raises(EngineError, match="No space left") as error:
-                run(config_file, *light, "run.name=full", resume=room > 3)
+                run(config_file, *light, "run.name=full", resume=cases > 0)
         assert "--resume" in str(error.value.hint)
-        assert bool(folder.case_ids()) == (room > 3)
+        assert bool(folder.case_ids()) == (cases > 0)
         assert {name: one[name] for name in everything(folder)} == everything(folder)
         assert not list(folder.path.rglob(".*.tmp"))
         assert not folder.is_sealed
@@ -554,14 +589,26 @@ def test_what_a_manifest_annotates_is_a_region(config_file: Path) -> None:
     lines = [f"images/NORMAL/Doe^Jane_{n}.png,{cell}" for n, cell in enumerate(cells)]
     (folder / "manifest.csv").write_text("\n".join(["path,boxes,mask", *lines]))
     result = audit(
-        load_config(config_file, ["ingest.source=manifest.csv", "ingest.labels=none", "regions.lungs=none"]), Inline()
+        load_config(
+            config_file,
+            [
+                "ingest.source=manifest.csv",
+                "ingest.labels=none",
+                "regions.lungs=none",
+                "explain.methods=[centre]",
+                "report.documents=false",
+            ],
+        ),
+        Inline(),
     )
     found = RunFolder(result.folder)
     by_box, by_mask, refused, nothing = rows_of(found)
     for name in ("relevance_mass_accuracy", "chance", "iou", "dice_otsu", "pointing_game_hit"):
-        assert by_box[f"annotation_{name}"] != ""
+        assert by_box[f"annotation_{name}"] == by_mask[f"annotation_{name}"] != ""
         assert {refused[f"annotation_{name}"], nothing[f"annotation_{name}"]} == {""}
-    assert float(by_box["annotation_chance"]) == float(by_mask["annotation_chance"]) == pytest.approx(0.5, abs=0.01)
+    # The map is a Gaussian in the middle.
+    assert float(by_box["annotation_relevance_mass_accuracy"]) == pytest.approx(0.5, abs=0.01)
+    assert float(by_box["annotation_chance"]) == pytest.approx(0.5, abs=0.01)
     assert refused["annotation_missing"] == "the mask has 40 x 50 pixels (rows x columns), the radiograph 60 x 50"
     assert {row["status"] for row in (by_box, by_mask, refused, nothing)} == {"ok"}
     rate = result.cohort.hit_rates["annotation"]

@@ -226,7 +226,7 @@ def test_explain_one_radiograph_without_a_config(config_file: Path, model_file: 
 
     folder = config_file.parent
     image = folder / "images" / "NORMAL" / "Doe^Jane_0.png"
-    asked = ("explain", image, "--model", model_file, "--output", folder / "out")
+    asked = ("explain", image, "--model", model_file, "--output", folder / "out", "--set", "quality.exclude=[]")
     done = cxr_audit(*asked, "--class-names", "NORMAL,PNEUMONIA", "--method", "hirescam", "--method", "smoothgrad")
     assert done.returncode == 0, done.stderr
     path = done.stdout.split()[-1]
@@ -249,6 +249,7 @@ def test_explain_says_what_is_wrong(config_file: Path, model_file: Path) -> None
     for arguments, code, words in (
         ((config_file.parent,), 2, "is no file"),
         ((config_file,), 4, "the file is text"),
+        ((image,), 4, "does not look like a frontal chest radiograph"),
         ((image, "--scaling", "unity"), 2, "Perhaps you meant 'unit'"),
         ((image, "--method", "gradcam"), 2, "Perhaps you meant 'grad-cam'"),
         ((image, "--model", model_file, "--layer", "backbone/conv33"), 3, "perhaps you meant 'backbone/conv3'"),

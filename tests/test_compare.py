@@ -15,7 +15,8 @@ from pipeline import evidence
 from pipeline.compare import compare_runs
 from pipeline.errors import ConfigError
 from pipeline.evidence import EventLog, RunFolder
-from pipeline.records import CaseSource, Flag, RunRecord, to_json
+from pipeline.records import CASE_NUMBERS, CaseSource, Check, Flag, RunRecord, to_json
+from pipeline.report.comparison import NAMES
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL
 
@@ -27,7 +28,7 @@ def write_run(path: Path, shift: float) -> Path:
     folder = RunFolder.create(path)
     records = [a_case(f"c{n:02}", "PN"[n % 2], min(1, (n + 0.5) / 30 + shift)) for n in range(23)]
     if shift:
-        records[3] = replace(records[3], flags=(Flag("evidence in the border", "why"),))
+        records[3] = replace(records[3], flags=(Flag("border", "why"),))
     records.append(a_failure("c23") if shift else a_case("c23", "P", 0.9))
     sources = [
         CaseSource(r.case_id, path, f"Doe^Jane {n}.png", patient_id=f"Doe{n // 2}") for n, r in enumerate(records)
@@ -36,6 +37,10 @@ def write_run(path: Path, shift: float) -> Path:
     config = {"run": {"name": path.name}, "explain": {"methods": ["hirescam"] if shift else ["grad-cam"]}}
     sha256 = evidence.write_crosswalk(folder, sources)
     run = RunRecord(path.name, "finished", "2026-01-02T03:04:05Z", config, "0" * 64, 0, model, 24, {}, {})
+    check = (
+        Check("randomisation", "what", "failed", reason="why") if shift else Check("randomisation", "what", "passed")
+    )
+    run = replace(run, checks=(check,))
     folder.write_run(replace(run, case_id_key="k", crosswalk_sha256=sha256))
     log = EventLog.open(folder)
     log.begin(folder, run, [])
@@ -76,7 +81,8 @@ def test_the_documents_say_what_changed(output: Path) -> None:
         assert "2 wrong in A and right in B, 1 right in A and wrong in B, of 23 labelled cases" in shown
         assert "p = 1.000" in shown
         assert "explain.methods" in shown
-        assert "now evidence in the border" in shown
+        assert "Randomisation passed failed" in shown
+        assert "now the border counts" in shown
         assert "audited, then failed" in shown
     assert pdf.attachments["compare.json"] == [(output / "compare.json").read_bytes()]
     assert (pdf.metadata or {})["/Title"] == "Comparison of run old with run new"
@@ -116,3 +122,7 @@ def test_what_cannot_be_compared_is_refused(runs: tuple[Path, Path], output: Pat
         compare_runs(runs[0], unfinished)
     with pytest.raises(ConfigError, match="is no run folder"):
         compare_runs(runs[0], tmp_path / "none")
+
+
+def test_every_metric_of_a_case_has_a_name() -> None:
+    assert set(CASE_NUMBERS) <= set(NAMES)

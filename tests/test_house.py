@@ -40,7 +40,15 @@ def test_every_module_says_what_it_is(module: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["pipeline.cli", "pipeline.config", "pipeline.evidence", "pipeline.report", "pipeline.lung_masks"]
+    "module",
+    [
+        "pipeline.cli",
+        "pipeline.config",
+        "pipeline.evidence",
+        "pipeline.report",
+        "pipeline.lung_masks",
+        "pipeline.compare",
+    ],
 )
 def test_starts_without_tensorflow(module: str) -> None:
     """`--help`, `check`, `verify` and `render` must not wait for TensorFlow."""

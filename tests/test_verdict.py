@@ -8,14 +8,15 @@ import pytest
 
 from pipeline.cohort.cases import case_values
 from pipeline.config import Acceptance, Preprocess
-from pipeline.preprocess import exposures
-from pipeline.records import FLAGS, CaseRecord, Check, Masking, RegionFacts, RegionFocus
+from pipeline.preprocess import exposures, place
+from pipeline.records import FLAGS, CaseRecord, Check, Masking, ModelInput, RegionFacts, RegionFocus
 from pipeline.verdict import judge
 from tests.cohort.cases import a_case
 
 LIMITS = Acceptance(
     flag_outside_lungs_enrichment=1.2,
-    flag_region_log_odds=1.0,
+    flag_marker_log_odds=1.0,
+    flag_border_log_odds=2.0,
     flag_region_share=0.1,
     flag_region_enrichment=3.0,
     flag_exposure_log_odds=1.5,
@@ -38,7 +39,7 @@ def case(logit: float = 4.0, enrichment: float | None = 2.0, **changes: Any) -> 
 
 def at(record: CaseRecord, region: str, share: float, chance: float) -> CaseRecord:
     """The same, with so much of the evidence in a region."""
-    one = RegionFocus(region, share, chance, share / chance, 0.5, False)
+    one = RegionFocus(region, share, chance, share / chance, 0.5, False, 0.2, 0.3, 0.2, 0.3)
     return replace(record, region_focus={"grad-cam": (*record.region_focus["grad-cam"], one)})
 
 
@@ -47,7 +48,7 @@ def reasons(record: CaseRecord) -> dict[str, str]:
 
 
 def test_nothing_is_raised_where_nothing_is_over_a_limit() -> None:
-    record = at(at(case(exposure={"darker": -1.4, "brighter": 1.2}), "letter 1", 0.02, 0.01), "border", 0.1, 0.19)
+    record = at(at(case(exposure={"darker": -0.7, "brighter": 0.7}), "letter 1", 0.02, 0.01), "border", 0.1, 0.19)
     flags, undefined = judge(record, LIMITS)
     assert flags == ()
     assert set(undefined) == {"low_contrast_input", "out_of_population"}
@@ -97,10 +98,11 @@ def test_no_marker_found_is_no_flag_and_none_looked_for_is_unknown() -> None:
     assert judge(replace(record, regions=()), LIMITS)[1]["marker"] == "the markers were not looked for"
 
 
-def test_exposure_by_the_larger_change_in_either_direction() -> None:
-    assert reasons(case(exposure={"darker": -1.6, "brighter": 0.1})) == {
-        "exposure": "made darker, the radiograph lowers the logit by 1.6; limit 1.5"
+def test_exposure_by_the_swing_from_darker_to_brighter() -> None:
+    assert reasons(case(exposure={"darker": -1.0, "brighter": 0.6})) == {
+        "exposure": "from darker to brighter, exposure raises the logit by 1.6; limit 1.5"
     }
+    assert reasons(case(exposure={"darker": 1.6, "brighter": 1.4})) == {}  # both the same way: no direction
     assert "darker and brighter" in judge(case(), LIMITS)[1]["exposure"]
 
 
@@ -146,7 +148,7 @@ def test_checks_of_the_input(check: str, flag: str) -> None:
 
 
 def test_flags_are_columns_with_a_reason_where_unknown() -> None:
-    record = case(exposure={"darker": 2.0})
+    record = case(exposure={"darker": 2.0, "brighter": -1.0})
     flags, undefined = judge(record, LIMITS)
     values, why = case_values(replace(record, flags=flags, flags_undefined=undefined))
     assert values["flag_exposure"] is True
@@ -158,11 +160,14 @@ def test_flags_are_columns_with_a_reason_where_unknown() -> None:
 
 
 @pytest.mark.parametrize(("scaling", "low", "high"), [("unit", 0.0, 1.0), ("minus_one_one", -1.0, 1.0)])
-def test_exposures_keep_black_and_white_and_move_what_is_between(scaling: Any, low: float, high: float) -> None:
-    grey = np.array([0.0, 0.25, 1.0], np.float32)
-    inputs = (low + (high - low) * grey).reshape(1, 1, 3, 1)
-    made = exposures(inputs, Preprocess(scaling=scaling, channels=1))
-    expected = {"darker": 0.25**1.25, "brighter": 0.25**0.8}
-    for name, middle in expected.items():
+def test_exposures_move_grey_by_a_tenth_within_black_and_white_and_leave_padding(
+    scaling: Any, low: float, high: float
+) -> None:
+    # 2 x 4 letterboxed into 4 x 4: the first and the last row are padding.
+    grey = np.array([[0.0, 0.0, 0.0, 0.0], [0.05, 0.25, 0.5, 0.95], [0.05, 0.25, 0.5, 0.95], [0.0, 0.0, 0.0, 0.0]])
+    shown = ModelInput((low + (high - low) * grey[..., None]).astype(np.float32), place(2, 4, 4, 4, "letterbox"))
+    made = exposures(shown, Preprocess(rows=4, columns=4, scaling=scaling, channels=1))
+    for name, row in {"darker": [0.0, 0.15, 0.4, 0.85], "brighter": [0.15, 0.35, 0.6, 1.0]}.items():
+        expected = np.array([[0.0] * 4, row, row, [0.0] * 4])
         assert made[name].dtype == np.float32
-        np.testing.assert_allclose(made[name].ravel(), [low, low + (high - low) * middle, high], atol=1e-6)
+        np.testing.assert_allclose((made[name][..., 0] - low) / (high - low), expected, atol=1e-6)

@@ -22,6 +22,7 @@ from pipeline.records import (
     CASE_NUMBERS,
     CaseRecord,
     ChangedCase,
+    CheckState,
     ComparedRun,
     Comparison,
     Difference,
@@ -97,6 +98,7 @@ def compare(a: Run, b: Run, patient_of: Mapping[str, str | None], rounds: int, s
         metrics=tuple(_metrics(audited, draw)),
         flags=_flags(pairs),
         trust=_transitions((_trust(one) or "none", _trust(two) or "none") for one, two in audited),
+        checks=_checks(a[0], b[0]),
         changed=tuple(_changed(pairs)),
         scores=tuple((one.probability, two.probability) for one, two in map(_predictions, audited)),
     )
@@ -248,6 +250,11 @@ def _flags(pairs: Sequence[Pair]) -> dict[str, tuple[int, int, int]]:
     )
     names = sorted(sides[0] | sides[1])
     return {name: (sides[0][name] - both[name], both[name], sides[1][name] - both[name]) for name in names}
+
+
+def _checks(a: RunRecord, b: RunRecord) -> dict[str, tuple[CheckState | None, CheckState | None]]:
+    one, two = ({check.name: check.state for check in run.checks} for run in (a, b))
+    return {name: (one.get(name), two.get(name)) for name in {**one, **two}}
 
 
 def _trust(record: CaseRecord) -> Any:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.errors import EngineError, VerificationError
-from pipeline.evidence.folder import MAKE_ROOM, RunFolder, file_sha256
+from pipeline.evidence.folder import MAKE_ROOM, RunFolder, file_sha256, write_whole
 from pipeline.evidence.sbom import SBOM
 from pipeline.records import RunRecord
 
@@ -70,7 +70,7 @@ class EventLog:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                _write_whole(descriptor, line)
+                write_whole(descriptor, line)
                 if event != "case":
                     os.fsync(descriptor)
             finally:
@@ -159,14 +159,3 @@ def _sums(paths: Iterable[Path]) -> dict[str, str]:
 
 def _record(folder: RunFolder, case_id: str) -> Path:
     return folder.case(case_id) / "case.json"
-
-
-def _write_whole(descriptor: int, line: bytes) -> None:
-    """Add to a file all or nothing, as far as the disk lets us."""
-    size = os.fstat(descriptor).st_size
-    try:
-        while line:
-            line = line[os.write(descriptor, line) :]
-    except OSError:
-        os.ftruncate(descriptor, size)
-        raise

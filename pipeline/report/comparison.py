@@ -11,28 +11,50 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.records import ChangedCase, ComparedRun, Comparison, Difference, Estimate, PairedMetric, Transition
-from pipeline.report.view import BANNER, DASH, STATUS_WORDS, View, number, quoted, score, sentence, utc, w3c
+from pipeline.report.view import (
+    BANNER,
+    CHECK_STATES,
+    DASH,
+    FLAG_WORDS,
+    METRICS,
+    STATUS_WORDS,
+    View,
+    number,
+    quoted,
+    score,
+    sentence,
+    utc,
+    w3c,
+)
 
-NAMES = {
+IN_REGIONS = {
+    "relevance_mass_accuracy": "Evidence in {}",
+    "chance": "Share of the area: {}",
+    "enrichment": "Evidence over share of the area: {}",
+    "relevance_rank_accuracy": "Highest pixels in {}",
+    "iou": "IoU with {}",
+    "dice": "Dice with {}",
+    "iou_otsu": "IoU with {}, by Otsu's threshold",
+    "dice_otsu": "Dice with {}, by Otsu's threshold",
+}
+REGIONS = {"lungs": "the lungs", "annotation": "the annotation"}
+NAMES = {name: words for name, (words, _) in METRICS.items()} | {
     "auc": "AUC",
     "accuracy": "Accuracy",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
     "probability": "Model output",
     "logit": "Logit",
-    "high_focus_fraction": "High-focus area",
     "centroid_row_fraction": "Centre of the evidence, from the top",
     "centroid_column_fraction": "Centre of the evidence, from the left",
     "peak_row_fraction": "Highest point, from the top",
     "peak_column_fraction": "Highest point, from the left",
-    "entropy": "Spread (entropy)",
-    "border_fraction": "Evidence in the border",
     "border_chance": "The border's share of the area",
-    "padding_fraction": "Evidence in padding",
-    "lungs_relevance_mass_accuracy": "Evidence in the lungs",
-    "lungs_chance": "The lungs' share of the area",
-    "lungs_enrichment": "Evidence in the lungs over their share",
-    "lungs_relevance_rank_accuracy": "Highest pixels in the lungs",
+    "masking_lungs_change": "Logit without the lungs",
+    "masking_all_but_lungs_change": "Logit without all but the lungs",
+    "masking_marker_change": "Logit without a marker",
+    "masking_border_change": "Logit without the border",
+    **{f"{kind}_{name}": words.format(REGIONS[kind]) for kind in REGIONS for name, words in IN_REGIONS.items()},
 }
 TRUST_WORDS = {
     "passed": "passed",
@@ -61,11 +83,15 @@ def comparison_view(found: Comparison) -> View:
         "classes": _table(found.classes, quoted),
         "statuses": _table(found.statuses, lambda word: STATUS_WORDS[word]),
         "trust": _table(found.trust, lambda word: TRUST_WORDS[word]) if _is_known(found.trust) else None,
-        "flags": [{"name": name, "counts": counts} for name, counts in found.flags.items()],
+        "flags": [{"name": FLAG_WORDS[name], "counts": counts} for name, counts in found.flags.items()],
+        "checks": [
+            {"name": sentence(name), "states": [CHECK_STATES[state][1] if state else DASH for state in states]}
+            for name, states in found.checks.items()
+        ],
         "performance": [_metric(one) for one in found.performance] if found.num_labelled else [],
         "num_labelled": found.num_labelled,
         "mcnemar": _mcnemar(found),
-        "metrics": [_metric(one) for one in found.metrics],
+        "metrics": [_metric(one) for one in found.metrics if one.change.num_cases or one.num_only_a or one.num_only_b],
         "plot": _plot(found),
         "changed": [_changed(case) for case in found.changed],
         "most_rows": MOST_ROWS,
@@ -202,7 +228,8 @@ def _plot(found: Comparison) -> View:
 
 def _changed(case: ChangedCase) -> View:
     one, two = case.probability
-    flags = [f"no longer {name}" for name in case.flags_gone] + [f"now {name}" for name in case.flags_new]
+    flags = [f"no longer {FLAG_WORDS[name].lower()}" for name in case.flags_gone]
+    flags += [f"now {FLAG_WORDS[name].lower()}" for name in case.flags_new]
     words = []
     if case.status[0] != case.status[1]:
         words.append(f"{STATUS_WORDS[case.status[0]]}, then {STATUS_WORDS[case.status[1]]}")

@@ -102,6 +102,13 @@ EVIDENCE = (
         ("labels", "subgroups"),
     ),
     Evidence(
+        "Repeatability of the output",
+        "AI Act Art. 15(1); FDA 2025 draft app. C",
+        "section 2; run.json: model.is_deterministic",
+        ("repeated",),
+        "partly",
+    ),
+    Evidence(
         "Analysis of errors",
         "AI Act Annex IV 3; CLAIM 39; FDA 2025 draft X",
         "section 4; cohort.json: false_positives, false_negatives",
@@ -217,29 +224,29 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
             f"{one.what} {score(one.value)}" + _interval(one.interval_95)
         )
     here = []
-    for key in ("auc", "sensitivity", "specificity", "ece"):
+    for key, name in {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity", "ece": "ECE"}.items():
         found = cohort.metrics[key]
         if found.value is not None:
-            here.append(f"{key} {score(found.value)}{_interval(found.interval_95)}")
+            here.append(f"{name} {score(found.value)}{_interval(found.interval_95)}")
     cases = ", ".join(f"{part} {count:,}" for part, count in sorted(card.num_cases.items())) if card else None
     rows: list[tuple[str, str | None]] = [
         ("Model", f"{model.name}, SHA-256 {model.sha256}"),
-        ("Developer, release date, contact, regulatory status", None),
+        ("Architecture", f"{model.parameters:,} parameters; {model.head}"),
+        ("Developer, version, date, contact, regulatory status", None),
         ("Intended use", quoted(card.intended_use) if card else None),
-        ("Intended users, place in the workflow", None),
+        ("Intended users, place in the workflow, degree of automation", None),
         ("Population", quoted(card.population) if card else None),
         ("Input", f"{' × '.join(map(str, model.input_shape))}" + (f"; {quoted(card.input)}" if card else "")),
         ("Output", f"{model.output_activation} over {', '.join(str(quoted(name)) for name in model.class_names)}"),
-        ("Architecture", f"{model.parameters:,} parameters; {model.head}"),
-        ("Training data", f"{quoted(card.data)}; licence {quoted(card.data_licence)}" if card else None),
-        ("Cases in the data", cases),
-        *((f"Measured by its developer: {of}", "; ".join(figures)) for of, figures in measured.items()),
         (
             f"Measured in this run: {sum(cohort.outcomes.values()):,} labelled cases",
             "; ".join(here) or "nothing: no audited case has a label",
         ),
+        *((f"Measured by its developer: {of}", "; ".join(figures)) for of, figures in measured.items()),
         ("Limits", " ".join(str(quoted(text)) for text in card.limits) if card and card.limits else None),
         ("Risks, human oversight, ethical considerations", None),
+        ("Training data", f"{quoted(card.data)}; licence {quoted(card.data_licence)}" if card else None),
+        ("Cases in the data", cases),
     ]
     return [{"name": name, "value": value or SUBMITTER, "is_open": value is None} for name, value in rows]
 

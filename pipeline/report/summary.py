@@ -193,6 +193,7 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "flags": any(record.flags for record in records),
         "masking": any(record.masking for record in records),
         "quality": any(record.quality for record in records),
+        "repeated": run.model.is_deterministic is not None,
         "audited": cohort.statuses["ok"] > 0,
         "pinned": bool(resolved.get("classifier", {}).get("sha256")) or card is not None,
     }
@@ -611,8 +612,8 @@ def _mean_maps(records: Sequence[CaseRecord], mean_maps: Mapping[str, MeanMap], 
 
 def _worst(records: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[str, str]) -> list[View]:
     kinds = {
-        "positive": ("False positives, highest output first", cohort.false_positives),
-        "negative": ("False negatives, lowest output first", cohort.false_negatives),
+        "positive": (f"False positives of {_target(cohort)}, highest output first", cohort.false_positives),
+        "negative": (f"False negatives of {_target(cohort)}, lowest output first", cohort.false_negatives),
     }
     shown = worst_cases(records, cohort)
     groups = []
@@ -622,10 +623,9 @@ def _worst(records: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[st
                 "url": urls.get(role),
                 "case_id": one.case_id,
                 "output": score(one.probability),
-                "label": quoted(one.label),
-                "predicted": quoted(one.predicted),
+                "other": f"label {quoted(one.label)}" if kind == "positive" else f"called {quoted(one.predicted)}",
                 "lungs": _share(one, "lungs_relevance_mass_accuracy"),
-                "flags": ", ".join(flag.name for flag in record.flags),
+                "flags": ", ".join(flag.name.replace("_", " ") for flag in record.flags),
                 "trust": TRUST[record.trust.state].lower() if record.trust else None,
             }
             for role, (one, record) in shown.items()
@@ -650,7 +650,7 @@ def _validity(records: Sequence[CaseRecord], run: RunRecord) -> View:
 
 def _check(one: Check) -> View:
     return {
-        "name": sentence(one.name),
+        "name": _named(one.name),
         "what": sentence(one.what),
         "state": one.state.replace("_", " "),
         "value": DASH if one.value is None else number(one.value),
@@ -670,7 +670,7 @@ def _crosstab(pairs: Iterable[tuple[str, CaseRecord]], order: Iterable[str] = ()
     rank = {name: place for place, name in enumerate(order)}
     names = sorted(counts, key=lambda name: (rank.get(name, len(rank)), -counts[name].total(), name))
     rows = [
-        {"name": sentence(name), "total": f"{one.total():,}", "cells": [f"{one[column]:,}" for column in columns]}
+        {"name": _named(name), "total": f"{one.total():,}", "cells": [f"{one[column]:,}" for column in columns]}
         for name in names
         for one in [counts[name]]
     ]
@@ -678,7 +678,7 @@ def _crosstab(pairs: Iterable[tuple[str, CaseRecord]], order: Iterable[str] = ()
 
 
 def _masking(records: Sequence[CaseRecord]) -> View | None:
-    """Median change of the logit by what was replaced, all cases and by outcome."""
+    """Median change of the logit by what was replaced and by outcome."""
     changes: dict[tuple[str, str], dict[str, list[float]]] = {}
     bad = Counter[tuple[str, str]]()
     for record in records:
@@ -717,7 +717,7 @@ def _quality(records: Sequence[CaseRecord]) -> View | None:
             words.setdefault(one.name, (one.what, one.limit or DASH))
     rows = [
         {
-            "name": sentence(name),
+            "name": _named(name),
             "what": sentence(words[name][0]),
             "limit": words[name][1],
             "cells": [f"{found[state]:,}" for state in ("passed", "failed", "not_run")],
@@ -827,6 +827,11 @@ def _median_of(cohort: CohortRecord, metric: str) -> str | None:
         if one.metric == metric and one.quantiles
     ]
     return ", ".join(words) or None
+
+
+def _named(name: str) -> str:
+    """The name of a check or flag, as a heading has it."""
+    return sentence(name.replace("_", " "))
 
 
 def _target(cohort: CohortRecord) -> str:

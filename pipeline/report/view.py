@@ -736,7 +736,7 @@ def _masking(record: CaseRecord) -> View | None:
         bad = [one.is_bad_news for one in found]
         rows.append(
             {
-                "text": f"Removing {MASKED_WORDS.get(name, name)} {_changes(found)}.",
+                "text": f"Replacing {MASKED_WORDS.get(name, name)} {_changes(found)}.",
                 "is_bad": bool(bad) and all(bad),
                 "note": "with one of the two fills" if any(bad) and not all(bad) else None,
             }
@@ -755,14 +755,16 @@ def _masking(record: CaseRecord) -> View | None:
 
 
 def _changes(found: Sequence[Masking]) -> str:
-    """For example "lowers the logit by 2.10 to 0.31 (blurred), by 1.80 to 0.61 (mean)"."""
-    words = []
-    for one in found:
-        text = "leaves the logit at" if number(one.change) == "0.00" else f"by {number(abs(one.change))} to"
-        verb = {"-": "lowers the logit ", "+": "raises the logit "}[f"{one.change:+.2f}"[0]] if text[0] == "b" else ""
-        words.append((verb, f"{text} {number(one.logit)} ({one.fill})"))
-    said = [verb if n == 0 or verb != words[n - 1][0] else "" for n, (verb, _) in enumerate(words)]
-    return ", ".join(verb + text for verb, (_, text) in zip(said, words, strict=True))
+    """For example "lowers the logit by 2.10 (blurred) or 1.80 (mean)"."""
+    verbs = {"-": "lowers the logit by", "+": "raises the logit by"}
+    said = [
+        ("leaves the logit as it is", f"({one.fill})")
+        if number(one.change) == "0.00"
+        else (verbs[f"{one.change:+}"[0]], f"{number(abs(one.change))} ({one.fill})")
+        for one in found
+    ]
+    words = [f"{verb} {rest}" if n == 0 or verb != said[n - 1][0] else rest for n, (verb, rest) in enumerate(said)]
+    return " or ".join(words)
 
 
 def _found_by(record: CaseRecord) -> Rows:
@@ -898,8 +900,9 @@ def _case_groups(record: CaseRecord) -> list[View]:
 def _groups(record: CaseRecord, run: RunRecord) -> View:
     """The two columns of page 3; without a radiograph, model and run take one each."""
     left, right = _case_groups(record), _run_groups(run, record.schema_version)
-    if found := _found_by(record):
-        left.append({"title": "How regions were found", "rows": found})
+    if found := _found_by(record):  # in the shorter column
+        has_attributes = record.radiograph is not None and bool(record.radiograph.attributes)
+        (right if has_attributes else left).append({"title": "How regions were found", "rows": found})
     return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
 
 
@@ -985,6 +988,6 @@ def _index_row(record: CaseRecord) -> View:
         "thumbnail": f"{folder}/{quote(thumbnail)}" if thumbnail else None,
         "pdf": f"{folder}/report.pdf",
         "json": f"{folder}/case.json",
-        "num_warnings": len(record.radiograph.warnings) if record.radiograph else 0,
+        "num_warnings": len(_cautions(record)),
         "flags": " ".join(flag.name for flag in record.flags),
     }

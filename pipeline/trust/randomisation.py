@@ -32,10 +32,10 @@ from pipeline.trust.similarity import Doubles, spearman, ssim
 from pipeline.trust.state import RANDOMISATION
 
 NAME = RANDOMISATION
-WHAT = "SSIM with the map of the classifier once no trained weight is left"
+WHAT = "SSIM with the map once no trained weight is left"
 STAGES = 6
 MIN_CASES = 4
-TOO_FEW = "{} of {} radiographs of the sample have a map, at least {} are needed"
+TOO_FEW = "{} of {} sampled cases have a map, at least {} are needed"
 CONTROL = "edges"
 KEPT = ("Normalization",)
 

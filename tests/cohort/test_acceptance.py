@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.cohort import describe
 from pipeline.config import Acceptance, Cohort, Criterion
-from pipeline.records import CaseRecord, CriterionResult
+from pipeline.records import CaseRecord, CriterionResult, Masking, RegionFacts
 from tests.cohort.cases import a_case, a_failure
 
 # 20 true positives: 14 enriched in the lungs, 4 not, 2 with a dead map; 20 true negatives; 2 failed.
@@ -73,3 +75,35 @@ def test_a_criterion_in_words() -> None:
     )
     assert judged(metric="npv", at_most=1).criterion == "npv at most 1"
     assert judged(metric="failed", share_at_most=0.01).criterion == "failed, share of all cases at most 0.01"
+
+
+def test_a_share_of_what_masking_changed_is_of_the_cases_that_it_asked() -> None:
+    """Of ten cases four were asked again; two of these have a marker, one of which carries the answer."""
+
+    def masked(record: CaseRecord, *changes: float) -> CaseRecord:
+        markers = tuple(RegionFacts(f"letter {n}", "marker", "by hand", 0.01) for n in range(len(changes)))
+        rows = [Masking(f"letter {n}", "blurred", 0.0, change) for n, change in enumerate(changes)]
+        rows += [Masking(f"letter {n}", "mean", 0.0, -9.0) for n in range(len(changes))]
+        rows.append(Masking("border", "blurred", 0.0, 0.25))
+        missing = {"lungs": "lungs not found: by hand", "all but the lungs": "lungs not found: by hand"}
+        regions = (*record.regions, *markers)
+        return replace(record, regions=regions, masking=tuple(rows), masking_missing=missing)
+
+    plain = [a_case(f"p{n}", "P", 0.9) for n in range(10)]
+    cases = [masked(plain[0], 0.5, -2.0, 1.0), masked(plain[1], -0.5), masked(plain[2]), masked(plain[3]), *plain[4:]]
+    result = judged(cases, metric="masking_marker_change", below=-1, share_at_most=0.4)
+    assert (result.found.value, result.found.num_cases, result.is_met, result.undefined) == (0.5, 2, False, {})
+    result = judged(cases, metric="masking_border_change", below=-1, share_at_most=0)
+    assert (result.found.value, result.found.num_cases, result.is_met) == (0, 4, True)
+    result = judged(cases, metric="masking_lungs_change", below=-1, share_at_least=0.5)
+    assert (result.is_met, result.undefined) == (False, {"lungs not found: by hand": 4})
+    assert judged(plain, metric="masking_border_change", below=-1, share_at_most=1).is_met is False
+
+
+def test_the_hit_rate_counts_an_undefined_map_as_no_hit() -> None:
+    """Peaks in the lungs: 14 + 20 enriched ones of 40 audited; 4 outside, 2 dead maps."""
+    rates = describe(RECORDS, [], Cohort(rounds=200), Acceptance(), 0).hit_rates
+    assert (rates["lungs"].value, rates["lungs"].num_cases) == (34 / 40, 40)
+    low, high = rates["lungs"].interval_95
+    assert low < 34 / 40 < high
+    assert (rates["annotation"].value, rates["annotation"].reason) == (None, "no case has this region")

@@ -141,6 +141,6 @@ def test_dead_maps_and_small_samples_are_not_run_with_the_reason() -> None:
     model.get_layer("output").set_weights([np.zeros((8, 1)), np.asarray([2.0])])
     dead = randomise(Explainer(Classifier(model, SHAPE)), chests(6), 6, seed=0).check
     assert (dead.state, dead.value) == ("not_run", None)
-    assert dead.reason == "0 of 6 radiographs of the sample have a map, at least 4 are needed"
+    assert dead.reason == "0 of 6 sampled cases have a map, at least 4 are needed"
     few = randomise(Explainer(Classifier(nested(), SHAPE)), chests(3), 6, seed=0).check
-    assert few.reason == "3 of 3 radiographs of the sample have a map, at least 4 are needed"
+    assert few.reason == "3 of 3 sampled cases have a map, at least 4 are needed"
