@@ -258,7 +258,7 @@ def describe(
         annotation_missing=prepared.annotation_missing,
         region_focus=region_metrics,
         controls=controls(case.controls, placement, found, region_shares),
-        budget=budget(case, placement, found),
+        budget=budget(case.maps, case.prediction.target_class, placement, found),
         exposure=case.exposure,
         masking=case.masking,
         masking_missing=case.masking_missing,

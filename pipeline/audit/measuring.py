@@ -4,14 +4,12 @@ brought together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pipeline import focus, regions
 from pipeline import preprocess as geometry
-from pipeline.audit.case import Explained
 from pipeline.records import (
     ClassActivationMap,
     Floats,
@@ -22,9 +20,6 @@ from pipeline.records import (
     Region,
     RegionFocus,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def measure(
@@ -59,12 +54,13 @@ def controls(
     return focus.controls(maps, on_radiograph, found, region_shares(rows, columns))
 
 
-def budget(case: Explained, placement: Placement, found: tuple[Region, ...]) -> LogitBudget | None:
+def budget(
+    maps: Sequence[ClassActivationMap], target_class: str, placement: Placement, found: tuple[Region, ...]
+) -> LogitBudget | None:
     """The target class's logit by region, from the first map that adds up, else the first in logits."""
-    assert case.prediction is not None
-    target = case.prediction.target_class
-    maps = [m for m in case.maps if m.facts.class_name == target and not m.facts.against and m.facts.gap is not None]
-    chosen = next((m for m in maps if m.facts.is_exact), maps[0] if maps else None)
+    of_target = [m for m in maps if m.facts.class_name == target_class and not m.facts.against]
+    of_target = [m for m in of_target if m.facts.gap is not None]
+    chosen = next((m for m in of_target if m.facts.is_exact), of_target[0] if of_target else None)
     if chosen is None:
         return None
     grid, parts = (chosen.facts.grid_rows, chosen.facts.grid_columns), regions.partition(found)
