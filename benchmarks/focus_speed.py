@@ -21,7 +21,7 @@ import numpy as np
 
 from pipeline import preprocess as geometry
 from pipeline import regions, report
-from pipeline.audit import _controls, _measure
+from pipeline.audit import measuring
 from pipeline.records import ClassActivationMap, MapFacts, Region
 
 
@@ -76,11 +76,11 @@ def main() -> None:
     picture = case["picture"]
 
     def measure() -> None:
-        """As `audit._describe` does it for a case of one map."""
+        """As `audit.case.describe` does it for a case of one map."""
         masks = np.stack([region.mask for region in found])
         shares = geometry.region_shares(placement, *size, masks)
-        _measure(one, one.values, placement, found, shares, 0.5)
-        _controls(case["controls"], placement, found, lambda rows, columns: shares)
+        measuring.measure(one, one.values, placement, found, shares, 0.5)
+        measuring.controls(case["controls"], placement, found, lambda rows, columns: shares)
 
     def draw() -> None:
         heatmap = geometry.restore(one.values, placement, *picture.shape)

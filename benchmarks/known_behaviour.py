@@ -29,19 +29,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from pipeline.audit import (
-    Explained,
-    document,
-    explain_batch,
-    expose_batch,
-    find_key,
-    find_sources,
-    mask_batch,
-    open_classifier,
-    open_segmenter,
-    prepare,
-    segment_batch,
-)
+from pipeline.audit.batch import explain_batch, expose_batch, mask_batch, segment_batch
+from pipeline.audit.case import Explained, document, prepare
+from pipeline.audit.opening import find_key, find_sources, open_classifier, open_segmenter
 from pipeline.cohort.cases import case_values
 from pipeline.cohort.intervals import Resampling
 from pipeline.config import AuditConfig, config_of

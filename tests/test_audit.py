@@ -20,7 +20,9 @@ import numpy as np
 import pytest
 
 from pipeline import ingest, load_config, run_audit
-from pipeline.audit import _on_radiographs, audit, cases_table, render
+from pipeline.audit import audit, render
+from pipeline.audit.run import _on_radiographs
+from pipeline.cohort import cases_table
 from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved
 from pipeline.evidence import RunFolder, verify
 from pipeline.records import FOCUS_METRICS, CaseSource, Placement

@@ -155,7 +155,7 @@ EVIDENCE = (
     Evidence(
         "Automatic records of what was done",
         "AI Act Art. 12(1); 21 CFR 11.10(e)",
-        "case.json: radiograph.decisions; run.json: started, finished; no log of operators",
+        "events.jsonl: UTC, each line with the hash of the one before; no log of operators",
         ("always",),
         "partly",
     ),
@@ -168,7 +168,7 @@ EVIDENCE = (
     Evidence(
         "Software of unknown provenance: names and versions",
         "IEC 62304 8.1.2; CLAIM 23; AI Act Annex IV 1(c)",
-        "section 3; run.json: versions (main libraries only)",
+        "sbom.cdx.json; run.json: versions",
         ("always",),
         "partly",
     ),
@@ -281,7 +281,7 @@ CLAIM: dict[int, tuple[str, str | None, str | None]] = {
     20: ("Level at which partitions are disjoint", None, None),
     21: ("Intended sample size", None, None),
     22: ("Detailed description of model", "section 3", "always"),
-    23: ("Software libraries, frameworks, packages", "section 3; run.json: versions", "always"),
+    23: ("Software libraries, frameworks, packages", "sbom.cdx.json; run.json: versions", "always"),
     24: ("Initialisation of model parameters", None, None),
     25: ("Details of training approach", "run.json: model.card.training", "card_training"),
     26: ("Method of selecting the final model", None, None),

@@ -143,6 +143,7 @@ def summary_view(
         "subgroups": _subgroups(cohort),
         "has_maps": supplied["maps"],
         "focus_undefined": _undefined(cohort),
+        "hits": _hits(cohort),
         "mean_maps": _mean_maps(records, mean_maps, urls),
         "worst": _worst(records, cohort, urls),
         "validity": _validity(records, run),
@@ -190,7 +191,7 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "documents": bool(resolved.get("report", {}).get("documents", True)),
         "model_checks": bool(run.checks),
         "trust": any(record.trust for record in records),
-        "flags": any(record.flags for record in records),
+        "flags": any(record.trust or record.flags for record in records),  # judged together
         "masking": any(record.masking for record in records),
         "quality": any(record.quality for record in records),
         "repeated": run.model.is_deterministic is not None,
@@ -587,6 +588,18 @@ def _undefined(cohort: CohortRecord) -> str | None:
             counts[reason] = max(counts.get(reason, 0), count)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return "; ".join(f"{_cases(count)}: {reason}" for reason, count in ordered[:3]) or None
+
+
+def _hits(cohort: CohortRecord) -> str | None:
+    """The pointing game: how often a map's maximum lies in a kind of region."""
+    words = []
+    for kind, one in sorted(cohort.hit_rates.items()):
+        if one.value is None:
+            continue
+        cells = _estimate(one)
+        interval = "" if one.interval_95 is None else f"{cells['interval']}; "
+        words.append(f"{kind} {cells['value']} ({interval}{_cases(one.num_cases)})")
+    return ", ".join(words) or None
 
 
 def _scale(mean_maps: Mapping[str, MeanMap]) -> float:

@@ -8,7 +8,7 @@ import typing
 
 import pytest
 
-from pipeline.audit import cases_table
+from pipeline.cohort import cases_table
 from pipeline.records import CaseRecord, CohortRecord, RunRecord
 from pipeline.report.regulations import CLAIM, EVIDENCE, Evidence, claim_rows, regulatory_rows, state_of
 from pipeline.report.summary import supply

@@ -211,8 +211,15 @@ def test_trust_flags_masking_and_quality_are_counted_by_outcome(renderer, run) -
     assert "Failed checks of the model's explanations: randomisation." in found["open"]
     assert "Failed a check of the input: 1 case." in found["open"]
     text = " ".join(pages(report(renderer, checked, records)))
-    for words in ("Trust in the case's map", "Randomisation Weights replaced. Too alike", "Evidence at a marker 6"):
+    for words in ("Trust in the map", "Randomisation Weights replaced. Too alike", "Evidence at a marker 6"):
         assert words in text
+
+
+def test_how_often_the_maximum_lies_in_the_lungs(run) -> None:
+    """Enrichment above 1 is a hit in the records by hand."""
+    records = [a_case(f"{n}", "P", 0.9, enrichment=2.0 if n < 9 else 0.5) for n in range(12)]
+    low, high = described(records).hit_rates["lungs"].interval_95
+    assert view(run, records)["hits"] == f"lungs 0.75 ({low:.2f} to {high:.2f}; 12 cases)"
 
 
 def test_what_was_not_measured_says_so(run) -> None:

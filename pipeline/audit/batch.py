@@ -1,0 +1,132 @@
+"""One batch, where the classifier is: prepared cases -> predictions, maps, trust, lungs, masking.
+
+A case that failed leaves its place empty, so that a batch is always the same cases in the same places.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from pipeline import focus
+from pipeline import preprocess as geometry
+from pipeline.audit.case import Explained, Prepared, find_regions
+from pipeline.config import AuditConfig
+from pipeline.records import (
+    CaseRecord,
+    CaseSource,
+    Floats,
+    RunRecord,
+)
+from pipeline.trust import state
+
+if TYPE_CHECKING:
+    from pipeline.classifier import Classifier
+    from pipeline.explain import Explainer
+    from pipeline.regions import LungSegmenter
+    from pipeline.trust.checks import Checks
+
+
+def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) -> list[Explained]:
+    """Stages 3 and 4 of one batch. A case that failed leaves its place empty."""
+    tensor = stack(explainer.classifier, batch, batch_size)
+    labels = [case.source.label for case in batch] + [None] * (batch_size - len(batch))
+    is_present = [case.failure is None for case in batch] + [False] * (batch_size - len(batch))
+    result = explainer.explain(tensor, labels, is_present)
+    explained = []
+    for n, case in enumerate(batch):
+        if case.failure is not None:
+            explained.append(Explained(case))
+        elif not np.isfinite(result.logits[n]).all():
+            failure = CaseRecord(
+                case_id=case.source.case_id,
+                status="failed",
+                reason="the classifier's output is not a finite number",
+                error="ModelError",
+                hint="check preprocess.scaling: the classifier may expect another value range",
+                label=case.source.label,
+                file_sha256=case.source.file_sha256,
+                radiograph=case.facts,
+            )
+            explained.append(Explained(replace(case, failure=failure)))
+        else:
+            prediction = explainer.classifier.predict(result.logits[n], case.source.label)
+            explained.append(Explained(case, prediction, result.maps[n], result.controls[n]))
+    return explained
+
+
+def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConfig) -> list[Explained]:
+    """What the answer is where the whole radiograph is darker or brighter."""
+    selector = explainer.classifier.selector(explainer.classifier.target_class)
+    made = {
+        n: geometry.exposures(case.prepared.model_input, config.preprocess)
+        for n, case in enumerate(batch)
+        if case.prediction is not None and case.prepared.model_input is not None
+    }
+    inputs = (shown for exposures in made.values() for shown in exposures.values())
+    logits = iter(explainer.ask(inputs, config.engine.batch_size) @ selector)
+    for n, names in made.items():
+        before = batch[n].prediction
+        assert before is not None
+        changes = {name: float(next(logits)) - before.logit for name in names}
+        if np.isfinite(list(changes.values())).all():
+            batch[n] = replace(batch[n], exposure=changes)
+    return batch
+
+
+def check_batch(checks: Checks, batch: list[Explained], run: RunRecord) -> list[Explained]:
+    """Whether the explanation of each case of one batch may be believed."""
+    tensor = stack(checks.explainer.classifier, [case.prepared for case in batch], len(batch))
+    found = checks.of_cases(tensor, [case.maps for case in batch])
+    return [
+        replace(case, trust=state.judge(case.maps[0].facts.status, run.checks, of_case)) if case.maps else case
+        for case, of_case in zip(batch, found, strict=True)
+    ]
+
+
+def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
+    """Stage 5 of one batch: where the lungs are, or why they were not found."""
+    inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
+    if inputs:
+        for n, lungs in zip(inputs, segmenter.find(np.stack(list(inputs.values()))), strict=True):
+            batch[n] = replace(batch[n], lungs=lungs)
+    return batch
+
+
+def sample(sources: list[CaseSource], size: int | Literal["all", "none"]) -> set[str]:
+    """The ids of so many cases, spread evenly over the run."""
+    num = {"all": len(sources), "none": 0}[size] if isinstance(size, str) else min(size, len(sources))
+    return {sources[n * len(sources) // num].case_id for n in range(num)}
+
+
+def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], batch_size: int) -> list[Explained]:
+    """Stage 7 of one batch: what the answer is without the lungs, a marker and so on, for the cases asked."""
+    from pipeline.trust import masking
+
+    subjects = {}
+    for n, case in enumerate(batch):
+        if case.prediction is None or case.prepared.source.case_id not in asked:
+            continue
+        assert case.prepared.model_input is not None
+        tensor, placement = case.prepared.model_input.tensor, case.prepared.model_input.placement
+        found = find_regions(case)
+        size = placement.input_rows, placement.input_columns
+        shares = geometry.region_shares(placement, *size, np.stack([region.mask for region in found]))
+        seen, *_ = geometry.cell_shares(placement, *size, focus.BORDER)
+        reason = case.lungs.reason if case.lungs else None
+        subjects[n] = masking.Subject.of(tensor, case.prediction, seen, found, shares, reason)
+    answers = masking.ask_again(explainer, list(subjects.values()), batch_size)
+    for n, (masked, missing) in zip(subjects, answers, strict=True):
+        batch[n] = replace(batch[n], masking=masked, masking_missing=missing)
+    return batch
+
+
+def stack(classifier: Classifier, batch: list[Prepared], batch_size: int) -> Floats:
+    """Model inputs (batch_size, rows, columns, channels); places of failed or missing cases are 0."""
+    tensor = np.zeros((batch_size, *classifier.input_shape), np.float32)
+    for n, case in enumerate(batch):
+        if case.model_input is not None:
+            tensor[n] = case.model_input.tensor
+    return tensor

@@ -1,0 +1,53 @@
+"""Marks in time -> wall and CPU seconds by name; the largest resident size; the time of day in UTC."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+class Clock:
+    """Wall and CPU seconds of this process by name, summed between marks."""
+
+    def __init__(self) -> None:
+        self.wall_s: dict[str, float] = {}
+        self.cpu_s: dict[str, float] = {}
+        self._last = time.perf_counter(), time.process_time()
+
+    def mark(self, name: str) -> None:
+        now = time.perf_counter(), time.process_time()
+        add(self.wall_s, {name: now[0] - self._last[0]})
+        add(self.cpu_s, {name: now[1] - self._last[1]})
+        self._last = now
+
+    def cpu_of(self, *names: str) -> dict[str, float]:
+        return {name: self.cpu_s[name] for name in names if name in self.cpu_s}
+
+
+def add(total: dict[str, float], seconds: dict[str, float]) -> None:
+    for name, value in seconds.items():
+        total[name] = total.get(name, 0.0) + value
+
+
+def rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in seconds.items()}
+
+
+def peak_mib() -> float:
+    """Largest resident size of this process so far. On Linux not from getrusage, whose value a process inherits."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return round(int(line.split()[1]) / 1024, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

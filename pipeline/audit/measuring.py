@@ -1,0 +1,86 @@
+"""(maps, regions, placement) -> focus metrics, what controls score, logit budget: rooms that do not know each other,
+brought together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline import focus, regions
+from pipeline import preprocess as geometry
+from pipeline.audit.case import Explained
+from pipeline.records import (
+    ClassActivationMap,
+    Floats,
+    FocusMetrics,
+    LogitBudget,
+    MapFacts,
+    Placement,
+    Region,
+    RegionFocus,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def measure(
+    class_map: ClassActivationMap,
+    finite: Floats,
+    placement: Placement,
+    found: tuple[Region, ...],
+    region_shares: Floats,
+    threshold: float,
+) -> tuple[FocusMetrics, tuple[RegionFocus, ...]]:
+    """Stage 6 of one map, on the grid of the regions."""
+    values, status, size = class_map.values, class_map.facts.status, found[0].mask.shape
+    heatmap, seen = geometry.restore(finite, placement, *size), geometry.seen(placement, *size)
+    grid = class_map.facts.grid_rows, class_map.facts.grid_columns
+    shares = geometry.cell_shares(placement, *grid, focus.BORDER)
+    half_cell = geometry.half_cell(placement, *grid, *size)
+    return (
+        focus.measure(values, status, heatmap, seen, *shares, threshold),
+        focus.measure_regions(values, status, heatmap, seen, shares[0], found, region_shares, half_cell, threshold),
+    )
+
+
+def controls(
+    maps: dict[str, Floats],
+    placement: Placement,
+    found: tuple[Region, ...],
+    region_shares: Callable[[int, int], Floats],
+) -> dict[str, dict[str, float]]:
+    """What share of each control lies in each region."""
+    rows, columns = next(iter(maps.values())).shape
+    on_radiograph, *_ = geometry.cell_shares(placement, rows, columns, focus.BORDER)
+    return focus.controls(maps, on_radiograph, found, region_shares(rows, columns))
+
+
+def budget(case: Explained, placement: Placement, found: tuple[Region, ...]) -> LogitBudget | None:
+    """The target class's logit by region, from the first map that adds up, else the first in logits."""
+    assert case.prediction is not None
+    target = case.prediction.target_class
+    maps = [m for m in case.maps if m.facts.class_name == target and not m.facts.against and m.facts.gap is not None]
+    chosen = next((m for m in maps if m.facts.is_exact), maps[0] if maps else None)
+    if chosen is None:
+        return None
+    grid, parts = (chosen.facts.grid_rows, chosen.facts.grid_columns), regions.partition(found)
+    shares = dict(zip(parts, geometry.region_shares(placement, *grid, np.stack(list(parts.values()))), strict=True))
+    on_radiograph, *_ = geometry.cell_shares(placement, *grid, focus.BORDER)
+    if on_radiograph.min() < 1:
+        shares["padding"] = 1 - on_radiograph
+    return focus.budget(chosen.values, chosen.facts, shares)
+
+
+def scale_key(facts: MapFacts) -> str:
+    """Maps of one method at one layer share a colour scale."""
+    return f"{facts.method}@{facts.layer}"
+
+
+def round_up(value: float) -> float:
+    """To two significant digits."""
+    digit = 10.0 ** (np.floor(np.log10(value)) - 1)
+    return float(f"{np.ceil(value / digit) * digit:.3g}")

@@ -1,0 +1,120 @@
+"""A config -> what a run needs before its first case: key, cases, classifier, checks, segmenter, labels.
+
+Refuses labels that are no class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import ingest, reference, regions
+from pipeline import preprocess as geometry
+from pipeline.config import REFERENCE, AuditConfig
+from pipeline.errors import ConfigError
+from pipeline.evidence import CaseIdKey
+from pipeline.records import (
+    CaseSource,
+    ModelFacts,
+)
+
+if TYPE_CHECKING:
+    from pipeline.explain import Explainer
+    from pipeline.regions import LungSegmenter
+    from pipeline.trust.checks import Checks
+
+
+def find_key(config: AuditConfig) -> CaseIdKey:
+    """The key of a config's case ids. The radiographs that ship show no patient: their ids are the same everywhere."""
+    if config.ingest.source == REFERENCE:
+        return CaseIdKey(b"")
+    return CaseIdKey.find(config.run.output, config.privacy.key_file)
+
+
+def find_sources(config: AuditConfig, key: CaseIdKey) -> list[CaseSource]:
+    """The cases of a config; its labels must be names of classes."""
+    source = config.ingest.source
+    if source == REFERENCE:
+        from pipeline.reference.radiographs import write_radiographs
+
+        source = str(write_radiographs(config.run.output / "reference-radiographs"))
+    return ingest.discover(source, config.ingest.labels, config.ingest.split, key.value, config.ingest.manifest)
+
+
+def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
+    """The classifier of a config, checked against the config, with what it is for the record."""
+    from pipeline.classifier import Classifier, file_sha256, load_keras
+    from pipeline.explain import Explainer, Probing
+
+    asked, card = config.classifier, None
+    path, sha256 = Path(asked.path), asked.sha256
+    if asked.path == REFERENCE:
+        card = reference.card_of("classifier")
+        path, sha256 = reference.WEIGHTS / card.weights, sha256 or card.sha256
+    size = config.preprocess
+    classifier = Classifier(
+        load_keras(path, sha256),
+        (size.rows, size.columns, size.channels),
+        asked.class_names or (card.class_names if card else ()),
+        asked.target_class,
+        asked.threshold if asked.threshold is not None or card is None else card.threshold,
+        asked.threshold_source or (card.threshold_source if card and asked.threshold is None else None),
+    )
+    explain = config.explain
+    _, offset = geometry.scaling_of(config.preprocess)
+    black = tuple(map(float, offset))
+    explainer = Explainer(
+        classifier,
+        explain.methods,
+        explain.target_layer,
+        explain.layers,
+        explain.classes,
+        explain.against,
+        Probing(explain.baseline, black, explain.steps, explain.score_cam_channels, config.run.seed),
+    )
+    return explainer, ModelFacts(
+        name=path.name if asked.path != REFERENCE else "cxr-audit reference classifier",
+        sha256=file_sha256(path),
+        parameters=classifier.parameters,
+        input_shape=classifier.input_shape,
+        output_activation=classifier.output_activation,
+        class_names=classifier.class_names,
+        target_layer=explainer.target.layer.name,
+        grid=explainer.target.layer.grid,
+        head=explainer.target.head_in_words,
+        is_exact=explainer.target.is_affine,
+        labels=classifier.labels,
+        card=card,
+    )
+
+
+def open_checks(config: AuditConfig, explainer: Explainer) -> Checks:
+    """The checks of the explanation that a config asks for."""
+    from pipeline.trust.checks import Checks
+
+    return Checks(explainer, config.trust, config.engine.batch_size, config.run.seed)
+
+
+def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
+    """The lung segmenter that a config asks for."""
+    return regions.LungSegmenter(reference.WEIGHTS / "lungs.keras") if config.regions.lungs == REFERENCE else None
+
+
+def check_labels(sources: Iterable[CaseSource], known: tuple[str, ...], names: bool = False) -> None:
+    """Every label must name a class. Raises `ConfigError`; with `names` it quotes the labels that do not, which may
+    be patients' names where ingest.labels names the wrong folder or column."""
+    unknown = sorted({source.label for source in sources if source.label is not None} - set(known))
+    if unknown:
+        which = ": " + ", ".join(map(repr, unknown[:10])) if names else " (cxr-audit check CONFIG --names prints them)"
+        raise ConfigError(
+            f"{len(unknown)} labels are no class{which}; classes are {', '.join(known)}",
+            "set classifier.class_names to the names that the labels use, or ingest.labels: none",
+        )
+
+
+def reading(config: AuditConfig) -> dict[str, Any]:
+    """How `ingest` reads the cases of a config."""
+    asked = config.ingest
+    display = ingest.Display(asked.voi_transform, asked.window, asked.frame)
+    return {"max_pixels": asked.max_pixels, "display": display}
