@@ -246,9 +246,7 @@ def audited(config: AuditConfig, cases: list[Explained]) -> list[CaseRecord]:
         batch = cases[n : n + BATCH]
         explained = explain_batch(explainer, [case.prepared for case in batch], BATCH)
         explained = expose_batch(explainer, explained, config)
-        explained = [
-            replace(e, lung_probability=case.lung_probability) for e, case in zip(explained, batch, strict=True)
-        ]
+        explained = [replace(e, lungs=case.lungs) for e, case in zip(explained, batch, strict=True)]
         explained = mask_batch(explainer, explained, set(ids), BATCH)
         records += [document(case, run, path, config)[0] for case in explained]
     return records

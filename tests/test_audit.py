@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from pipeline import ingest, load_config, run_audit
-from pipeline.audit import audit, render
+from pipeline.audit import audit, cohort_of, render
 from pipeline.audit.run import _on_radiographs
 from pipeline.cohort import cases_table
 from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved
@@ -165,6 +165,26 @@ def test_masking_asks_a_sample_again_spread_over_the_run(config_file: Path) -> N
     (folder.path / "SHA256SUMS").unlink()
     resumed = run(config_file, "masking.cases=3", "report.documents=false", resume=True)
     assert resumed.read_case(rows[2]["case_id"]) == records[rows[2]["case_id"]]
+
+
+def test_flags_follow_the_limits_of_the_run_and_those_of_another_config(config_file: Path) -> None:
+    def count(limit: float) -> tuple[str, str]:
+        return f"acceptance.flag_near_threshold_log_odds={limit}", (
+            "acceptance.criteria=[{metric: flag_near_threshold, share_at_most: 0.0}]"
+        )
+
+    folder = run(config_file, *count(1000), "report.documents=false", limit=2)
+    for row in rows_of(folder):
+        assert "near_threshold" in row["flags"].split()
+        assert row["flag_near_threshold"] == "True"
+        record = folder.read_case(row["case_id"])
+        assert record is not None
+        assert set(record.exposure) == {"darker", "brighter"}
+    assert '<option value="near_threshold">' in (folder.path / "index.html").read_text()
+    (found,) = cohort_of(folder.path).acceptance
+    assert found.found.value == 1
+    (again,) = cohort_of(folder.path, load_config(config_file, count(0))).acceptance
+    assert again.found.value == 0
 
 
 def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: Path) -> None:
