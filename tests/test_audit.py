@@ -69,6 +69,8 @@ quality: {{exclude: []}}
 preprocess: {{rows: 32, columns: 32, scaling: unit}}
 classifier: {{path: {model_file}, class_names: [NORMAL, PNEUMONIA]}}
 trust: {{randomisation: false, faithfulness: none, stability: none}}
+regions: {{lungs: none}}
+report: {{documents: false}}
 engine: {{batch_size: 3, workers: 1}}
 """
     )
@@ -93,7 +95,7 @@ def everything(folder: RunFolder) -> dict[str, bytes]:
 
 
 def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path) -> None:
-    folder = run(config_file)
+    folder = run(config_file, "report.documents=true")
     rows = rows_of(folder)
     assert len(rows) == 8
     assert {row["status"] for row in rows} == {"ok"}
@@ -138,7 +140,7 @@ def test_the_budget_of_a_case_adds_up_and_colours_may_be_its_own(config_file: Pa
 
 
 def test_masking_asks_a_sample_again_spread_over_the_run(config_file: Path) -> None:
-    folder = run(config_file, "masking.cases=3", "report.documents=false")
+    folder = run(config_file, "masking.cases=3")
     records = {case_id: folder.read_case(case_id) for case_id in folder.case_ids()}
     rows = rows_of(folder)
     asked = [bool(records[row["case_id"]].masking) for row in rows]
@@ -153,9 +155,9 @@ def test_masking_asks_a_sample_again_spread_over_the_run(config_file: Path) -> N
             assert float(row["masking_border_change"]) == blurred.change != 0
         assert bool(row["masking_border_change"]) is is_asked
         assert row["masking_lungs_change"] == ""
-    everywhere = run(config_file, "masking.cases=all", "report.documents=false", "run.name=all")
+    everywhere = run(config_file, "masking.cases=all", "run.name=all")
     assert all(row["masking_border_change"] for row in rows_of(everywhere))
-    nowhere = run(config_file, "masking.cases=none", "report.documents=false", "run.name=none")
+    nowhere = run(config_file, "masking.cases=none", "run.name=none")
     assert not any(row["masking_border_change"] for row in rows_of(nowhere))
     # What is asked beside it, or resumed, changes nothing.
     for row in rows_of(folder):
@@ -163,7 +165,7 @@ def test_masking_asks_a_sample_again_spread_over_the_run(config_file: Path) -> N
             assert row in rows_of(everywhere)
     (folder.case(rows[2]["case_id"]) / "case.json").unlink()
     (folder.path / "SHA256SUMS").unlink()
-    resumed = run(config_file, "masking.cases=3", "report.documents=false", resume=True)
+    resumed = run(config_file, "masking.cases=3", resume=True)
     assert resumed.read_case(rows[2]["case_id"]) == records[rows[2]["case_id"]]
 
 
@@ -173,7 +175,7 @@ def test_flags_follow_the_limits_of_the_run_and_those_of_another_config(config_f
             "acceptance.criteria=[{metric: flag_near_threshold, share_at_most: 0.0}]"
         )
 
-    folder = run(config_file, *count(1000), "report.documents=false", limit=2)
+    folder = run(config_file, *count(1000), limit=2)
     for row in rows_of(folder):
         assert "near_threshold" in row["flags"].split()
         assert row["flag_near_threshold"] == "True"
@@ -188,7 +190,7 @@ def test_flags_follow_the_limits_of_the_run_and_those_of_another_config(config_f
 
 
 def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: Path) -> None:
-    checks = ("trust.randomisation=true", "trust.faithfulness=all", "trust.stability=all", "report.documents=false")
+    checks = ("trust.randomisation=true", "trust.faithfulness=all", "trust.stability=all")
     criteria = "acceptance.criteria=[{metric: randomisation}, {metric: deletion}]"
     folder = run(config_file, *checks, criteria)
     record = folder.read_run()
@@ -228,7 +230,7 @@ def test_a_model_that_answers_differently_twice_is_recorded(config_file: Path, m
     x = keras.layers.GlobalAveragePooling2D()(Noise()(keras.layers.Conv2D(2, 3)(image)))
     model = keras.Model(image, keras.layers.Dense(1, "sigmoid")(x))
     monkeypatch.setattr("pipeline.classifier.load_keras", lambda *_: model)
-    record = run(config_file, "report.documents=false").read_run()
+    record = run(config_file).read_run()
     assert record.model.is_deterministic is False
 
 
@@ -258,7 +260,7 @@ def test_a_wrong_prediction_shows_both_classes(config_file: Path) -> None:
 
 def test_no_name_leaves_the_private_folder(config_file: Path) -> None:
     (config_file.parent / "images" / "NORMAL" / "Doe^Jane_notes.txt").write_text("Doe^Jane")
-    folder = run(config_file)
+    folder = run(config_file, "report.documents=true")
     for path in folder.path.rglob("*"):
         if path.is_file() and path.parent.name != "private":
             assert b"Doe" not in path.read_bytes(), path
@@ -318,14 +320,13 @@ def test_a_copy_of_what_a_server_gave_late_is_marked_then(config_file: Path, mon
             raise NotRetrieved("the server is busy (503), 5 times", "Once the server answers, --resume asks again.")
         return original(source, **settings)
 
-    light = ("regions.lungs=none", "report.documents=false")
     with monkeypatch.context() as patch:
         patch.setattr(ingest, "read", read)
-        folder = run(config_file, *light)
+        folder = run(config_file)
     assert {row["quality"] for row in rows_of(folder)} == {""}
-    run(config_file, *light, resume=True)
+    run(config_file, resume=True)
     (late,) = (row["case_id"] for row in rows_of(folder) if row["quality"] == "duplicate_pixels")
-    whole = run(config_file, *light, "run.name=whole")
+    whole = run(config_file, "run.name=whole")
     assert (folder.case(late) / "case.json").read_bytes() == (whole.case(late) / "case.json").read_bytes()
     assert (folder.path / "cases.csv").read_bytes() == (whole.path / "cases.csv").read_bytes()
     assert verify(folder) == []
@@ -338,7 +339,7 @@ def test_one_bad_case_never_stops_a_run(config_file: Path) -> None:
     whole = (images / "Doe^Jane_0.png").read_bytes()
     (images / "cut.png").write_bytes(whole[: len(whole) // 2])
     (images / "loop.png").symlink_to("loop.png")
-    folder = run(config_file)
+    folder = run(config_file, "report.documents=true")
     rows = rows_of(folder)
     failed = [row for row in rows if row["status"] == "failed"]
     assert len(rows) == 12
@@ -366,7 +367,7 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
     cv2.imwrite(str(images / "blank.png"), np.full((60, 50), 90, np.uint8))
     cv2.imwrite(str(images / "clipped.png"), np.where(first > 127, 255, 0).astype(np.uint8))
     cv2.imwrite(str(images / "copy.png"), first)
-    asked = ("quality.exclude=[blank]", "quality.fail=[clipping]", "regions.lungs=none")
+    asked = ("quality.exclude=[blank]", "quality.fail=[clipping]", "report.documents=true")
     folder = run(config_file, *asked)
     rows = rows_of(folder)
     by_quality = {row["quality"]: row for row in rows}
@@ -399,7 +400,7 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
 
 
 def test_what_is_no_chest_is_excluded_once_the_lungs_are_looked_for(config_file: Path) -> None:
-    folder = run(config_file, "quality.exclude=[not_a_chest]", "report.documents=false", limit=1)
+    folder = run(config_file, "quality.exclude=[not_a_chest]", "regions.lungs=reference", limit=1)
     (row,) = rows_of(folder)
     record = folder.read_case(row["case_id"])
     assert (record.status, record.prediction, record.maps) == ("excluded", None, ())
@@ -471,8 +472,7 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
 def test_a_disk_that_fills_up_leaves_nothing_half_written(config_file: Path, monkeypatch: Any) -> None:
     """A disk with room for so many bytes takes what fits and refuses the rest. Once there is room, the run ends in the
     same bytes."""
-    light = ("report.documents=false", "regions.lungs=none")
-    whole, real = run(config_file, *light), os.write
+    whole, real = run(config_file), os.write
     one, first = everything(whole), ("run.json", "run.json", "sbom.cdx.json", "events.jsonl", "private/crosswalk.csv")
     before = sum((whole.path / name).stat().st_size for name in first)
     of_a_case = sum(map(len, one.values())) // 8
@@ -490,13 +490,13 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(config_file: Path, mon
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", write)
             with pytest.raises(EngineError, match="No space left") as error:
-                run(config_file, *light, "run.name=full", resume=cases > 0)
+                run(config_file, "run.name=full", resume=cases > 0)
         assert "--resume" in str(error.value.hint)
         assert bool(folder.case_ids()) == (cases > 0)
         assert {name: one[name] for name in everything(folder)} == everything(folder)
         assert not list(folder.path.rglob(".*.tmp"))
         assert not folder.is_sealed
-    assert everything(run(config_file, *light, "run.name=full", resume=True)) == one
+    assert everything(run(config_file, "run.name=full", resume=True)) == one
     assert verify(folder) == []
 
 
@@ -507,10 +507,10 @@ def test_resume_refuses_another_config(config_file: Path) -> None:
 
 
 def test_resume_refuses_another_lung_segmenter(config_file: Path) -> None:
-    folder = run(config_file, "report.documents=false", limit=2)
+    folder = run(config_file, limit=2)
     folder.write_run(replace(folder.read_run(), segmenter_sha256="0" * 64))
     with pytest.raises(ConfigError, match="changed since it was made: lung segmenter"):
-        run(config_file, "report.documents=false", resume=True, limit=2)
+        run(config_file, resume=True, limit=2)
 
 
 def test_resume_refuses_other_radiographs_and_labels(config_file: Path) -> None:
@@ -552,7 +552,7 @@ def test_limit_takes_the_first_cases(config_file: Path) -> None:
 
 
 def test_records_only(config_file: Path) -> None:
-    folder = run(config_file, "report.documents=false")
+    folder = run(config_file)
     assert not list(folder.cases.rglob("report.pdf"))
     assert verify(folder) == []
 
@@ -616,9 +616,7 @@ def test_what_a_manifest_annotates_is_a_region(config_file: Path) -> None:
             [
                 "ingest.source=manifest.csv",
                 "ingest.labels=none",
-                "regions.lungs=none",
                 "explain.methods=[centre]",
-                "report.documents=false",
             ],
         ),
         Inline(),
@@ -682,7 +680,7 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     manifest.write_text("\n".join(["path,finding,patient_id,scanner", *rows, "images/gone.png,PNEUMONIA,p9,A"]))
     asked = ("ingest.source=manifest.csv", "ingest.labels=finding", "cohort.subgroups=[scanner]", "cohort.min_cases=3")
     criteria = "acceptance.criteria=[{metric: failed, share_at_most: 0}, {metric: brier, at_most: 1}]"
-    config = load_config(config_file, [*asked, criteria, "report.documents=false", "regions.lungs=none"])
+    config = load_config(config_file, [*asked, criteria])
     result = audit(config, Inline())
     folder = RunFolder(result.folder)
     assert folder.read_cohort() == result.cohort

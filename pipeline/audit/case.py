@@ -292,11 +292,13 @@ def npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     import zipfile
 
     data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(data, "w") as archive:
         for key, array in arrays.items():
             entry = io.BytesIO()
             np.save(entry, array)
-            archive.writestr(zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0)), entry.getvalue())
+            # A ZipInfo brings its own compression, which is none.
+            info = zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0))
+            archive.writestr(info, entry.getvalue(), zipfile.ZIP_DEFLATED)
     return data.getvalue()
 
 

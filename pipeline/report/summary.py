@@ -225,13 +225,16 @@ def _criterion(one: CriterionResult) -> View:
         "what": what,
         "limit": limit,
         "note": sentence("; ".join(notes)),
-        **_estimate(one.found, float(limit.rsplit(" ", 1)[1])),
+        **_estimate(one.found, None if limit == PASSED else float(limit.rsplit(" ", 1)[1])),
     }
 
 
+PASSED = "passed"  # what a check of the model has to be: it carries its own limit
+
+
 def _limit(criterion: str) -> tuple[str, str]:
-    """A criterion's words and its limit, "at least 0.9"; the limit always stands last."""
-    words = criterion.rsplit(" ", 3)
+    """A criterion's words and its limit, "at least 0.9" or "passed"; the limit always stands last."""
+    words = criterion.rsplit(" ", 1 if criterion.endswith(PASSED) else 3)
     return words[0], " ".join(words[1:])
 
 

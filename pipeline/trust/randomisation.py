@@ -80,7 +80,7 @@ def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) 
         broken.append(f"the control {CONTROL}, which never asks the classifier, passed")
     if _alike(ssim, own, shuffled) >= limit:
         broken.append("the control, each map with its cells shuffled, failed")
-    words = f"below {limit:.2f}, that of pairs of {len(own)} cases"
+    words = f"below {limit:.3f}, that of pairs of {len(own)} cases"
     state: CheckState = "passed"
     reason = None
     if broken:

@@ -27,6 +27,7 @@ CRITERIA = (
     Criterion(metric="auc", at_least=0.5),
     Criterion(metric="failed", share_at_most=0.0),
     Criterion(metric="lungs_enrichment", cases="true_positive", above=1.5, share_at_least=0.8),
+    Criterion(metric="randomisation"),
 )
 MEANS = {"true_positive": MeanMap(3, np.full((96, 96), 0.25, np.float32), np.ones((96, 96), np.float32))}
 
@@ -83,7 +84,8 @@ def test_acceptance_stands_first_then_the_six_stages(renderer, run) -> None:
     heads += ["Annex A: regulatory map", "Annex B: model card", "Annex C: CLAIM 2024 checklist"]
     places = [text.index(head) for head in heads]
     assert places == sorted(places)
-    assert "1 of 3 acceptance criteria not met." in found[0]
+    assert "2 of 4 acceptance criteria not met." in found[0]
+    assert re.search(r"Not met randomisation Could not be judged: the check was not made passed undefined", found[0])
     assert re.search(r"Not met failed, share of all cases at most 0 0\.04", found[0])
     assert re.search(r"Met auc at least 0\.5 0\.\d\d", found[0])
     assert "25: 24 audited, 0 excluded, 1 failed" in found[0]
