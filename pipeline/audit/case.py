@@ -272,7 +272,10 @@ def describe(
 
 
 def find_regions(case: Explained) -> tuple[Region, ...]:
-    return regions.find_regions(case.prepared.pictures["radiograph"], case.lungs, case.prepared.regions)
+    """All regions; the sides are the patient's, by the file's orientation where it states one."""
+    facts = case.prepared.facts
+    is_mirrored = facts is not None and bool(facts.patient_orientation) and facts.patient_orientation[0][:1] == "R"
+    return regions.find_regions(case.prepared.pictures["radiograph"], case.lungs, case.prepared.regions, is_mirrored)
 
 
 def with_lungs(case: Prepared, lungs: Lungs | None, config: AuditConfig) -> Prepared:

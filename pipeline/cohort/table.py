@@ -25,6 +25,7 @@ def cases_table(records: list[CaseRecord]) -> str:
         row["trust_state"] = getattr(record.trust, "state", None)
         row |= case_values(record)[0]
         row |= _region_columns(record, first)
+        row |= {f"exposure_{name}_change": record.exposure.get(name) for name in ("darker", "brighter")}
         row["flags"] = " ".join(flag.name for flag in record.flags) if record.status == "ok" else None
         row["file_sha256"] = record.file_sha256
         rows.append(row)

@@ -44,7 +44,8 @@ def verify(folder: RunFolder) -> list[str]:
         expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except (OSError, ValueError) as error:
         raise VerificationError(
-            f"{folder.path} has no readable {CHECKSUMS}", "the run has not finished: cxr-audit run CONFIG --resume"
+            f"{folder.path} has no readable {CHECKSUMS}",
+            "the run has not finished: cxr-audit run CONFIG --resume; if its documents were being written again: cxr-audit render",
         ) from error
     found = {name: file_sha256(folder.path / name) for name in _files(folder)}
     problems = [f"missing: {name}" for name in expected if name not in found]

@@ -323,7 +323,7 @@ def describe(arguments: argparse.Namespace, weights: Path, temperature: float | 
         },
         class_names=CLASS_NAMES,
         threshold=threshold,
-        threshold_source="largest Youden index on the patient-disjoint validation split",
+        threshold_source="largest Youden index on the validation split, patients kept apart by file name",
         temperature=temperature,
         age_years=(1, 5),
         views=("AP", "PA"),

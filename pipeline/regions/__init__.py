@@ -30,7 +30,7 @@ PRECEDENCE: tuple[RegionKind, ...] = ("marker", "zone", "mediastinum", "outside_
 
 
 def find_regions(
-    picture: npt.NDArray[np.uint8], lungs: Lungs | None, given: tuple[Region, ...] = ()
+    picture: npt.NDArray[np.uint8], lungs: Lungs | None, given: tuple[Region, ...] = (), is_mirrored: bool = False
 ) -> tuple[Region, ...]:
     """All regions of one radiograph, on one grid: the aspect of the picture, 256 pixels along its longer side.
 
@@ -39,13 +39,15 @@ def find_regions(
     picture : uint8 (rows, columns), the radiograph as displayed, at any size.
     lungs : from `find_lungs`; None = not looked for. Where they were not found there is nothing that needs them.
     given : from `find_markers`, and of `annotation`.
+    is_mirrored : the patient's left is on the left of the picture.
     """
     factor = min(1.0, GRID_PX / max(picture.shape))
     rows, columns = (max(1, round(side * factor)) for side in picture.shape)
     grey = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
     found, both = [], None
     if lungs is not None and lungs.reason is None:
-        both = _on_grid(lungs.right, rows, columns), _on_grid(lungs.left, rows, columns)
+        right, left = (lungs.left, lungs.right) if is_mirrored else (lungs.right, lungs.left)
+        both = _on_grid(right, rows, columns), _on_grid(left, rows, columns)
         masks = {"lungs": both[0] | both[1], "right lung": both[0], "left lung": both[1]}
         for name, mask in masks.items():
             kind: RegionKind = "lungs" if name == "lungs" else "lung"

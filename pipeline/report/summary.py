@@ -29,6 +29,7 @@ from pipeline.report.regulations import claim_rows, model_card_rows, regulatory_
 from pipeline.report.view import (
     BANNER,
     DASH,
+    FLAG_WORDS,
     MAP_STATES,
     UNIT_WORDS,
     View,
@@ -58,10 +59,10 @@ OUTCOMES = {
 # name -> (name in words, what it is)
 METRICS = {
     "auc": ("AUC", "chance that a positive case scores above a negative one"),
-    "sensitivity": ("Sensitivity", "positive cases that were called positive"),
-    "specificity": ("Specificity", "negative cases that were not"),
-    "ppv": ("Positive predictive value", "called cases that are positive"),
-    "npv": ("Negative predictive value", "cases not called that are negative"),
+    "sensitivity": ("Sensitivity", "share of the positive cases that were called positive"),
+    "specificity": ("Specificity", "share of the negative cases that were not called positive"),
+    "ppv": ("Positive predictive value", "share of the called cases that are positive"),
+    "npv": ("Negative predictive value", "share of the cases not called that are negative"),
     "brier": ("Brier score", "mean squared error of the output; 0 is best"),
     "ece": ("Calibration error (ECE)", "output against observed share, ten bins; 0 is best"),
 }
@@ -180,8 +181,8 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "card_measured": card is not None and bool(card.measured),
         "card_training": card is not None and bool(card.training),
         "labels": labelled,
-        "intervals": any(one.interval_95 for one in cohort.metrics.values()),
-        "calibration": cohort.metrics["ece"].value is not None,
+        "intervals": all(cohort.metrics[name].interval_95 for name in ("auc", "sensitivity", "specificity")),
+        "calibration": cohort.metrics["ece"].value is not None and cohort.metrics["auc"].value is not None,
         "subgroups": any(column.groups for column in cohort.subgroups),
         "patients": not cohort.patients.startswith("known for 0 "),
         "wrong": bool(cohort.false_positives or cohort.false_negatives),
@@ -209,7 +210,9 @@ def _acceptance(cohort: CohortRecord) -> View:
     if not total:
         shape, verdict = "triangle", "No acceptance criterion was set in the config of this run: nothing was judged."
     elif missed:
-        shape, verdict = "square", f"{len(missed)} of {total} acceptance criteria not met."
+        unjudged = sum(one.reason is not None for one in missed)
+        note = f" {unjudged} of them could not be judged." if unjudged else ""
+        shape, verdict = "square", f"{len(missed)} of {total} acceptance criteria not met.{note}"
     else:
         shape, verdict = "circle", f"{total} of {total} acceptance criteria met."
     return {"shape": shape, "verdict": verdict, "rows": [_criterion(one) for one in cohort.acceptance]}
@@ -219,9 +222,13 @@ def _criterion(one: CriterionResult) -> View:
     what, limit = _limit(one.criterion)
     notes = [f"counted against it, in {_cases(count)}: {reason}" for reason, count in one.undefined.items()]
     if one.reason:
-        notes.insert(0, f"could not be judged: {one.reason}")
+        notes.insert(0, f"{one.reason}: counts as not met")
     return {
-        "is_met": one.is_met,
+        "state": ("circle", "Met")
+        if one.is_met
+        else ("triangle", "Not judged")
+        if one.reason
+        else ("square", "Not met"),
         "what": what,
         "limit": limit,
         "note": sentence("; ".join(notes)),
@@ -271,7 +278,10 @@ def _glance(records: Sequence[CaseRecord], cohort: CohortRecord) -> list[tuple[s
         rows.append(("Outcome", f"{over + missed:,} of {labelled:,} wrong: {words}"))
     states = Counter[str](record.trust.state for record in records if record.trust)
     trust = ", ".join(f"{states[key]:,} {word.lower()}" for key, word in TRUST.items()) if states else NOT_MEASURED
-    return [*rows, ("Trust in the maps", trust)]
+    flags = Counter[str](flag.name for record in records for flag in record.flags)
+    raised = ", ".join(f"{FLAG_WORDS[name].lower()} {count:,}" for name, count in flags.most_common())
+    flagged = f"{_cases(sum(bool(record.flags) for record in records))}: {raised}" if flags else "none"
+    return [*rows, ("Trust in the maps", trust), ("Flagged", flagged)]
 
 
 # ---- 1 scoping
@@ -335,7 +345,8 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
     shown = [f"largest difference to the logit {max(gaps):.0e}"] if gaps else []
     if run.checks:
         shown.append(f"{sum(one.state == 'failed' for one in run.checks)} of {len(run.checks)} checks failed")
-    bad = [one for record in audited for one in record.masking if one.is_bad_news]
+    masked = [one for record in audited for one in record.masking]
+    bad = [one for one in masked if one.is_bad_news]
     hazards = (
         ("The file is no usable frontal radiograph", "reading, checks of the input", unread + quality),
         (
@@ -354,9 +365,7 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
         (
             "A part that should not matter changes the output",
             "causal masking",
-            f"{len(bad):,} maskings speak against the classifier"
-            if any(record.masking for record in audited)
-            else None,
+            f"{len(bad):,} of {len(masked):,} maskings speak against the classifier" if masked else None,
         ),
         ("The map does not show what the model used", "its sum against the logit; trust checks", "; ".join(shown)),
         (
@@ -766,8 +775,11 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
         "No case was audited.": not statuses["ok"],
         "No audited case has a label: performance, calibration and errors are unknown.": statuses["ok"]
         and not positive + negative,
-        f"Labelled {target}: {_cases(positive)}; sensitivity is poorly known.": positive + negative and positive < MANY,
-        f"Labelled otherwise: {_cases(negative)}; specificity is poorly known.": positive + negative
+        f"Labelled {target}: {_cases(positive)}; sensitivity is {'poorly known' if positive else 'unknown'}.": positive
+        + negative
+        and positive < MANY,
+        f"Labelled otherwise: {_cases(negative)}; specificity is {'poorly known' if negative else 'unknown'}.": positive
+        + negative
         and negative < MANY,
         "Patients are not known for all cases: intervals may be too narrow.": "each other case" in cohort.patients,
         "The calibration error exceeds what a calibrated model would show.": cohort.ece_if_calibrated is not None

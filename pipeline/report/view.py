@@ -318,7 +318,7 @@ def _facts(facts: RadiographFacts | None, placement: Placement | None) -> Rows:
 
 def _side(facts: RadiographFacts) -> str:
     side = _patient_side(facts, 0)
-    return f"image left is the patient's {side}" if side else "not stated by the file"
+    return f"image left is the patient's {side}" if side else "not stated; image left is taken as the patient's right"
 
 
 def _spacing(facts: RadiographFacts) -> str:
@@ -350,6 +350,7 @@ def _prediction(prediction: Prediction) -> View:
         "scores": [
             {
                 "name": quoted(name),
+                "is_target": name == prediction.target_class,
                 "value": score(value),
                 "width": f"{100 * min(1.0, max(0.0, value)):.1f}",
                 "marks": [
@@ -517,10 +518,19 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
 def _flags(record: CaseRecord) -> View:
     """What the case is flagged for, each with its reason, and what could not be judged; whole in the record."""
     unjudged = [FLAG_WORDS[name].lower() for name in record.flags_undefined]
+    of_part = {name: [one.is_bad_news for one in record.masking if one.removed == name] for name in WITHOUT}
     return {
         "raised": [(FLAG_WORDS[flag.name], sentence(flag.reason)) for flag in record.flags],
+        "masking": [WITHOUT[name] for name, bad in of_part.items() if bad and all(bad)],
         "unjudged": ", ".join(unjudged),
     }
+
+
+# What masking says by both fills of a model that answers without the lungs.
+WITHOUT = {
+    "lungs": "Without the lungs the predicted class stays the same (page 2).",
+    "all but the lungs": "From the lungs alone the predicted class is another (page 2).",
+}
 
 
 def _cautions(record: CaseRecord) -> list[str]:
@@ -533,12 +543,14 @@ def _cautions(record: CaseRecord) -> list[str]:
 
 def _fitness(record: CaseRecord) -> View:
     """The cautions, clipped for page 1; whole in the provenance."""
-    cautions, num_made = _cautions(record), sum(check.state != "not_run" for check in record.quality)
-    made = f"Checks of the input made and passed: {num_made}. " if num_made else ""
+    cautions, not_made = _cautions(record), [_name(check) for check in record.quality if check.state == "not_run"]
+    num_made = len(record.quality) - len(not_made)
+    made = f"{num_made} of {len(record.quality)} checks of the input were made, all passed. " if num_made else ""
+    made += f"Not made: {', '.join(not_made)}. " if num_made and not_made else ""
     return {
         "warnings": [_clipped(text, 96) for text in cautions[:3]],
         "more": max(0, len(cautions) - 3),
-        "none": None if cautions else f"{made}No warning was raised when the radiograph was read.",
+        "none": None if cautions else f"{made}Reading the radiograph raised no warning.",
     }
 
 
@@ -719,7 +731,7 @@ def _controls(shares: Mapping[str, float]) -> str | None:
 
 def _masking(record: CaseRecord) -> View | None:
     """What replacing each part does to the logit, in words; of many markers those that change it most."""
-    if not record.masking and not record.masking_missing:
+    if not record.masking and not record.masking_missing and not record.exposure:
         return None
     kinds = {region.name: region.kind for region in record.regions}
     of_part: dict[str, list[Masking]] = {}
@@ -742,8 +754,10 @@ def _masking(record: CaseRecord) -> View | None:
             }
         )
     rest = [abs(one.change) for name in markers[MARKERS_IN_WORDS:] for one in of_part[name]]
+    exposure = [f"{name} {verb}" for name, verb in ((n, _moved(change)) for n, change in record.exposure.items())]
     return {
         "rows": rows,
+        "exposure": f"The whole radiograph made {', '.join(exposure)}." if exposure else None,
         "rest": f"{len(markers) - MARKERS_IN_WORDS} more markers change it by {number(max(rest))} or less each."
         if rest
         else None,
@@ -756,15 +770,20 @@ def _masking(record: CaseRecord) -> View | None:
 
 def _changes(found: Sequence[Masking]) -> str:
     """For example "lowers the logit by 2.10 (blurred) or 1.80 (mean)"."""
-    verbs = {"-": "lowers the logit by", "+": "raises the logit by"}
+    verb, *others = (_moved(one.change).rpartition(" by ")[0] for one in found)
+    is_one = all(other == verb for other in others)
     said = [
-        ("leaves the logit as it is", f"({one.fill})")
-        if number(one.change) == "0.00"
-        else (verbs[f"{one.change:+}"[0]], f"{number(abs(one.change))} ({one.fill})")
-        for one in found
+        _moved(one.change).removeprefix(f"{verb} by ") if n and is_one else _moved(one.change)
+        for n, one in enumerate(found)
     ]
-    words = [f"{verb} {rest}" if n == 0 or verb != said[n - 1][0] else rest for n, (verb, rest) in enumerate(said)]
-    return " or ".join(words)
+    return " or ".join(f"{words} ({one.fill})" for words, one in zip(said, found, strict=True))
+
+
+def _moved(change: float) -> str:
+    """For example "lowers the logit by 2.10"."""
+    if number(change) == "0.00":
+        return "leaves the logit as it is"
+    return f"{'lowers' if change < 0 else 'raises'} the logit by {number(abs(change))}"
 
 
 def _found_by(record: CaseRecord) -> Rows:
