@@ -351,9 +351,15 @@ class Cohort(_Section):
     @field_validator("subgroups")
     @classmethod
     def _name_no_patient(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
-        if private := [name for name in columns if name in ("case_id", "path", "patient_id")]:
+        if private := [name for name in columns if name.lower().replace("_", "") in PRIVATE_COLUMNS]:
             raise ValueError(f"{private[0]!r} names patients")
         return columns
+
+
+PRIVATE_COLUMNS = (
+    *("caseid", "path", "patientid", "patientname", "patientbirthdate", "accessionnumber"),
+    *("sopinstanceuid", "studyinstanceuid", "seriesinstanceuid"),
+)
 
 
 class Criterion(_Section):
@@ -418,10 +424,10 @@ class Acceptance(_Section):
         1.0, description="outside_lungs: the lungs hold less of the evidence than so many times their area's share"
     )
     flag_marker_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        0.5, description="marker: replacing it moves the logit by this or more, by either fill;"
+        0.5, description="marker: replacing it moves the logit by this or more, by both fills;"
     )
     flag_border_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        2.0, description="border: replacing it moves the logit by this or more, by either fill;"
+        2.0, description="border: replacing it moves the logit by this or more, by both fills;"
     )
     flag_region_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.05, description="marker, border: or this share of the positive evidence lies there,"

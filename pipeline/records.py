@@ -480,6 +480,7 @@ class CaseRecord:
 
     quality: the checks of the input
     lungs_missing: why no lungs were found; None where they were or were not looked for
+    markers_missing: why markers were not looked for; None where they were
     annotation_missing: why the boxes or the mask of the manifest cannot be used; None where they are or there are none
     controls: region -> control -> its relevance mass accuracy there, on the grid of the target layer; a control that
         is zero everywhere has none
@@ -506,6 +507,7 @@ class CaseRecord:
     focus: dict[str, FocusMetrics] = field(default_factory=dict)
     regions: tuple[RegionFacts, ...] = ()
     lungs_missing: str | None = None
+    markers_missing: str | None = None
     annotation_missing: str | None = None
     region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
     controls: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -69,10 +69,12 @@ def _outside_lungs(record: CaseRecord, limits: Acceptance) -> Answer:
 
 
 def _marker(record: CaseRecord, limits: Acceptance) -> Answer:
+    if record.markers_missing:
+        return None, record.markers_missing
     names = [region.name for region in record.regions if region.kind == "marker"]
-    if record.regions and not names:
+    if not names:
         return False, ""
-    return _at(record, limits, names, limits.flag_marker_log_odds, "the markers were not looked for")
+    return _at(record, limits, names, limits.flag_marker_log_odds, "the markers were not measured")
 
 
 def _border(record: CaseRecord, limits: Acceptance) -> Answer:
@@ -103,9 +105,14 @@ def _by_map(record: CaseRecord, limits: Acceptance, names: Sequence[str]) -> Ans
     measured = [one for one in _focus(record, names) if one.enrichment is not None]
     if not measured:
         return None
-    one = max(measured, key=lambda one: one.enrichment or 0.0)
+
+    def is_beyond(one: RegionFocus) -> bool:
+        share, enrichment = one.relevance_mass_accuracy or 0.0, one.enrichment or 0.0
+        return share >= limits.flag_region_share and enrichment >= limits.flag_region_enrichment
+
+    one = max(measured, key=lambda one: (is_beyond(one), one.enrichment or 0.0))
     share, enrichment = one.relevance_mass_accuracy or 0.0, one.enrichment or 0.0
-    return share >= limits.flag_region_share and enrichment >= limits.flag_region_enrichment, (
+    return is_beyond(one), (
         f"{_percent(share)} of the positive evidence lies at {one.region}, {enrichment:.1f} times its share of the "
         f"area; limits {_percent(limits.flag_region_share)} and {limits.flag_region_enrichment:g} times"
     )

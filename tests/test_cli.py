@@ -58,7 +58,7 @@ def test_run_check_verify_render(config_file: Path) -> None:  # noqa: F811
     checked = cxr_audit("check", config_file)
     assert checked.returncode == 0, checked.stderr
     assert "8 found, 8 readable by header" in checked.stderr
-    done = cxr_audit("run", config_file, "--limit", 3)
+    done = cxr_audit("run", config_file, "--limit", 3, "--set", "report.documents=true")
     assert done.returncode == 0, done.stderr
     assert "3 cases: 3 ok" in done.stderr
     folder = config_file.parent / "reports" / "test"
@@ -96,7 +96,8 @@ def test_more_than_two_classes_have_no_threshold(config_file: Path, tmp_path: Pa
 
     nested(3, "softmax").save(tmp_path / "three.keras")
     done = cxr_audit(
-        *("run", config_file, "--limit", 1, "--set", f"classifier.path={tmp_path / 'three.keras'}"),
+        *("run", config_file, "--limit", 1, "--set", "report.documents=true"),
+        *("--set", f"classifier.path={tmp_path / 'three.keras'}"),
         *("--set", "classifier.class_names=[A, NORMAL, PNEUMONIA]"),
     )
     assert done.returncode == 0, done.stderr
@@ -232,7 +233,7 @@ def test_explain_one_radiograph_without_a_config(config_file: Path, model_file: 
     path = done.stdout.split()[-1]
     assert Path(path).is_relative_to(folder / "out" / "explain-1")
     text = "".join(page.extract_text() for page in PdfReader(path).pages)
-    for words in ('Model output for "PNEUMONIA"', "Logit budget", "High-focus area", "smoothgrad"):
+    for words in ('Model output for "PNEUMONIA"', "Logit budget", "smoothgrad"):
         assert words in done.stdout
         assert words in text
     assert "a guess: no known family" in done.stderr

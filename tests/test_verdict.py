@@ -95,7 +95,8 @@ def test_no_marker_found_is_no_flag_and_none_looked_for_is_unknown() -> None:
     record = case()
     found = replace(record, regions=tuple(one for one in record.regions if one.kind != "marker"))
     assert "marker" not in judge(found, LIMITS)[1]
-    assert judge(replace(record, regions=()), LIMITS)[1]["marker"] == "the markers were not looked for"
+    reason = "the markers were not looked for"
+    assert judge(replace(found, markers_missing=reason), LIMITS)[1]["marker"] == reason
 
 
 def test_exposure_by_the_swing_from_darker_to_brighter() -> None:

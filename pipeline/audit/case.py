@@ -40,6 +40,7 @@ from pipeline.records import (
     Region,
     RunRecord,
     Trust,
+    from_json,
     to_json,
 )
 
@@ -190,9 +191,11 @@ def document(
         evidence.write(where / "map.npz", npz(maps))
         evidence.write(where / "regions.npz", npz(masks))
     clock.mark("regions, focus and pictures")
+    data = to_json(record)
     if config.report.documents:
-        evidence.write(where / "report.pdf", renderer().case_pdf(record, run, where))
-    evidence.write(where / "case.json", to_json(record))
+        # From the record as `render` will read it, whose dicts are in another order: the same bytes.
+        evidence.write(where / "report.pdf", renderer().case_pdf(from_json(data, CaseRecord), run, where))
+    evidence.write(where / "case.json", data)
     clock.mark("documents")
     return record, clock.cpu_s, peak_mib()
 
@@ -255,6 +258,7 @@ def describe(
         focus=metrics,
         regions=tuple(region.facts for region in found),
         lungs_missing=case.lungs.reason if case.lungs else None,
+        markers_missing=None if config.regions.markers else "the markers were not looked for",
         annotation_missing=prepared.annotation_missing,
         region_focus=region_metrics,
         controls=controls(case.controls, placement, found, region_shares),
@@ -274,7 +278,8 @@ def describe(
 def find_regions(case: Explained) -> tuple[Region, ...]:
     """All regions; the sides are the patient's, by the file's orientation where it states one."""
     facts = case.prepared.facts
-    is_mirrored = facts is not None and bool(facts.patient_orientation) and facts.patient_orientation[0][:1] == "R"
+    rows_run_to, _ = facts.patient_orientation if facts and facts.patient_orientation else ("", "")
+    is_mirrored = rows_run_to.startswith("R")
     return regions.find_regions(case.prepared.pictures["radiograph"], case.lungs, case.prepared.regions, is_mirrored)
 
 

@@ -2,7 +2,7 @@
 
     1 ingest, input quality, 2 preprocess      `prepare`,  in worker processes, case by case
     3 classifier, 4 explain, 7 trust, 5 lungs  `explain_batch`, `check_batch`, `segment_batch`, here, batch by batch
-    7 causal masking, of all cases or a sample `mask_batch`, here, batch by batch
+    7 exposure; masking of all or a sample     `expose_batch`, `mask_batch`, here, batch by batch
     5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
 
 A batch is always the same cases in the same places, whether or not a run was broken off, so that a
@@ -87,7 +87,7 @@ def audit(
     Parameters
     ----------
     resume : go on with a run folder that exists instead of refusing it.
-    limit : audit the first cases only.
+    limit : audit the first cases only; a run that goes on with more keeps the scale and the model checks of these.
     progress : called with (phase, done, total).
 
     Raises
@@ -239,12 +239,13 @@ def calibrate(
     the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, and the
     checks of the explanation that are made once a model."""
     size = config.engine.batch_size
-    step = max(1, len(sources) // config.trust.sample)
-    sample = sources[::step][: config.trust.sample]
+    chosen = sample(sources, config.trust.sample)
     inputs: list[Floats] = []
     peaks: dict[str, list[float]] = {}
     is_deterministic, num_cases, primary = None, 0, ""
-    for prepared in _prepare_ahead(engine, config, batches(sample, size)):
+    for prepared in _prepare_ahead(
+        engine, config, batches([source for source in sources if source.case_id in chosen], size)
+    ):
         if is_deterministic is None and any(case.failure is None for case in prepared):
             tensor = stack(explainer.classifier, prepared, size)
             first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))

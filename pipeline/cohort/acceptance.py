@@ -57,10 +57,11 @@ def judge(
 def _of_model(name: str, checks: Sequence[Check]) -> CriterionResult:
     """Whether a check of the model was passed. One that was not run is not."""
     check = next((check for check in checks if check.name == name), None)
-    reason = "the check was not made" if check is None else check.reason
-    value = None if check is None else check.value
-    found = Estimate(value, 0, 0, reason=reason or "one check of the model, without an interval")
-    return CriterionResult(f"{name} passed", reason is None, found, reason=reason)
+    if check is None:
+        check = Check(name, name, "not_run", reason="the check was not made")
+    found = Estimate(check.value, 0, 0, reason=check.reason or "one check of the model, without an interval")
+    unjudged = check.reason if check.state == "not_run" else None
+    return CriterionResult(f"{name} passed", check.state == "passed", found, reason=unjudged)
 
 
 def _share(criterion: Criterion, cases: Cases, draws: Resampling) -> tuple[Estimate, dict[str, int]]:

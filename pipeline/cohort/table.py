@@ -29,7 +29,7 @@ def cases_table(records: list[CaseRecord]) -> str:
         row["flags"] = " ".join(flag.name for flag in record.flags) if record.status == "ok" else None
         row["file_sha256"] = record.file_sha256
         rows.append(row)
-    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    return str(pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
 def _region_columns(record: CaseRecord, first: MapFacts | None) -> dict[str, Any]:
@@ -40,6 +40,6 @@ def _region_columns(record: CaseRecord, first: MapFacts | None) -> dict[str, Any
     return {
         "lungs_missing": record.lungs_missing,
         "annotation_missing": record.annotation_missing,
-        "num_markers": len(at_markers) if record.regions else None,
+        "num_markers": len(at_markers) if record.regions and not record.markers_missing else None,
         "marker_relevance_mass_accuracy": max((share for share in at_markers if share is not None), default=None),
     }

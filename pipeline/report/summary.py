@@ -149,7 +149,7 @@ def summary_view(
         "worst": _worst(records, cohort, urls),
         "validity": _validity(records, run),
         "trust": _crosstab(((TRUST[r.trust.state], r) for r in records if r.trust), TRUST.values()),
-        "flags": _crosstab((flag.name, r) for r in records for flag in r.flags),
+        "flags": _crosstab((FLAG_WORDS[flag.name], r) for r in records for flag in r.flags),
         "masking": _masking(records),
         "quality": _quality(records),
         "unmeasured": [
@@ -192,7 +192,7 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "documents": bool(resolved.get("report", {}).get("documents", True)),
         "model_checks": bool(run.checks),
         "trust": any(record.trust for record in records),
-        "flags": any(record.trust or record.flags for record in records),  # judged together
+        "flags": any(record.flags or record.flags_undefined for record in records),
         "masking": any(record.masking for record in records),
         "quality": any(record.quality for record in records),
         "repeated": run.model.is_deterministic is not None,
@@ -218,17 +218,21 @@ def _acceptance(cohort: CohortRecord) -> View:
     return {"shape": shape, "verdict": verdict, "rows": [_criterion(one) for one in cohort.acceptance]}
 
 
+def _state(one: CriterionResult) -> tuple[str, str]:
+    if one.is_met:
+        return "circle", "Met"
+    return ("triangle", "Not judged") if one.reason else ("square", "Not met")
+
+
 def _criterion(one: CriterionResult) -> View:
     what, limit = _limit(one.criterion)
     notes = [f"counted against it, in {_cases(count)}: {reason}" for reason, count in one.undefined.items()]
     if one.reason:
         notes.insert(0, f"{one.reason}: counts as not met")
+    elif limit == PASSED and not one.is_met:
+        notes.append(one.found.reason or "")
     return {
-        "state": ("circle", "Met")
-        if one.is_met
-        else ("triangle", "Not judged")
-        if one.reason
-        else ("square", "Not met"),
+        "state": _state(one),
         "what": what,
         "limit": limit,
         "note": sentence("; ".join(notes)),
@@ -379,6 +383,10 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
     return [{"hazard": one, "check": check, "result": found or NOT_MEASURED} for one, check, found in hazards]
 
 
+def _known(num_cases: int) -> str:
+    return "poorly known" if num_cases else "unknown"
+
+
 def _found(metrics: Mapping[str, Estimate], names: Sequence[str]) -> str | None:
     """Values with their intervals; None where none is defined."""
     known = [(METRICS[name][0], metrics[name]) for name in names if metrics[name].value is not None]
@@ -390,26 +398,13 @@ def _found(metrics: Mapping[str, Estimate], names: Sequence[str]) -> str | None:
 
 
 def _shortcut(audited: Sequence[CaseRecord]) -> str | None:
-    """How many first maps have more evidence at the border, or at a marker, than area alone explains."""
-    border, marker, known = 0, 0, 0
-    for record in audited:
-        key = record.maps[0].key if record.maps else ""
-        one = record.focus.get(key)
-        if one is None or one.border_fraction is None or one.border_chance is None:
-            continue
-        known += 1
-        border += one.border_fraction > one.border_chance
-        kinds = {region.name: region.kind for region in record.regions}
-        marker += any(
-            region.relevance_mass_accuracy is not None
-            and region.chance is not None
-            and region.relevance_mass_accuracy > region.chance
-            for region in record.region_focus.get(key, ())
-            if kinds.get(region.region) == "marker"
-        )
-    if not known:
-        return None
-    return f"more than area explains, of {known:,} maps: {border:,} at the border, {marker:,} at a marker"
+    """How many cases are flagged for it, of those in which each flag could be judged."""
+    words = []
+    for name in ("outside_lungs", "marker", "border", "exposure"):
+        judged = [record for record in audited if name not in record.flags_undefined]
+        raised = sum(any(flag.name == name for flag in record.flags) for record in judged)
+        words.append(f"{FLAG_WORDS[name].lower()} in {raised:,} of {len(judged):,}")
+    return "; ".join(words) if any(record.flags or record.flags_undefined for record in audited) else None
 
 
 # ---- 3 artefacts
@@ -650,7 +645,7 @@ def _worst(records: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[st
                 "output": score(one.probability),
                 "other": f"label {quoted(one.label)}" if kind == "positive" else f"called {quoted(one.predicted)}",
                 "lungs": _share(one, "lungs_relevance_mass_accuracy"),
-                "flags": ", ".join(flag.name.replace("_", " ") for flag in record.flags),
+                "flags": ", ".join(FLAG_WORDS[flag.name].lower() for flag in record.flags),
                 "trust": TRUST[record.trust.state].lower() if record.trust else None,
             }
             for role, (one, record) in shown.items()
@@ -775,11 +770,9 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
         "No case was audited.": not statuses["ok"],
         "No audited case has a label: performance, calibration and errors are unknown.": statuses["ok"]
         and not positive + negative,
-        f"Labelled {target}: {_cases(positive)}; sensitivity is {'poorly known' if positive else 'unknown'}.": positive
-        + negative
+        f"Labelled {target}: {_cases(positive)}; sensitivity is {_known(positive)}.": positive + negative
         and positive < MANY,
-        f"Labelled otherwise: {_cases(negative)}; specificity is {'poorly known' if negative else 'unknown'}.": positive
-        + negative
+        f"Labelled otherwise: {_cases(negative)}; specificity is {_known(negative)}.": positive + negative
         and negative < MANY,
         "Patients are not known for all cases: intervals may be too narrow.": "each other case" in cohort.patients,
         "The calibration error exceeds what a calibrated model would show.": cohort.ece_if_calibrated is not None
@@ -795,7 +788,7 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
         ).get("scaling_source"),
         "Whether the maps can be trusted was not checked.": not any(r.trust for r in records) and not run.checks,
         "Two calls of the model did not give the same bits.": run.model.is_deterministic is False,
-        "Robustness against changes of the input was not measured.": not any(r.masking for r in records),
+        "Robustness against changes of the input was not measured.": not any(r.masking or r.exposure for r in records),
         "People working with the model were not studied; an audit of records cannot.": True,
     }
     return [text for text, is_open in points.items() if is_open]

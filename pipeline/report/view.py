@@ -149,7 +149,8 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
 
 def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
     """Everything that `index.html.j2` prints; links are relative to the run folder."""
-    cases = [_index_row(record) for record in records]
+    has_documents = bool(run.config.get("report", {}).get("documents", True))
+    cases = [_index_row(record, has_documents) for record in records]
     counts: dict[str, int] = {}
     for record in records:
         counts[record.status] = counts.get(record.status, 0) + 1
@@ -318,7 +319,7 @@ def _facts(facts: RadiographFacts | None, placement: Placement | None) -> Rows:
 
 def _side(facts: RadiographFacts) -> str:
     side = _patient_side(facts, 0)
-    return f"image left is the patient's {side}" if side else "not stated; image left is taken as the patient's right"
+    return f"image left is the patient's {side}" if side else "not stated by the file"
 
 
 def _spacing(facts: RadiographFacts) -> str:
@@ -720,6 +721,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
         "has_annotation": any(region.kind == "annotation" for region in record.regions),
         "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
         "has_log_odds": record.budget is not None,
+        "are_sides_stated": record.radiograph is not None and _patient_side(record.radiograph, 0) is not None,
     }
 
 
@@ -754,7 +756,7 @@ def _masking(record: CaseRecord) -> View | None:
             }
         )
     rest = [abs(one.change) for name in markers[MARKERS_IN_WORDS:] for one in of_part[name]]
-    exposure = [f"{name} {verb}" for name, verb in ((n, _moved(change)) for n, change in record.exposure.items())]
+    exposure = [f"{n} {_moved(record.exposure[n])}" for n in ("darker", "brighter") if n in record.exposure]
     return {
         "rows": rows,
         "exposure": f"The whole radiograph made {', '.join(exposure)}." if exposure else None,
@@ -980,7 +982,7 @@ def _decisions(record: CaseRecord) -> list[View]:
 # ---- index
 
 
-def _index_row(record: CaseRecord) -> View:
+def _index_row(record: CaseRecord, has_documents: bool) -> View:
     prediction, folder = record.prediction, f"cases/{quote(record.case_id, safe='')}"
     key = record.maps[0].key if record.maps else ""
     radiograph = record.pictures.get("radiograph")
@@ -1005,7 +1007,7 @@ def _index_row(record: CaseRecord) -> View:
         "band": (focus.focus_band or "") if focus else "",
         "radiograph": f"{folder}/{quote(radiograph)}" if radiograph else None,
         "thumbnail": f"{folder}/{quote(thumbnail)}" if thumbnail else None,
-        "pdf": f"{folder}/report.pdf",
+        "pdf": f"{folder}/report.pdf" if has_documents else None,
         "json": f"{folder}/case.json",
         "num_warnings": len(_cautions(record)),
         "flags": " ".join(flag.name for flag in record.flags),

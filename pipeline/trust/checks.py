@@ -171,9 +171,12 @@ class Checks:
             and one.facts.layer == first.facts.layer
             and one.facts.method not in CLASS_BLIND
             and one.values.shape == first.values.shape
+            and _has_order(one.values)
             and not (pooled and {one.facts.method, first.facts.method} <= set(POOLED))
         }
         what = WHAT["agreement"]
+        if not _has_order(first.values):
+            return Check("agreement", what, "not_run", reason="the cells of the map have no order")
         if not others:
             same = " that could differ for this head" if pooled else " on this grid"
             return Check("agreement", what, "not_run", reason=f"no other method{same}")

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 FILLS: tuple[Fill, ...] = get_args(Fill)
 LUNGS, ALL_BUT_LUNGS = "lungs", "all but the lungs"
 TOUCHES = 1e-3  # share of a pixel; less is rounding
-NOTABLE = 1.0  # log-odds: from 0.50 to 0.73
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +106,13 @@ def is_bad_news(removed: str, before: Prediction, after: Prediction) -> bool | N
     """Whether a classifier that reads lungs, and nothing else, would not answer so.
 
     Without the lungs it has nothing to call the target class by: bad where it still does; where it did not, this says
-    nothing (None). From the lungs alone it answers the same: bad where it does not. Without a marker or the border it
-    answers the same, and as firmly: bad where the answer changes or loses `NOTABLE` log-odds.
+    nothing (None). From the lungs alone, without a marker or the border, it answers the same: bad where it does not.
+    How much a marker or the border moves the logit is judged by the flags.
     """
     is_other, is_target = after.predicted != before.predicted, before.predicted == before.target_class
     if removed == LUNGS:
         return not is_other if is_target else None
-    if removed == ALL_BUT_LUNGS:
-        return is_other
-    loss = before.logit - after.logit if is_target else after.logit - before.logit
-    return is_other or loss >= NOTABLE
+    return is_other
 
 
 def _undefined(part: Mask, on_radiograph: Floats) -> str | None:

@@ -101,7 +101,7 @@ def _maps(explainer: Explainer, inputs: Floats, batch_size: int) -> tuple[Floats
         num = len(inputs[start : start + batch_size])
         batch[:num] = inputs[start : start + batch_size]
         for case in explainer.explain(batch, [None] * batch_size, [n < num for n in range(batch_size)]).maps[:num]:
-            for maps, one in zip(found, case, strict=True):
+            for maps, one in zip(found, case[:2], strict=True):
                 maps.append(one.values if np.isfinite(one.values).all() else np.zeros_like(one.values))
     return np.stack(found[0]), np.stack(found[1])
 

@@ -85,7 +85,7 @@ def test_acceptance_stands_first_then_the_six_stages(renderer, run) -> None:
     places = [text.index(head) for head in heads]
     assert places == sorted(places)
     assert "2 of 4 acceptance criteria not met." in found[0]
-    assert re.search(r"Not met randomisation Could not be judged: the check was not made passed undefined", found[0])
+    assert re.search(r"Not judged randomisation The check was not made: counts as not met passed undefined", found[0])
     assert re.search(r"Not met failed, share of all cases at most 0 0\.04", found[0])
     assert re.search(r"Met auc at least 0\.5 0\.\d\d", found[0])
     assert "25: 24 audited, 0 excluded, 1 failed" in found[0]
@@ -179,7 +179,7 @@ def with_checks(record: CaseRecord, n: int) -> CaseRecord:
     return replace(
         record,
         trust=Trust(state, () if state == "passed" else ("it moves",), (stable,)),
-        flags=(Flag("evidence_at_a_marker", "12 %"),) if n % 4 == 0 else (),
+        flags=(Flag("marker", "12 %"),) if n % 4 == 0 else (),
         masking=(Masking("lungs", "blurred", 0.0, -float(n), n == 1), Masking("border", "mean", 0.0, 0.25 * n)),
         quality=(dark, Check("side", "marker of the side", "not_run", reason="no marker")),
     )
@@ -213,7 +213,7 @@ def test_trust_flags_masking_and_quality_are_counted_by_outcome(renderer, run) -
     assert "Failed checks of the model's explanations: randomisation." in found["open"]
     assert "Failed a check of the input: 1 case." in found["open"]
     text = " ".join(pages(report(renderer, checked, records)))
-    for words in ("Trust in the map", "Randomisation Weights replaced. Too alike", "Evidence at a marker 6"):
+    for words in ("Trust in the map", "Randomisation Weights replaced. Too alike", "A marker counts 6"):
         assert words in text
 
 
