@@ -22,6 +22,7 @@ def compare_runs(a: Path, b: Path, output: Path | None = None) -> tuple[Comparis
     Raises
     ------
     ConfigError : a run that has not finished, no common case, or an output that stands already.
+    VerificationError : a run is not what it was.
     """
     runs = [_read(RunFolder.open(path)) for path in (a, b)]
     (run_a, *_), (run_b, *_) = runs
@@ -46,5 +47,6 @@ def _read(folder: RunFolder) -> tuple[RunRecord, str, list[CaseRecord]]:
     run = folder.read_run()
     if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
+    evidence.require_unchanged(folder)
     records = [record for case_id in folder.case_ids() if (record := folder.read_case(case_id))]
     return run, evidence.file_sha256(folder.path / evidence.CHECKSUMS), records

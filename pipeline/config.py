@@ -501,7 +501,7 @@ class AuditConfig(BaseModel):
         """Identity of what the config asks for. Where it lands, how many workers it uses
         and where the key of the case ids lies are not part of it."""
         asked = self.resolved()
-        del asked["run"]["output"], asked["engine"], asked["privacy"]
+        del asked["run"]["output"], asked["run"]["name"], asked["engine"], asked["privacy"]
         asked["engine"] = {"batch_size": self.engine.batch_size}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 

@@ -7,6 +7,7 @@
     │   ├── UnreadableFile          empty, truncated, corrupt, no permission, not a file
     │   ├── NotARadiograph          readable, but no radiograph (text, a structured report, no pixels)
     │   ├── UnsupportedRadiograph   a radiograph that this tool does not decode, by choice or missing codec
+    │   ├── UnusableAnnotation      boxes or a mask that do not fit the radiograph, or no mask
     │   ├── NotRetrieved            a server did not give the file; --resume asks it again
     │   └── UnfitRadiograph         beyond a limit that the config lists under quality.fail
     ├── EngineError             5   where the work runs: a worker died, the disk is full

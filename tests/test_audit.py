@@ -24,10 +24,11 @@ from pipeline.audit import audit, cohort_of, render
 from pipeline.audit.run import _on_radiographs
 from pipeline.cohort import cases_table
 from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved
-from pipeline.evidence import RunFolder, verify
+from pipeline.evidence import EventLog, RunFolder, seal, verify
 from pipeline.records import FOCUS_METRICS, CaseSource, Placement
 from tests.classifier.models import nested
 from tests.cohort.cases import a_case, a_failure
+from tests.evidence.test_events import started, with_schema
 
 
 class Inline:
@@ -702,6 +703,32 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     assert (folder.path / "summary.pdf").read_bytes() == report
     assert audit(config, Inline(), resume=True).cohort == result.cohort
     assert verify(folder) == []
+    # What an outage has left of signing is no obstacle: the documents are about to be others anyway.
+    events = EventLog.open(folder)
+    events.append("signed", documents={})
+    seal(folder, events)
+    assert verify(folder) == ["missing: SHA256SUMS.p7s: events.jsonl says that it was made"]
+    render(folder.path, Inline())
+    assert verify(folder) == []
+
+
+def test_the_documents_of_an_unfinished_run_are_not_written(tmp_path: Path) -> None:
+    """It would be sealed, as if it were whole."""
+    folder, _ = started(tmp_path / "run")
+    with pytest.raises(ConfigError, match="has not finished") as error:
+        render(folder.path, Inline())
+    assert "--resume" in str(error.value.hint)
+    assert not folder.is_sealed
+
+
+def test_the_documents_of_a_run_older_than_events_are_written_and_verify(config_file: Path) -> None:
+    folder = run(config_file)
+    folder.events.unlink()
+    with_schema(folder, 1)
+    render(folder.path, Inline())
+    assert verify(folder) == []
+    kinds = [json.loads(line)["event"] for line in folder.events.read_text().splitlines()]
+    assert kinds == ["started", *["found"] * 8, "rendered", "reported", "sealed"]
 
 
 def test_maps_of_the_run_report_lie_on_the_radiograph(tmp_path: Path) -> None:

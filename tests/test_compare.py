@@ -13,7 +13,7 @@ from pypdf import PdfReader
 
 from pipeline import evidence
 from pipeline.compare import compare_runs
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, VerificationError
 from pipeline.evidence import EventLog, RunFolder
 from pipeline.records import CASE_NUMBERS, CaseSource, Check, Flag, RunRecord, to_json
 from pipeline.report.comparison import NAMES
@@ -120,6 +120,10 @@ def test_what_cannot_be_compared_is_refused(runs: tuple[Path, Path], output: Pat
     (unfinished / "SHA256SUMS").unlink()
     with pytest.raises(ConfigError, match="unfinished has not finished"):
         compare_runs(runs[0], unfinished)
+    changed = shutil.copytree(runs[1], tmp_path / "changed")
+    (changed / "cases" / "c00" / "case.json").write_bytes(b"{}")
+    with pytest.raises(VerificationError, match=r"changed: cases/c00/case\.json"):
+        compare_runs(runs[0], changed)
     with pytest.raises(ConfigError, match="is no run folder"):
         compare_runs(runs[0], tmp_path / "none")
 

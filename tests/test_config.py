@@ -127,7 +127,7 @@ def test_a_missing_config_names_the_file(tmp_path: Path) -> None:
 
 def test_the_identity_ignores_where_a_run_lands_and_how_many_work(config_file: Path) -> None:
     identity = load_config(config_file).sha256()
-    assert load_config(config_file, ["run.output=/elsewhere", "engine.workers=7"]).sha256() == identity
+    assert load_config(config_file, ["run.output=/elsewhere", "run.name=b", "engine.workers=7"]).sha256() == identity
     assert load_config(config_file, ["focus.high_focus_threshold=0.6"]).sha256() != identity
     assert load_config(config_file, ["engine.batch_size=8"]).sha256() != identity
 

@@ -276,14 +276,17 @@ def render(
 ) -> RunResult:
     """All documents of a run again, from its records, without the classifier.
 
-    Raises `ConfigError` where there is no run, `VerificationError` where its records are not what they were.
+    Raises `ConfigError` where there is no finished run, `VerificationError` where its records are not what they were.
     """
     folder = RunFolder.open(path)
     run = folder.read_run()
+    if run.status != "finished":
+        raise ConfigError(f"{path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
     case_ids = folder.case_ids()
-    evidence.require_unchanged(folder, but=DOCUMENTS)
+    evidence.require_unchanged(folder, but=(*DOCUMENTS, *evidence.OF_SIGNATURE))
     events = EventLog.open(folder)
     folder.unseal()
+    events.adopt(folder, run)
     futures = [engine.submit(render_case, path, case_id, template_dir) for case_id in case_ids]
     for done, future in enumerate(futures, 1):
         future.result()
@@ -350,8 +353,12 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
 
 
 def versions() -> dict[str, str]:
-    """What ran: our version, Python, and the libraries that can change a number or a page."""
-    names = ("cxr-audit", "tensorflow", "keras", "numpy", "opencv-python-headless", "pydicom", "pillow", "weasyprint")
+    """What ran: our version, Python, and the libraries that can change a case's number or page; `sbom` has all."""
+    names = (
+        *("cxr-audit", "tensorflow", "keras", "numpy", "scipy", "pandas", "opencv-python-headless", "pillow"),
+        *("pydicom", "python-gdcm", "pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg"),
+        *("jinja2", "weasyprint", "pydyf"),
+    )
     return {
         "python": platform.python_version(),
         "system": platform.platform(),

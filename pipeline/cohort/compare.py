@@ -37,7 +37,8 @@ Run = tuple[RunRecord, str, Sequence[CaseRecord]]
 """A run, the SHA-256 of its `SHA256SUMS`, and its cases."""
 
 MOST_CHANGED = 20
-PLACES = ("output", "name")  # of the config's section run: where it landed, not what was asked
+# Where and how it ran, not what was asked: as `AuditConfig.sha256` has it.
+PLACES = ("run.output", "run.name", "engine.name", "engine.workers", "privacy.key_file")
 
 
 def compare(a: Run, b: Run, patient_of: Mapping[str, str | None], rounds: int, seed: int) -> Comparison:
@@ -132,10 +133,13 @@ def mcnemar(gained: int, lost: int) -> float:
 
 
 def differences(a: RunRecord, b: RunRecord) -> Iterator[Difference]:
-    """Every key of config, model and software that is not the same; where a run landed is not part of it."""
+    """Every key of config, model and software that is not the same; where a run landed is not part of it.
+
+    Where no key of the config differs and its SHA-256 does, that is said: a record hides the paths that it knows.
+    """
     sides = [
         {
-            "config": {key: value for key, value in _flat(run.config) if key not in [f"run.{name}" for name in PLACES]},
+            "config": {key: value for key, value in _flat(run.config) if key not in PLACES},
             "model": {
                 name: getattr(run.model, name)
                 for name in run.model.__slots__
@@ -150,6 +154,8 @@ def differences(a: RunRecord, b: RunRecord) -> Iterator[Difference]:
         for name in {**one, **two}:
             if one.get(name) != two.get(name):
                 yield Difference(part, name, one.get(name), two.get(name))
+        if part == "config" and one == two and a.config_sha256 != b.config_sha256:
+            yield Difference(part, "a path, see private/config.json; SHA-256", a.config_sha256, b.config_sha256)
 
 
 def _flat(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.errors import AuditError, ConfigError, VerificationError
-from pipeline.evidence.events import EventLog, cases_of, identity, read_chain
+from pipeline.evidence.events import EVENTS_SINCE, EventLog, cases_of, identity, read_chain
 from pipeline.evidence.folder import CHECKSUMS, PRIVATE, SEALS, SIGNATURE, SIGNATURE_SUM, RunFolder, file_sha256, write
 from pipeline.evidence.private import crosswalk_problems
 from pipeline.records import RunRecord
 
-EVENTS_SINCE = 2  # schema version of run.json
 TEMPORARY = ".*.tmp"  # what a killed process has left of `write`
+# How the problems of the signature alone end; signing or rendering that a kill or a server has broken off leaves them.
+OF_SIGNATURE = ("says that it was made", "one does not fit the other")
 
 
 def seal(folder: RunFolder, events: EventLog) -> None:
@@ -45,7 +46,8 @@ def verify(folder: RunFolder) -> list[str]:
     except (OSError, ValueError) as error:
         raise VerificationError(
             f"{folder.path} has no readable {CHECKSUMS}",
-            "the run has not finished: cxr-audit run CONFIG --resume, or cxr-audit render RUN where that broke off",
+            "the run has not finished: cxr-audit run CONFIG --resume; "
+            "if its documents were being written again: cxr-audit render",
         ) from error
     found = {name: file_sha256(folder.path / name) for name in _files(folder)}
     problems = [f"missing: {name}" for name in expected if name not in found]
@@ -57,7 +59,7 @@ def verify(folder: RunFolder) -> list[str]:
     if (signature.exists() or its_sum.exists()) and not (
         its_sum.is_file() and its_sum.read_bytes() == sum_of(signature)
     ):
-        problems.append(f"changed: {SIGNATURE}, or its .sha256: one does not fit the other")
+        problems.append(f"changed: {SIGNATURE}, or its .sha256: {OF_SIGNATURE[1]}")
     try:
         run = folder.read_run()
     except AuditError as error:
@@ -69,7 +71,7 @@ def verify(folder: RunFolder) -> list[str]:
 
 def require_unchanged(folder: RunFolder, but: tuple[str, ...] = ()) -> None:
     """Raise `VerificationError` where a sealed run is not what it was: sealed again, its changes would look its own.
-    `but`: names of files that may be others, since they are about to be written again."""
+    `but`: names of files that may be others, since they are about to be written again, or `OF_SIGNATURE`."""
     problems = [one for one in verify(folder) if not one.endswith(but)] if folder.is_sealed else []
     if problems:
         raise VerificationError("this run is not what it was:\n" + "\n".join(problems), "take it from its archive")
@@ -101,7 +103,7 @@ def _event_problems(
     kinds = [event.get("event") for event in events]
     seals = [0, 0, *(number for number, kind in enumerate(kinds) if kind == "sealed")]
     if "signed" in kinds[seals[-2] :] and not folder.is_signed:
-        yield f"missing: {SIGNATURE}: {name} says that it was made"
+        yield f"missing: {SIGNATURE}: {name} {OF_SIGNATURE[0]}"
     sealed = {file: digest for file, digest in expected.items() if file != name}
     last = events[-1] if events else {}
     is_sealed = last.get("event") == "sealed" and last.get("sha256") == hashlib.sha256(_lines(sealed)).hexdigest()

@@ -36,6 +36,7 @@ Kind = Literal[
     "sealed",  # what SHA256SUMS holds beside this file
 ]
 Event = dict[str, Any]
+EVENTS_SINCE = 2  # schema version of run.json
 
 
 class EventLog:
@@ -107,6 +108,12 @@ class EventLog:
                     f"changed: cases/{case_id}/case.json is not the record that {self._path.name} has for this case",
                     "remove the folder of this case, and --resume audits it again",
                 )
+
+    def adopt(self, folder: RunFolder, run: RunRecord) -> None:
+        """The cases of a finished run that is older than events are entered, before anything else happens to it."""
+        case_ids = folder.case_ids()
+        if run.schema_version < EVENTS_SINCE and not self._cases.keys() >= set(case_ids):
+            self.begin(folder, run, case_ids)
 
     def add_case(self, folder: RunFolder, case_id: str, status: str) -> None:
         """A case's record stands."""

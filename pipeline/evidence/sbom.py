@@ -28,7 +28,7 @@ LONGEST_NAME = 100  # characters; what is longer is the text of a licence, not i
 
 def bill_of_materials(run: RunRecord) -> bytes:
     """The bill of materials of this process, for a run."""
-    found = {one["bom-ref"]: one for one in map(_distribution, metadata.distributions())}
+    found = {one["bom-ref"]: one for one in map(_distribution, filter(_is_whole, metadata.distributions()))}
     ours, parts = None, [_model(run.model.name, run.model.sha256)]
     if run.segmenter_sha256 is not None:
         parts.append(_model("cxr-audit lung segmenter", run.segmenter_sha256))
@@ -51,6 +51,11 @@ def bill_of_materials(run: RunRecord) -> bytes:
 def _model(name: str, sha256: str) -> dict[str, Any]:
     hashes = [{"alg": "SHA-256", "content": sha256}]
     return {"type": "machine-learning-model", "name": name, "bom-ref": f"model:{sha256}", "hashes": hashes}
+
+
+def _is_whole(found: metadata.Distribution) -> bool:
+    """An uninstall that was broken off leaves a folder without a name and a version; the last is an egg's own file."""
+    return any(found.read_text(name) for name in ("METADATA", "PKG-INFO", ""))
 
 
 def _distribution(found: metadata.Distribution) -> dict[str, Any]:

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.evidence.checksums import require_unchanged, seal, sum_of
+from pipeline.evidence.checksums import OF_SIGNATURE, require_unchanged, seal, sum_of
 from pipeline.evidence.events import EventLog, identity, read_chain
 from pipeline.evidence.folder import CHECKSUMS, SIGNATURE, SIGNATURE_SUM, RunFolder, file_sha256, write
 
 try:
     from asn1crypto import cms, pem, x509
+    from pkcs11 import PKCS11Error
     from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
     from pyhanko.pdf_utils.misc import PdfError
     from pyhanko.pdf_utils.reader import PdfFileReader
@@ -67,7 +68,6 @@ def signer_of_pkcs12(file: Path, passphrase: str | None) -> Any:
 
 def signer_of_pkcs11(library: Path, token: str, label: str, pin: str | None) -> Any:
     """A signer whose key stays in a token; key and certificate have one label. Raises `ConfigError`."""
-    from pkcs11 import PKCS11Error
     from pyhanko.config.pkcs11 import TokenCriteria
     from pyhanko.sign.pkcs11 import PKCS11Signer, open_pkcs11_session
 
@@ -112,9 +112,10 @@ def sign(
     ConfigError : the run has not finished, no such PDF, or the key or the time-stamp server cannot be used.
     VerificationError : the run is not what it was.
     """
-    if not folder.is_sealed:
+    run = folder.read_run()
+    if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
-    require_unchanged(folder)
+    require_unchanged(folder, but=OF_SIGNATURE)
     events = EventLog.open(folder)
     try:
         signed = {
@@ -122,6 +123,7 @@ def sign(
             for file in documents
         }
         folder.unseal()
+        events.adopt(folder, run)
         for file, data in signed.items():
             write(folder.path / file, data)
         certificate = signer.signing_cert.sha256.hex()
@@ -132,7 +134,7 @@ def sign(
         content = asyncio.run(
             signer.async_sign_general_data(data, DIGEST, detached=True, use_cades=True, timestamper=timestamper)
         )
-    except (SigningError, PdfError, timestamps.TimestampRequestError, OSError) as error:
+    except (SigningError, PKCS11Error, PdfError, timestamps.TimestampRequestError, OSError) as error:
         raise ConfigError(
             f"not signed: {error}", "the key or the time-stamp server cannot be used; try again"
         ) from error
@@ -181,13 +183,16 @@ def _signed_pdf(data: bytes, signer: Any, name: str, meaning: str, timestamper: 
 
 def _signed_documents(folder: RunFolder) -> list[str]:
     """Those signed since the documents were last written."""
+    if not folder.events.is_file():
+        return []
     events, _, _ = read_chain(folder.events.read_bytes(), identity(folder.read_run()))
     names: dict[str, None] = {}
     for event in events:
-        if event["event"] == "rendered":
+        kind = event.get("event")
+        if kind in ("rendered", "resumed"):
             names = {}
-        elif event["event"] == "signed":
-            names |= dict.fromkeys(event["documents"])
+        elif kind == "signed":
+            names |= dict.fromkeys(event.get("documents", ()))
     return list(names)
 
 

@@ -154,7 +154,7 @@ class Renderer:
         ]
         view = summary_view(records, run, cohort, mean_maps, urls)
         html = self._filled("summary.html.j2", view)
-        css = self._stylesheet(_paper(run), "case.css", "letterhead.css", "summary.css")
+        css = self._stylesheet(_paper(run), "case.css", "summary.css", "letterhead.css")
         return self._pdf(html, css, pictures, _attachments(files, run.started))
 
     def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:

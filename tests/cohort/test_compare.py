@@ -166,6 +166,24 @@ def test_what_the_runs_were_made_with_is_listed() -> None:
     ]
 
 
+def test_where_it_ran_is_no_difference_and_a_hidden_path_is_one() -> None:
+    cases = [a_case("1", "P", 0.9)]
+    hidden = {"source": "see private/config.json"}
+    one, two = (
+        replace(
+            SAME,
+            config={"engine": {"name": name, "workers": n}, "privacy": {"key_file": name}, "ingest": hidden},
+            config_sha256=name * 64,
+        )
+        for n, name in enumerate("ab")
+    )
+    same = compare((one, "", cases), (replace(two, config_sha256="a" * 64), "", cases), {}, 200, 1)
+    assert same.differences == ()
+    (found,) = compare((one, "", cases), (two, "", cases), {}, 200, 1).differences
+    assert (found.part, found.a, found.b) == ("config", "a" * 64, "b" * 64)
+    assert "path" in found.name
+
+
 def test_runs_that_cannot_be_compared_are_refused() -> None:
     one = a_case("1", "P", 0.9)
     with pytest.raises(ConfigError, match="share no radiograph"):

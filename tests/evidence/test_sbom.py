@@ -51,6 +51,15 @@ def test_the_same_environment_and_run_give_the_same_bytes(data: bytes) -> None:
     assert json.loads(other)["serialNumber"] != json.loads(data)["serialNumber"]
 
 
+def test_what_a_broken_uninstall_has_left_is_no_distribution(
+    data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone-1.0.dist-info").mkdir()
+    (tmp_path / "gone-1.0.dist-info" / "RECORD").write_text("gone.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert bill_of_materials(BILL) == data
+
+
 def distribution(tmp_path: Path, lines: str) -> dict[str, object]:
     from pipeline.evidence.sbom import _distribution
 

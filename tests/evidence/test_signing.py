@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from pyhanko.sign.timestamps import DummyTimeStamper
+from pkcs11 import PKCS11Error
+from pyhanko.sign.timestamps import DummyTimeStamper, TimestampRequestError
 from typer.testing import CliRunner
 
 from pipeline import evidence
@@ -26,7 +28,7 @@ from pipeline.cli import app
 from pipeline.errors import ConfigError, VerificationError
 from pipeline.evidence import EventLog, RunFolder
 from pipeline.evidence.signing import check_signatures, sign, signer_of_files, signer_of_pkcs12
-from tests.evidence.test_events import audited, lines_of, resum, sealed, started
+from tests.evidence.test_events import audited, lines_of, resum, sealed, started, with_schema
 
 DAY = datetime.timedelta(days=1)
 NOW = datetime.datetime.now(datetime.UTC)
@@ -235,14 +237,79 @@ def test_two_people_sign_one_after_the_other(folder: RunFolder, tmp_path: Path) 
     assert evidence.verify(folder) == []
 
 
-def test_what_is_sealed_again_is_no_longer_signed(folder: RunFolder) -> None:
+@pytest.mark.parametrize("event", ["rendered", "resumed"])
+def test_what_is_sealed_again_is_no_longer_signed(folder: RunFolder, event: str) -> None:
     log = EventLog.open(folder)
     folder.unseal()
-    log.append("rendered", cases=2)
+    if event == "resumed":
+        log.begin(folder, folder.read_run(), ["a", "b"])
+    else:
+        log.append("rendered", cases=2)
     a_pdf(folder.path / "summary.pdf")
     evidence.seal(folder, log)
     assert check_signatures(folder) == []
     assert evidence.verify(folder) == []
+
+
+class NoServer:
+    """A time-stamp server that cannot be reached."""
+
+    async def async_timestamp(self, *_: object) -> None:
+        raise TimestampRequestError("no answer")
+
+    async_dummy_response = async_timestamp
+
+
+class NoToken:
+    """A signer whose token is pulled out when it is to sign."""
+
+    def __init__(self, signer: Any) -> None:
+        self.signing_cert = signer.signing_cert
+
+    async def async_sign_general_data(self, *_: object, **__: object) -> None:
+        raise PKCS11Error("the token is gone")
+
+
+def test_what_a_server_or_a_token_has_broken_off_is_signed_again(folder: RunFolder, reviewer: Identity) -> None:
+    for signer, clock, what in ((reviewer.signer, NoServer(), "no answer"), (NoToken(reviewer.signer), None, "token")):
+        with pytest.raises(ConfigError, match=f"not signed: .*{what}") as error:
+            sign(folder, signer, "R", "reviewed", [], clock)
+        assert "try again" in str(error.value.hint)
+        assert evidence.verify(folder) == ["missing: SHA256SUMS.p7s: events.jsonl says that it was made"]
+    sign(folder, reviewer.signer, "R", "reviewed", [])
+    assert evidence.verify(folder) == []
+    (folder.path / "SHA256SUMS.p7s.sha256").unlink()  # as after a kill between the two
+    sign(folder, reviewer.signer, "R", "reviewed", [])
+    assert evidence.verify(folder) == []
+    assert [one.problem for one in check_signatures(folder)] == [None, None]
+
+
+def test_a_run_that_goes_on_is_not_signed(folder: RunFolder, reviewer: Identity) -> None:
+    """Sealed, as `render` once did with an unfinished one."""
+    log = EventLog.open(folder)
+    folder.unseal()
+    folder.write_run(replace(folder.read_run(), status="running"))
+    evidence.seal(folder, log)
+    with pytest.raises(ConfigError, match="has not finished"):
+        sign(folder, reviewer.signer, "R", "reviewed", [])
+
+
+def test_a_run_older_than_events_is_signed_and_verifies(folder: RunFolder, reviewer: Identity) -> None:
+    folder.unseal()
+    folder.events.unlink()
+    with_schema(folder, 1)
+    assert evidence.verify(folder) == []
+    with pytest.raises(ConfigError, match="no answer"):
+        sign(folder, reviewer.signer, "R", "reviewed", ["summary.pdf"], NoServer())
+    assert evidence.verify(folder) == []
+    sign(folder, reviewer.signer, "R", "reviewed", ["summary.pdf"])
+    assert evidence.verify(folder) == []
+    assert {one.problem for one in check_signatures(folder)} == {None}
+    kinds = [json.loads(line)["event"] for line in lines_of(folder)]
+    assert kinds == ["started", "found", "found", "signed", "reported", "sealed"]
+    folder.events.unlink()
+    assert "missing: events.jsonl" in evidence.verify(folder)
+    assert [one.file for one in check_signatures(folder)] == ["SHA256SUMS.p7s"]
 
 
 def test_a_run_that_does_not_verify_is_not_signed(folder: RunFolder, reviewer: Identity) -> None:

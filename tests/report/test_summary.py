@@ -17,7 +17,7 @@ from pipeline.cohort import describe
 from pipeline.cohort.mean_map import MeanMap
 from pipeline.config import Acceptance, Cohort, Criterion
 from pipeline.records import CaseRecord, Check, CohortRecord, Estimate, Flag, Masking, RunRecord, Trust
-from pipeline.report import encode_jpeg
+from pipeline.report import Renderer, encode_jpeg
 from pipeline.report.pictures import mean_map_picture
 from pipeline.report.summary import _estimate, _roc, summary_view
 from tests.cohort.cases import a_case, a_failure
@@ -242,6 +242,14 @@ def test_the_confusion_matrix_has_labels_in_rows(run) -> None:
         for names in (("true_positive", "false_negative"), ("false_positive", "true_negative"))
     ]
     assert [cell["share"] for cell in rows[0]["cells"]] == ["75 %", "25 %"]
+
+
+def test_a_letterheads_rules_have_the_last_word(renderer, run, tmp_path) -> None:
+    """Over `summary.css` too, which sets the size of these headings: larger ones take more pages."""
+    (tmp_path / "letterhead.css").write_text("h2.stage { font-size: 30pt; }")
+    records = labelled()
+    theirs, ours = (report(one, run, records) for one in (Renderer(tmp_path), renderer))
+    assert len(pages(theirs)) > len(pages(ours))
 
 
 def test_the_worst_cases_come_with_their_pictures(renderer, run, make) -> None:
