@@ -46,8 +46,7 @@ def verify(folder: RunFolder) -> list[str]:
     except (OSError, ValueError) as error:
         raise VerificationError(
             f"{folder.path} has no readable {CHECKSUMS}",
-            "the run has not finished: cxr-audit run CONFIG --resume; "
-            "if its documents were being written again: cxr-audit render",
+            "the run has not finished: cxr-audit run CONFIG --resume, or cxr-audit render RUN where that broke off",
         ) from error
     found = {name: file_sha256(folder.path / name) for name in _files(folder)}
     problems = [f"missing: {name}" for name in expected if name not in found]
