@@ -13,6 +13,7 @@ from pipeline.classifier import Classifier
 from pipeline.explain import Explainer
 from pipeline.trust import randomisation
 from pipeline.trust.randomisation import randomise, untrained
+from pipeline.trust.similarity import ssim
 from tests.classifier.models import layers, nested
 
 SHAPE = (32, 32, 3)
@@ -126,14 +127,25 @@ def test_the_closed_form_of_a_pooling_head_uses_the_new_weights() -> None:
 
 def test_a_control_that_does_otherwise_breaks_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     explainer = Explainer(Classifier(nested(), SHAPE))
-    monkeypatch.setattr(randomisation, "_mean_of_pairs", lambda maps: 2.0)  # a limit that lets everything through
+    monkeypatch.setattr(randomisation, "_limit", lambda own, maps: 2.0)  # a limit that lets everything through
     through = randomise(explainer, chests(6), 6, seed=1).check
     assert through.state == "not_run"
     assert "edges, which never asks the classifier, passed" in str(through.reason)
-    monkeypatch.setattr(randomisation, "_mean_of_pairs", lambda maps: -2.0)  # and one that lets nothing through
+    monkeypatch.setattr(randomisation, "_limit", lambda own, maps: -2.0)  # and one that lets nothing through
     nothing = randomise(explainer, chests(6), 6, seed=1).check
     assert nothing.state == "not_run"
     assert "shuffled, failed" in str(nothing.reason)
+
+
+def test_the_limit_is_what_pairs_share_and_two_standard_errors() -> None:
+    """By hand: SSIM of a map with itself is 1. Of the pairs of a, b, c each case's mean is known from `ssim` alone."""
+    a, b, c = (np.random.default_rng(n).random((6, 6)).astype(np.float32) for n in range(3))
+    ab, ac, bc = (float(ssim(x[None], y[None])[0]) for x, y in ((a, b), (a, c), (b, c)))
+    pairs = np.array([(ab + ac) / 2, (ab + bc) / 2, (ac + bc) / 2])
+    more = 1 - pairs
+    error = np.sqrt(((more - more.mean()) ** 2).sum() / 2 / 3)
+    own = np.stack([a, b, c])
+    assert randomisation._limit(own, own) == pytest.approx(pairs.mean() + 2 * error, abs=1e-6)
 
 
 def test_dead_maps_and_small_samples_are_not_run_with_the_reason() -> None:
