@@ -178,7 +178,7 @@ def check(
     overrides: Overrides = None,
 ) -> None:
     """Everything that can be known without running: config, files, labels, model, layer, shapes, templates."""
-    from pipeline.audit import check_labels, find_key, find_sources, open_checks, open_classifier, reading
+    from pipeline.audit import check_labels, find_key, find_sources, open_checks, open_classifier, reading, sample
     from pipeline.ingest import probe
     from pipeline.report import Renderer
 
@@ -216,13 +216,19 @@ def check(
         err.print(f"cost of {method}: {num} further model inputs a radiograph, {total}", highlight=False)
     checks = open_checks(audit_config, explainer)
     seconds = checks.seconds_an_input()
-    for what, num in checks.num_inputs(len(sources)).items():
+    cost = checks.num_inputs(len(sources))
+    cost["exposure"] = EXPOSURES * len(sources)
+    cost["causal masking"] = MASKINGS * len(sample(sources, audit_config.masking.cases))
+    for what, num in cost.items():
         err.print(f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s", highlight=False)
     err.print(f"  at {1000 * seconds:.1f} ms an input, timed now; a gradient costs more", highlight=False)
     Renderer()
     err.print("templates: complete")
     if problems:
         raise typer.Exit(CaseError.exit_code)
+
+
+EXPOSURES, MASKINGS = 2, 8  # model inputs a case: darker and brighter; two fills of four parts where there is a marker
 
 
 @app.command()

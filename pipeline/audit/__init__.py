@@ -1,5 +1,6 @@
 """The composer: one config -> one run folder with an audit of every case. `run.py` is the whole job, step by step."""
 
+from pipeline.audit.batch import sample
 from pipeline.audit.opening import check_labels, find_key, find_sources, open_checks, open_classifier, reading
 from pipeline.audit.run import Engine, Progress, RunResult, audit, cohort_of, render
 
@@ -16,4 +17,5 @@ __all__ = [
     "open_classifier",
     "reading",
     "render",
+    "sample",
 ]
