@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.records import Mask, Region, RegionKind
-from pipeline.regions.lungs import Lungs, LungSegmenter, find_lungs, segmenter_input
+from pipeline.regions.lungs import Lungs, LungSegmenter, segmenter_input
 from pipeline.regions.markers import find_markers
 from pipeline.regions.zones import find_zones
 
@@ -17,7 +17,6 @@ __all__ = [
     "LungSegmenter",
     "Lungs",
     "annotation",
-    "find_lungs",
     "find_markers",
     "find_regions",
     "partition",

@@ -20,11 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ModelError
-from pipeline.records import Floats, Mask, Region
+from pipeline.records import Floats, Mask
 
 SIZE = 256
 BATCH = 16
-FOUND_BY = "lung segmenter"
 
 # Tails along the chest wall or over the diaphragm: narrower than 2 * 3 + 1 px, longer than 24. The sharp
 # costophrenic angles are shorter than that.
@@ -71,16 +70,6 @@ class Lungs:
             return self.turn_deg if self.turn_deg or self.is_negative else None
         (row, column), (other_row, other_column) = (np.argwhere(mask).mean(axis=0) for mask in (self.right, self.left))
         return math.degrees(math.atan2(abs(other_row - row) * rows, abs(other_column - column) * columns))
-
-    @property
-    def regions(self) -> tuple[Region, ...]:
-        """ "right lung" and "left lung"; none where the lungs were not found."""
-        if self.reason is not None:
-            return ()
-        return (
-            Region.of(self.right, "right lung", "lung", FOUND_BY, self.confidence),
-            Region.of(self.left, "left lung", "lung", FOUND_BY, self.confidence),
-        )
 
 
 def segmenter_input(pixels: Floats) -> Floats:

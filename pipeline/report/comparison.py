@@ -18,6 +18,7 @@ from pipeline.report.view import (
     FLAG_WORDS,
     METRICS,
     STATUS_WORDS,
+    TRUST_WORDS,
     View,
     number,
     quoted,
@@ -55,12 +56,6 @@ NAMES = {name: words for name, (words, _) in METRICS.items()} | {
     "masking_marker_change": "Logit without a marker",
     "masking_border_change": "Logit without the border",
     **{f"{kind}_{name}": words.format(REGIONS[kind]) for kind in REGIONS for name, words in IN_REGIONS.items()},
-}
-TRUST_WORDS = {
-    "passed": "passed",
-    "caution": "caution",
-    "not_interpretable": "not interpretable",
-    "none": "not checked",
 }
 PLOT = 100.0  # the picture's user units along each side
 MOST_POINTS = 2000

@@ -31,6 +31,7 @@ from pipeline.report.view import (
     DASH,
     FLAG_WORDS,
     MAP_STATES,
+    TRUST_WORDS,
     UNIT_WORDS,
     View,
     number,
@@ -76,7 +77,7 @@ FOCUS = {
     "entropy": ("Spread (entropy)", None),
 }
 
-TRUST = {"passed": "Passed", "caution": "Caution", "not_interpretable": "Not interpretable"}
+TRUST = {state: sentence(word) for state, word in TRUST_WORDS.items() if state != "none"}
 
 
 class MeanMap(Protocol):

@@ -64,6 +64,12 @@ MAP_STATES = {
     "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
 }
 
+TRUST_WORDS = {
+    "passed": "passed",
+    "caution": "caution",
+    "not_interpretable": "not interpretable",
+    "none": "not checked",
+}
 TRUST_STATES = {
     "passed": ("circle", "Explanation checks passed"),
     "caution": ("triangle", "Explanation checks: caution"),
@@ -141,6 +147,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "limits": _limits(run),
         "card": _card(run.model.card),
         "hashes": _hashes(record, run),
+        "versions": ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items())),
         **_groups(record, run),
         "decisions": _decisions(record),
         "warnings": _cautions(record),
@@ -943,7 +950,6 @@ def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
         ("Started", utc(run.started) or ""),
         ("Seed", str(run.seed)),
         ("Record schema", str(schema_version)),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
     ]
     return [{"title": "Model", "rows": model_rows}, {"title": "Run", "rows": run_rows}]
 

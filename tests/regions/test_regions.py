@@ -74,3 +74,16 @@ def test_an_annotation_of_a_few_pixels_does_not_vanish() -> None:
     (one,) = (region for region in find_regions(GREY, None, (drawn,)) if region.facts.kind == "annotation")
     assert 1 <= one.mask.sum() <= 2
     assert one.mask[128, 59]  # 1001 of 2000 rows and 701.5 of 1500 columns, on 256 x 128: 128.1 and 59.9
+
+
+def test_of_a_mirrored_radiograph_the_sides_are_exchanged() -> None:
+    masks, mirrored = (
+        {region.facts.name: region.mask for region in find_regions(GREY, FOUND, is_mirrored=is_mirrored)}
+        for is_mirrored in (False, True)
+    )
+    for name in ("{} lung", "{} upper zone", "{} lower zone"):
+        for side, other in (("right", "left"), ("left", "right")):
+            np.testing.assert_array_equal(mirrored[name.format(side)], masks[name.format(other)])
+    assert masks["right lung"].any()
+    assert not (masks["right lung"] & masks["left lung"]).any()
+    np.testing.assert_array_equal(mirrored["lungs"], masks["lungs"])
