@@ -180,6 +180,7 @@ def test_failed_and_excluded_cases_are_one_page(renderer, run, tmp_path, status)
     assert "Export it again." in text
     assert "UnreadableFile" in text
     assert "e" * 64 in text
+    assert "Model card (in" not in text  # how the model does elsewhere says nothing of a case without an output
 
 
 CHECKS = (
