@@ -79,6 +79,7 @@ class Explained:
     trust: Trust | None = None
     lungs: Lungs | None = None
     exposure: dict[str, float] = field(default_factory=dict)
+    as_usual: dict[str, float] = field(default_factory=dict)
     masking: tuple[Masking, ...] = ()
     masking_missing: dict[str, str] = field(default_factory=dict)
 
@@ -264,6 +265,7 @@ def describe(
         controls=controls(case.controls, placement, found, region_shares),
         budget=budget(case.maps, case.prediction.target_class, placement, found),
         exposure=case.exposure,
+        as_usual=case.as_usual,
         masking=case.masking,
         masking_missing=case.masking_missing,
         trust=case.trust,

@@ -40,6 +40,9 @@ def _lines(cohort: CohortRecord) -> Iterator[str]:
     for kind, rate in cohort.hit_rates.items():
         if rate.num_cases:
             yield f"  {HITS[kind]:26} {_estimate(rate)}"
+    for check in cohort.dependence:
+        found = check.reason or f"{check.value:.2f}, {check.limit}"
+        yield f"  {check.name.replace('_', ' '):26} {check.state.replace('_', ' ')}: {found}"
     for result in cohort.acceptance:
         yield f"{'met    ' if result.is_met else 'NOT MET'}  {result.criterion}: {_estimate(result.found)}"
         for reason, count in result.undefined.items():
