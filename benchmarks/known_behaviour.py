@@ -239,22 +239,23 @@ def audited(config: AuditConfig, cases: list[Explained]) -> list[CaseRecord]:
     """The stages of `pipeline.audit` that know the classifier, without documents: its records, kept."""
     path = config.run.output / config.run.name
     ids = [case.prepared.source.case_id for case in cases]
-    if path.is_dir() and set(ids) == set(RunFolder(path).case_ids()):
-        kept = [record for case_id in ids if (record := RunFolder(path).read_case(case_id))]
-        return [flagged(record, config.acceptance) for record in kept]
-    explainer, model = open_classifier(config)
-    run = RunRecord(config.run.name, "running", "2026-01-01T00:00:00Z", {}, "", 0, model, len(cases), {}, {}, scale=1.0)
-    chosen = sample([case.prepared.source for case in cases], config.trust.sample)
-    known = [(case.prepared.source.case_id, case.prepared.model_input) for case in cases]
-    usual = geometry.usual([seen for case_id, seen in known if case_id in chosen and seen])
-    records = []
-    for n in range(0, len(cases), BATCH):
-        batch = cases[n : n + BATCH]
-        explained = explain_batch(explainer, [case.prepared for case in batch], BATCH)
-        explained = vary_batch(explainer, explained, config, usual)
-        explained = [replace(e, lungs=case.lungs) for e, case in zip(explained, batch, strict=True)]
-        records += [document(case, run, path, config)[0] for case in explained]
-    return records
+    sampled = sample([case.prepared.source for case in cases], config.trust.sample)
+    if not (path.is_dir() and set(ids) == set(RunFolder(path).case_ids())):
+        explainer, model = open_classifier(config)
+        run = RunRecord(
+            config.run.name, "running", "2026-01-01T00:00:00Z", {}, "", 0, model, len(ids), {}, {}, scale=1.0
+        )
+        known = zip(ids, (case.prepared.model_input for case in cases), strict=True)
+        usual = geometry.usual([seen for case_id, seen in known if case_id in sampled and seen])
+        for n in range(0, len(cases), BATCH):
+            batch = cases[n : n + BATCH]
+            explained = explain_batch(explainer, [case.prepared for case in batch], BATCH)
+            explained = vary_batch(explainer, explained, config, usual)
+            for case, segmented in zip(explained, batch, strict=True):
+                document(replace(case, lungs=segmented.lungs), run, path, config)
+    records = [record for case_id in ids if (record := RunFolder(path).read_case(case_id))]
+    spread = np.std([one.prediction.logit for one in records if one.case_id in sampled and one.prediction])
+    return [flagged(record, config.acceptance, float(spread)) for record in records]
 
 
 @dataclass(frozen=True)

@@ -787,8 +787,9 @@ class RunRecord:
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
     explanation that are made once a model, `cascade` the stages of the one that takes its weights away. `wall_s` is
     what the composer waited for, `cpu_s` what the stages used in all processes. `usual_sha256` is that of `usual.npz`,
-    the mean model input of the sample that the checks are made on, None where that is too small. Runs with the same
-    `case_id_key`, a fingerprint, name the same file by the same case id."""
+    the mean model input of the sample that the checks are made on, None where that is too small; `logit_spread` is the
+    standard deviation of the explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same
+    file by the same case id."""
 
     name: str
     status: Literal["running", "finished"]
@@ -813,6 +814,7 @@ class RunRecord:
     crosswalk_sha256: str | None = None
     segmenter_sha256: str | None = None
     usual_sha256: str | None = None
+    logit_spread: float | None = None
     case_id_key: str | None = None
     schema_version: int = SCHEMA_VERSION
 

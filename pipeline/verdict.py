@@ -1,8 +1,9 @@
 """CaseRecord, limits -> flags: what a reader has to know of this case, by rule, each with its reason in numbers.
 
     outside_lungs       the lungs hold less of the positive evidence than so many times their share of the area
-    marker, border      replaced by the run's mean radiograph, it moves the logit by so much; or so much of the
-                        positive evidence lies there, and so many times what the area alone would give
+    marker, border      replaced by the run's mean radiograph, it moves the logit by so much (the border, which holds
+                        anatomy, also by so much of the logits' spread over the run); or so much of the positive
+                        evidence lies there, and so many times what the area alone would give
     exposure            the logit differs by so much between the whole radiograph darker and brighter: such a shortcut
                         has no place that a map could show
     diffuse             so much of the radiograph is high focus
@@ -29,28 +30,38 @@ from pipeline.records import FLAGS, CaseRecord, Flag, RegionFocus
 Answer = tuple[bool | None, str]
 
 
-def flagged(record: CaseRecord, limits: Acceptance) -> CaseRecord:
+def flagged(record: CaseRecord, limits: Acceptance, spread: float | None) -> CaseRecord:
     """The record with the flags that these limits raise; one that was not audited as it is."""
     if record.status != "ok":
         return record
-    flags, undefined = judge(record, limits)
+    flags, undefined = judge(record, limits, spread)
     return replace(record, flags=flags, flags_undefined=undefined)
 
 
-def judge(record: CaseRecord, limits: Acceptance) -> tuple[tuple[Flag, ...], dict[str, str]]:
+def judge(
+    record: CaseRecord, limits: Acceptance, spread: float | None = None
+) -> tuple[tuple[Flag, ...], dict[str, str]]:
     """The flags of an audited case.
 
     Parameters
     ----------
     record : all but its flags; the first map is the one that is judged.
+    spread : `RunRecord.logit_spread`; None where it is not known, and limits nothing.
 
     Returns
     -------
     The flags that are raised, in the order of `FLAGS`, and by name why others could not be judged.
     """
+    limits = _of_run(limits, spread or 0.0)
     answers = {name: RULES[name](record, limits) for name in FLAGS}
     raised = tuple(Flag(name, reason) for name, (is_raised, reason) in answers.items() if is_raised)
     return raised, {name: reason for name, (is_raised, reason) in answers.items() if is_raised is None}
+
+
+def _of_run(limits: Acceptance, spread: float) -> Acceptance:
+    """The limits with that of the border as it is for logits of this spread."""
+    border = max(limits.flag_border_log_odds, limits.flag_border_spread * spread)
+    return limits.model_copy(update={"flag_border_log_odds": border})
 
 
 def _outside_lungs(record: CaseRecord, limits: Acceptance) -> Answer:
@@ -185,7 +196,7 @@ def _focus(record: CaseRecord, names: Sequence[str]) -> list[RegionFocus]:
 
 def _moved(how: str, change: float, limit: float) -> Answer:
     moves = "raises" if change > 0 else "lowers"
-    return abs(change) >= limit, f"{how} {moves} the logit by {abs(change):.1f}; limit {limit:g}"
+    return abs(change) >= limit, f"{how} {moves} the logit by {abs(change):.1f}; limit {limit:.2g}"
 
 
 def _percent(fraction: float) -> str:

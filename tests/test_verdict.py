@@ -74,6 +74,10 @@ def test_the_border_is_judged_where_the_class_is_not_predicted_too() -> None:
     assert reasons(record) == {
         "border": "border replaced by the run's mean radiograph raises the logit by 2.8; limit 2"
     }
+    # Where the run's logits differ by 10 as a rule, 0.3 of that is more than 2.8.
+    spread_out = LIMITS.model_copy(update={"flag_border_spread": 0.3})
+    assert judge(record, spread_out, 9.0)[0]
+    assert not judge(record, spread_out, 10.0)[0]
     quiet = replace(record, as_usual={"border": 0.1})
     assert "border" not in {**reasons(quiet), **judge(quiet, LIMITS)[1]}
 
@@ -149,7 +153,9 @@ def test_no_lungs_is_a_reason() -> None:
 def test_checks_of_the_input(check: str, flag: str) -> None:
     failed = Check(check, "what was done", "failed", 0.1, "at least 0.2", "the range is 0.1")
     assert reasons(case(quality=(failed,))) == {flag: "the range is 0.1"}
-    flags, undefined = judge(case(quality=(Check(check, "what was done", "not_run", reason="no attribute"),)), LIMITS)
+    flags, undefined = judge(
+        case(quality=(Check(check, "what was done", "not_run", reason="no attribute"),)), LIMITS, None
+    )
     assert (flags, undefined[flag]) == ((), "no attribute")
     assert flag not in judge(case(quality=(Check(check, "what was done", "passed", 0.3, "at least 0.2"),)), LIMITS)[1]
 

@@ -18,6 +18,7 @@ from pipeline.records import (
     CaseRecord,
     CaseSource,
     Floats,
+    ModelInput,
     RunRecord,
 )
 from pipeline.trust import state
@@ -104,6 +105,13 @@ def sample(sources: list[CaseSource], size: int | Literal["all", "none"]) -> set
     """The ids of so many cases, spread evenly over the run."""
     num = {"all": len(sources), "none": 0}[size] if isinstance(size, str) else min(size, len(sources))
     return {sources[n * len(sources) // num].case_id for n in range(num)}
+
+
+def spread(explainer: Explainer, seen: list[ModelInput], batch_size: int) -> float | None:
+    """The standard deviation of the explained logit over some model inputs; None where it is no number."""
+    selector = explainer.classifier.selector(explainer.classifier.target_class)
+    found = float((explainer.ask((one.tensor for one in seen), batch_size) @ selector).std()) if seen else np.nan
+    return found if np.isfinite(found) else None
 
 
 def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], batch_size: int) -> list[Explained]:

@@ -272,7 +272,7 @@ def describe(
         pictures=names,
         scales=scales,
     )
-    record = verdict.flagged(record, config.acceptance)
+    record = verdict.flagged(record, config.acceptance, run.logit_spread)
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
 

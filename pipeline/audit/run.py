@@ -24,7 +24,16 @@ import numpy as np
 
 from pipeline import cohort, evidence, quality, verdict
 from pipeline import preprocess as geometry
-from pipeline.audit.batch import check_batch, explain_batch, mask_batch, sample, segment_batch, stack, vary_batch
+from pipeline.audit.batch import (
+    check_batch,
+    explain_batch,
+    mask_batch,
+    sample,
+    segment_batch,
+    spread,
+    stack,
+    vary_batch,
+)
 from pipeline.audit.case import (
     Explained,
     Prepared,
@@ -286,7 +295,7 @@ def calibrate(
         run = replace(run, scale_source="each map's own maximum")
     else:
         run = replace(run, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
-    return run, geometry.usual(inputs)
+    return replace(run, logit_spread=spread(explainer, inputs, size)), geometry.usual(inputs)
 
 
 def read_usual(folder: RunFolder, run: RunRecord) -> Floats | None:
@@ -378,7 +387,7 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
             "go on with cxr-audit run CONFIG --resume",
         )
     if config is not None:
-        records = [verdict.flagged(record, config.acceptance) for record in records]
+        records = [verdict.flagged(record, config.acceptance, run.logit_spread) for record in records]
     return describe_cohort(folder, run, records, config)
 
 
