@@ -26,10 +26,20 @@ def cases_table(records: list[CaseRecord]) -> str:
         row |= case_values(record)[0]
         row |= _region_columns(record, first)
         row |= {f"exposure_{name}_change": record.exposure.get(name) for name in ("darker", "brighter")}
+        row |= _as_usual_columns(record)
         row["flags"] = " ".join(flag.name for flag in record.flags) if record.status == "ok" else None
         row["file_sha256"] = record.file_sha256
         rows.append(row)
     return str(pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n"))
+
+
+def _as_usual_columns(record: CaseRecord) -> dict[str, float | None]:
+    """What a marker (of several the one that changes most) and the border, as usual in the run, change."""
+    of_markers = [change for name, change in record.as_usual.items() if name != "border"]
+    return {
+        "as_usual_marker_change": max(of_markers, key=abs, default=None),
+        "as_usual_border_change": record.as_usual.get("border"),
+    }
 
 
 def _region_columns(record: CaseRecord, first: MapFacts | None) -> dict[str, Any]:
