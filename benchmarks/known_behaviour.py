@@ -1,17 +1,19 @@
 """Classifiers of known behaviour -> does the audit flag what they live on, by the right name, and clear the others?
 
-    .venv/bin/python -m benchmarks.known_behaviour --out build/known-behaviour [--half development]
+    .venv/bin/python -m benchmarks.known_behaviour --out build/known-behaviour [--part development]
 
-Radiographs are phantoms (256 px) that carry a letter, a bright frame and a brighter exposure, each by the toss of a
-coin. Trained classifiers (96 px, a few convolutions, global average pooling) saw each of these cues as often in ill
-phantoms as in well ones, but for their own: it stood in a share (the strength) of the ill and as rarely in the well.
-What is true of a trained classifier is measured without the audit, on the phantoms' twins. Of a run: how much AUC it
-loses where its cue stands by the toss of a coin instead of in the ill only; from `STRONG` on the run has to be flagged
-(in more than `RUN_SHARE` of its cases), up to `NONE` it must not be. Of a case: how far the logit moves when nothing
-but the cue is taken off the picture; from `MOVES` on the case has to be flagged, up to `STAYS` it must not be. What
-lies between is not counted. Hand-built classifiers see one place only, so that their truth is exact.
+Radiographs are phantoms that carry a letter, a bright frame and a brighter exposure, each by the toss of a coin; those
+audited have 512 px, the grid of the marker search. Trained classifiers (96 px, a few convolutions, global average
+pooling) saw each of these cues as often in ill phantoms as in well ones, but for their own: it stood in a share (the
+strength) of the ill and as rarely in the well. What is true of a trained classifier is measured without the audit, on
+the phantoms' twins. Of a run: how much AUC it loses where its cue stands by the toss of a coin instead of in the ill
+only; from `STRONG` on the run has to be flagged, up to `NONE` it must not be. Of a case: how far the logit moves when
+nothing but the cue is taken off the picture; from `MOVES` on the case has to be flagged, up to `STAYS` it must not be.
+What lies between is not counted. Hand-built classifiers see one place only, so that their truth is exact; the one of
+ink is balanced on phantoms without frame and exposure, so that a letter, and not a frame's corner, makes its answer.
 
-One half of the classifiers and of the phantoms is for development: limits are set there. The other is held out.
+Rules are chosen and limits set on the development and validation parts, each with classifiers and phantoms of its own.
+The third is held out.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ STRONG, NONE = 0.10, 0.05  # loss of AUC
 MOVES, STAYS = 1.0, 0.25  # log-odds
 RUN_SHARE = 0.1  # of the cases, from which a run counts as flagged for what no check of a run judges
 JUDGED = ("outside_lungs", "marker", "border", "exposure", "diffuse")
-HALVES = ("development", "validation", "held-out")
+PARTS = ("development", "validation", "held-out")
 EPOCHS, EPOCHS_MARKER = 6, 16  # a letter is small: it is learnt late
 # name -> strength of each of its own cues
 KINDS: dict[str, dict[str, float]] = {
@@ -143,7 +145,7 @@ def train(path: Path, pixels: Floats, is_ill: Bools, strengths: dict[str, float]
 
 def hand_built(path: Path, cells: Bools, pixels: Floats, is_bright_only: bool) -> None:
     """A classifier that sees nothing but some cells of a 12 x 12 grid: the more grey there, the more ill, or the more
-    almost white (`is_bright_only`). Half of some pictures (N, 256, 256) are called ill."""
+    almost white (`is_bright_only`). Half of some pictures (N, rows, columns) are called ill."""
     import keras
 
     side = INPUT_PX // len(cells)
@@ -195,7 +197,7 @@ def opened(path: Path) -> Any:
 
 
 def answers(path: Path, pixels: Floats) -> npt.NDArray[np.float64]:
-    """Log-odds of some pictures (N, 256, 256)."""
+    """Log-odds of some pictures (N, rows, columns)."""
     inputs = reduced(pixels)
     probability = np.concatenate([np.asarray(opened(path)(inputs[n : n + 60])) for n in range(0, len(inputs), 60)])[
         :, 0
@@ -263,7 +265,7 @@ class Row:
     """One flag of one case of one classifier: whether it has to be raised (None = could be either) and whether it was
     (None = not judged)."""
 
-    half: str
+    part: str
     classifier: str
     case: int
     flag: str
@@ -282,11 +284,11 @@ def verdicts(records: Sequence[CaseRecord], limits: Acceptance) -> dict[str, boo
     return {name: depends.get(name, bool(raised[name] > RUN_SHARE)) for name in JUDGED}
 
 
-def measure(out: Path, half: str) -> tuple[list[Row], Verdicts]:
-    """Every classifier of a half, made if need be, audited and compared with what is known of it."""
-    number = HALVES.index(half)
-    pixels, _ = phantoms(out, f"{half}-audited", AUDITED, 100 * (number + 1), AUDITED_PX)
-    cues, folder = tossed(AUDITED, number), out / half
+def measure(out: Path, part: str) -> tuple[list[Row], Verdicts]:
+    """Every classifier of a part, made if need be, audited and compared with what is known of it."""
+    number = PARTS.index(part)
+    pixels, _ = phantoms(out, f"{part}-audited", AUDITED, 100 * (number + 1), AUDITED_PX)
+    cues, folder = tossed(AUDITED, number), out / part
     shown = plant(pixels, cues, number)
     lettered = plant(pixels, {cue: cues[cue] & (cue == "marker") for cue in CUES}, number)
     for n, picture in enumerate(shown):
@@ -300,7 +302,7 @@ def measure(out: Path, half: str) -> tuple[list[Row], Verdicts]:
         if not (path := folder / f"{name}.keras").is_file():
             train(path, *training, strengths, 1000 * (number + 1) + n)
     cases = prepared(config_for(folder, next(iter(KINDS)), folder / "pictures"))
-    known = truth_of(out, half)
+    known = truth_of(out, part)
     rows, found = [], {}
     for name in (*places(), *KINDS):
         config = config_for(folder, name, folder / "pictures")
@@ -317,22 +319,22 @@ def measure(out: Path, half: str) -> tuple[list[Row], Verdicts]:
                     size = abs(moves[flag][n])
                     truth = True if size >= MOVES else False if size <= STAYS else None
                 values, _ = case_values(record)
-                rows.append(Row(half, name, n, flag, truth, values[f"flag_{flag}"]))
-        print(half, name, flush=True)
+                rows.append(Row(part, name, n, flag, truth, values[f"flag_{flag}"]))
+        print(part, name, flush=True)
     return rows, found
 
 
-def truth_of(out: Path, half: str) -> dict[str, Any]:
+def truth_of(out: Path, part: str) -> dict[str, Any]:
     """What is known of the trained classifiers, measured once and kept: the AUC that each loses by cue, and the
     log-odds that a cue adds to each audited picture, everything else as it is."""
-    path, number = out / f"{half}-truth.json", HALVES.index(half)
+    path, number = out / f"{part}-truth.json", PARTS.index(part)
     if not path.is_file():
-        twins, is_ill = phantoms(out, f"{half}-twins", TWINS, 100 * (number + 1) + 1)
-        pixels, _ = phantoms(out, f"{half}-audited", AUDITED, 100 * (number + 1), AUDITED_PX)
+        twins, is_ill = phantoms(out, f"{part}-twins", TWINS, 100 * (number + 1) + 1)
+        pixels, _ = phantoms(out, f"{part}-audited", AUDITED, 100 * (number + 1), AUDITED_PX)
         cues, there = tossed(AUDITED, number), np.ones(AUDITED, bool)
         known: dict[str, Any] = {"loss": {}, "moves": {}}
         for name in KINDS:
-            model = out / half / f"{name}.keras"
+            model = out / part / f"{name}.keras"
             known["loss"][name] = {cue: loss_of_auc(model, cue, twins, is_ill, number) for cue in CUES}
             known["moves"][name] = {}
             for cue in CUES:
@@ -442,16 +444,16 @@ def main() -> None:
     cv2.setNumThreads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/known-behaviour"))
-    parser.add_argument("--half", choices=HALVES, action="append", help="default: both")
+    parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
     asked = parser.parse_args()
-    for half in asked.half or HALVES:
-        rows, found = measure(asked.out, half)
-        known = truth_of(asked.out, half)["loss"]
-        text = "\n".join([f"## {half}", "", *report(rows, found, known)])
+    for part in asked.part or PARTS:
+        rows, found = measure(asked.out, part)
+        known = truth_of(asked.out, part)["loss"]
+        text = "\n".join([f"## {part}", "", *report(rows, found, known)])
         print(text)
-        (asked.out / f"{half}.md").write_text(text + "\n")
-        (asked.out / f"{half}.svg").write_text(figure(rows, known))
-        (asked.out / f"{half}.json").write_text(
+        (asked.out / f"{part}.md").write_text(text + "\n")
+        (asked.out / f"{part}.svg").write_text(figure(rows, known))
+        (asked.out / f"{part}.json").write_text(
             json.dumps({"rows": [asdict(row) for row in rows], "runs": found, "losses": known})
         )
 
