@@ -13,7 +13,7 @@ What lies between is not counted. Hand-built classifiers see one place only, so 
 ink is balanced on phantoms without frame and exposure, so that a letter, and not a frame's corner, makes its answer.
 
 Rules are chosen and limits set on the development and validation parts, each with classifiers and phantoms of its own.
-The third is held out.
+The last part is held out.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ STRONG, NONE = 0.10, 0.05  # loss of AUC
 MOVES, STAYS = 1.0, 0.25  # log-odds
 RUN_SHARE = 0.1  # of the cases, from which a run counts as flagged for what no check of a run judges
 JUDGED = ("outside_lungs", "marker", "border", "exposure", "diffuse")
-PARTS = ("development", "validation", "held-out")
+PARTS = ("development", "validation", "second validation", "held-out")
 EPOCHS, EPOCHS_MARKER = 6, 16  # a letter is small: it is learnt late
 # name -> strength of each of its own cues
 KINDS: dict[str, dict[str, float]] = {

@@ -427,10 +427,10 @@ class Acceptance(_Section):
         0.5, description="marker: replaced by the run's mean radiograph, it moves the logit by this or more;"
     )
     flag_border_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        0.8, description="border: replaced by the run's mean radiograph, it moves the logit by this or more"
+        0.7, description="border: replaced by the run's mean radiograph, it moves the logit by this or more"
     )
     flag_border_spread: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        0.4, description="and by so much of the standard deviation of the run's logits;"
+        0.35, description="and by so much of the standard deviation of the run's logits;"
     )
     flag_region_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.05, description="marker, border: or this share of the positive evidence lies there,"
@@ -448,7 +448,7 @@ class Acceptance(_Section):
         1.0, description="near_threshold: the logit is less than this from the threshold's"
     )
     dependence_marker_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.1, description="marker_dependence of a run: more of its cases are flagged for a marker"
+        0.25, description="marker_dependence of a run: more of its cases are flagged for a marker"
     )
     dependence_border_variance: Annotated[FiniteFloat, Field(ge=0)] = Field(
         0.5, description="border_dependence: the border brings more of the variance of the logit between cases"
