@@ -247,8 +247,9 @@ def region_shares(placement: Placement, grid_rows: int, grid_columns: int, masks
         cell = np.arange(cells + 1) * (extent / cells)
         overlap = np.minimum(cell[1:, None], pixel[None, 1:]) - np.maximum(cell[:-1, None], pixel[None, :-1])
         weights.append((np.clip(overlap, 0, None) / (extent / cells)).astype(np.float32))
-    along_columns = masks.reshape(-1, masks.shape[2]).astype(np.float32) @ weights[1].T
-    return np.asarray(weights[0] @ along_columns.reshape(*masks.shape[:2], -1), np.float32)
+    rows, columns = masks.any((0, 2)), masks.any((0, 1))  # a marker is a small part of them
+    inside = masks[:, rows][:, :, columns].astype(np.float32)
+    return np.asarray(weights[0][:, rows] @ (inside @ weights[1][:, columns].T), np.float32)
 
 
 def _axis(placement: Placement, axis: int) -> tuple[int, float, int, int]:
