@@ -448,7 +448,7 @@ class Acceptance(_Section):
         1.0, description="near_threshold: the logit is less than this from the threshold's"
     )
     dependence_marker_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.25, description="marker_dependence of a run: more of its cases are flagged for a marker"
+        0.3, description="marker_dependence of a run: more of its cases are flagged for a marker"
     )
     dependence_border_variance: Annotated[FiniteFloat, Field(ge=0)] = Field(
         0.5, description="border_dependence: the border brings more of the variance of the logit between cases"
