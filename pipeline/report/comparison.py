@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.records import ChangedCase, ComparedRun, Comparison, Difference, Estimate, PairedMetric, Transition
-from pipeline.report.view import (
+from pipeline.report.words import (
     BANNER,
     CHECK_STATES,
     DASH,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.records import CohortRecord, RunRecord
-from pipeline.report.view import View, quoted, score
+from pipeline.report.words import View, quoted, score
 
 Supply = Literal["supplied", "partly", "not supplied"]
 SUBMITTER = "to be filled by the submitter"
