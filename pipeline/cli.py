@@ -307,12 +307,13 @@ def render(
         Path | None, typer.Option(exists=True, file_okay=False, help="folder with your own templates or CSS")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: the machine's cores")] = None,
+    language: Annotated[str | None, typer.Option(help="of the PDFs of cases, such as de; default: the run's")] = None,
 ) -> None:
     """Write the documents of a run again from its records, without the classifier."""
     from pipeline.engines import render_run
 
     with _progress() as progress:
-        result = render_run(run_folder, template, workers, progress)
+        result = render_run(run_folder, template, workers, progress, language)
     out.print(str(result.folder / "index.html"), highlight=False)
 
 

@@ -460,6 +460,9 @@ class Report(_Section):
     )
     cells: bool = Field(False, description="draw the cells of the map's grid over it")
     paper: Literal["a4", "letter"] = Field("a4", description="size of the PDFs' pages")
+    language: Literal["en", "de"] = Field(
+        "en", description="of the PDF of a case; records, run report, index and comparison are in English"
+    )
 
 
 class Engine(_Section):

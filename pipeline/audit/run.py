@@ -43,6 +43,7 @@ from pipeline.records import (
     RunRecord,
     to_json,
 )
+from pipeline.report.language import read_language
 
 if TYPE_CHECKING:
     from pipeline.explain import Explainer
@@ -272,12 +273,20 @@ def calibrate(
 
 
 def render(
-    path: Path, engine: Engine, template_dir: Path | None = None, progress: Progress = lambda phase, done, total: None
+    path: Path,
+    engine: Engine,
+    template_dir: Path | None = None,
+    progress: Progress = lambda phase, done, total: None,
+    language: str | None = None,
 ) -> RunResult:
-    """All documents of a run again, from its records, without the classifier.
+    """All documents of a run again, from its records, without the classifier; the PDFs of cases in `language`, None =
+    that of the run's config.
 
-    Raises `ConfigError` where there is no finished run, `VerificationError` where its records are not what they were.
+    Raises `ConfigError` where there is no finished run or no such language, `VerificationError` where its records are
+    not what they were.
     """
+    if language is not None:
+        read_language(language)
     folder = RunFolder.open(path)
     run = folder.read_run()
     if run.status != "finished":
@@ -287,11 +296,11 @@ def render(
     events = EventLog.open(folder)
     folder.unseal()
     events.adopt(folder, run)
-    futures = [engine.submit(render_case, path, case_id, template_dir) for case_id in case_ids]
+    futures = [engine.submit(render_case, path, case_id, template_dir, language) for case_id in case_ids]
     for done, future in enumerate(futures, 1):
         future.result()
         progress("documents", done, len(futures))
-    events.append("rendered", cases=len(case_ids), own_templates=template_dir is not None)
+    events.append("rendered", cases=len(case_ids), own_templates=template_dir is not None, language=language)
     return finish_run(folder, run, _records(folder), events, template_dir)
 
 

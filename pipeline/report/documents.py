@@ -30,6 +30,7 @@ from pipeline.errors import ConfigError
 from pipeline.records import CaseRecord, CohortRecord, Comparison, RunRecord, to_json
 from pipeline.report.comparison import comparison_view
 from pipeline.report.index import index_view
+from pipeline.report.language import SOURCE, _, marked_up, plural, spoken
 from pipeline.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
 from pipeline.report.view import case_view
 from pipeline.report.words import View, w3c
@@ -87,28 +88,31 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._jinja.globals |= {"_": marked_up, "plural": plural}
         self._fonts = FontConfiguration()
         self._css = {paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS}
 
-    def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path) -> bytes:
+    def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path, language: str | None = None) -> bytes:
         """The PDF of one case, also of an excluded or failed one.
 
         Parameters
         ----------
         folder : the case's folder; holds the files that `record.pictures` names, and `map.npz` if any
+        language : None = the one of the run's config
 
         Returns
         -------
         PDF/A-3a bytes with the record, the config and the maps attached.
         """
         urls, pictures = _addressed({role: _content(folder, name) for role, name in record.pictures.items()})
-        files = [
-            ("case.json", "The record of this case", "Data", to_json(record)),
-            ("config.json", "The resolved audit config", "Source", to_json(run.config)),
-        ]
-        if (folder / "map.npz").is_file():
-            files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
-        html = self._filled("case.html.j2", case_view(record, run, urls))
+        with spoken(language or _language(run)):
+            files = [
+                ("case.json", _("The record of this case"), "Data", to_json(record)),
+                ("config.json", _("The resolved audit config"), "Source", to_json(run.config)),
+            ]
+            if (folder / "map.npz").is_file():
+                files.append(("map.npz", _("Signed class activation maps"), "Data", (folder / "map.npz").read_bytes()))
+            html = self._filled("case.html.j2", case_view(record, run, urls))
         css = self._css[_paper(run)]
 
         def written(html: str) -> bytes:
@@ -145,7 +149,7 @@ class Renderer:
         PDF/A-3a bytes with what the run says of the classifier and the config attached.
         """
         drawn = summary_pictures(records, cohort, mean_maps)
-        for role, (_, record) in worst_cases(records, cohort).items():
+        for role, (_case, record) in worst_cases(records, cohort).items():
             name = record.pictures.get(record.maps[0].key) if record.maps else None
             if name is not None:
                 drawn[role] = _content(cases / record.case_id, name)
@@ -203,6 +207,10 @@ class Renderer:
             if path.is_file() and path.is_relative_to(folder):
                 return path
         raise FileNotFoundError(f"no template file {name!r} in {', '.join(map(str, self._folders))}")
+
+
+def _language(run: RunRecord) -> str:
+    return str(run.config.get("report", {}).get("language", SOURCE))  # a run before there was a choice
 
 
 def _paper(run: RunRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.records import CaseRecord, ModelCard, Placement, RunRecord
+from pipeline.report.language import _, grouped, said
 from pipeline.report.words import TIMES, Rows, View, number, sentence, spacing, times, utc
 
 
@@ -19,11 +20,11 @@ def provenance(record: CaseRecord, run: RunRecord) -> View:
 def _hashes(record: CaseRecord, run: RunRecord) -> Rows:
     source = record.radiograph.source if record.radiograph else None
     hashes = [
-        ("File", source.file_sha256 if source else record.file_sha256),
-        ("Pixels", source.pixel_sha256 if source else None),
-        ("Model", run.model.sha256),
-        ("Lung segmenter", run.segmenter_sha256 if record.regions else None),
-        ("Config", run.config_sha256),
+        (_("File"), source.file_sha256 if source else record.file_sha256),
+        (_("Pixels"), source.pixel_sha256 if source else None),
+        (_("Model"), run.model.sha256),
+        (_("Lung segmenter"), run.segmenter_sha256 if record.regions else None),
+        (_("Config"), run.config_sha256),
     ]
     return [(name, value) for name, value in hashes if value]
 
@@ -33,19 +34,19 @@ def _case_groups(record: CaseRecord) -> list[View]:
     facts, groups = record.radiograph, []
     if facts:
         kind = " · ".join(filter(None, (facts.source.format, facts.source.transfer_syntax)))
-        orientation = "\\".join(facts.patient_orientation) if facts.patient_orientation else "not stated"
+        orientation = "\\".join(facts.patient_orientation) if facts.patient_orientation else _("not stated")
         rows = [
-            ("Format", kind),
-            ("Decoder", facts.source.decoder),
-            ("Size", f"{times(facts.rows, facts.columns)} px"),
-            ("Pixel spacing", spacing(facts)),
-            ("Orientation", orientation),
+            (_("Format"), kind),
+            (_("Decoder"), facts.source.decoder),
+            (_("Size"), f"{times(facts.rows, facts.columns)} px"),
+            (_("Pixel spacing"), spacing(facts)),
+            (_("Orientation"), orientation),
         ]
-        groups.append({"title": "Source", "rows": rows})
+        groups.append({"title": _("Source"), "rows": rows})
     if record.placement:
-        groups.append({"title": "Placement in the model input", "rows": _placement(record.placement)})
+        groups.append({"title": _("Placement in the model input"), "rows": _placement(record.placement)})
     if facts and facts.attributes:
-        groups.append({"title": "DICOM attributes used", "rows": sorted(facts.attributes.items())})
+        groups.append({"title": _("DICOM attributes used"), "rows": sorted(facts.attributes.items())})
     return groups
 
 
@@ -54,8 +55,10 @@ def _found_by(record: CaseRecord) -> Rows:
     rows = []
     for region in record.regions:
         if region.kind in ("lungs", "outside_body", "marker", "annotation"):
-            certainty = "" if region.confidence is None else f" ({number(region.confidence)})"
-            rows.append((sentence(region.name), region.found_by + certainty))
+            found_by = said(region.found_by)
+            if region.confidence is not None:
+                found_by = _("{found_by} ({certainty})", found_by=found_by, certainty=number(region.confidence))
+            rows.append((sentence(said(region.name)), found_by))
     return rows
 
 
@@ -64,28 +67,28 @@ def _groups(record: CaseRecord, run: RunRecord) -> View:
     left, right = _case_groups(record), _run_groups(run, record.schema_version)
     if found := _found_by(record):  # in the shorter column
         has_attributes = record.radiograph is not None and bool(record.radiograph.attributes)
-        (right if has_attributes else left).append({"title": "How regions were found", "rows": found})
+        (right if has_attributes else left).append({"title": _("How regions were found"), "rows": found})
     return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
 
 
 def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
     model = run.model
     model_rows = [
-        ("Name", model.name),
-        ("Input", f" {TIMES} ".join(map(str, model.input_shape)) + " (rows, columns, channels)"),
-        ("Target layer", f"{model.target_layer}, {times(*model.grid)} cells"),
-        ("Head", model.head),
-        ("Output", model.output_activation),
-        ("Parameters", f"{model.parameters:,}"),
-        ("Two calls equal", {True: "yes", False: "no", None: "not checked"}[model.is_deterministic]),
+        (_("Name"), model.name),
+        (_("Input"), _("{size} (rows, columns, channels)", size=f" {TIMES} ".join(map(str, model.input_shape)))),
+        (_("Target layer"), f"{model.target_layer}, {_('{size} cells', size=times(*model.grid))}"),
+        (_("Head"), model.head),
+        (_("Output"), model.output_activation),
+        (_("Parameters"), grouped(model.parameters)),
+        (_("Two calls equal"), {True: _("yes"), False: _("no"), None: _("not checked")}[model.is_deterministic]),
     ]
     run_rows = [
-        ("Name", run.name),
-        ("Started", utc(run.started) or ""),
-        ("Seed", str(run.seed)),
-        ("Record schema", str(schema_version)),
+        (_("Name"), run.name),
+        (_("Started"), utc(run.started) or ""),
+        (_("Seed"), str(run.seed)),
+        (_("Record schema"), str(schema_version)),
     ]
-    return [{"title": "Model", "rows": model_rows}, {"title": "Run", "rows": run_rows}]
+    return [{"title": _("Model"), "rows": model_rows}, {"title": _("Run"), "rows": run_rows}]
 
 
 def _card(card: ModelCard | None) -> Rows:
@@ -94,26 +97,41 @@ def _card(card: ModelCard | None) -> Rows:
         return []
     measured: dict[str, list[str]] = {}
     for one in card.measured:
-        of = f"{one.data}, {one.num_cases:,} cases"
+        of = _("{data}, {num} cases", data=one.data, num=grouped(one.num_cases))
         measured.setdefault(of, []).append(f"{one.what} {number(one.value)}{_interval(one.interval_95)}")
-    stated = [("Intended use", f'"{card.intended_use}"'), ("Population", f'"{card.population}"')]
+    stated = [(_("Intended use"), f'"{card.intended_use}"'), (_("Population"), f'"{card.population}"')]
     return stated + [(of, "; ".join(figures)) for of, figures in measured.items()]
 
 
 def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" ({number(interval[0])} to {number(interval[1])})"
+    return "" if interval is None else _(" ({low} to {high})", low=number(interval[0]), high=number(interval[1]))
 
 
 def _placement(placement: Placement) -> Rows:
     size = times(placement.radiograph_rows, placement.radiograph_columns)
+    input_size = times(placement.input_rows, placement.input_columns)
     return [
-        ("Radiograph to input", f"{size} px to {times(placement.input_rows, placement.input_columns)} px"),
-        ("Scale", f"{placement.scale_rows:.5f} rows, {placement.scale_columns:.5f} columns"),
-        ("Offset", f"{placement.offset_rows} rows, {placement.offset_columns} columns (positive = padding)"),
+        (_("Radiograph to input"), _("{size} px to {input_size} px", size=size, input_size=input_size)),
+        (
+            _("Scale"),
+            _(
+                "{rows} rows, {columns} columns",
+                rows=number(placement.scale_rows, 5),
+                columns=number(placement.scale_columns, 5),
+            ),
+        ),
+        (
+            _("Offset"),
+            _(
+                "{rows} rows, {columns} columns (positive = padding)",
+                rows=placement.offset_rows,
+                columns=placement.offset_columns,
+            ),
+        ),
     ]
 
 
 def _decisions(record: CaseRecord) -> list[View]:
-    steps = [("Ingestion", d) for d in (record.radiograph.decisions if record.radiograph else ())]
-    steps += [("Preprocessing", d) for d in record.preprocessing]
+    steps = [(_("Ingestion"), d) for d in (record.radiograph.decisions if record.radiograph else ())]
+    steps += [(_("Preprocessing"), d) for d in record.preprocessing]
     return [{"step": step, "what": sentence(d.what), "how": d.how, "why": d.why} for step, d in steps]

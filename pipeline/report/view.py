@@ -20,6 +20,7 @@ from pipeline.records import (
     RadiographFacts,
     RunRecord,
 )
+from pipeline.report.language import N_, _, current, in_line, plural, said
 from pipeline.report.pictures import colour_bar_stops
 from pipeline.report.provenance import provenance
 from pipeline.report.words import (
@@ -27,9 +28,11 @@ from pipeline.report.words import (
     CHECK_STATES,
     DASH,
     FLAG_WORDS,
+    IMAGE_LEFT,
     MAP_STATES,
     MASKED_WORDS,
     METRICS,
+    REACHED,
     STOPPED_WORDS,
     TRUST_STATES,
     UNIT_WORDS,
@@ -56,6 +59,7 @@ MAP_MM = 76.0
 SMALL_MAP_MM = 54.0
 REGIONS_MM = 44.0
 MAPS_IN_A_ROW = 3
+METHODS, LAYERS, CLASSES = SHEETS = (N_("Methods"), N_("Layers, from shallow to deep"), N_("Classes"))
 MARKERS_IN_WORDS = 3
 
 
@@ -67,16 +71,18 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
     shown = [side["map"]["key"] for side in debug["sides"] if side["map"]] if debug else []
     others = [one for one in maps if one["small"] and one["key"] not in shown]
     return {
-        "banner": BANNER,
-        "title": f"Model audit of case {record.case_id}",
+        "language": current().code,
+        "banner": _(BANNER),
+        "page": _("Page {page} of {pages}").replace("{pages}", "").split("{page}"),
+        "title": _("Model audit of case {case_id}", case_id=record.case_id),
         "case_id": record.case_id,
         "status": record.status,
-        "stopped": STOPPED_WORDS.get(record.status),
+        "stopped": _(STOPPED_WORDS[record.status]) if record.status in STOPPED_WORDS else None,
         "is_long": len(record.case_id) > 40,
         "label": quoted(record.label),
-        "reason": sentence(record.reason),
+        "reason": sentence(said(record.reason)),
         "error": record.error,
-        "hint": sentence(record.hint),
+        "hint": sentence(said(record.hint)),
         "run": run_facts(run),
         "radiograph": _picture(pictures.get("radiograph"), _shape(facts), PICTURE_MM),
         "model_input": _picture(pictures.get("model_input"), _input_shape(record.placement), PICTURE_MM),
@@ -146,40 +152,39 @@ def _facts(facts: RadiographFacts | None, placement: Placement | None) -> Rows:
     rows: Rows = []
     if facts:
         rows += [
-            ("View", facts.view_position or "not stated"),
-            ("Side", _side(facts)),
-            ("Radiograph", f"{times(facts.rows, facts.columns)} px"),
-            ("Pixel spacing", spacing(facts)),
+            (_("View"), facts.view_position or _("not stated")),
+            (_("Side"), _side(facts)),
+            (_("Radiograph"), f"{times(facts.rows, facts.columns)} px"),
+            (_("Pixel spacing"), spacing(facts)),
         ]
     if placement:
-        rows.append(("Model input", f"{times(placement.input_rows, placement.input_columns)} px"))
+        rows.append((_("Model input"), f"{times(placement.input_rows, placement.input_columns)} px"))
     return rows
 
 
 def _side(facts: RadiographFacts) -> str:
     side = patient_side(facts, 0)
-    return f"image left is the patient's {side}" if side else "not stated by the file"
+    return _(IMAGE_LEFT[side]) if side else _("not stated by the file")
 
 
 def _prediction(prediction: Prediction) -> View:
-    output, source = score(prediction.probability), clipped(prediction.threshold_source, 80)
-    sentence = f"Model output for {quoted(prediction.target_class)}: {output}"
+    values = {"target": quoted(prediction.target_class), "output": score(prediction.probability)}
+    source = clipped(said(prediction.threshold_source), 80)
     if prediction.threshold is None:
-        reached = f"No threshold applies: {source}"
-        sentence += "."
+        words = _("Model output for {target}: {output}.", **values)
+        reached = _("No threshold applies: {source}", source=source)
     else:
-        threshold, reached = score(prediction.threshold), _reached(prediction.probability, prediction.threshold)
-        join = f", {reached} of" if output == threshold else "; threshold"
-        sentence += f"{join} {threshold} ({source})."
-        reached = f"The output is {reached}" + (f": both are printed as {output}" if output == threshold else "")
+        texts = REACHED[_reached(prediction.probability, prediction.threshold)]
+        values |= {"threshold": score(prediction.threshold), "source": source}
+        words, reached = (_(text, **values) for text in texts)
     return {
-        "sentence": sentence,
+        "sentence": words,
         "reached": reached,
         "predicted": quoted(prediction.predicted),
         "expected": quoted(prediction.expected),
         "is_correct": prediction.is_correct,
         "target": quoted(prediction.target_class),
-        "scalar": prediction.scalar,
+        "scalar": said(prediction.scalar),
         "logit": number(prediction.logit),
         "scores": [
             {
@@ -190,9 +195,9 @@ def _prediction(prediction: Prediction) -> View:
                 "marks": [
                     mark
                     for mark, marked in (
-                        ("predicted", prediction.predicted),
-                        ("expected", prediction.expected),
-                        ("explained", prediction.target_class),
+                        (_("predicted"), prediction.predicted),
+                        (_("expected"), prediction.expected),
+                        (_("explained"), prediction.target_class),
                     )
                     if marked == name
                 ],
@@ -206,11 +211,11 @@ def _prediction(prediction: Prediction) -> View:
 
 
 def _reached(probability: float, threshold: float) -> str:
-    """Where the output lies. "Just", where two decimals cannot tell the two apart."""
+    """Where the output lies, see `REACHED`."""
     if probability == threshold:
-        return "at the threshold"
+        return "at"
     just = "just " if score(probability) == score(threshold) else ""
-    return f"{just}{'above' if probability > threshold else 'below'} the threshold"
+    return f"{just}{'above' if probability > threshold else 'below'}"
 
 
 def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> View:
@@ -221,16 +226,17 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "key": facts.key,
         "method": facts.method,
         "layer": facts.layer,
-        "class": f"{quoted(facts.class_name)} against {quoted(facts.against)}"
+        "class": _("{name} against {other}", name=quoted(facts.class_name), other=quoted(facts.against))
         if facts.against
         else quoted(facts.class_name),
         "unit": unit(facts),
         "notes": _notes(facts),
         "status": facts.status,
         "shape": shape,
-        "word": word,
-        "meaning": meaning,
-        "grid": f"{times(facts.grid_rows, facts.grid_columns)} cells",
+        "word": _(word),
+        "word_in_line": in_line(_(word)),
+        "meaning": _(meaning),
+        "grid": _("{size} cells", size=times(facts.grid_rows, facts.grid_columns)),
         "cell": _cell(facts, record.placement, record.radiograph),
         "picture": _picture(pictures.get(facts.key), picture_shape, MAP_MM),
         "small": _picture(pictures.get(facts.key), picture_shape, SMALL_MAP_MM),
@@ -240,23 +246,23 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "metrics": [] if focus is None else _metrics(focus, record.radiograph),
         "columns": _metric_columns(focus),
         "is_drawn": facts.status in ("ok", "saturated"),
-        "threshold": "half" if focus is None or focus.threshold == 0.5 else percent(focus.threshold),
+        "threshold": _("half") if focus is None or focus.threshold == 0.5 else percent(focus.threshold),
         "_names": (facts.class_name, facts.method, facts.layer),
         "_facts": facts,
     }
 
 
 def unit(facts: MapFacts) -> str:
-    return UNIT_WORDS.get(facts.unit, facts.unit)
+    return _(UNIT_WORDS.get(facts.unit, facts.unit))
 
 
 def _notes(facts: MapFacts) -> list[str]:
     """What a reader must know of this map beside its status."""
     notes = []
     if facts.is_class_blind:
-        notes.append("Class-blind: it would be the same map for any class.")
+        notes.append(_("Class-blind: it would be the same map for any class."))
     if facts.how:
-        notes.append(f"{sentence(facts.how)}.")
+        notes.append(f"{sentence(said(facts.how))}.")
     return notes
 
 
@@ -264,22 +270,22 @@ def _sheets(shown: list[View], maps: list[View]) -> list[View]:
     """Maps side by side under a title: methods, layers from shallow to deep, classes. The first map, which stands
     on page 1, is shown again at its place in a comparison."""
     first = maps[0]["_facts"] if maps else None
-    kinds: dict[str, list[View]] = {"Methods": [], "Layers, from shallow to deep": [], "Classes": []}
+    kinds: dict[str, list[View]] = {title: [] for title in SHEETS}
     for one in shown:
         facts = one["_facts"]
         is_subject = first is not None and (facts.class_name, facts.against) == (first.class_name, first.against)
-        kind = "Classes" if not is_subject else "Layers, from shallow to deep" if "@" in facts.key else "Methods"
+        kind = CLASSES if not is_subject else LAYERS if "@" in facts.key else METHODS
         kinds[kind].append(one)
-    methods = kinds["Methods"]
+    methods = kinds[METHODS]
     for kind, sheet in kinds.items():
         target = next((one for one in methods if sheet and one["method"] == sheet[0]["method"]), None)
-        if target is not None and kind != "Methods":
-            sheet.insert(len(sheet) if kind.startswith("Layers") else 0, target)
+        if target is not None and kind != METHODS:
+            sheet.insert(len(sheet) if kind == LAYERS else 0, target)
     # A sheet of methods with nothing to compare repeats page 1.
     if len(methods) == 1:
         methods.clear()
     return [
-        {"title": title, "rows": [sheet[i : i + MAPS_IN_A_ROW] for i in range(0, len(sheet), MAPS_IN_A_ROW)]}
+        {"title": _(title), "rows": [sheet[i : i + MAPS_IN_A_ROW] for i in range(0, len(sheet), MAPS_IN_A_ROW)]}
         for title, sheet in kinds.items()
         if sheet
     ]
@@ -290,9 +296,9 @@ def _cell(facts: MapFacts, placement: Placement | None, radiograph: RadiographFa
     if placement is None:
         return None
     rows, columns = placement.input_rows / facts.grid_rows, placement.input_columns / facts.grid_columns
-    words = [f"{times(rows, columns)} px of the model input"]
+    words = [_("{size} px of the model input", size=times(rows, columns))]
     rows, columns = rows / placement.scale_rows, columns / placement.scale_columns
-    words.append(f"{times(rows, columns)} px of the radiograph")
+    words.append(_("{size} px of the radiograph", size=times(rows, columns)))
     if radiograph and radiograph.pixel_spacing_mm:
         row_mm, column_mm = radiograph.pixel_spacing_mm
         words.append(f"{times(rows * row_mm, columns * column_mm)} mm")
@@ -302,23 +308,28 @@ def _cell(facts: MapFacts, placement: Placement | None, radiograph: RadiographFa
 def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None) -> list[str]:
     """One to three plain sentences for the clinician."""
     if focus.high_focus_fraction is None:
-        return [f"No focus region: {focus.undefined['high_focus_fraction'].rstrip('.')}."]
-    band = f" ({focus.focus_band})" if focus.focus_band else ""
-    sentences = [f"The contour encloses {percent(focus.high_focus_fraction)} of the radiograph{band}."]
+        reason = focus.undefined["high_focus_fraction"].rstrip(".")
+        return [_("No focus region: {reason}.", reason=said(reason))]
+    band = f" ({said(focus.focus_band)})" if focus.focus_band else ""
+    share = percent(focus.high_focus_fraction)
+    sentences = [_("The contour encloses {share} of the radiograph{band}.", share=share, band=band)]
     if focus.centroid_row_fraction is not None and focus.centroid_column_fraction is not None:
         where = place(focus.centroid_row_fraction, focus.centroid_column_fraction, facts)
-        sentences.append(f"The evidence is centred in the {where}.")
+        sentences.append(_("The evidence is centred in the {place}.", place=where))
     if focus.peak_row_fraction is not None and focus.peak_column_fraction is not None:
-        sentences.append(f"Its highest point: {place(focus.peak_row_fraction, focus.peak_column_fraction, facts)}.")
+        where = place(focus.peak_row_fraction, focus.peak_column_fraction, facts)
+        sentences.append(_("Its highest point: {place}.", place=where))
     border, chance = focus.border_fraction, focus.border_chance
     if border is not None and chance is not None and border > chance:
-        sentences.append(
-            f"{percent(border)} of the evidence lies in the outer border ({percent(chance)} by area alone)."
+        words = _(
+            "{share} of the evidence lies in the outer border ({chance} by area alone).",
+            share=percent(border),
+            chance=percent(chance),
         )
+        sentences.append(words)
     if focus.padding_fraction:
-        sentences.append(
-            f"{percent(focus.padding_fraction)} of the evidence fell into padding, outside the radiograph."
-        )
+        share = percent(focus.padding_fraction)
+        sentences.append(_("{share} of the evidence fell into padding, outside the radiograph.", share=share))
     return sentences
 
 
@@ -326,44 +337,47 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     """How much of the evidence lies in the lungs and at markers, in one or two sentences; or why that is not known."""
     sentences = []
     if record.lungs_missing:
-        sentences.append(f"{sentence(record.lungs_missing)}; how much of it lies in them is not known.")
+        reason = sentence(said(record.lungs_missing))
+        sentences.append(_("{reason}; how much of it lies in them is not known.", reason=reason))
     if record.annotation_missing:
-        sentences.append(f"The annotation was not used: {record.annotation_missing}.")
+        sentences.append(_("The annotation was not used: {reason}.", reason=said(record.annotation_missing)))
     kinds = {region.name: region.kind for region in record.regions}
     for one in record.region_focus.get(key, ()):
         share, chance = one.relevance_mass_accuracy, one.chance
         if share is None or chance is None:
             continue
+        values = {"share": percent(share), "chance": percent(chance), "region": said(one.region)}
         if kinds[one.region] == "annotation":
-            where = "inside" if one.pointing_game_hit else "outside"
-            sentences.append(
-                f"{percent(share)} of it lies in the annotated area ({percent(chance)} by area alone), "
-                f"its highest point {where}."
-            )
+            sentences.append(_(IN_ANNOTATION[bool(one.pointing_game_hit)], **values))
         elif kinds[one.region] == "lungs":
-            sentences.append(f"{percent(share)} of the evidence lies in the lungs ({percent(chance)} by area alone).")
+            sentences.append(_("{share} of the evidence lies in the lungs ({chance} by area alone).", **values))
         elif kinds[one.region] == "marker" and share >= max(0.01, chance):
-            sentences.append(
-                f"{percent(share)} of it lies at a marker ({one.region}; {percent(chance)} by area alone)."
-            )
+            sentences.append(_("{share} of it lies at a marker ({region}; {chance} by area alone).", **values))
     return sentences
+
+
+# Is the map's maximum in it?
+IN_ANNOTATION = {
+    True: N_("{share} of it lies in the annotated area ({chance} by area alone), its highest point inside."),
+    False: N_("{share} of it lies in the annotated area ({chance} by area alone), its highest point outside."),
+}
 
 
 def _flags(record: CaseRecord) -> View:
     """What the case is flagged for, each with its reason, and what could not be judged; whole in the record."""
-    unjudged = [FLAG_WORDS[name].lower() for name in record.flags_undefined]
+    unjudged = [in_line(_(FLAG_WORDS[name])) for name in record.flags_undefined]
     of_part = {name: [one.is_bad_news for one in record.masking if one.removed == name] for name in WITHOUT}
     return {
-        "raised": [(FLAG_WORDS[flag.name], sentence(flag.reason)) for flag in record.flags],
-        "masking": [WITHOUT[name] for name, bad in of_part.items() if bad and all(bad)],
+        "raised": [(_(FLAG_WORDS[flag.name]), sentence(said(flag.reason))) for flag in record.flags],
+        "masking": [_(WITHOUT[name]) for name, bad in of_part.items() if bad and all(bad)],
         "unjudged": ", ".join(unjudged),
     }
 
 
 # What masking says by both fills of a model that answers without the lungs.
 WITHOUT = {
-    "lungs": "Without the lungs the predicted class stays the same (page 2).",
-    "all but the lungs": "From the lungs alone the predicted class is another (page 2).",
+    "lungs": N_("Without the lungs the predicted class stays the same (page 2)."),
+    "all but the lungs": N_("From the lungs alone the predicted class is another (page 2)."),
 }
 
 
@@ -372,19 +386,22 @@ def cautions(record: CaseRecord) -> list[str]:
     failed = [check.reason or "" for check in record.quality if check.state == "failed"]
     failed += [record.lungs_missing] if record.lungs_missing else []
     read = record.radiograph.warnings if record.radiograph else ()
-    return [sentence(text) for text in (*failed, *(text for text in read if not any(text in one for one in failed)))]
+    return [
+        sentence(said(text)) for text in (*failed, *(text for text in read if not any(text in one for one in failed)))
+    ]
 
 
 def _fitness(record: CaseRecord) -> View:
     """The cautions, clipped for page 1; whole in the provenance."""
     warnings, not_made = cautions(record), [_name(check) for check in record.quality if check.state == "not_run"]
-    num_made = len(record.quality) - len(not_made)
-    made = f"{num_made} of {len(record.quality)} checks of the input were made, all passed. " if num_made else ""
-    made += f"Not made: {', '.join(not_made)}. " if num_made and not_made else ""
+    num, num_made = len(record.quality), len(record.quality) - len(not_made)
+    words = [_("{made} of {num} checks of the input were made, all passed.", made=num_made, num=num)] * (num_made > 0)
+    words += [_("Not made: {names}.", names=", ".join(not_made))] * bool(num_made and not_made)
+    words.append(_("Reading the radiograph raised no warning."))
     return {
         "warnings": [clipped(text, 96) for text in warnings[:3]],
         "more": max(0, len(warnings) - 3),
-        "none": None if warnings else f"{made}Reading the radiograph raised no warning.",
+        "none": None if warnings else " ".join(words),
     }
 
 
@@ -392,9 +409,9 @@ def _checks(checks: Sequence[Check]) -> Rows:
     """The checks of the input by state: those made with number and limit, the others with the reason why not."""
     rows: Rows = []
     reasons: dict[str | None, list[str]] = {}
-    for state, name in (("failed", "Checks not passed"), ("passed", "Checks passed")):
+    for state, name in (("failed", _("Checks not passed")), ("passed", _("Checks passed"))):
         found = [
-            _name(check) + ("" if check.value is None else f" {number(check.value)} ({check.limit})")
+            _name(check) + ("" if check.value is None else f" {number(check.value)} ({said(check.limit)})")
             for check in checks
             if check.state == state
         ]
@@ -403,27 +420,34 @@ def _checks(checks: Sequence[Check]) -> Rows:
         if check.state == "not_run":
             reasons.setdefault(check.reason, []).append(_name(check))
     if reasons:
-        rows.append(
-            ("Checks that could not be made", "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items()))
-        )
+        words = "; ".join(f"{', '.join(names)}: {said(why)}" for why, names in reasons.items())
+        rows.append((_("Checks that could not be made"), words))
     return rows
 
 
 def _name(check: Check) -> str:
-    return check.name.replace("_", " ")
+    return said(check.name.replace("_", " "))
 
 
 def _limits(run: RunRecord) -> View:
-    card, num_classes = run.model.card, len(run.model.class_names)
+    card = run.model.card
     if card is None or not card.limits:
         return {
             "stated": [],
             "whole": [],
             "more": 0,
-            "generic": (
-                f"The model scores {num_classes} class{'' if num_classes == 1 else 'es'} and nothing else. "
-                "Its model card states no limits: population, devices and findings outside its training data "
-                "are unknown to this report."
+            "generic": " ".join(
+                (
+                    plural(
+                        "The model scores {num} class and nothing else.",
+                        "The model scores {num} classes and nothing else.",
+                        len(run.model.class_names),
+                    ),
+                    _(
+                        "Its model card states no limits: population, devices and findings outside its training data "
+                        "are unknown to this report."
+                    ),
+                )
             ),
         }
     texts = card.limits
@@ -461,10 +485,11 @@ def scale_view(run: RunRecord, own: float | None = None) -> View:
         ]
         view["end"] = number(end, 2 if end >= 0.01 else 3)
     if run.scale_source:
-        view["source"] = sentence(run.scale_source.rstrip("."))
+        view["source"] = sentence(said(run.scale_source.rstrip(".")))
     if len(set(run.scales.values())) > 1:
         view["others"] = "; ".join(
-            f"{key.replace('@', ', ')}: 0 to {number(end)}" for key, end in sorted(run.scales.items())
+            _("{map}: 0 to {end}", map=key.replace("@", ", "), end=number(end))
+            for key, end in sorted(run.scales.items())
         )
     return view
 
@@ -476,15 +501,15 @@ def _metrics(focus: FocusMetrics, facts: RadiographFacts | None) -> list[View]:
     """One row a metric: name, value or None, reason, definition; one for all where none is defined for one reason."""
     words = {
         "threshold": percent(focus.threshold),
-        "border_chance": "not known" if focus.border_chance is None else percent(focus.border_chance),
+        "border_chance": _("not known") if focus.border_chance is None else percent(focus.border_chance),
     }
     rows: list[View] = []
     for key, (name, definition) in METRICS.items():
         value, reason = _metric(focus, key, facts)
-        rows.append({"name": name, "value": value, "reason": reason, "definition": definition.format(**words)})
+        rows.append({"name": _(name), "value": value, "reason": reason, "definition": _(definition, **words)})
     reasons = {row["reason"] for row in rows}
     if len(reasons) == 1 and None not in reasons:  # one row says it for all
-        return [{"name": "All", "value": None, "reason": reasons.pop(), "definition": ""}]
+        return [{"name": _("All"), "value": None, "reason": reasons.pop(), "definition": ""}]
     return rows
 
 
@@ -493,13 +518,15 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
         row = getattr(focus, f"{key}_row_fraction")
         column = getattr(focus, f"{key}_column_fraction")
         if row is None or column is None:
-            return None, focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(f"{key}_column_fraction")
-        return f"{percent(row)} down, {percent(column)} across: {place(row, column, facts)}", None
+            reason = focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(f"{key}_column_fraction")
+            return None, said(reason)
+        values = {"row": percent(row), "column": percent(column), "place": place(row, column, facts)}
+        return _("{row} down, {column} across: {place}", **values), None
     value = getattr(focus, key)
     if value is None:
-        return None, focus.undefined[key]
+        return None, said(focus.undefined[key])
     if isinstance(value, str):
-        return value, None
+        return said(value), None
     formats: dict[str, Callable[[Any], str]] = {
         "entropy": number,
         "gini": number,
@@ -522,17 +549,17 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
     for region in record.regions:
         if region.kind in ("lung", "corner"):
             continue
-        one, name = focus[region.name], sentence(region.name)
+        one, name = focus[region.name], sentence(said(region.name))
         rows.append(
             {
                 "name": name,
                 "is_part": region.kind == "zone",
                 "area": percent(region.area_fraction),
-                "reason": next(iter(one.undefined.values()), None),
+                "reason": said(next(iter(one.undefined.values()), None)),
                 "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
                 "controls": _controls(record.controls.get(region.name, {})),
                 "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
-                "has_peak": {True: "yes", False: "no", None: None}[one.pointing_game_hit],
+                "has_peak": {True: _("yes"), False: _("no"), None: None}[one.pointing_game_hit],
                 "log_odds": parts.pop(name, None),
             }
         )
@@ -548,7 +575,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
         "undefined": sentence(reasons.pop()) if len(reasons) == 1 else None,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
         "has_annotation": any(region.kind == "annotation" for region in record.regions),
-        "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
+        "missing": sentence(said((record.lungs_missing or "").removeprefix("lungs not found: "))),
         "has_log_odds": record.budget is not None,
         "are_sides_stated": record.radiograph is not None and patient_side(record.radiograph, 0) is not None,
     }
@@ -556,7 +583,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
 
 def _controls(shares: Mapping[str, float]) -> str | None:
     """What edges, random and centre score, in whole per cent: "24, 25, 38"."""
-    scores = [f"{100 * shares[name]:.0f}" if name in shares else DASH for name in ("edges", "random", "centre")]
+    scores = [number(100 * shares[name], 0) if name in shares else DASH for name in ("edges", "random", "centre")]
     return ", ".join(scores) + " %" if shares else None
 
 
@@ -579,42 +606,64 @@ def _masking(record: CaseRecord) -> View | None:
         bad = [one.is_bad_news for one in found]
         rows.append(
             {
-                "text": f"Replacing {MASKED_WORDS.get(name, name)} {_changes(found)}.",
+                "text": _("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found)),
                 "is_bad": bool(bad) and all(bad),
-                "note": "with one of the two fills" if any(bad) and not all(bad) else None,
+                "note": _("with one of the two fills") if any(bad) and not all(bad) else None,
             }
         )
     rest = [abs(one.change) for name in markers[MARKERS_IN_WORDS:] for one in of_part[name]]
-    exposure = [f"{n} {_moved(record.exposure[n])}" for n in ("darker", "brighter") if n in record.exposure]
+    tried = {_("darker"): "darker", _("brighter"): "brighter"}
+    exposure = [f"{word} {_changed(record.exposure[n])}" for word, n in tried.items() if n in record.exposure]
+    num_rest = len(markers) - MARKERS_IN_WORDS
     return {
         "rows": rows,
-        "exposure": f"The whole radiograph made {', '.join(exposure)}." if exposure else None,
-        "rest": f"{len(markers) - MARKERS_IN_WORDS} more markers change it by {number(max(rest))} or less each."
+        "exposure": _("The whole radiograph made {changes}.", changes=", ".join(exposure)) if exposure else None,
+        "rest": plural(
+            "{num} more marker changes it by {most}.",
+            "{num} more markers change it by {most} or less each.",
+            num_rest,
+            most=number(max(rest)),
+        )
         if rest
         else None,
         "missing": [
-            f"{sentence(name)}: not replaced, {reason.removeprefix('lungs not found: ')}."
+            _(
+                "{part}: not replaced, {reason}.",
+                part=sentence(said(name)),
+                reason=said(reason.removeprefix("lungs not found: ")),
+            )
             for name, reason in record.masking_missing.items()
         ],
     }
 
 
+def _masked(name: str) -> str:
+    return _(MASKED_WORDS[name]) if name in MASKED_WORDS else said(name)
+
+
 def _changes(found: Sequence[Masking]) -> str:
     """For example "lowers the logit by 2.10 (blurred) or 1.80 (mean)"."""
-    verb, *others = (_moved(one.change).rpartition(" by ")[0] for one in found)
-    is_one = all(other == verb for other in others)
-    said = [
-        _moved(one.change).removeprefix(f"{verb} by ") if n and is_one else _moved(one.change)
+    moves = [_move(one.change) for one in found]
+    is_one = len(set(moves)) == 1 and moves[0] != UNMOVED
+    words = [
+        f"{number(abs(one.change)) if n and is_one else _changed(one.change)} ({said(one.fill)})"
         for n, one in enumerate(found)
     ]
-    return " or ".join(f"{words} ({one.fill})" for words, one in zip(said, found, strict=True))
+    return f" {_('or')} ".join(words)
 
 
-def _moved(change: float) -> str:
+def _changed(change: float) -> str:
     """For example "lowers the logit by 2.10"."""
-    if number(change) == "0.00":
-        return "leaves the logit as it is"
-    return f"{'lowers' if change < 0 else 'raises'} the logit by {number(abs(change))}"
+    return _(_move(change), size=number(abs(change)))
+
+
+def _move(change: float) -> str:
+    if round(change, 2) == 0:
+        return UNMOVED
+    return N_("lowers the logit by {size}") if change < 0 else N_("raises the logit by {size}")
+
+
+UNMOVED = N_("leaves the logit as it is")
 
 
 def _metric_columns(focus: FocusMetrics | None) -> list[str]:
@@ -622,7 +671,7 @@ def _metric_columns(focus: FocusMetrics | None) -> list[str]:
     if focus is None:
         return [DASH] * 5
     keys = ("high_focus_fraction", "focus_band", "entropy", "border_fraction", "padding_fraction")
-    return [_metric(focus, key, None)[0] or "undefined" for key in keys]
+    return [_metric(focus, key, None)[0] or _("undefined") for key in keys]
 
 
 def _zones(record: CaseRecord) -> list[str]:
@@ -635,24 +684,24 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
         return None
     shape, word = TRUST_STATES[record.trust.state]
     reasons = record.trust.reasons
-    made = [("model", check) for check in run.checks] + [("case", check) for check in record.trust.checks]
-    counts = {state: sum(check.state == state for _, check in made) for state in CHECK_STATES}
+    made = [(_("model"), check) for check in run.checks] + [(_("case"), check) for check in record.trust.checks]
+    counts = {state: sum(check.state == state for _of, check in made) for state in CHECK_STATES}
     return {
         "state": record.trust.state,
         "shape": shape,
-        "word": word,
-        "reasons": [clipped(sentence(reason), 110) for reason in reasons[:2]],
+        "word": _(word),
+        "reasons": [clipped(sentence(said(reason)), 110) for reason in reasons[:2]],
         "more": max(0, len(reasons) - 2),
-        "counts": ", ".join(f"{num} {CHECK_STATES[state][1]}" for state, num in counts.items() if num),
+        "counts": ", ".join(f"{num} {_(CHECK_STATES[state][1])}" for state, num in counts.items() if num),
         "rows": [
             {
                 "of": of,
-                "name": sentence(check.name.replace("_", " ")),
-                "what": sentence(check.reason if check.state == "not_run" else check.what),
+                "name": sentence(_name(check)),
+                "what": sentence(said(check.reason if check.state == "not_run" else check.what)),
                 "value": None if check.value is None else number(check.value),
-                "limit": check.limit,
+                "limit": said(check.limit),
                 "shape": CHECK_STATES[check.state][0],
-                "word": CHECK_STATES[check.state][1],
+                "word": _(CHECK_STATES[check.state][1]),
             }
             for of, check in made
         ],
@@ -661,10 +710,10 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
 
 def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
     """The signed parts as bars around zero."""
-    rows = [("Logit", budget.logit, True), *((name, value, False) for name, value in budget.parts)]
+    rows = [(_("Logit"), budget.logit, True), *((said(name), value, False) for name, value in budget.parts)]
     if zones:
-        rows.append(("lungs", sum(value for name, value in budget.parts if name in zones), False))
-    reach = max(1e-9, *(abs(value) for _, value, _ in rows))
+        rows.append((said("lungs"), sum(value for name, value in budget.parts if name in zones), False))
+    reach = max(1e-9, *(abs(value) for _name, value, _is_total in rows))
     return {
         "is_exact": budget.is_exact,
         "map": budget.map,
@@ -686,7 +735,7 @@ def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:
     if prediction is None or prediction.is_correct is not False:
         return None
     sides: list[View] = []
-    for role, name in (("expected", prediction.expected), ("predicted", prediction.predicted)):
+    for role, name in ((_("Expected"), prediction.expected), (_("Predicted"), prediction.predicted)):
         found = next((one for one in maps if one["_names"][0] == name), None)
         value = prediction.class_scores.get(name or "")
         sides.append(

@@ -10,37 +10,64 @@ from datetime import UTC, datetime
 from typing import Any, overload
 
 from pipeline.records import RadiographFacts
+from pipeline.report.language import N_, AsRecorded, _, time
+from pipeline.report.language import decimals as fixed
 
 View = dict[str, Any]
 Rows = list[tuple[str, str]]
 
-BANNER = "Model audit - not a diagnosis - not for clinical decisions"
+BANNER = N_("Model audit - not a diagnosis - not for clinical decisions")
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
-MASKED_WORDS = {"lungs": "the lungs", "border": "the border"}
+MASKED_WORDS = {"lungs": N_("the lungs"), "border": N_("the border")}
+
+ROWS = (N_("upper third"), N_("middle third"), N_("lower third"))
+COLUMNS = (N_("image left"), N_("image centre"), N_("image right"))
+SIDES = {"left": N_("patient's left"), "right": N_("patient's right")}
+
+IMAGE_LEFT = {"left": N_("image left is the patient's left"), "right": N_("image left is the patient's right")}
 
 STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
 
 STOPPED_WORDS = {
-    "excluded": "This case was excluded; no output of the model is given for it.",
-    "failed": "This case failed; the model gave no output for it.",
+    "excluded": N_("This case was excluded; no output of the model is given for it."),
+    "failed": N_("This case failed; the model gave no output for it."),
+}
+
+# Where the output lies -> a sentence with the threshold, and one without. "Just", where two decimals cannot tell.
+_FAR = N_("Model output for {target}: {output}; threshold {threshold} ({source}).")
+REACHED = {
+    "above": (_FAR, N_("The output is above the threshold")),
+    "below": (_FAR, N_("The output is below the threshold")),
+    "just above": (
+        N_("Model output for {target}: {output}, just above the threshold of {threshold} ({source})."),
+        N_("The output is just above the threshold: both are printed as {output}"),
+    ),
+    "just below": (
+        N_("Model output for {target}: {output}, just below the threshold of {threshold} ({source})."),
+        N_("The output is just below the threshold: both are printed as {output}"),
+    ),
+    "at": (
+        N_("Model output for {target}: {output}, at the threshold of {threshold} ({source})."),
+        N_("The output is at the threshold: both are printed as {output}"),
+    ),
 }
 
 # status -> (shape, words, what it means)
 MAP_STATES = {
-    "ok": ("circle", "Map computed", "The map has positive evidence and finite values."),
-    "dead": ("square", "Map is empty", "No cell of the map has positive evidence. Nothing is drawn."),
+    "ok": ("circle", N_("Map computed"), N_("The map has positive evidence and finite values.")),
+    "dead": ("square", N_("Map is empty"), N_("No cell of the map has positive evidence. Nothing is drawn.")),
     "negative_only": (
         "triangle",
-        "Evidence against only",
-        "Every cell of the map argues against this class. Nothing is drawn.",
+        N_("Evidence against only"),
+        N_("Every cell of the map argues against this class. Nothing is drawn."),
     ),
     "saturated": (
         "triangle",
-        "Gradient saturated",
-        "The last activation has lost the gradient; the map may be smaller than it should be.",
+        N_("Gradient saturated"),
+        N_("The last activation has lost the gradient; the map may be smaller than it should be."),
     ),
-    "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
+    "not_finite": ("square", N_("Map not usable"), N_("The map holds values that are not finite. Nothing is drawn.")),
 }
 
 TRUST_WORDS = {
@@ -50,42 +77,80 @@ TRUST_WORDS = {
     "none": "not checked",
 }
 TRUST_STATES = {
-    "passed": ("circle", "Explanation checks passed"),
-    "caution": ("triangle", "Explanation checks: caution"),
-    "not_interpretable": ("square", "Explanation not interpretable"),
+    "passed": ("circle", N_("Explanation checks passed")),
+    "caution": ("triangle", N_("Explanation checks: caution")),
+    "not_interpretable": ("square", N_("Explanation not interpretable")),
 }
 CHECK_STATES = {
-    "passed": ("circle", "passed"),
-    "failed": ("square", "failed"),
-    "not_run": ("triangle", "not run"),
+    "passed": ("circle", N_("passed")),
+    "failed": ("square", N_("failed")),
+    "not_run": ("triangle", N_("not run")),
 }
 
-UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
+UNIT_WORDS = {
+    "logit": N_("log-odds per cell"),
+    "logit, positive gradients only": N_("log-odds per cell, positive gradients"),
+}
 
 FLAG_WORDS = {
-    "outside_lungs": "Evidence outside the lungs",
-    "marker": "A marker counts",
-    "border": "The border counts",
-    "exposure": "The exposure counts",
-    "diffuse": "Diffuse map",
-    "near_threshold": "Near the threshold",
-    "low_contrast_input": "Low contrast",
-    "out_of_population": "Outside the model's population",
+    "outside_lungs": N_("Evidence outside the lungs"),
+    "marker": N_("A marker counts"),
+    "border": N_("The border counts"),
+    "exposure": N_("The exposure counts"),
+    "diffuse": N_("Diffuse map"),
+    "near_threshold": N_("Near the threshold"),
+    "low_contrast_input": N_("Low contrast"),
+    "out_of_population": N_("Outside the model's population"),
 }
 
 # metric -> (name, definition)
 METRICS = {
-    "high_focus_fraction": ("High-focus area", "Where the map reaches {threshold} of its maximum: the contour."),
-    "focus_band": ("Focus band", "Focal below 30 % of the area, regional to 70 %, then diffuse."),
-    "centroid": ("Centre of the evidence", "Mean position of the positive evidence."),
-    "peak": ("Highest point", "Position of the map's maximum."),
-    "entropy": ("Spread (entropy)", "0 = all evidence in one cell, 1 = the same everywhere."),
-    "gini": ("Concentration (Gini)", "0 = the same everywhere, nearly 1 = all evidence in one cell."),
-    "num_components": ("Separate areas", "How many areas the contour encloses."),
-    "left_right_balance": ("Left and right", "\N{MINUS SIGN}1 = all in the image's left half, +1 = all in its right."),
-    "border_fraction": ("Evidence in the border", "Share in the outer 5 % ring. By area alone: {border_chance}."),
-    "padding_fraction": ("Evidence in padding", "Share outside the radiograph, in padding added for the model."),
+    "high_focus_fraction": (
+        N_("High-focus area"),
+        N_("Where the map reaches {threshold} of its maximum: the contour."),
+    ),
+    "focus_band": (N_("Focus band"), N_("Focal below 30 % of the area, regional to 70 %, then diffuse.")),
+    "centroid": (N_("Centre of the evidence"), N_("Mean position of the positive evidence.")),
+    "peak": (N_("Highest point"), N_("Position of the map's maximum.")),
+    "entropy": (N_("Spread (entropy)"), N_("0 = all evidence in one cell, 1 = the same everywhere.")),
+    "gini": (N_("Concentration (Gini)"), N_("0 = the same everywhere, nearly 1 = all evidence in one cell.")),
+    "num_components": (N_("Separate areas"), N_("How many areas the contour encloses.")),
+    "left_right_balance": (
+        N_("Left and right"),
+        N_("\N{MINUS SIGN}1 = all in the image's left half, +1 = all in its right."),
+    ),
+    "border_fraction": (
+        N_("Evidence in the border"),
+        N_("Share in the outer 5 % ring. By area alone: {border_chance}."),
+    ),
+    "padding_fraction": (
+        N_("Evidence in padding"),
+        N_("Share outside the radiograph, in padding added for the model."),
+    ),
 }
+
+# What records name by one word or put together from parts: `messages` cannot read it from the rooms.
+RECORDED = (
+    *(N_("right lung"), N_("left lung"), N_("lungs"), N_("mediastinum"), N_("outside the body"), N_("border")),
+    *(N_("right upper zone"), N_("right middle zone"), N_("right lower zone")),
+    *(N_("left upper zone"), N_("left middle zone"), N_("left lower zone")),
+    *(N_("letter {}"), N_("text {}"), N_("foreign object {}"), N_("letter"), N_("text"), N_("foreign object")),
+    *(N_("annotation"), N_("marker"), N_("all but the lungs")),
+    *(N_("elsewhere"), N_("bias"), N_("logit of the baseline"), N_("not accounted for")),
+    *(N_("focal"), N_("regional"), N_("diffuse")),
+    *(N_("blurred"), N_("mean"), N_("black")),
+    *(N_("blank"), N_("contrast"), N_("clipping"), N_("collimation"), N_("inversion"), N_("rotation"), N_("crop")),
+    *(N_("not a chest"), N_("view"), N_("age"), N_("burned in annotation"), N_("image type")),
+    *(N_("duplicate uid"), N_("duplicate pixels")),
+    *(N_("randomisation"), N_("deletion"), N_("insertion"), N_("road"), N_("stability"), N_("worst stability")),
+    *(N_("agreement"), N_("completeness")),
+    *(N_("{} (centre: {})"), N_("above {}"), N_("above {} of {}"), N_("above {}, 2 standard errors of {}")),
+    *(N_("at least {} of {}"), N_("none"), N_("pixels"), N_("{} or {}"), N_("{} and {}")),
+    *(N_("right"), N_("left"), N_("upper"), N_("lower")),
+    *(N_("model card"), N_("config"), N_("default, not validated")),
+    N_("largest Youden index on the validation split, patients kept apart by file name"),
+    N_("operating point of {} in torchxrayvision {}"),
+)
 
 
 def quoted(name: str | None) -> str | None:
@@ -99,15 +164,15 @@ def sentence(text: None) -> None: ...
 def sentence(text: str | None) -> str | None:
     """The text with a capital first letter; a first word that looks like a name (a.dcm, dtype_x) stays."""
     first = (text or "").split(" ", 1)[0].rstrip(".,:;")
-    return text[:1].upper() + text[1:] if text and first.isalpha() and first.islower() else text
+    if not text or not first.isalpha() or not first.islower():
+        return text
+    capital = text[:1].upper() + text[1:]
+    return AsRecorded(capital) if isinstance(text, AsRecorded) else capital
 
 
 def number(value: float, decimals: int = 2) -> str:
     """Fixed decimals with a true minus sign; never "-0.00"."""
-    text = f"{value:.{decimals}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", "\N{MINUS SIGN}")
+    return fixed(value, decimals).replace("-", "\N{MINUS SIGN}")
 
 
 def signed(value: float) -> str:
@@ -118,30 +183,29 @@ def signed(value: float) -> str:
 def score(probability: float) -> str:
     """A probability in two decimals; neither 0.00 nor 1.00 unless it is exactly that."""
     if 0 < probability < 0.005:
-        return "<0.01"
+        return f"<{number(0.01)}"
     if 0.995 <= probability < 1:
-        return ">0.99"
+        return f">{number(0.99)}"
     return number(probability)
 
 
 def percent(fraction: float) -> str:
     if 0 < fraction < 0.005:
         return "<1 %"
-    return f"{100 * fraction:.0f} %"
+    return f"{number(100 * fraction, 0)} %"
 
 
 def place(row_fraction: float, column_fraction: float, facts: RadiographFacts | None) -> str:
     """Thirds in words; the side of the patient only where the file states the orientation."""
-    rows = ("upper", "middle", "lower")[min(2, int(3 * max(0.0, row_fraction)))]
     third = min(2, int(3 * max(0.0, column_fraction)))
-    columns = ("left", "centre", "right")[third]
+    words = f"{_(ROWS[min(2, int(3 * max(0.0, row_fraction)))])}, {_(COLUMNS[third])}"
     side = patient_side(facts, third)
-    return f"{rows} third, image {columns}" + (f" (patient's {side})" if side else "")
+    return f"{words} ({_(SIDES[side])})" if side else words
 
 
 def utc(timestamp: str | None) -> str | None:
     """An ISO 8601 time as "2026-11-22 02:25 UTC"."""
-    return None if timestamp is None else f"{_moment(timestamp):%Y-%m-%d %H:%M} UTC"
+    return None if timestamp is None else time(_moment(timestamp))
 
 
 def w3c(timestamp: str) -> str:
@@ -176,10 +240,13 @@ def short_hash(value: str | None) -> str | None:
 
 
 def clipped(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+    if len(text) <= longest:
+        return text
+    short = text[: longest - 1].rstrip() + "…"
+    return AsRecorded(short) if isinstance(text, AsRecorded) else short
 
 
 def spacing(facts: RadiographFacts) -> str:
     if facts.pixel_spacing_mm is None:
-        return "not known"
+        return _("not known")
     return f"{times(*facts.pixel_spacing_mm, decimals=3)} mm"
