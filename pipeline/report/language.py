@@ -169,10 +169,11 @@ def _translated(text: str) -> str | None:
 
 
 def _value(text: str) -> str | None:
-    """What stands in a place of a sentence: a number, words that are a message themselves, or a name of one word."""
+    """What stands in a place of a sentence: a number, words that are a message themselves, or a name."""
     if NUMBER.fullmatch(text):
         return text.replace(".", get_decimal_symbol(current().locale))
-    return _translated(text) or (None if " " in text.removesuffix(" %") else text)
+    is_name = " " not in text or not any(word[0].islower() for word in text.split())
+    return _translated(text) or (text if is_name else None)
 
 
 def in_line(title: str) -> str:

@@ -606,7 +606,7 @@ def _masking(record: CaseRecord) -> View | None:
         bad = [one.is_bad_news for one in found]
         rows.append(
             {
-                "text": _("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found)),
+                "text": sentence(_("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found))),
                 "is_bad": bool(bad) and all(bad),
                 "note": _("with one of the two fills") if any(bad) and not all(bad) else None,
             }
