@@ -627,7 +627,7 @@ def _print_case(view: dict[str, Any]) -> None:
 
 def _accept(cohort: CohortRecord) -> None:
     """Raise where the acceptance criteria are not met."""
-    failed = [result.criterion for result in cohort.acceptance if not result.is_met]
+    failed = [result.in_words for result in cohort.acceptance if not result.is_met]
     if failed:
         raise AcceptanceError(
             f"{len(failed)} of {len(cohort.acceptance)} acceptance criteria not met: {'; '.join(failed)}",

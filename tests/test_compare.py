@@ -15,8 +15,7 @@ from pipeline import evidence
 from pipeline.compare import compare_runs
 from pipeline.errors import ConfigError, VerificationError
 from pipeline.evidence import EventLog, RunFolder
-from pipeline.records import CASE_NUMBERS, CaseSource, Check, Flag, RunRecord, to_json
-from pipeline.report.comparison import NAMES
+from pipeline.records import CaseSource, Check, Flag, RunRecord, to_json
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL
 
@@ -126,7 +125,3 @@ def test_what_cannot_be_compared_is_refused(runs: tuple[Path, Path], output: Pat
         compare_runs(runs[0], changed)
     with pytest.raises(ConfigError, match="is no run folder"):
         compare_runs(runs[0], tmp_path / "none")
-
-
-def test_every_metric_of_a_case_has_a_name() -> None:
-    assert set(CASE_NUMBERS) <= set(NAMES)

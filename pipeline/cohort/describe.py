@@ -35,7 +35,6 @@ from pipeline.records import (
     WrongCase,
 )
 
-NUM_BINS = 20
 WORDS = (
     "focus_band",
     *(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES),
@@ -97,6 +96,7 @@ def describe(
             lambda cases: Resampling(_of(cases, patients), asked.rounds, seed),
             checks,
         ),
+        num_cases_of_known_patients=sum(name is not None for name in patient_of.values()),
         hit_rates={
             kind: _hit_rate(cases, f"{kind}_pointing_game_hit", _of(cases, patients), asked, seed)
             for kind in REGIONS_OF_CASES
@@ -182,22 +182,17 @@ def _ranked(wrong: Sequence[CaseRecord], sign: int) -> tuple[WrongCase, ...]:
 
 
 def _distributions(groups: Mapping[str, Sequence[CaseRecord]]) -> list[Distribution]:
-    """Every metric by outcome; the histograms of one metric share their edges."""
+    """Every metric by outcome."""
     measured = {outcome: [case_values(record) for record in records] for outcome, records in groups.items()}
-    everything = [values for members in measured.values() for values, _ in members]
     found = []
     for metric in (*CASE_NUMBERS, *WORDS):
-        numbers = [values[metric] for values in everything if values[metric] is not None]
-        edges = np.linspace(min([0.0, *numbers]), max([1.0, *numbers]), NUM_BINS + 1) if metric not in WORDS else None
         for outcome, members in measured.items():
             defined = [values[metric] for values, _ in members if values[metric] is not None]
             reasons = Counter(reasons[metric] for values, reasons in members if values[metric] is None)
             shape: dict[str, Any] = {}
-            if edges is None:
+            if metric in WORDS:
                 shape["counts"] = {str(word).lower(): count for word, count in sorted(Counter(defined).items())}
             elif defined:
                 shape["quantiles"] = tuple(map(float, np.quantile(defined, QUANTILES)))
-                shape["edges"] = tuple(map(float, edges))
-                shape["histogram"] = tuple(map(int, np.histogram(defined, edges)[0]))
             found.append(Distribution(metric, outcome, len(members), dict(sorted(reasons.items())), **shape))
     return found

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.glossary import OF_RUN
 from pipeline.records import CohortRecord, RunRecord
-from pipeline.report.view import View, quoted, score
+from pipeline.report.view import View, in_brackets, quoted, score
 
 Supply = Literal["supplied", "partly", "not supplied"]
 SUBMITTER = "to be filled by the submitter"
@@ -221,13 +222,13 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
     measured: dict[str, list[str]] = {}
     for one in card.measured if card else ():
         measured.setdefault(f"{one.data}, {one.num_cases:,} cases", []).append(
-            f"{one.what} {score(one.value)}" + _interval(one.interval_95)
+            f"{one.what} {score(one.value)}" + in_brackets(one.interval_95)
         )
     here = []
-    for key, name in {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity", "ece": "ECE"}.items():
+    for key in ("auc", "sensitivity", "specificity", "ece", "brier"):
         found = cohort.metrics[key]
         if found.value is not None:
-            here.append(f"{name} {score(found.value)}{_interval(found.interval_95)}")
+            here.append(f"{OF_RUN[key].name} {score(found.value)}{in_brackets(found.interval_95)}")
     cases = ", ".join(f"{part} {count:,}" for part, count in sorted(card.num_cases.items())) if card else None
     rows: list[tuple[str, str | None]] = [
         ("Model", f"{model.name}, SHA-256 {model.sha256}"),
@@ -249,10 +250,6 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
         ("Cases in the data", cases),
     ]
     return [{"name": name, "value": value or SUBMITTER, "is_open": value is None} for name, value in rows]
-
-
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" ({score(interval[0])} to {score(interval[1])})"
 
 
 # ---- CLAIM 2024

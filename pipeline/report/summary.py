@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Protocol
 
+from pipeline.glossary import FLAG_WORDS, GLOSSARY, OF_RUN, check_name
 from pipeline.records import (
     CaseRecord,
     Check,
@@ -29,7 +30,6 @@ from pipeline.report.regulations import claim_rows, model_card_rows, regulatory_
 from pipeline.report.view import (
     BANNER,
     DASH,
-    FLAG_WORDS,
     MAP_STATES,
     TRUST_WORDS,
     UNIT_WORDS,
@@ -57,24 +57,13 @@ OUTCOMES = {
     "no_label": "No label",
 }
 
-# name -> (name in words, what it is)
-METRICS = {
-    "auc": ("AUC", "chance that a positive case scores above a negative one"),
-    "sensitivity": ("Sensitivity", "share of the positive cases that were called positive"),
-    "specificity": ("Specificity", "share of the negative cases that were not called positive"),
-    "ppv": ("Positive predictive value", "share of the called cases that are positive"),
-    "npv": ("Negative predictive value", "share of the cases not called that are negative"),
-    "brier": ("Brier score", "mean squared error of the output; 0 is best"),
-    "ece": ("Calibration error (ECE)", "output against observed share, ten bins; 0 is best"),
-}
-
-# metric -> (title, what an even map would score)
+# metric -> what an even map would score
 FOCUS = {
-    "high_focus_fraction": ("High-focus area", None),
-    "lungs_relevance_mass_accuracy": ("Evidence in the lungs", None),
-    "lungs_enrichment": ("… against chance (1)", 1.0),
-    "border_fraction": ("Evidence in the border", None),
-    "entropy": ("Spread (entropy)", None),
+    "high_focus_fraction": None,
+    "lungs_relevance_mass_accuracy": None,
+    "lungs_enrichment": 1.0,
+    "border_fraction": None,
+    "entropy": None,
 }
 
 TRUST = {state: sentence(word) for state, word in TRUST_WORDS.items() if state != "none"}
@@ -185,7 +174,7 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "intervals": all(cohort.metrics[name].interval_95 for name in ("auc", "sensitivity", "specificity")),
         "calibration": cohort.metrics["ece"].value is not None and cohort.metrics["auc"].value is not None,
         "subgroups": any(column.groups for column in cohort.subgroups),
-        "patients": not cohort.patients.startswith("known for 0 "),
+        "patients": bool(cohort.num_cases_of_known_patients),
         "wrong": bool(cohort.false_positives or cohort.false_negatives),
         "criteria": bool(cohort.acceptance),
         "maps": any(record.maps for record in records),
@@ -226,28 +215,19 @@ def _state(one: CriterionResult) -> tuple[str, str]:
 
 
 def _criterion(one: CriterionResult) -> View:
-    what, limit = _limit(one.criterion)
     notes = [f"counted against it, in {_cases(count)}: {reason}" for reason, count in one.undefined.items()]
     if one.reason:
         notes.insert(0, f"{one.reason}: counts as not met")
-    elif limit == PASSED and not one.is_met:
+    elif one.limit_value is None and not one.is_met:
         notes.append(one.found.reason or "")
     return {
         "state": _state(one),
-        "what": what,
-        "limit": limit,
+        "what": sentence(one.criterion),
+        "key": one.metric,
+        "limit": one.limit or DASH,
         "note": sentence("; ".join(notes)),
-        **_estimate(one.found, None if limit == PASSED else float(limit.rsplit(" ", 1)[1])),
+        **_estimate(one.found, one.limit_value),
     }
-
-
-PASSED = "passed"  # what a check of the model has to be: it carries its own limit
-
-
-def _limit(criterion: str) -> tuple[str, str]:
-    """A criterion's words and its limit, "at least 0.9" or "passed"; the limit always stands last."""
-    words = criterion.rsplit(" ", 1 if criterion.endswith(PASSED) else 3)
-    return words[0], " ".join(words[1:])
 
 
 def _estimate(one: Estimate, limit: float | None = None) -> View:
@@ -390,12 +370,12 @@ def _known(num_cases: int) -> str:
 
 def _found(metrics: Mapping[str, Estimate], names: Sequence[str]) -> str | None:
     """Values with their intervals; None where none is defined."""
-    known = [(METRICS[name][0], metrics[name]) for name in names if metrics[name].value is not None]
+    known = [(OF_RUN[name].name, metrics[name]) for name in names if metrics[name].value is not None]
     words = []
     for name, one in known:
         cells = _estimate(one)
         words.append(f"{name} {cells['value']}" + (f" ({cells['interval']})" if one.interval_95 else ""))
-    return "; ".join(words) or None
+    return sentence("; ".join(words)) or None
 
 
 def _shortcut(audited: Sequence[CaseRecord]) -> str | None:
@@ -467,9 +447,8 @@ def _performance(cohort: CohortRecord) -> View | None:
     if not any(cohort.outcomes.values()):
         return None
     rows = []
-    for name, (words, meaning) in METRICS.items():
-        cells = _estimate(cohort.metrics[name])
-        rows.append({"name": words, "meaning": meaning, **cells})
+    for name, one in cohort.metrics.items():
+        rows.append({"name": OF_RUN[name].title, "meaning": OF_RUN[name].meaning, **_estimate(one)})
     at = "undefined" if cohort.prevalence is None else f"{number(cohort.prevalence)}, {cohort.prevalence_source}"
     return {"rows": rows, "method": sentence(cohort.method), "prevalence": at}
 
@@ -573,8 +552,8 @@ def _drawn_outcomes(cohort: CohortRecord) -> dict[str, int]:
 
 def _panel(cohort: CohortRecord, metric: str, outcomes: Iterable[str]) -> plots.Panel:
     found = {one.outcome: one for one in cohort.distributions if one.metric == metric}
-    title, chance = FOCUS[metric]
-    return plots.Panel(title, tuple(_box(found.get(outcome)) for outcome in outcomes), chance)
+    title = "… against chance (1)" if metric == "lungs_enrichment" else GLOSSARY[metric].title
+    return plots.Panel(title, tuple(_box(found.get(outcome)) for outcome in outcomes), FOCUS[metric])
 
 
 def _box(one: Distribution | None) -> plots.Box | None:
@@ -671,7 +650,7 @@ def _validity(records: Sequence[CaseRecord], run: RunRecord) -> View:
 
 def _check(one: Check) -> View:
     return {
-        "name": _named(one.name),
+        "name": sentence(check_name(one.name)),
         "what": sentence(one.what),
         "state": one.state.replace("_", " "),
         "value": DASH if one.value is None else number(one.value),
@@ -691,7 +670,7 @@ def _crosstab(pairs: Iterable[tuple[str, CaseRecord]], order: Iterable[str] = ()
     rank = {name: place for place, name in enumerate(order)}
     names = sorted(counts, key=lambda name: (rank.get(name, len(rank)), -counts[name].total(), name))
     rows = [
-        {"name": _named(name), "total": f"{one.total():,}", "cells": [f"{one[column]:,}" for column in columns]}
+        {"name": name, "total": f"{one.total():,}", "cells": [f"{one[column]:,}" for column in columns]}
         for name in names
         for one in [counts[name]]
     ]
@@ -738,7 +717,7 @@ def _quality(records: Sequence[CaseRecord]) -> View | None:
             words.setdefault(one.name, (one.what, one.limit or DASH))
     rows = [
         {
-            "name": _named(name),
+            "name": sentence(check_name(name)),
             "what": sentence(words[name][0]),
             "limit": words[name][1],
             "cells": [f"{found[state]:,}" for state in ("passed", "failed", "not_run")],
@@ -759,7 +738,7 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
     target, ece = _target(cohort), cohort.metrics["ece"].value
     lungs_missing = sum(record.lungs_missing is not None for record in records)
     shown = any(column.groups for column in cohort.subgroups)
-    failed = [one.name for one in run.checks if one.state == "failed"]
+    failed = [check_name(one.name) for one in run.checks if one.state == "failed"]
     unfit = sum(any(one.state == "failed" for one in record.quality) for record in records)
     mistrusted = sum(record.trust is not None and record.trust.state == "not_interpretable" for record in records)
     flagged = sum(bool(record.flags) for record in records)
@@ -775,7 +754,8 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
         and positive < MANY,
         f"Labelled otherwise: {_cases(negative)}; specificity is {_known(negative)}.": positive + negative
         and negative < MANY,
-        "Patients are not known for all cases: intervals may be too narrow.": "each other case" in cohort.patients,
+        "Patients are not known for all cases: intervals may be too narrow.": cohort.num_cases_of_known_patients
+        != len(records),
         "The calibration error exceeds what a calibrated model would show.": cohort.ece_if_calibrated is not None
         and ece is not None
         and ece > cohort.ece_if_calibrated,
@@ -849,11 +829,6 @@ def _median_of(cohort: CohortRecord, metric: str) -> str | None:
         if one.metric == metric and one.quantiles
     ]
     return ", ".join(words) or None
-
-
-def _named(name: str) -> str:
-    """The name of a check or flag, as a heading has it."""
-    return sentence(name.replace("_", " "))
 
 
 def _target(cohort: CohortRecord) -> str:

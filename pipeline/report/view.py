@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, overload
 from urllib.parse import quote
 
+from pipeline.glossary import FLAG_WORDS
 from pipeline.records import (
     CaseRecord,
     Check,
@@ -82,17 +83,6 @@ CHECK_STATES = {
 }
 
 UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
-
-FLAG_WORDS = {
-    "outside_lungs": "Evidence outside the lungs",
-    "marker": "A marker counts",
-    "border": "The border counts",
-    "exposure": "The exposure counts",
-    "diffuse": "Diffuse map",
-    "near_threshold": "Near the threshold",
-    "low_contrast_input": "Low contrast",
-    "out_of_population": "Outside the model's population",
-}
 
 # metric -> (name, definition)
 METRICS = {
@@ -961,13 +951,13 @@ def _card(card: ModelCard | None) -> Rows:
     measured: dict[str, list[str]] = {}
     for one in card.measured:
         of = f"{one.data}, {one.num_cases:,} cases"
-        measured.setdefault(of, []).append(f"{one.what} {number(one.value)}{_interval(one.interval_95)}")
+        measured.setdefault(of, []).append(f"{one.what} {score(one.value)}{in_brackets(one.interval_95)}")
     stated = [("Intended use", f'"{card.intended_use}"'), ("Population", f'"{card.population}"')]
     return stated + [(of, "; ".join(figures)) for of, figures in measured.items()]
 
 
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" ({number(interval[0])} to {number(interval[1])})"
+def in_brackets(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" ({score(interval[0])} to {score(interval[1])})"
 
 
 def _placement(placement: Placement) -> Rows:
