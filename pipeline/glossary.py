@@ -91,6 +91,11 @@ IN_REGION = {
     "dice_otsu": Term("Dice with {0}, by Otsu's threshold", "of what lies above Otsu's threshold and {0}, 0 to 1"),
 }
 REGIONS = {"lungs": "the lungs", "annotation": "the annotation"}
+OF_REGION = {
+    f"{kind}_{key}": Term(one.name.format(region), one.meaning.format(region), one.datatype)
+    for kind, region in REGIONS.items()
+    for key, one in IN_REGION.items()
+}
 
 OF_MASKING = {
     "masking_lungs_change": Term("change of the logit without the lungs", "with them blurred, log-odds"),
@@ -116,11 +121,7 @@ GLOSSARY = {
     **OF_RUN,
     **OF_OUTPUT,
     **OF_MAP,
-    **{
-        f"{kind}_{key}": Term(one.name.format(region), one.meaning.format(region), one.datatype)
-        for kind, region in REGIONS.items()
-        for key, one in IN_REGION.items()
-    },
+    **OF_REGION,
     **OF_MASKING,
     **OF_CASE,
 }
