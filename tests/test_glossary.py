@@ -10,7 +10,7 @@ import pytest
 from pipeline.config import QualityCheck
 from pipeline.glossary import FLAG_WORDS, GLOSSARY, OF_RUN, check_name
 from pipeline.records import CASE_FLAGS, CASE_NUMBERS, FLAGS, PERFORMANCE_METRICS
-from pipeline.report.view import METRICS
+from pipeline.report.words import METRICS
 
 
 def test_every_metric_of_a_run_and_of_a_case_has_a_word() -> None:

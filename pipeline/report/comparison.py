@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.glossary import FLAG_WORDS, GLOSSARY, check_name
 from pipeline.records import ChangedCase, ComparedRun, Comparison, Difference, Estimate, PairedMetric, Transition
-from pipeline.report.view import (
+from pipeline.report.words import (
     BANNER,
     CHECK_STATES,
     DASH,

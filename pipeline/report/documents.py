@@ -29,8 +29,10 @@ from PIL import ImageFile
 from pipeline.errors import ConfigError
 from pipeline.records import CaseRecord, CohortRecord, Comparison, RunRecord, to_json
 from pipeline.report.comparison import comparison_view
+from pipeline.report.index import index_view
 from pipeline.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
-from pipeline.report.view import View, case_view, index_view, w3c
+from pipeline.report.view import case_view
+from pipeline.report.words import View, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
 from weasyprint import CSS, HTML, Attachment  # noqa: E402

@@ -18,7 +18,7 @@ from typing import Literal
 
 from pipeline.glossary import OF_RUN
 from pipeline.records import CohortRecord, RunRecord
-from pipeline.report.view import View, in_brackets, quoted, score
+from pipeline.report.words import View, in_brackets, quoted, score
 
 Supply = Literal["supplied", "partly", "not supplied"]
 SUBMITTER = "to be filled by the submitter"

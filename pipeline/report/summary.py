@@ -27,7 +27,7 @@ from pipeline.records import (
 from pipeline.report import plots
 from pipeline.report.pictures import encode_jpeg, mean_map_picture
 from pipeline.report.regulations import claim_rows, model_card_rows, regulatory_rows
-from pipeline.report.view import (
+from pipeline.report.words import (
     BANNER,
     DASH,
     MAP_STATES,

@@ -1,15 +1,12 @@
-"""CaseRecord, RunRecord -> the plain words and finished numbers that the templates set.
+"""CaseRecord, RunRecord -> the plain words and finished numbers that `case.html.j2` sets; page 3 is `provenance`.
 
-All arithmetic and all rounding happen here; the templates only place text. Scores have two decimals
-at most; a class name stands in double quotes; what is undefined keeps its reason.
+All arithmetic and all rounding happen here; the templates only place text. What is undefined keeps its reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, overload
-from urllib.parse import quote
+from typing import Any
 
 from pipeline.glossary import FLAG_WORDS
 from pipeline.records import (
@@ -19,84 +16,47 @@ from pipeline.records import (
     LogitBudget,
     MapFacts,
     Masking,
-    ModelCard,
     Placement,
     Prediction,
     RadiographFacts,
     RunRecord,
 )
 from pipeline.report.pictures import colour_bar_stops
+from pipeline.report.provenance import provenance
+from pipeline.report.words import (
+    BANNER,
+    CHECK_STATES,
+    DASH,
+    MAP_STATES,
+    MASKED_WORDS,
+    METRICS,
+    STOPPED_WORDS,
+    TRUST_STATES,
+    UNIT_WORDS,
+    Rows,
+    View,
+    clipped,
+    number,
+    patient_side,
+    percent,
+    place,
+    quoted,
+    score,
+    sentence,
+    short_hash,
+    signed,
+    spacing,
+    times,
+    utc,
+    w3c,
+)
 
-View = dict[str, Any]
-Rows = list[tuple[str, str]]
-
-BANNER = "Model audit - not a diagnosis - not for clinical decisions"
 PICTURE_MM = 56.0
 MAP_MM = 76.0
 SMALL_MAP_MM = 54.0
 REGIONS_MM = 44.0
-TIMES = "\N{MULTIPLICATION SIGN}"
-DASH = "\N{EN DASH}"
 MAPS_IN_A_ROW = 3
 MARKERS_IN_WORDS = 3
-MASKED_WORDS = {"lungs": "the lungs", "border": "the border"}
-
-STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
-
-STOPPED_WORDS = {
-    "excluded": "This case was excluded; no output of the model is given for it.",
-    "failed": "This case failed; the model gave no output for it.",
-}
-
-# status -> (shape, words, what it means)
-MAP_STATES = {
-    "ok": ("circle", "Map computed", "The map has positive evidence and finite values."),
-    "dead": ("square", "Map is empty", "No cell of the map has positive evidence. Nothing is drawn."),
-    "negative_only": (
-        "triangle",
-        "Evidence against only",
-        "Every cell of the map argues against this class. Nothing is drawn.",
-    ),
-    "saturated": (
-        "triangle",
-        "Gradient saturated",
-        "The last activation has lost the gradient; the map may be smaller than it should be.",
-    ),
-    "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
-}
-
-TRUST_WORDS = {
-    "passed": "passed",
-    "caution": "caution",
-    "not_interpretable": "not interpretable",
-    "none": "not checked",
-}
-TRUST_STATES = {
-    "passed": ("circle", "Explanation checks passed"),
-    "caution": ("triangle", "Explanation checks: caution"),
-    "not_interpretable": ("square", "Explanation not interpretable"),
-}
-CHECK_STATES = {
-    "passed": ("circle", "passed"),
-    "failed": ("square", "failed"),
-    "not_run": ("triangle", "not run"),
-}
-
-UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
-
-# metric -> (name, definition)
-METRICS = {
-    "high_focus_fraction": ("High-focus area", "Where the map reaches {threshold} of its maximum: the contour."),
-    "focus_band": ("Focus band", "Focal below 30 % of the area, regional to 70 %, then diffuse."),
-    "centroid": ("Centre of the evidence", "Mean position of the positive evidence."),
-    "peak": ("Highest point", "Position of the map's maximum."),
-    "entropy": ("Spread (entropy)", "0 = all evidence in one cell, 1 = the same everywhere."),
-    "gini": ("Concentration (Gini)", "0 = the same everywhere, nearly 1 = all evidence in one cell."),
-    "num_components": ("Separate areas", "How many areas the contour encloses."),
-    "left_right_balance": ("Left and right", "\N{MINUS SIGN}1 = all in the image's left half, +1 = all in its right."),
-    "border_fraction": ("Evidence in the border", "Share in the outer 5 % ring. By area alone: {border_chance}."),
-    "padding_fraction": ("Evidence in padding", "Share outside the radiograph, in padding added for the model."),
-}
 
 
 def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -> View:
@@ -117,7 +77,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "reason": sentence(record.reason),
         "error": record.error,
         "hint": sentence(record.hint),
-        "run": _run(run),
+        "run": run_facts(run),
         "radiograph": _picture(pictures.get("radiograph"), _shape(facts), PICTURE_MM),
         "model_input": _picture(pictures.get("model_input"), _input_shape(record.placement), PICTURE_MM),
         "facts": _facts(facts, record.placement),
@@ -130,144 +90,20 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "debug": debug,
         "regions": _regions(record, pictures),
         "masking": _masking(record),
-        "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
+        "scale": scale_view(run, record.scales.get(record.maps[0].key) if record.maps else None),
         "flags": _flags(record),
         "fitness": _fitness(record),
         "checks": _checks(record.quality),
         "limits": _limits(run),
-        "card": _card(run.model.card),
-        "hashes": _hashes(record, run),
-        "versions": ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items())),
-        **_groups(record, run),
-        "decisions": _decisions(record),
-        "warnings": _cautions(record),
+        **provenance(record, run),
+        "warnings": cautions(record),
     }
-
-
-def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
-    """Everything that `index.html.j2` prints; links are relative to the run folder."""
-    has_documents = bool(run.config.get("report", {}).get("documents", True))
-    cases = [_index_row(record, has_documents) for record in records]
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record.status] = counts.get(record.status, 0) + 1
-    correct = [r.prediction.is_correct for r in records if r.prediction and r.prediction.is_correct is not None]
-    names = [word for case in cases for name in (case["label"], case["predicted"]) for word in name.split()]
-    return {
-        "banner": BANNER,
-        "run": _run(run),
-        "scale": _scale(run),
-        "unit": next((_unit(record.maps[0]) for record in records if record.maps), None),
-        "target": next((quoted(record.prediction.target_class) for record in records if record.prediction), None),
-        "cases": cases,
-        "num_cases": len(cases),
-        "counts": [(STATUS_WORDS[status], counts.get(status, 0)) for status in ("ok", "excluded", "failed")],
-        "agreement": f"{sum(correct)} of {len(correct)}" if correct else None,
-        "class_width": 5 + min(20, max(map(len, names), default=0)),
-        "outcomes": sorted({case["outcome"] for case in cases}),
-        "labels": sorted({case["label"] for case in cases if case["label"]}),
-        "predicted": sorted({case["predicted"] for case in cases if case["predicted"]}),
-        "trust": [words for words in TRUST_WORDS.values() if words in {case["trust"] for case in cases}],
-        "flags": {
-            name: words for name, words in FLAG_WORDS.items() if any(name in case["flag_names"].split() for case in cases)
-        },
-    }
-
-
-# ---- words and numbers
-
-
-def quoted(name: str | None) -> str | None:
-    return None if name is None else f'"{name}"'
-
-
-@overload
-def sentence(text: str) -> str: ...
-@overload
-def sentence(text: None) -> None: ...
-def sentence(text: str | None) -> str | None:
-    """The text with a capital first letter; a first word that looks like a name (a.dcm, dtype_x) stays."""
-    first = (text or "").split(" ", 1)[0].rstrip(".,:;")
-    return text[:1].upper() + text[1:] if text and first.isalpha() and first.islower() else text
-
-
-def number(value: float, decimals: int = 2) -> str:
-    """Fixed decimals with a true minus sign; never "-0.00"."""
-    text = f"{value:.{decimals}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def signed(value: float) -> str:
-    """Two decimals with either sign; 0.00 has none."""
-    return ("+" if round(value, 2) > 0 else "") + number(value)
-
-
-def score(probability: float) -> str:
-    """A probability in two decimals; neither 0.00 nor 1.00 unless it is exactly that."""
-    if 0 < probability < 0.005:
-        return "<0.01"
-    if 0.995 <= probability < 1:
-        return ">0.99"
-    return number(probability)
-
-
-def percent(fraction: float) -> str:
-    if 0 < fraction < 0.005:
-        return "<1 %"
-    return f"{100 * fraction:.0f} %"
-
-
-def place(row_fraction: float, column_fraction: float, facts: RadiographFacts | None) -> str:
-    """Thirds in words; the side of the patient only where the file states the orientation."""
-    rows = ("upper", "middle", "lower")[min(2, int(3 * max(0.0, row_fraction)))]
-    third = min(2, int(3 * max(0.0, column_fraction)))
-    columns = ("left", "centre", "right")[third]
-    side = _patient_side(facts, third)
-    return f"{rows} third, image {columns}" + (f" (patient's {side})" if side else "")
-
-
-def utc(timestamp: str | None) -> str | None:
-    """An ISO 8601 time as "2026-11-22 02:25 UTC"."""
-    return None if timestamp is None else f"{_moment(timestamp):%Y-%m-%d %H:%M} UTC"
-
-
-def w3c(timestamp: str) -> str:
-    """An ISO 8601 time as PDF metadata wants it."""
-    return f"{_moment(timestamp):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _moment(timestamp: str) -> datetime:
-    moment = datetime.fromisoformat(timestamp)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _patient_side(facts: RadiographFacts | None, third: int) -> str | None:
-    """PS3.3 C.7.6.1.1.1: the first value of Patient Orientation is where the rows run to."""
-    if facts is None or facts.patient_orientation is None or third == 1:
-        return None
-    towards = facts.patient_orientation[0][:1].upper()
-    if towards not in ("L", "R"):
-        return None
-    left_is = {"L": "right", "R": "left"}[towards]
-    right_is = {"L": "left", "R": "right"}[towards]
-    return left_is if third == 0 else right_is
-
-
-def _times(rows: float, columns: float, decimals: int = 0) -> str:
-    return f"{number(rows, decimals)} {TIMES} {number(columns, decimals)}"
-
-
-def _hash(value: str | None) -> str | None:
-    """The first 12 hexadecimal digits, for the eye; the whole hash stands in the provenance."""
-    return None if value is None else value[:12]
 
 
 # ---- page 1
 
 
-def _run(run: RunRecord) -> View:
+def run_facts(run: RunRecord) -> View:
     return {
         "name": run.name,
         "started": utc(run.started),
@@ -275,7 +111,7 @@ def _run(run: RunRecord) -> View:
         "finished": utc(run.finished),
         "status": run.status,
         "model": run.model.name,
-        "model_hash": _hash(run.model.sha256),
+        "model_hash": short_hash(run.model.sha256),
         "layer": run.model.target_layer,
         "num_cases": run.num_cases,
     }
@@ -312,27 +148,21 @@ def _facts(facts: RadiographFacts | None, placement: Placement | None) -> Rows:
         rows += [
             ("View", facts.view_position or "not stated"),
             ("Side", _side(facts)),
-            ("Radiograph", f"{_times(facts.rows, facts.columns)} px"),
-            ("Pixel spacing", _spacing(facts)),
+            ("Radiograph", f"{times(facts.rows, facts.columns)} px"),
+            ("Pixel spacing", spacing(facts)),
         ]
     if placement:
-        rows.append(("Model input", f"{_times(placement.input_rows, placement.input_columns)} px"))
+        rows.append(("Model input", f"{times(placement.input_rows, placement.input_columns)} px"))
     return rows
 
 
 def _side(facts: RadiographFacts) -> str:
-    side = _patient_side(facts, 0)
+    side = patient_side(facts, 0)
     return f"image left is the patient's {side}" if side else "not stated by the file"
 
 
-def _spacing(facts: RadiographFacts) -> str:
-    if facts.pixel_spacing_mm is None:
-        return "not known"
-    return f"{_times(*facts.pixel_spacing_mm, decimals=3)} mm"
-
-
 def _prediction(prediction: Prediction) -> View:
-    output, source = score(prediction.probability), _clipped(prediction.threshold_source, 80)
+    output, source = score(prediction.probability), clipped(prediction.threshold_source, 80)
     sentence = f"Model output for {quoted(prediction.target_class)}: {output}"
     if prediction.threshold is None:
         reached = f"No threshold applies: {source}"
@@ -394,13 +224,13 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "class": f"{quoted(facts.class_name)} against {quoted(facts.against)}"
         if facts.against
         else quoted(facts.class_name),
-        "unit": _unit(facts),
+        "unit": unit(facts),
         "notes": _notes(facts),
         "status": facts.status,
         "shape": shape,
         "word": word,
         "meaning": meaning,
-        "grid": f"{_times(facts.grid_rows, facts.grid_columns)} cells",
+        "grid": f"{times(facts.grid_rows, facts.grid_columns)} cells",
         "cell": _cell(facts, record.placement, record.radiograph),
         "picture": _picture(pictures.get(facts.key), picture_shape, MAP_MM),
         "small": _picture(pictures.get(facts.key), picture_shape, SMALL_MAP_MM),
@@ -416,7 +246,7 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
     }
 
 
-def _unit(facts: MapFacts) -> str:
+def unit(facts: MapFacts) -> str:
     return UNIT_WORDS.get(facts.unit, facts.unit)
 
 
@@ -460,12 +290,12 @@ def _cell(facts: MapFacts, placement: Placement | None, radiograph: RadiographFa
     if placement is None:
         return None
     rows, columns = placement.input_rows / facts.grid_rows, placement.input_columns / facts.grid_columns
-    words = [f"{_times(rows, columns)} px of the model input"]
+    words = [f"{times(rows, columns)} px of the model input"]
     rows, columns = rows / placement.scale_rows, columns / placement.scale_columns
-    words.append(f"{_times(rows, columns)} px of the radiograph")
+    words.append(f"{times(rows, columns)} px of the radiograph")
     if radiograph and radiograph.pixel_spacing_mm:
         row_mm, column_mm = radiograph.pixel_spacing_mm
-        words.append(f"{_times(rows * row_mm, columns * column_mm)} mm")
+        words.append(f"{times(rows * row_mm, columns * column_mm)} mm")
     return " = ".join(words)
 
 
@@ -537,7 +367,7 @@ WITHOUT = {
 }
 
 
-def _cautions(record: CaseRecord) -> list[str]:
+def cautions(record: CaseRecord) -> list[str]:
     """Why checks of the input are not passed, then the warnings of reading it that say something else."""
     failed = [check.reason or "" for check in record.quality if check.state == "failed"]
     failed += [record.lungs_missing] if record.lungs_missing else []
@@ -547,14 +377,14 @@ def _cautions(record: CaseRecord) -> list[str]:
 
 def _fitness(record: CaseRecord) -> View:
     """The cautions, clipped for page 1; whole in the provenance."""
-    cautions, not_made = _cautions(record), [_name(check) for check in record.quality if check.state == "not_run"]
+    warnings, not_made = cautions(record), [_name(check) for check in record.quality if check.state == "not_run"]
     num_made = len(record.quality) - len(not_made)
     made = f"{num_made} of {len(record.quality)} checks of the input were made, all passed. " if num_made else ""
     made += f"Not made: {', '.join(not_made)}. " if num_made and not_made else ""
     return {
-        "warnings": [_clipped(text, 96) for text in cautions[:3]],
-        "more": max(0, len(cautions) - 3),
-        "none": None if cautions else f"{made}Reading the radiograph raised no warning.",
+        "warnings": [clipped(text, 96) for text in warnings[:3]],
+        "more": max(0, len(warnings) - 3),
+        "none": None if warnings else f"{made}Reading the radiograph raised no warning.",
     }
 
 
@@ -599,18 +429,14 @@ def _limits(run: RunRecord) -> View:
     texts = card.limits
     is_clipped = len(texts) > 4 or any(len(text) > 112 for text in texts)
     return {
-        "stated": [f'"{_clipped(text, 112)}"' for text in texts[:4]],
+        "stated": [f'"{clipped(text, 112)}"' for text in texts[:4]],
         "whole": [f'"{text}"' for text in texts] if is_clipped else [],
         "more": max(0, len(texts) - 4),
         "generic": None,
     }
 
 
-def _clipped(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
-
-
-def _scale(run: RunRecord, own: float | None = None) -> View:
+def scale_view(run: RunRecord, own: float | None = None) -> View:
     """The colour bar, drawn upwards from 0 to the run's fixed end, or to the first map's own."""
     end = run.scale if own is None else own
     stops = colour_bar_stops()
@@ -724,7 +550,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
         "has_annotation": any(region.kind == "annotation" for region in record.regions),
         "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
         "has_log_odds": record.budget is not None,
-        "are_sides_stated": record.radiograph is not None and _patient_side(record.radiograph, 0) is not None,
+        "are_sides_stated": record.radiograph is not None and patient_side(record.radiograph, 0) is not None,
     }
 
 
@@ -791,16 +617,6 @@ def _moved(change: float) -> str:
     return f"{'lowers' if change < 0 else 'raises'} the logit by {number(abs(change))}"
 
 
-def _found_by(record: CaseRecord) -> Rows:
-    """How the regions that are no definition were found."""
-    rows = []
-    for region in record.regions:
-        if region.kind in ("lungs", "outside_body", "marker", "annotation"):
-            certainty = "" if region.confidence is None else f" ({number(region.confidence)})"
-            rows.append((sentence(region.name), region.found_by + certainty))
-    return rows
-
-
 def _metric_columns(focus: FocusMetrics | None) -> list[str]:
     """The short row of the table of all maps: high focus, band, entropy, border, padding."""
     if focus is None:
@@ -825,7 +641,7 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
         "state": record.trust.state,
         "shape": shape,
         "word": word,
-        "reasons": [_clipped(sentence(reason), 110) for reason in reasons[:2]],
+        "reasons": [clipped(sentence(reason), 110) for reason in reasons[:2]],
         "more": max(0, len(reasons) - 2),
         "counts": ", ".join(f"{num} {CHECK_STATES[state][1]}" for state, num in counts.items() if num),
         "rows": [
@@ -883,162 +699,3 @@ def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:
         )
     scales = {(side["map"]["method"], side["map"]["layer"]) for side in sides if side["map"]}
     return {"sides": sides, "is_one_scale": len(scales) == 1}
-
-
-# ---- page 3
-
-
-def _hashes(record: CaseRecord, run: RunRecord) -> Rows:
-    source = record.radiograph.source if record.radiograph else None
-    hashes = [
-        ("File", source.file_sha256 if source else record.file_sha256),
-        ("Pixels", source.pixel_sha256 if source else None),
-        ("Model", run.model.sha256),
-        ("Lung segmenter", run.segmenter_sha256 if record.regions else None),
-        ("Config", run.config_sha256),
-    ]
-    return [(name, value) for name, value in hashes if value]
-
-
-def _case_groups(record: CaseRecord) -> list[View]:
-    """What is known of the radiograph, as titled rows of (name, value)."""
-    facts, groups = record.radiograph, []
-    if facts:
-        kind = " · ".join(filter(None, (facts.source.format, facts.source.transfer_syntax)))
-        orientation = "\\".join(facts.patient_orientation) if facts.patient_orientation else "not stated"
-        rows = [
-            ("Format", kind),
-            ("Decoder", facts.source.decoder),
-            ("Size", f"{_times(facts.rows, facts.columns)} px"),
-            ("Pixel spacing", _spacing(facts)),
-            ("Orientation", orientation),
-        ]
-        groups.append({"title": "Source", "rows": rows})
-    if record.placement:
-        groups.append({"title": "Placement in the model input", "rows": _placement(record.placement)})
-    if facts and facts.attributes:
-        groups.append({"title": "DICOM attributes used", "rows": sorted(facts.attributes.items())})
-    return groups
-
-
-def _groups(record: CaseRecord, run: RunRecord) -> View:
-    """The two columns of page 3; without a radiograph, model and run take one each."""
-    left, right = _case_groups(record), _run_groups(run, record.schema_version)
-    if found := _found_by(record):  # in the shorter column
-        has_attributes = record.radiograph is not None and bool(record.radiograph.attributes)
-        (right if has_attributes else left).append({"title": "How regions were found", "rows": found})
-    return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
-
-
-def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
-    model = run.model
-    model_rows = [
-        ("Name", model.name),
-        ("Input", f" {TIMES} ".join(map(str, model.input_shape)) + " (rows, columns, channels)"),
-        ("Target layer", f"{model.target_layer}, {_times(*model.grid)} cells"),
-        ("Head", model.head),
-        ("Output", model.output_activation),
-        ("Parameters", f"{model.parameters:,}"),
-        ("Two calls equal", {True: "yes", False: "no", None: "not checked"}[model.is_deterministic]),
-    ]
-    run_rows = [
-        ("Name", run.name),
-        ("Started", utc(run.started) or ""),
-        ("Seed", str(run.seed)),
-        ("Record schema", str(schema_version)),
-    ]
-    return [{"title": "Model", "rows": model_rows}, {"title": "Run", "rows": run_rows}]
-
-
-def _card(card: ModelCard | None) -> Rows:
-    """What the model card states, in its own words, and what it was measured at, a row for each set of data."""
-    if card is None:
-        return []
-    measured: dict[str, list[str]] = {}
-    for one in card.measured:
-        of = f"{one.data}, {one.num_cases:,} cases"
-        measured.setdefault(of, []).append(f"{one.what} {score(one.value)}{in_brackets(one.interval_95)}")
-    stated = [("Intended use", f'"{card.intended_use}"'), ("Population", f'"{card.population}"')]
-    return stated + [(of, "; ".join(figures)) for of, figures in measured.items()]
-
-
-def in_brackets(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" ({score(interval[0])} to {score(interval[1])})"
-
-
-def _placement(placement: Placement) -> Rows:
-    size = _times(placement.radiograph_rows, placement.radiograph_columns)
-    return [
-        ("Radiograph to input", f"{size} px to {_times(placement.input_rows, placement.input_columns)} px"),
-        ("Scale", f"{placement.scale_rows:.5f} rows, {placement.scale_columns:.5f} columns"),
-        ("Offset", f"{placement.offset_rows} rows, {placement.offset_columns} columns (positive = padding)"),
-    ]
-
-
-def _decisions(record: CaseRecord) -> list[View]:
-    steps = [("Ingestion", d) for d in (record.radiograph.decisions if record.radiograph else ())]
-    steps += [("Preprocessing", d) for d in record.preprocessing]
-    return [{"step": step, "what": sentence(d.what), "how": d.how, "why": d.why} for step, d in steps]
-
-
-# ---- index
-
-
-def _index_row(record: CaseRecord, has_documents: bool) -> View:
-    """One row; `*_key` is what it is sorted by, below every number where there is none."""
-    prediction, folder = record.prediction, f"cases/{quote(record.case_id, safe='')}"
-    first = record.maps[0] if record.maps else None
-    radiograph = record.pictures.get("radiograph")
-    thumbnail = record.pictures.get(first.key) if first else None
-    focus = record.focus.get(first.key) if first else None
-    high_focus = focus.high_focus_fraction if focus else None
-    is_correct = prediction.is_correct if prediction else None
-    trust = record.trust.state if record.trust else "none"
-    flags = [flag.name for flag in record.flags]
-    return {
-        "case_id": record.case_id,
-        "outcome": (record.outcome or STATUS_WORDS[record.status]).replace("_", " "),
-        "reason": sentence(record.reason) or "",
-        "label": record.label or (prediction.expected if prediction else None) or "",
-        "predicted": prediction.predicted if prediction else "",
-        "agrees": {True: "same", False: "differs", None: ""}[is_correct],
-        "score": score(prediction.probability) if prediction else "",
-        "logit": number(prediction.logit) if prediction else "",
-        "score_key": _score_key(prediction),
-        "map": MAP_STATES[first.status][1] if first and first.status != "ok" else "",
-        "high_focus": "" if high_focus is None else percent(high_focus),
-        "high_focus_key": -1 if high_focus is None else high_focus,
-        "band": (focus.focus_band or "") if focus else "",
-        **_in_lungs(record),
-        "trust": TRUST_WORDS[trust] if prediction else "",
-        "trust_key": list(TRUST_WORDS).index(trust),
-        "radiograph": f"{folder}/{quote(radiograph)}" if radiograph else None,
-        "thumbnail": f"{folder}/{quote(found)}" if (found := thumbnail or radiograph) else None,
-        "pdf": f"{folder}/report.pdf" if has_documents else None,
-        "json": f"{folder}/case.json",
-        "num_warnings": len(_cautions(record)),
-        "flags": [FLAG_WORDS[name] for name in flags],
-        "flag_names": " ".join(flags),
-    }
-
-
-def _score_key(prediction: Prediction | None) -> float | str:
-    """The logit, which two outputs that are 1 to the last bit still differ by; with more classes it is not alone in
-    what makes the output."""
-    if prediction is None:
-        return "-Infinity"
-    return prediction.logit if len(prediction.class_scores) <= 2 else prediction.probability
-
-
-def _in_lungs(record: CaseRecord) -> View:
-    """The first map's share of evidence in the lungs and its ratio to their share of the area, which it is sorted by."""
-    kinds = {region.name: region.kind for region in record.regions}
-    found = record.region_focus.get(record.maps[0].key, ()) if record.maps else ()
-    one = next((one for one in found if kinds[one.region] == "lungs"), None)
-    share, ratio = (one.relevance_mass_accuracy, one.enrichment) if one else (None, None)
-    return {
-        "lungs": "" if share is None else percent(share),
-        "lungs_ratio": "" if ratio is None else f"{number(ratio, 1)} {TIMES} by area",
-        "lungs_key": -1 if ratio is None else ratio,
-        "lungs_missing": bool(record.lungs_missing),
-    }

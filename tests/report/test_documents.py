@@ -36,7 +36,8 @@ from pipeline.records import (
 )
 from pipeline.report import Renderer, colour_bar_stops
 from pipeline.report.documents import data_folder
-from pipeline.report.view import BANNER, _budget, _prediction, case_view, place, score, sentence
+from pipeline.report.view import _budget, _prediction, case_view
+from pipeline.report.words import BANNER, place, score, sentence
 from tests.report.conftest import CARD
 
 FORBIDDEN = (
