@@ -106,7 +106,7 @@ def _in_lungs(record: CaseRecord) -> View:
     share, ratio = (one.relevance_mass_accuracy, one.enrichment) if one else (None, None)
     return {
         "lungs": "" if share is None else percent(share),
-        "lungs_ratio": "" if ratio is None else f"{number(ratio, 1)} {TIMES} by area",
+        "lungs_ratio": "" if ratio is None else f"{score(ratio)} {TIMES}",
         "lungs_key": -1 if ratio is None else ratio,
         "lungs_missing": bool(record.lungs_missing),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.records import CaseRecord, ModelCard, Placement, RunRecord
-from pipeline.report.words import TIMES, Rows, View, in_brackets, score, sentence, spacing, times, utc
+from pipeline.report.words import TIMES, Rows, View, in_brackets, number, score, sentence, spacing, times, utc
 
 
 def provenance(record: CaseRecord, run: RunRecord) -> View:
