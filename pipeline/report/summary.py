@@ -7,6 +7,7 @@ not hold: what a run has not measured says so. Lists are cut at a fixed length; 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -78,7 +79,7 @@ class MeanMap(Protocol):
 
 
 def summary_pictures(
-    records: Sequence[CaseRecord], cohort: CohortRecord, mean_maps: Mapping[str, MeanMap]
+    records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord, mean_maps: Mapping[str, MeanMap]
 ) -> dict[str, bytes]:
     """The pictures that the report draws itself, by role: SVG, and JPEG for mean maps."""
     pictures = {}
@@ -91,6 +92,9 @@ def summary_pictures(
     if max(outcomes.values(), default=0) > 1 and any(box for panel in panels for box in panel.boxes):
         labels = [f"{OUTCOMES[name]} ({count:,})" for name, count in outcomes.items()]
         pictures["focus"] = plots.boxes(panels, labels, 178, 14 + 6.5 * len(labels)).encode()
+    if run.cascade:
+        stages = [(one.num_layers, one.spearman, one.ssim) for one in run.cascade]
+        pictures["cascade"] = plots.cascade(stages, 100, 40).encode()
     if scale := _scale(mean_maps):
         for outcome, one in mean_maps.items():
             pictures[f"mean_{outcome}"] = encode_jpeg(mean_map_picture(one.values, one.lungs, scale))
@@ -121,7 +125,7 @@ def summary_view(
         "title": f"Audit report of run {run.name}",
         "run": {"name": run.name, "started": utc(run.started), "created": w3c(run.started)},
         "model": {"name": run.model.name, "hash": run.model.sha256[:12]},
-        "urls": {**dict.fromkeys(("roc", "reliability", "focus")), **urls},
+        "urls": {**dict.fromkeys(("roc", "reliability", "focus", "cascade")), **urls},
         "acceptance": _acceptance(cohort),
         "glance": _glance(records, cohort),
         "scoping": _scoping(records, run, cohort),
@@ -236,13 +240,10 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     apart = [value for value in numbers if limit is not None and value != limit]
     decimals = next((d for d in (2, 3) if all(round(value - (limit or 0), d) for value in apart)), 4)
 
-    def text(value: float) -> str:
-        return score(value) if decimals == 2 else number(value, decimals)
-
     ends = one.interval_95
     return {
-        "value": "undefined" if one.value is None else text(one.value),
-        "interval": DASH if ends is None else f"{text(ends[0])} to {text(ends[1])}",
+        "value": "undefined" if one.value is None else score(one.value, decimals),
+        "interval": DASH if ends is None else " to ".join(score(end, decimals) for end in ends),
         "reason": sentence(one.reason),
         "of": f"{one.num_cases:,} / {one.num_patients:,}",
     }
@@ -419,7 +420,7 @@ def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
             ("Lung segmenter", run.segmenter_sha256 or "not used"),
             ("Seed", str(run.seed)),
             ("Started, finished", f"{utc(run.started)}, {utc(run.finished) or 'not yet'}"),
-            ("Engine", ", ".join(f"{key} {value}" for key, value in sorted(engine.items()))),
+            ("Engine", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(engine.items()))),
             ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
         ),
     )
@@ -459,8 +460,8 @@ def _confusion(cohort: CohortRecord) -> View | None:
         return None
     rows = []
     for label, names in (
-        ("labelled", ("true_positive", "false_negative")),
-        ("labelled otherwise", ("false_positive", "true_negative")),
+        ("labelled positive", ("true_positive", "false_negative")),
+        ("labelled negative", ("false_positive", "true_negative")),
     ):
         counts = [cohort.outcomes[name] for name in names]
         total = sum(counts)
@@ -590,8 +591,13 @@ def _hits(cohort: CohortRecord) -> str | None:
 
 
 def _scale(mean_maps: Mapping[str, MeanMap]) -> float:
-    """One upper end for all outcomes, so that they compare; 0 where there is nothing to draw."""
-    return max((float(one.values.max()) for one in mean_maps.values()), default=0.0)
+    """One upper end for all outcomes, so that they compare: the largest value, rounded up to the two digits that are
+    printed; 0 where there is nothing to draw."""
+    largest = max((float(one.values.max()) for one in mean_maps.values()), default=0.0)
+    if largest <= 0:
+        return 0.0
+    digit = 10.0 ** (math.floor(math.log10(largest)) - 1)
+    return float(f"{math.ceil(largest / digit - 1e-9) * digit:.2g}")
 
 
 def _mean_maps(records: Sequence[CaseRecord], mean_maps: Mapping[str, MeanMap], urls: Mapping[str, str]) -> View | None:
@@ -644,6 +650,7 @@ def _validity(records: Sequence[CaseRecord], run: RunRecord) -> View:
     """Checks made once a model, and the states of the first maps by outcome."""
     return {
         "checks": [_check(one) for one in run.checks],
+        "layers": f"{run.cascade[-1].num_layers}, the first being {run.cascade[0].layer}" if run.cascade else None,
         "states": _crosstab((MAP_STATES[r.maps[0].status][1], r) for r in records if r.maps),
     }
 
@@ -683,7 +690,7 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
     bad = Counter[tuple[str, str]]()
     for record in records:
         for one in record.masking:
-            key = one.removed, one.fill
+            key = one.removed.rstrip(" 0123456789"), one.fill  # the second letter is no other's second letter
             changes.setdefault(key, {}).setdefault(record.outcome or "no_label", []).append(one.change)
             bad[key] += bool(one.is_bad_news)
     if not changes:
@@ -714,7 +721,10 @@ def _quality(records: Sequence[CaseRecord]) -> View | None:
     for record in records:
         for one in record.quality:
             counts.setdefault(one.name, Counter()).update([one.state])
-            words.setdefault(one.name, (one.what, one.limit or DASH))
+            if one.state == "not_run":  # it says neither
+                words.setdefault(one.name, (one.reason or "", DASH))
+            elif words.get(one.name, ("", DASH))[1] == DASH:
+                words[one.name] = (one.what, one.limit or DASH)
     rows = [
         {
             "name": sentence(check_name(name)),

@@ -104,13 +104,14 @@ def signed(value: float) -> str:
     return ("+" if round(value, 2) > 0 else "") + number(value)
 
 
-def score(probability: float) -> str:
+def score(probability: float, decimals: int = 2) -> str:
     """A probability in two decimals; neither 0.00 nor 1.00 unless it is exactly that."""
-    if 0 < probability < 0.005:
-        return "<0.01"
-    if 0.995 <= probability < 1:
-        return ">0.99"
-    return number(probability)
+    last = 10.0**-decimals
+    if 0 < probability < last / 2:
+        return f"<{last:.{decimals}f}"
+    if 1 - last / 2 <= probability < 1:
+        return f">{1 - last:.{decimals}f}"
+    return number(probability, decimals)
 
 
 def percent(fraction: float) -> str:

@@ -53,6 +53,7 @@ def test_patients_are_those_of_the_sources() -> None:
     assert found.num_cases_of_known_patients == 38
     assert found.metrics["sensitivity"].num_patients == 10
     assert described(records).num_patients == 40
+    assert described(records).patients == "known for 0 of 40 cases; each case counts as a patient of its own"
 
 
 def test_a_patient_named_like_a_case_is_not_that_case() -> None:
