@@ -112,6 +112,22 @@ def test_patients_of_the_crosswalk_are_those_resampled(runs: tuple[Path, Path], 
     assert found.another_class.num_patients == 23
 
 
+def test_a_letterhead_is_the_comparisons_too(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "compare.html.j2").write_text(
+        '<html lang="en"><head><title>{{ title }}</title></head><body><h1>St. Example: {{ a.name }}</h1></body></html>'
+    )
+    _, folder = compare_runs(*runs, tmp_path / "out", mine)
+    assert "St. Example: old" in (folder / "compare.html").read_text()
+    assert "St. Example: old" in PdfReader(folder / "compare.pdf").pages[0].extract_text()
+    assert (folder / "compare.json").read_bytes() == (output / "compare.json").read_bytes()
+    (mine / "compare.html.j2").rename(mine / "compare.html")
+    with pytest.raises(ConfigError, match="replaces no template"):
+        compare_runs(*runs, tmp_path / "other", mine)
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_cannot_be_compared_is_refused(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds a comparison already"):
         compare_runs(*runs)
