@@ -28,6 +28,7 @@ Resize = Literal["stretch", "letterbox", "center_crop"]
 VoiTransform = Literal["if_present", "lut", "window", "required", "off", "percentile"]
 Outcome = Literal["true_positive", "false_positive", "true_negative", "false_negative"]
 CheckState = Literal["passed", "failed", "not_run"]
+Bound = Literal["estimate", "lower", "upper"]
 Fill = Literal["blurred", "mean"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
 RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner", "annotation"]
@@ -657,6 +658,7 @@ class CriterionResult:
         has both in `criterion`
     metric: as the config names it
     limit_value: the number of `limit`; None for a check of the model, which has its own
+    bound: what of `found` is compared with it: the estimate, or an end of its interval
     """
 
     criterion: str
@@ -667,6 +669,7 @@ class CriterionResult:
     metric: str | None = None
     limit: str | None = None
     limit_value: float | None = None
+    bound: Bound = "estimate"
 
     def __post_init__(self) -> None:
         _require(self.reason is None or not self.is_met, "what could not be evaluated is not met")

@@ -100,6 +100,7 @@ def _result(criterion: Criterion, found: Estimate, undefined: dict[str, int]) ->
         metric=criterion.metric,
         limit=f"at {'least' if is_lowest else 'most'} {limit:g}",
         limit_value=limit,
+        bound=criterion.bound,
     )
 
 

@@ -47,6 +47,15 @@ from pipeline.report.words import (
 NOT_MEASURED = "not measured in this run"
 MOST_WORST = 4
 MOST_ROWS = 10
+# `preprocess.scaling` in words.
+SCALINGS = {
+    "unit": "from 0 to 1",
+    "minus_one_one": "from −1 to 1",
+    "imagenet": "less ImageNet's mean, over its deviation",
+    "caffe": "from 0 to 255, BGR, less ImageNet's mean",
+    "raw_255": "from 0 to 255",
+    "txv": "from −1024 to 1024",
+}
 MANY = 20
 """Cases of a class below which a share is known to no better than about 0.2."""
 
@@ -229,6 +238,7 @@ def _criterion(one: CriterionResult) -> View:
         "what": sentence(one.criterion),
         "key": one.metric,
         "limit": one.limit or DASH,
+        "bound": one.bound,
         "note": sentence("; ".join(notes)),
         **_estimate(one.found, one.limit_value),
     }
@@ -240,10 +250,11 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     apart = [value for value in numbers if limit is not None and value != limit]
     decimals = next((d for d in (2, 3) if all(round(value - (limit or 0), d) for value in apart)), 4)
 
-    ends = one.interval_95
+    ends = None if one.interval_95 is None else [score(end, decimals) for end in one.interval_95]
     return {
         "value": "undefined" if one.value is None else score(one.value, decimals),
-        "interval": DASH if ends is None else " to ".join(score(end, decimals) for end in ends),
+        "ends": ends,
+        "interval": None if ends is None else " to ".join(ends),
         "reason": sentence(one.reason),
         "of": f"{one.num_cases:,} / {one.num_patients:,}",
     }
@@ -362,7 +373,7 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
         ("Another model, or files changed later", "SHA-256 of the model and of every file", "in run.json, SHA256SUMS"),
         ("A patient can be recognised", "pseudonyms, allow-list of attributes", "names stay in private/"),
     )
-    return [{"hazard": one, "check": check, "result": found or NOT_MEASURED} for one, check, found in hazards]
+    return [{"hazard": one, "check": check, "result": found} for one, check, found in hazards]
 
 
 def _known(num_cases: int) -> str:
@@ -375,7 +386,7 @@ def _found(metrics: Mapping[str, Estimate], names: Sequence[str]) -> str | None:
     words = []
     for name, one in known:
         cells = _estimate(one)
-        words.append(f"{name} {cells['value']}" + (f" ({cells['interval']})" if one.interval_95 else ""))
+        words.append(f"{name} {cells['value']}" + (f" ({cells['interval']})" if cells["interval"] else ""))
     return sentence("; ".join(words)) or None
 
 
@@ -396,6 +407,7 @@ def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
     model, engine = run.model, run.engine
     preprocess = run.config.get("preprocess", {})
     scaling = preprocess.get("scaling") or f"{preprocess.get('scale')} × pixel + {preprocess.get('offset')}"
+    scaling = SCALINGS.get(scaling, scaling)
     source = preprocess.get("scaling_source")
     steps = [f"{preprocess.get('resize')} to {preprocess.get('rows')} × {preprocess.get('columns')}"]
     steps += [f"values {scaling}" + (f" ({source})" if source else " (source not stated)")]
@@ -420,7 +432,7 @@ def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
             ("Lung segmenter", run.segmenter_sha256 or "not used"),
             ("Seed", str(run.seed)),
             ("Started, finished", f"{utc(run.started)}, {utc(run.finished) or 'not yet'}"),
-            ("Engine", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(engine.items()))),
+            ("Engine", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in engine.items())),
             ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
         ),
     )
@@ -585,7 +597,7 @@ def _hits(cohort: CohortRecord) -> str | None:
         if one.value is None:
             continue
         cells = _estimate(one)
-        interval = "" if one.interval_95 is None else f"{cells['interval']}; "
+        interval = f"{cells['interval']}; " if cells["interval"] else ""
         words.append(f"{kind} {cells['value']} ({interval}{_cases(one.num_cases)})")
     return ", ".join(words) or None
 
@@ -824,7 +836,7 @@ def _watch(records: Sequence[CaseRecord], cohort: CohortRecord) -> list[View]:
             "case.json: trust",
         ),
     )
-    return [{"what": what, "value": value or NOT_MEASURED, "where": where} for what, value, where in rows]
+    return [{"what": what, "value": value, "where": where} for what, value, where in rows]
 
 
 def _of(count: int, total: int) -> str | None:

@@ -90,6 +90,7 @@ def test_what_cannot_be_evaluated_is_not_met(records: list[CaseRecord], criterio
 def test_a_criterion_in_words(criterion: dict, words: str) -> None:
     result = judged(**criterion)
     assert (result.in_words, result.metric) == (words, criterion["metric"])
+    assert result.bound == criterion.get("bound", "estimate")
     assert result.limit_value == next(
         (value for key, value in criterion.items() if key.endswith(("least", "most"))), None
     )
