@@ -28,6 +28,7 @@ Resize = Literal["stretch", "letterbox", "center_crop"]
 VoiTransform = Literal["if_present", "lut", "window", "required", "off", "percentile"]
 Outcome = Literal["true_positive", "false_positive", "true_negative", "false_negative"]
 CheckState = Literal["passed", "failed", "not_run"]
+Bound = Literal["estimate", "lower", "upper"]
 Fill = Literal["blurred", "mean"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
 RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner", "annotation"]
@@ -635,15 +636,13 @@ class WrongCase:
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """One metric over the audited cases of one outcome; "no_label" where there is none. `undefined` counts cases by
-    reason. Numbers have `quantiles` (at `QUANTILES`) and a histogram, words and yes/no have `counts` by value."""
+    reason. Numbers have `quantiles` (at `QUANTILES`), words and yes/no have `counts` by value."""
 
     metric: str
     outcome: str
     num_cases: int
     undefined: dict[str, int] = field(default_factory=dict)
     quantiles: tuple[float, ...] | None = None
-    edges: tuple[float, ...] | None = None
-    histogram: tuple[int, ...] | None = None
     counts: dict[str, int] | None = None
 
 
@@ -652,17 +651,33 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """One acceptance criterion, in words, with what was found. `undefined` counts cases by reason: they count against
-    the criterion. `reason` says why it could not be evaluated, and is then not met."""
+    """One acceptance criterion with what was found. `undefined` counts cases by reason: they count against the
+    criterion. `reason` says why it could not be evaluated, and is then not met.
+
+    criterion, limit: in words: what is asked for, and what it has to be ("at least 0.8", "passed"); an older record
+        has both in `criterion`
+    metric: as the config names it
+    limit_value: the number of `limit`; None for a check of the model, which has its own
+    bound: what of `found` is compared with it: the estimate, or an end of its interval
+    """
 
     criterion: str
     is_met: bool
     found: Estimate
     undefined: dict[str, int] = field(default_factory=dict)
     reason: str | None = None
+    metric: str | None = None
+    limit: str | None = None
+    limit_value: float | None = None
+    bound: Bound = "estimate"
 
     def __post_init__(self) -> None:
         _require(self.reason is None or not self.is_met, "what could not be evaluated is not met")
+
+    @property
+    def in_words(self) -> str:
+        """For example "AUC at least 0.9"."""
+        return f"{self.criterion} {self.limit or ''}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -671,6 +686,7 @@ class CohortRecord:
     against all others. Excluded, failed and unlabelled cases are in `statuses` and `unlabelled` and in no metric.
 
     patients, prevalence_source, method: in words: who was resampled, which prevalence, how intervals were made
+    num_cases_of_known_patients: each other case counts as a patient of its own; None in an older record
     ece_if_calibrated: what the ECE of a calibrated classifier stays below in 97.5 % of such runs
     false_positives, false_negatives: the most wrong first
     hit_rates: share of the audited cases whose map's maximum lies in the lungs, and in what a manifest annotates, of
@@ -695,6 +711,7 @@ class CohortRecord:
     distributions: tuple[Distribution, ...]
     acceptance: tuple[CriterionResult, ...] = ()
     hit_rates: dict[str, Estimate] = field(default_factory=dict)
+    num_cases_of_known_patients: int | None = None
     schema_version: int = SCHEMA_VERSION
 
 

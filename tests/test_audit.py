@@ -22,7 +22,6 @@ import pytest
 from pipeline import ingest, load_config, run_audit
 from pipeline.audit import audit, cohort_of, render
 from pipeline.audit.run import _on_radiographs
-from pipeline.cohort import cases_table
 from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved
 from pipeline.evidence import EventLog, RunFolder, seal, verify
 from pipeline.records import FOCUS_METRICS, CaseSource, Placement
@@ -665,10 +664,6 @@ def test_worker_processes_give_the_same_as_inline(config_file: Path) -> None:
     assert {n: d for n, d in one.items() if not n.endswith(".pdf")} == {
         n: d for n, d in two.items() if not n.endswith(".pdf")
     }
-
-
-def test_the_table_of_no_cases_is_empty() -> None:
-    assert cases_table([]).strip() == ""
 
 
 def test_a_run_ends_with_its_cohort(config_file: Path) -> None:

@@ -12,6 +12,7 @@ resumed run ends in the same records.
 from __future__ import annotations
 
 import contextlib
+import csv
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -309,6 +310,7 @@ def finish_run(
 ) -> RunResult:
     """The files of the whole run; `SHA256SUMS` is last."""
     evidence.write(folder.path / "cases.csv", cohort.cases_table(records).encode())
+    evidence.write(folder.path / "cases.csv-metadata.json", cohort.cases_metadata().encode())
     described = describe_cohort(folder, run, records)
     evidence.write(folder.path / "cohort.json", to_json(described))
     documents, means = renderer(template_dir), cohort.mean_maps(_on_radiographs(folder, records))
@@ -429,11 +431,10 @@ def _prepare_ahead(engine: Engine, config: AuditConfig, batches: list[list[CaseS
 
 def _records(folder: RunFolder) -> list[CaseRecord]:
     """The finished cases in the order of the run, which `cases.csv` keeps."""
-    import pandas as pd
-
-    table = folder.path / "cases.csv"
-    order = list(pd.read_csv(table, dtype=str)["case_id"]) if table.is_file() else []
-    rank = {case_id: n for n, case_id in enumerate(order)}
+    table, rank = folder.path / "cases.csv", dict[str, int]()
+    if table.is_file():
+        with table.open(encoding="utf-8", newline="") as file:
+            rank = {row["case_id"]: n for n, row in enumerate(csv.DictReader(file))}
     ordered = sorted(folder.case_ids(), key=lambda case_id: rank.get(case_id, len(rank)))
     return [record for case_id in ordered if (record := folder.read_case(case_id))]
 

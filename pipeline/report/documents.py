@@ -148,7 +148,7 @@ class Renderer:
         -------
         PDF/A-3a bytes with what the run says of the classifier and the config attached.
         """
-        drawn = summary_pictures(records, cohort, mean_maps)
+        drawn = summary_pictures(records, run, cohort, mean_maps)
         for role, (_case, record) in worst_cases(records, cohort).items():
             name = record.pictures.get(record.maps[0].key) if record.maps else None
             if name is not None:

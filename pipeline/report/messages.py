@@ -29,6 +29,7 @@ KEYWORDS = dict.fromkeys(("_", "N_", "plural"))
 TEMPLATES = ("case.html.j2", "reviewer.html.j2")
 # Module -> functions and constants in it; None = all of it.
 SENTENCES: dict[str, tuple[str, ...] | None] = {
+    "glossary.py": ("FLAG_WORDS",),
     "verdict.py": None,
     "quality.py": None,
     "focus.py": None,
@@ -119,6 +120,10 @@ def _texts(node: ast.AST, least_words: int = 2) -> Iterator[str]:
     """What reads as words; a fragment that stands behind another begins with a mark."""
     match node:
         case ast.Raise() | ast.Expr(value=ast.Constant()) | ast.Subscript():
+            return
+        case ast.Dict(values=values):
+            for value in values:
+                yield from _texts(value, least_words)
             return
         case ast.Constant(value=str(text)):
             found = [text]

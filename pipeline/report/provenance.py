@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.records import CaseRecord, ModelCard, Placement, RunRecord
 from pipeline.report.language import _, grouped, said
-from pipeline.report.words import TIMES, Rows, View, number, sentence, spacing, times, utc
+from pipeline.report.words import TIMES, Rows, View, in_brackets, number, score, sentence, spacing, times, utc
 
 
 def provenance(record: CaseRecord, run: RunRecord) -> View:
@@ -98,13 +98,9 @@ def _card(card: ModelCard | None) -> Rows:
     measured: dict[str, list[str]] = {}
     for one in card.measured:
         of = _("{data}, {num} cases", data=one.data, num=grouped(one.num_cases))
-        measured.setdefault(of, []).append(f"{one.what} {number(one.value)}{_interval(one.interval_95)}")
+        measured.setdefault(of, []).append(f"{one.what} {score(one.value)}{in_brackets(one.interval_95)}")
     stated = [(_("Intended use"), f'"{card.intended_use}"'), (_("Population"), f'"{card.population}"')]
     return stated + [(of, "; ".join(figures)) for of, figures in measured.items()]
-
-
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else _(" ({low} to {high})", low=number(interval[0]), high=number(interval[1]))
 
 
 def _placement(placement: Placement) -> Rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pipeline.glossary import FLAG_WORDS
 from pipeline.records import (
     CaseRecord,
     Check,
@@ -27,7 +28,6 @@ from pipeline.report.words import (
     BANNER,
     CHECK_STATES,
     DASH,
-    FLAG_WORDS,
     IMAGE_LEFT,
     MAP_STATES,
     MASKED_WORDS,

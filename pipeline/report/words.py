@@ -92,17 +92,6 @@ UNIT_WORDS = {
     "logit, positive gradients only": N_("log-odds per cell, positive gradients"),
 }
 
-FLAG_WORDS = {
-    "outside_lungs": N_("Evidence outside the lungs"),
-    "marker": N_("A marker counts"),
-    "border": N_("The border counts"),
-    "exposure": N_("The exposure counts"),
-    "diffuse": N_("Diffuse map"),
-    "near_threshold": N_("Near the threshold"),
-    "low_contrast_input": N_("Low contrast"),
-    "out_of_population": N_("Outside the model's population"),
-}
-
 # metric -> (name, definition)
 METRICS = {
     "high_focus_fraction": (
@@ -180,19 +169,25 @@ def signed(value: float) -> str:
     return ("+" if round(value, 2) > 0 else "") + number(value)
 
 
-def score(probability: float) -> str:
+def score(probability: float, decimals: int = 2) -> str:
     """A probability in two decimals; neither 0.00 nor 1.00 unless it is exactly that."""
-    if 0 < probability < 0.005:
-        return f"<{number(0.01)}"
-    if 0.995 <= probability < 1:
-        return f">{number(0.99)}"
-    return number(probability)
+    last = 10.0**-decimals
+    if 0 < probability < last / 2:
+        return f"<{number(last, decimals)}"
+    if 1 - last / 2 <= probability < 1:
+        return f">{number(1 - last, decimals)}"
+    return number(probability, decimals)
 
 
 def percent(fraction: float) -> str:
     if 0 < fraction < 0.005:
         return "<1 %"
     return f"{number(100 * fraction, 0)} %"
+
+
+def in_brackets(interval: tuple[float, float] | None) -> str:
+    """A 95 % interval of scores, to stand behind its value; nothing where there is none."""
+    return "" if interval is None else _(" ({low} to {high})", low=score(interval[0]), high=score(interval[1]))
 
 
 def place(row_fraction: float, column_fraction: float, facts: RadiographFacts | None) -> str:
