@@ -46,11 +46,13 @@ def languages() -> dict[str, Path | None]:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """Words and numbers of one language; `patterns` are the messages with places for values, the longest first."""
+    """Words and numbers of one language: its `messages`, and of those with places for values the `patterns`, the
+    longest first."""
 
     code: str
     locale: Locale
     translations: NullTranslations = field(default_factory=NullTranslations)
+    messages: frozenset[str] = frozenset()
     patterns: tuple[tuple[re.Pattern[str], str], ...] = ()
 
 
@@ -67,10 +69,10 @@ def read_language(code: str) -> Language:
     compiled = BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
-    sentences = [str(one.id) for one in catalogue if isinstance(one.id, str) and "{}" in one.id]
-    sentences.sort(key=lambda one: -len(one.replace("{}", "")))
-    patterns = tuple((_pattern(one), one) for one in sentences)
-    return Language(code, Locale.parse(code), GNUTranslations(compiled), patterns)
+    messages = frozenset(one.id for one in catalogue if isinstance(one.id, str))
+    longest_first = sorted((one for one in messages if "{}" in one), key=lambda one: (-len(one.replace("{}", "")), one))
+    patterns = tuple((_pattern(one), one) for one in longest_first)
+    return Language(code, Locale.parse(code), GNUTranslations(compiled), messages, patterns)
 
 
 def _pattern(message: str) -> re.Pattern[str]:
@@ -152,19 +154,18 @@ def said(text: str | None) -> str | None:
 
 def _translated(text: str) -> str | None:
     spoken = current()
-    translated = spoken.translations.gettext(text)
-    if translated != text:
-        return translated
-    for pattern, message in spoken.patterns:
-        if found := pattern.fullmatch(text):
-            values = [_value(one) for one in found.groups()]
-            if None not in values:
-                return spoken.translations.gettext(message).format(*values)
+    if text in spoken.messages:
+        return spoken.translations.gettext(text)
     parts = text.split("; ")
     for n in range(len(parts) - 1, 0, -1):
         first, rest = _translated("; ".join(parts[:n])), _translated("; ".join(parts[n:]))
         if first and rest:
             return f"{first}; {rest}"
+    for pattern, message in spoken.patterns:
+        if found := pattern.fullmatch(text):
+            values = [_value(one) for one in found.groups()]
+            if None not in values:
+                return spoken.translations.gettext(message).format(*values)
     return None
 
 
