@@ -614,6 +614,12 @@ def _clipped(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
+def calibrated_before(run: RunRecord) -> list[str]:
+    """In words, where a run went on with other cases than it had when its scale and the model's checks were made."""
+    known = run.calibrated_cases
+    return [] if known in (None, run.num_cases) else [f"from when the run had {known:,} cases, not {run.num_cases:,}"]
+
+
 def _scale(run: RunRecord, own: float | None = None) -> View:
     """The colour bar, drawn upwards from 0 to the run's fixed end, or to the first map's own."""
     end = run.scale if own is None else own
@@ -639,7 +645,8 @@ def _scale(run: RunRecord, own: float | None = None) -> View:
         ]
         view["end"] = number(end, 2 if end >= 0.01 else 3)
     if run.scale_source:
-        view["source"] = sentence(run.scale_source.rstrip("."))
+        before = calibrated_before(run) if run.scale is not None else []
+        view["source"] = sentence("; ".join([run.scale_source.rstrip("."), *before]))
     if len(set(run.scales.values())) > 1:
         view["others"] = "; ".join(
             f"{key.replace('@', ', ')}: 0 to {number(end)}" for key, end in sorted(run.scales.items())
