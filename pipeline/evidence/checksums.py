@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from pipeline.errors import AuditError, ConfigError, VerificationError
 from pipeline.evidence.events import EVENTS_SINCE, EventLog, cases_of, identity, read_chain
 from pipeline.evidence.folder import CHECKSUMS, PRIVATE, SEALS, SIGNATURE, SIGNATURE_SUM, RunFolder, file_sha256, write
-from pipeline.evidence.private import crosswalk_problems
+from pipeline.evidence.private import crosswalk_problems, private_files
 from pipeline.records import RunRecord
 
 TEMPORARY = ".*.tmp"  # what a killed process has left of `write`
@@ -116,9 +116,9 @@ def in_words(folder: RunFolder) -> str:
     run = folder.read_run()
     words = [f"run {run.name} of {run.started}, {run.num_cases:,} cases"]
     words.append(f"SHA-256 of {CHECKSUMS} {file_sha256(folder.path / CHECKSUMS)}")
-    private = [folder.private, *folder.private.glob("*")] if folder.private.is_dir() else []
+    private = private_files(folder)
     if not private:
-        words.append(f"{PRIVATE}/ is not here and was not checked")
+        words.append(f"{PRIVATE}/ is not here, or closed, and was not checked")
     elif any(path.stat().st_mode & 0o077 for path in private):
         words.append(f"{PRIVATE}/ names patients and is open to others than its owner")
     return "; ".join(words)
@@ -163,7 +163,7 @@ def _event_problems(
             what = "missing" if file not in found else "changed" if case in records else "added"
             yield f"{what}: {file}: not the record that {name} has for this case"
     bound: dict[str, str] = next((event["private"] for event in reversed(events) if "private" in event), {})
-    for path in folder.private.glob("*"):
+    for path in private_files(folder):
         if file_sha256(path) != bound.get(path.name):
             yield f"{'changed' if path.name in bound else 'added'}: {PRIVATE}/{path.name}"
     kinds = [event.get("event") for event in events]
