@@ -61,6 +61,7 @@ def verify(folder: RunFolder) -> list[str]:
     problems = [f"missing: {name}" for name in expected if name not in found]
     problems += [f"added: {name}" for name in found if name not in expected]
     problems += [f"changed: {name}" for name in expected if name in found and found[name] != expected[name]]
+    problems += [f"changed: {name}: a link in its place" for name in SEALS if (folder.path / name).is_symlink()]
     if data != _lines(expected):
         problems.append(f"changed: {CHECKSUMS}: not as it is written")
     signature, its_sum = (folder.path / name for name in (SIGNATURE, SIGNATURE_SUM))
@@ -168,8 +169,11 @@ def _event_problems(
             yield f"{'changed' if path.name in bound else 'added'}: {PRIVATE}/{path.name}"
     kinds = [event.get("event") for event in events]
     seals = [0, 0, *(number for number, kind in enumerate(kinds) if kind == "sealed")]
-    if "signed" in kinds[seals[-2] :] and not folder.is_signed:
+    is_signed = "signed" in kinds[seals[-2] :]
+    if is_signed and not folder.is_signed:
         yield f"missing: {SIGNATURE}: {name} {OF_SIGNATURE[0]}"
+    if folder.is_signed and not is_signed:
+        yield f"added: {SIGNATURE}: {name} does not know of it"
     sealed = {file: digest for file, digest in expected.items() if file != name}
     last = events[-1] if events else {}
     is_sealed = last.get("event") == "sealed" and last.get("sha256") == hashlib.sha256(_lines(sealed)).hexdigest()

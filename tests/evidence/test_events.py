@@ -366,6 +366,13 @@ def test_what_is_no_file_is_named(folder: RunFolder) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["SHA256SUMS", "events.jsonl"])
+def test_a_link_in_the_place_of_what_binds_the_folder_is_named(folder: RunFolder, name: str) -> None:
+    path = folder.path / name
+    path.symlink_to(path.rename(folder.path.parent / name))
+    assert any(one.startswith(f"changed: {name}") for one in evidence.verify(folder))
+
+
 def test_a_file_that_cannot_be_read_is_named_but_in_private(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """As without the permission, which a superuser would have all the same. `private/` is its owner's alone."""
     real = Path.open
