@@ -849,6 +849,20 @@ def test_the_documents_of_a_run_older_than_events_are_written_and_verify(config_
     assert kinds == ["started", *["found"] * 8, "rewriting", "rendered", "reported", "sealed"]
 
 
+def test_a_run_is_written_again_in_another_language(config_file: Path) -> None:
+    folder = run(config_file)
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match="'fr'"):
+        render(folder.path, Inline(), language="fr")
+    assert all(path.read_bytes() == content for path, content in before.items())
+    render(folder.path, Inline(), language="de")
+    reports = list(folder.cases.glob("*/report.pdf"))
+    assert [PdfReader(one).trailer["/Root"]["/Lang"] for one in reports] == ["de"] * 8
+    assert all(path.read_bytes() == content for path, content in before.items() if path.name == "case.json")
+    assert json.loads(folder.events.read_text().splitlines()[-3])["language"] == "de"
+    assert verify(folder) == []
+
+
 def test_maps_of_the_run_report_lie_on_the_radiograph(tmp_path: Path) -> None:
     """A cell of the upper left quarter stays there; cases without lungs or without a finite map are left out."""
     placement = Placement(200, 100, 32, 32, 32 / 200, 32 / 100)

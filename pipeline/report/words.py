@@ -180,9 +180,7 @@ def score(probability: float, decimals: int = 2) -> str:
 
 
 def percent(fraction: float) -> str:
-    if 0 < fraction < 0.005:
-        return "<1 %"
-    return f"{number(100 * fraction, 0)} %"
+    return _("{num} %", num="<1" if 0 < fraction < 0.005 else number(100 * fraction, 0))
 
 
 def calibrated_before(run: RunRecord) -> list[str]:

@@ -164,7 +164,7 @@ def test_numbers_and_times_are_german() -> None:
     with spoken("de"):
         assert [number(-1234.5, 1), number(-0.001), decimals(2.5, 0)] == ["\N{MINUS SIGN}1234,5", "0,00", "2"]
         assert [score(0.001), score(0.999), score(0.7109)] == ["<0,01", ">0,99", "0,71"]
-        assert [percent(0.62), percent(0.001)] == ["62 %", "<1 %"]
+        assert [percent(0.62), percent(0.001)] == ["62\N{NO-BREAK SPACE}%", "<1\N{NO-BREAK SPACE}%"]
         assert utc("2026-11-22T02:25:00+01:00") == "22.11.2026, 01:25 UTC"
     assert [number(-1234.5, 1), score(0.001), utc("2026-11-22T02:25:00+01:00")] == [
         "\N{MINUS SIGN}1234.5",
@@ -315,8 +315,8 @@ def test_the_german_document(renderer, cases, source) -> None:
         "Der Kontrast ist gering (0,08; erwartet: mindestens 0,15)",
         "Keine frontale Projektion",
         "Oberfeld rechts 5 % nicht definiert: das Modell hat die Region nicht gesehen",
-        "Dieser Fall ist gescheitert; das Modell hat keine Ausgabe berechnet. Das Bild ist abgeschnitten",
-        "Was zu tun ist: Kopieren Sie sie erneut aus der Quelle.",
+        "Dieser Fall ist fehlgeschlagen; das Modell hat keine Ausgabe berechnet. Das Bild ist abgeschnitten",
+        "Was zu tun ist: Kopieren Sie die Datei erneut aus der Quelle.",
         "Dieser Fall wurde ausgeschlossen",
         "Lauf kermany-test, 21.11.2026, 18:42 UTC",
         "Parameter 1.612.345",
