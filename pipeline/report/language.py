@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
@@ -187,9 +187,14 @@ def in_line(title: str) -> str:
 
 def decimals(value: float, num: int) -> str:
     """So many decimals, rounded as Python rounds; never "-0.00"."""
-    text = f"{value:.{num}f}"
-    exact = abs(Decimal(text)) if float(text) == 0 else Decimal(text)
-    return format_decimal(exact, format="0." + "0" * num if num else "0", locale=current().locale)
+    return _written(f"{value:.{num}f}", current().code)
+
+
+@lru_cache(maxsize=4096)
+def _written(number: str, code: str) -> str:
+    """Kept: a document has some two hundred numbers, and a run the same few."""
+    pattern = "0" + re.sub(r"\d", "0", number[number.find(".") :] if "." in number else "")
+    return format_decimal(Decimal(number) or Decimal(0), format=pattern, locale=read_language(code).locale)
 
 
 def grouped(value: int) -> str:
