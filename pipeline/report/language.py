@@ -193,7 +193,8 @@ def decimals(value: float, num: int) -> str:
 @lru_cache(maxsize=4096)
 def _written(number: str, code: str) -> str:
     """Kept: a document has some two hundred numbers, and a run the same few."""
-    pattern = "0" + re.sub(r"\d", "0", number[number.find(".") :] if "." in number else "")
+    _whole, point, places = number.partition(".")
+    pattern = f"0{point}{'0' * len(places)}"
     return format_decimal(Decimal(number) or Decimal(0), format=pattern, locale=read_language(code).locale)
 
 
