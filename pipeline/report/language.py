@@ -149,32 +149,40 @@ def said(text: str | None) -> str | None:
     """A sentence of a record in the report's language; as recorded where no message is known for it."""
     if not text or _spoken.get() == SOURCE:
         return text
-    return _translated(text) or AsRecorded(text)
+    return _translated(text, _spoken.get()) or AsRecorded(text)
 
 
-def _translated(text: str) -> str | None:
-    spoken = current()
+@lru_cache(maxsize=4096)
+def _translated(text: str, code: str) -> str | None:
+    """A sentence or several, joined by semicolons; a sentence may have one itself. None where a part is not known."""
+    parts = text.split("; ")
+    for n in range(1, len(parts) + 1):
+        first, rest = _sentence("; ".join(parts[:n]), code), "; ".join(parts[n:])
+        if first and not rest:
+            return first
+        if first and (others := _translated(rest, code)):
+            return f"{first}; {others}"
+    return None
+
+
+def _sentence(text: str, code: str) -> str | None:
+    spoken = read_language(code)
     if text in spoken.messages:
         return spoken.translations.gettext(text)
-    parts = text.split("; ")
-    for n in range(len(parts) - 1, 0, -1):
-        first, rest = _translated("; ".join(parts[:n])), _translated("; ".join(parts[n:]))
-        if first and rest:
-            return f"{first}; {rest}"
     for pattern, message in spoken.patterns:
         if found := pattern.fullmatch(text):
-            values = [_value(one) for one in found.groups()]
+            values = [_value(one, code) for one in found.groups()]
             if None not in values:
                 return spoken.translations.gettext(message).format(*values)
     return None
 
 
-def _value(text: str) -> str | None:
+def _value(text: str, code: str) -> str | None:
     """What stands in a place of a sentence: a number, words that are a message themselves, or a name."""
     if NUMBER.fullmatch(text):
-        return text.replace(".", get_decimal_symbol(current().locale))
+        return text.replace(".", get_decimal_symbol(read_language(code).locale))
     is_name = " " not in text or not any(word[0].islower() for word in text.split())
-    return _translated(text) or (text if is_name else None)
+    return _translated(text, code) or (text if is_name else None)
 
 
 def in_line(title: str) -> str:

@@ -14,7 +14,7 @@ from babel.messages.pofile import read_po
 
 from pipeline.config import AuditConfig
 from pipeline.errors import ConfigError
-from pipeline.records import CaseRecord, Flag, Prediction, Trust
+from pipeline.records import CaseRecord, Check, Flag, Prediction, Trust
 from pipeline.report.language import AsRecorded, _, decimals, languages, marked_up, plural, read_language, said, spoken
 from pipeline.report.messages import catalogue, given, marked, sentences
 from pipeline.report.view import case_view
@@ -255,13 +255,17 @@ def cases(make, run, tmp_path):
         "case-wrong", maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL"), ("layercam", "PNEUMONIA"))
     )
     bare = replace(run, model=replace(run.model, card=None))
+    unstable = Check(
+        *("stability", "mean rank correlation under 4 small changes of the input", "failed", 0.7, "at least 0.90"),
+        reason="small changes of the input change the map",
+    )
     flagged = replace(
         masked(right),
         quality=CHECKS,
         exposure={"darker": -0.52, "brighter": 0.31},
         flags=(Flag("near_threshold", "The logit is 0.15 log-odds from the threshold's; limit 1"),),
         flags_undefined={"exposure": "the radiograph was not tried darker and brighter"},
-        trust=Trust("caution", ("small changes of the input change the map",), ()),
+        trust=Trust("caution", (str(unstable.reason),), (unstable,)),
     )
     found = {
         "right": (with_regions(right), run, folder),
@@ -309,6 +313,8 @@ def test_the_german_document(renderer, cases, source) -> None:
         "Nahe am Schwellenwert. Das Logit liegt 0,15 Log-Odds vom Schwellenwert entfernt; Grenze 1.",
         "Nicht beurteilt: Die Belichtung zählt; die Gründe stehen in case.json.",
         "Prüfungen der Erklärung: Vorsicht Kleine Änderungen der Eingabe ändern die Karte.",
+        "Alle auf Seite 2: 1 verfehlt.",
+        "Stabilität Fall Mittlere Rangkorrelation bei 4 kleinen Änderungen 0,70 mindestens 0,90 verfehlt",
         "Lunge ersetzt: senkt das Logit um 2,10 (weichgezeichnet) oder 0,50 (Mittelwert).",
         "Alles außer der Lunge ersetzt: lässt das Logit, wie es ist (weichgezeichnet) oder senkt das Logit um 1,25",
         "Ganze Aufnahme verändert: dunkler senkt das Logit um 0,52, heller erhöht das Logit um 0,31.",
