@@ -180,8 +180,11 @@ def score(probability: float, decimals: int = 2) -> str:
 
 
 def percent(fraction: float) -> str:
+    """Whole per cent; neither 0 % nor 100 % unless it is exactly that."""
     if 0 < fraction < 0.005:
         return "<1 %"
+    if 0.995 <= fraction < 1:
+        return ">99 %"
     return f"{number(100 * fraction, 0)} %"
 
 
