@@ -161,7 +161,7 @@ def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -
     done = cxr_audit("cohort", folder.path)
     assert done.returncode == 6, done.stderr
     assert "41 cases of 21 patients (known for 41 of 41 cases): 40 audited, 0 excluded, 1 failed" in done.stdout
-    assert "met      sensitivity at least 0.85: 0.900" in done.stdout
+    assert "met      sensitivity at least 0.85 [sensitivity]: 0.900" in done.stdout
     assert "NOT MET  sensitivity, lower end of the 95 % interval at least 0.85 [sensitivity]: 0.900" in done.stdout
     assert (
         "error: 1 of 2 acceptance criteria not met: sensitivity, lower end of the 95 % interval at least 0.85"
