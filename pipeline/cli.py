@@ -257,9 +257,9 @@ def verify(
         raise VerificationError(
             f"{len(problems)} difference{'s' if len(problems) > 1 else ''} to {run_folder}/SHA256SUMS\n"
             + "\n".join(problems),
-            "this folder is not what the run has written; take it from where it was archived",
+            evidence.remedy(problems),
         )
-    err.print(f"{run_folder}: unchanged")
+    err.print(f"{run_folder}: unchanged; {evidence.in_words(folder)}", highlight=False, markup=False)
 
 
 @app.command()

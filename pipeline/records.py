@@ -80,8 +80,9 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class CaseSource:
-    """One case as found, before it is read. Everything but `case_id`, `label` and `file_sha256` may name a person:
-    it goes to the private crosswalk only, never into a report, a record or a log."""
+    """One case as found, before it is read. Everything but `case_id`, `label`, `file_sha256` and `told_hmac` may name a
+    person: it goes to the private crosswalk only, never into a report, a record or a log. `told_hmac` stands for all
+    that the run is told of the case beside its file, the bytes of its mask too."""
 
     case_id: str
     location: Path | ZipEntry | ServerInstance
@@ -93,6 +94,7 @@ class CaseSource:
     split: str | None = None
     boxes: tuple[Box, ...] = ()
     mask: Path | None = None
+    told_hmac: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,6 +481,8 @@ class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
     `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's folder.
 
+    told_hmac: stands for label, patient, split, boxes, mask and further columns as the run was told them: HMAC-SHA-256
+        with the key of the case ids
     quality: the checks of the input
     lungs_missing: why no lungs were found; None where they were or were not looked for
     markers_missing: why markers were not looked for; None where they were
@@ -499,6 +503,7 @@ class CaseRecord:
     hint: str | None = None
     label: str | None = None
     file_sha256: str | None = None
+    told_hmac: str | None = None
     radiograph: RadiographFacts | None = None
     placement: Placement | None = None
     preprocessing: tuple[Decision, ...] = ()
@@ -794,7 +799,8 @@ class CascadeStage:
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
-    explanation that are made once a model, `cascade` the stages of the one that takes its weights away. `wall_s` is
+    explanation that are made once a model, `cascade` the stages of the one that takes its weights away; scales and
+    checks are from a sample of the run's first `calibrated_cases`, all that it then had. `wall_s` is
     what the composer waited for, `cpu_s` what the stages used in all processes. Runs with the same `case_id_key`,
     a fingerprint, name the same file by the same case id."""
 
@@ -811,6 +817,7 @@ class RunRecord:
     scale: float | None = None
     scale_source: str | None = None
     scales: dict[str, float] = field(default_factory=dict)
+    calibrated_cases: int | None = None
     checks: tuple[Check, ...] = ()
     cascade: tuple[CascadeStage, ...] = ()
     finished: str | None = None

@@ -185,6 +185,7 @@ def document(
     folder.clear_case(case.prepared.source.case_id)
     where = folder.case(case.prepared.source.case_id)
     record, pictures, maps, masks = describe(case, run, config)
+    record = replace(record, told_hmac=case.prepared.source.told_hmac)
     for name, image in pictures.items():
         evidence.write(where / name, report.encode_jpeg(image))
     if maps:

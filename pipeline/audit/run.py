@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from pipeline.explain import Explainer
     from pipeline.trust.checks import Checks
 
-DOCUMENTS = ("report.pdf", "index.html", "summary.pdf")  # what `render` writes again
 SCALE_PERCENTILE = 90
 STAGES_HERE = ("start", "calibration", "classifier and maps", "trust", "lungs", "causal masking")
 
@@ -89,7 +88,8 @@ def audit(
     Parameters
     ----------
     resume : go on with a run folder that exists instead of refusing it.
-    limit : audit the first cases only; a run that goes on with more keeps the scale and the model checks of these.
+    limit : audit the first cases only; a run that goes on with more keeps the scale and the model checks of these,
+        and its documents say so.
     progress : called with (phase, done, total).
 
     Raises
@@ -116,7 +116,7 @@ def audit(
     if run.scale_source is None:
         run = calibrate(run, explainer, checks, engine, config, sources)
         folder.write_run(run)
-        events.append("calibrated", scales=run.scales)
+        events.append("calibrated", scales=run.scales, cases=run.calibrated_cases)
     clock.mark("calibration")
 
     todo = [
@@ -193,8 +193,9 @@ def open_run(
             "lung segmenter": run.segmenter_sha256 != segmenter_sha256,
             "software": run.versions != versions() or run.schema_version != SCHEMA_VERSION,
             "key of the case ids": run.case_id_key != key.fingerprint,
-            "radiographs, labels or --limit": not set(folder.case_ids()) <= {source.case_id for source in sources}
-            or any(records[s.case_id].label != s.label for s in sources if s.case_id in records),
+            "radiographs, labels, boxes, masks, another column of the manifest, or --limit": not set(folder.case_ids())
+            <= {source.case_id for source in sources}
+            or any(records[s.case_id].told_hmac != s.told_hmac for s in sources if s.case_id in records),
         }
         if any(changed.values()):
             what = ", ".join(name for name, is_changed in changed.items() if is_changed)
@@ -203,6 +204,8 @@ def open_run(
             )
         if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
             return folder, run, records
+        again = {f"cases/{source.case_id}" for source in sources if source.case_id not in records}
+        evidence.require_unchanged(folder, but=again)
         folder.unseal()
     else:
         key.keep()
@@ -267,7 +270,13 @@ def calibrate(
         "larger values are clipped"
     )
     of_model, cascade = checks.of_model(np.stack(inputs)) if inputs else ((), ())
-    run = replace(run, model=replace(run.model, is_deterministic=is_deterministic), checks=of_model, cascade=cascade)
+    run = replace(
+        run,
+        model=replace(run.model, is_deterministic=is_deterministic),
+        checks=of_model,
+        cascade=cascade,
+        calibrated_cases=len(sources),
+    )
     if config.report.scale == "case":
         return replace(run, scale_source="each map's own maximum")
     return replace(run, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
@@ -290,13 +299,13 @@ def render(
         read_language(language)
     folder = RunFolder.open(path)
     run = folder.read_run()
-    if run.status != "finished":
+    if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(f"{path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
     case_ids = folder.case_ids()
-    evidence.require_unchanged(folder, but=(*DOCUMENTS, *evidence.OF_SIGNATURE))
+    evidence.require_unchanged(folder, but={*evidence.documents(folder), evidence.UNFINISHED})
     events = EventLog.open(folder)
-    folder.unseal()
     events.adopt(folder, run)
+    events.append("rewriting")
     futures = [engine.submit(render_case, path, case_id, template_dir, language) for case_id in case_ids]
     for done, future in enumerate(futures, 1):
         future.result()
@@ -316,7 +325,8 @@ def finish_run(
     documents, means = renderer(template_dir), cohort.mean_maps(_on_radiographs(folder, records))
     evidence.write(folder.path / "index.html", documents.index_html(records, run).encode())
     evidence.write(folder.path / "summary.pdf", documents.summary_pdf(records, run, described, means, folder.cases))
-    folder.write_run(run)
+    if run != folder.read_run():
+        folder.write_run(run)
     evidence.seal(folder, events)
     return _result(folder, records, described)
 

@@ -1,4 +1,4 @@
-"""Records, pictures and templates -> the case PDF and the run report (PDF/A-3a, tagged), and the index of a run.
+"""Records, pictures and templates -> the case PDF and the run report (PDF/A-3a and PDF/UA-1), and the index of a run.
 
 WeasyPrint may load nothing but the case's own pictures and files of the template folder, under
 addresses of the reserved top level domain `.invalid` (RFC 2606) that never leave this process. The
@@ -50,8 +50,27 @@ PICTURE_URL = "https://case.invalid/"
 # `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
 PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "31mm"}}
 # What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
-# every element, and would style six of each that are never drawn.
-DEFAULT_STYLE = CSS(string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE)
+# every element, and would style six of each that are never drawn. PDF/A forbids that a picture asks to be smoothed
+# (ISO 19005-3, 6.2.8), which "auto" does.
+DEFAULT_STYLE = CSS(
+    string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE) + "html { image-rendering: crisp-edges }",
+    counter_style=UA_COUNTER_STYLE,
+)
+# What XMP has to say of a document that is PDF/UA-1 besides (ISO 14289-1, 5; ISO 19005-3, 6.6.2.3: a schema that PDF/A
+# does not know is declared). WeasyPrint identifies one standard only.
+PDF_UA = b"""<rdf:Description rdf:about="" xmlns:pdfuaid="http://www.aiim.org/pdfua/ns/id/" pdfuaid:part="1" />
+<rdf:Description rdf:about="" xmlns:pdfaExtension="http://www.aiim.org/pdfa/ns/extension/" \
+xmlns:pdfaSchema="http://www.aiim.org/pdfa/ns/schema#" xmlns:pdfaProperty="http://www.aiim.org/pdfa/ns/property#">
+<pdfaExtension:schemas><rdf:Bag><rdf:li rdf:parseType="Resource">
+<pdfaSchema:schema>PDF/UA Universal Accessibility Schema</pdfaSchema:schema>
+<pdfaSchema:namespaceURI>http://www.aiim.org/pdfua/ns/id/</pdfaSchema:namespaceURI>
+<pdfaSchema:prefix>pdfuaid</pdfaSchema:prefix>
+<pdfaSchema:property><rdf:Seq><rdf:li rdf:parseType="Resource">
+<pdfaProperty:name>part</pdfaProperty:name><pdfaProperty:valueType>Integer</pdfaProperty:valueType>
+<pdfaProperty:category>internal</pdfaProperty:category>
+<pdfaProperty:description>Part of ISO 14289 that the document conforms to</pdfaProperty:description>
+</rdf:li></rdf:Seq></pdfaSchema:property></rdf:li></rdf:Bag></pdfaExtension:schemas></rdf:Description>
+</rdf:RDF>"""
 TEMPLATE_FILES = {".css", ".woff2", ".woff", ".otf", ".ttf", ".png", ".jpg", ".jpeg", ".svg"}
 
 
@@ -174,7 +193,7 @@ class Renderer:
                     cache={},  # one a document: a shared one shows one case's picture in another's
                     pdf_variant="pdf/a-3a",
                     attachments=attachments,
-                    finisher=_serialise_once,
+                    finisher=_finish,
                 )
             )
 
@@ -321,8 +340,11 @@ class _Serialised(pydyf.Object):  # type: ignore[misc]
             self.data = source.data
 
 
-def _serialise_once(_document: Any, pdf: Any) -> None:
-    """pydyf would format and compress every object twice, once for the file's identifier. The bytes are the same."""
+def _finish(_document: Any, pdf: Any) -> None:
+    """Identify the document as PDF/UA-1 too, and serialise each object once: pydyf would format and compress it again
+    for the file's identifier. The bytes are the same."""
+    metadata = next(one for one in pdf.objects if getattr(one, "extra", {}).get("Type") == "/Metadata")
+    metadata.stream = [part.replace(b"</rdf:RDF>", PDF_UA) for part in metadata.stream]
     pdf.objects[:] = [_Serialised(one) for one in pdf.objects]
 
 

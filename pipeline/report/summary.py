@@ -36,6 +36,7 @@ from pipeline.report.words import (
     TRUST_WORDS,
     UNIT_WORDS,
     View,
+    calibrated_before,
     number,
     percent,
     quoted,
@@ -792,6 +793,7 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
             "preprocess", {}
         ).get("scaling_source"),
         "Whether the maps can be trusted was not checked.": not any(r.trust for r in records) and not run.checks,
+        **{f"The checks of the model and the run's colour scale are {w}.": True for w in calibrated_before(run)},
         "Two calls of the model did not give the same bits.": run.model.is_deterministic is False,
         "Robustness against changes of the input was not measured.": not any(r.masking or r.exposure for r in records),
         "People working with the model were not studied; an audit of records cannot.": True,

@@ -38,6 +38,7 @@ from pipeline.report.words import (
     UNIT_WORDS,
     Rows,
     View,
+    calibrated_before,
     clipped,
     number,
     patient_side,
@@ -485,7 +486,8 @@ def scale_view(run: RunRecord, own: float | None = None) -> View:
         ]
         view["end"] = number(end, 2 if end >= 0.01 else 3)
     if run.scale_source:
-        view["source"] = sentence(said(run.scale_source.rstrip(".")))
+        before = calibrated_before(run) if run.scale is not None else []
+        view["source"] = sentence("; ".join([said(run.scale_source.rstrip(".")), *before]))
     if len(set(run.scales.values())) > 1:
         view["others"] = "; ".join(
             _("{map}: 0 to {end}", map=key.replace("@", ", "), end=number(end))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, overload
 
-from pipeline.records import RadiographFacts
-from pipeline.report.language import N_, AsRecorded, _, time
+from pipeline.records import RadiographFacts, RunRecord
+from pipeline.report.language import N_, AsRecorded, _, grouped, time
 from pipeline.report.language import decimals as fixed
 
 View = dict[str, Any]
@@ -186,6 +186,14 @@ def percent(fraction: float) -> str:
     if 0.995 <= fraction < 1:
         return ">99 %"
     return f"{number(100 * fraction, 0)} %"
+
+
+def calibrated_before(run: RunRecord) -> list[str]:
+    """In words, where a run went on with other cases than it had when its scale and the model's checks were made."""
+    known = run.calibrated_cases
+    if known in (None, run.num_cases):
+        return []
+    return [_("from when the run had {known} cases, not {num}", known=grouped(known), num=grouped(run.num_cases))]
 
 
 def in_brackets(interval: tuple[float, float] | None) -> str:
