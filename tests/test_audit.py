@@ -602,6 +602,21 @@ def test_a_damaged_record_is_made_again(config_file: Path, damaged: bytes) -> No
     assert verify(folder) == []
 
 
+@pytest.mark.parametrize("name", ["map.npz", "map-0.jpg", "report.pdf"])
+def test_a_case_that_lacks_a_file_is_made_again(config_file: Path, name: str) -> None:
+    """In a run that is not sealed yet, where nothing else would tell; the one case, not the other."""
+    documents = f"report.documents={str(name == 'report.pdf').lower()}"
+    folder = run(config_file, documents, limit=2)
+    whole = everything(folder)
+    first, second = folder.case_ids()
+    (folder.path / "SHA256SUMS").unlink()
+    (folder.case(first) / name).unlink()
+    before = (folder.case(second) / "case.json").stat().st_mtime_ns
+    assert everything(run(config_file, documents, limit=2, resume=True)) == whole
+    assert (folder.case(second) / "case.json").stat().st_mtime_ns == before
+    assert verify(folder) == []
+
+
 def test_resuming_a_finished_run_writes_nothing(config_file: Path) -> None:
     folder = run(config_file)
     before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
