@@ -37,6 +37,7 @@ REGIONS_MM = 44.0
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
 MAPS_IN_A_ROW = 3
+REGION_COLUMNS = ("Evidence", "Controls", "Ratio", "Peak")
 MARKERS_IN_WORDS = 3
 MASKED_WORDS = {"lungs": "the lungs", "border": "the border"}
 
@@ -148,7 +149,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "card": _card(run.model.card),
         "hashes": _hashes(record, run),
         "versions": ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items())),
-        **_groups(record, run),
+        "provenance": _groups(record, run),
         "decisions": _decisions(record),
         "warnings": _cautions(record),
     }
@@ -707,10 +708,10 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
                 "is_part": region.kind == "zone",
                 "area": percent(region.area_fraction),
                 "reason": next(iter(one.undefined.values()), None),
-                "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
-                "controls": _controls(record.controls.get(region.name, {})),
-                "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
-                "has_peak": {True: "yes", False: "no", None: None}[one.pointing_game_hit],
+                "Evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
+                "Controls": _controls(record.controls.get(region.name, {})),
+                "Ratio": number(one.enrichment, 1) if one.enrichment is not None else None,
+                "Peak": {True: "yes", False: "no", None: None}[one.pointing_game_hit],
                 "log_odds": parts.pop(name, None),
             }
         )
@@ -723,6 +724,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
     reasons = {row["reason"] for row in rows if row["area"] is not None}
     return {
         "rows": rows,
+        "columns": [name for name in REGION_COLUMNS if any(row.get(name) for row in rows)],
         "undefined": sentence(reasons.pop()) if len(reasons) == 1 else None,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
         "has_annotation": any(region.kind == "annotation" for region in record.regions),
@@ -841,6 +843,7 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
                 "limit": check.limit,
                 "shape": CHECK_STATES[check.state][0],
                 "word": CHECK_STATES[check.state][1],
+                "is_passed": check.state == "passed",
             }
             for of, check in made
         ],
@@ -925,13 +928,11 @@ def _case_groups(record: CaseRecord) -> list[View]:
     return groups
 
 
-def _groups(record: CaseRecord, run: RunRecord) -> View:
-    """The two columns of page 3; without a radiograph, model and run take one each."""
-    left, right = _case_groups(record), _run_groups(run, record.schema_version)
-    if found := _found_by(record):  # in the shorter column
-        has_attributes = record.radiograph is not None and bool(record.radiograph.attributes)
-        (right if has_attributes else left).append({"title": "How regions were found", "rows": found})
-    return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
+def _groups(record: CaseRecord, run: RunRecord) -> list[View]:
+    """What page 3 says of radiograph, model and run, as titled rows of (name, value)."""
+    groups = _case_groups(record) + _run_groups(run, record.schema_version)
+    found = _found_by(record)
+    return groups + ([{"title": "How regions were found", "rows": found}] if found else [])
 
 
 def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
@@ -980,9 +981,15 @@ def _placement(placement: Placement) -> Rows:
 
 
 def _decisions(record: CaseRecord) -> list[View]:
-    steps = [("Ingestion", d) for d in (record.radiograph.decisions if record.radiograph else ())]
-    steps += [("Preprocessing", d) for d in record.preprocessing]
-    return [{"step": step, "what": sentence(d.what), "how": d.how, "why": d.why} for step, d in steps]
+    steps = {
+        "Decisions of ingestion": record.radiograph.decisions if record.radiograph else (),
+        "Decisions of preprocessing": record.preprocessing,
+    }
+    return [
+        {"title": title, "rows": [{"what": sentence(d.what), "how": d.how, "why": d.why} for d in made]}
+        for title, made in steps.items()
+        if made
+    ]
 
 
 # ---- index
