@@ -29,7 +29,7 @@ from PIL import ImageFile
 from pipeline.errors import ConfigError
 from pipeline.records import CaseRecord, CohortRecord, Comparison, RunRecord, to_json
 from pipeline.report.comparison import comparison_view
-from pipeline.report.engine import quick
+from pipeline.report.engine import Kept, quick
 from pipeline.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
 from pipeline.report.view import View, case_view, index_view, w3c
 
@@ -87,7 +87,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._fonts = FontConfiguration()
-        self._styles: dict[Any, Any] = {}
+        self._kept = Kept()
         self._css = {paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS}
 
     def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path) -> bytes:
@@ -160,7 +160,7 @@ class Renderer:
         return self._pdf(html, css, pictures, _attachments(files, run.started))
 
     def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:
-        with warnings.catch_warnings(), _collected_once(), quick(self._styles):
+        with warnings.catch_warnings(), _collected_once(), quick(self._kept):
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             return bytes(

@@ -1,7 +1,7 @@
-"""WeasyPrint 70.0 -> the same bytes in less time, while `quick` is entered; another version is left as it is.
+"""WeasyPrint 70.0 -> the same page in less time, while `quick` is entered; another version is left as it is.
 
-Three results that WeasyPrint throws away and makes again are kept: the computed styles of a template from one
-document to the next, the lengths of a box of a style in a block of a size, and the shaped text from layout to drawing.
+What WeasyPrint makes again for every document, or twice in one, is kept here: the computed styles of a template, the
+lengths of a box of a style in a block of a size, and lines of shaped text. The rest are short cuts of small functions.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -19,12 +20,14 @@ import pydyf
 import weasyprint
 from weasyprint.css import ComputedStyle, InitialStyle, StyleFor
 from weasyprint.formatting_structure import boxes
-from weasyprint.layout import percent
+from weasyprint.layout import inline, percent
+from weasyprint.text import line_break
 from weasyprint.text.ffi import pango
 from weasyprint.text.line_break import Layout
 
 KNOWN_VERSION = "70.0"
 MOST_STYLES = 4000
+MOST_LINES = 2000
 MOST_SIZES = 50
 SIDES = ("top", "right", "bottom", "left")
 LENGTHS = (
@@ -35,45 +38,74 @@ LENGTHS = (
 )
 
 _resolve_percentages = percent.resolve_percentages
-_set_computed_styles = StyleFor.set_computed_styles
 _set_text = Layout.set_text
+_split_first_line = line_break.split_first_line
+_font_key = line_break._font_style_cache_key
+_get_font_description = line_break.get_font_description
+_is_in_normal_flow = boxes.Box.is_in_normal_flow
+_to_bytes = pydyf._to_bytes
 
 
-def style_keeper(kept: dict[Any, ComputedStyle]) -> Any:
-    """`StyleFor.set_computed_styles` with one computed style for all elements of all documents of a template that
-    inherit from the same style and are given the same declarations."""
+@dataclass
+class Kept:
+    styles: dict[Any, Any] = field(default_factory=dict)
+    lines: dict[Any, Any] = field(default_factory=dict)
 
-    def set_computed_styles(
-        self: StyleFor, element: Any, parent: Any, root: Any = None, pseudo_type: str | None = None,
-        base_url: str | None = None, target_collector: Any = None,
-    ) -> None:
-        if not isinstance(element, Element):  # a page
-            _set_computed_styles(self, element, parent, root, pseudo_type, base_url, target_collector)
-            return
-        styles, cascaded = self.get_computed_styles(), self.get_cascaded_styles().get((element, pseudo_type), {})
-        above = None if parent is None else styles[parent, None]
-        # Declarations of a style sheet are told apart by identity (a style holds its own, none is reused); `lang` is
-        # parsed for every document.
-        key = (
-            id(above),
-            pseudo_type,
-            tuple((name, weight, value if name == "lang" else id(value)) for name, (value, weight) in cascaded.items()),
-        )
-        style = kept.get(key)
-        if style is None:
-            if len(kept) >= MOST_STYLES:
-                kept.clear()
-            top = InitialStyle(self.font_config) if above is None else styles[root, None]
-            style = kept[key] = ComputedStyle(
-                above, cascaded, pseudo_type, top, base_url, self.font_config, self.initial_page_sizes
+    def set_computed_styles(self) -> Any:
+        """`StyleFor.set_computed_styles` with one computed style for all elements of all documents of a template that
+        inherit from the same style and are given the same declarations."""
+
+        def set_computed_styles(
+            style_for: StyleFor,
+            element: Any,
+            parent: Any,
+            root: Any = None,
+            pseudo_type: str | None = None,
+            base_url: str | None = None,
+            target_collector: Any = None,
+        ) -> None:
+            styles = style_for.get_computed_styles()
+            cascaded = style_for.get_cascaded_styles().get((element, pseudo_type), {})
+            above = None if parent is None else styles[parent, None]
+            # Declarations of a style sheet are told apart by identity (a style holds its own, none is reused); `lang` is
+            # parsed for every document.
+            key = (
+                id(above),
+                pseudo_type,
+                isinstance(element, Element),
+                tuple((name, value if name == "lang" else id(value)) for name, (value, _) in cascaded.items()),
             )
-        elif above is None or above.is_root_element:
-            style.pop("overflow", None)  # moved from <html> or <body> to the page
-        styles[element, pseudo_type] = style
-        if target_collector and style["anchor"]:
-            target_collector.collect_anchor(style["anchor"])
+            style = self.styles.get(key)
+            if style is None:
+                if len(self.styles) >= MOST_STYLES:
+                    self.styles.clear()
+                top = InitialStyle(style_for.font_config) if above is None else styles[root, None]
+                style = self.styles[key] = ComputedStyle(
+                    above, cascaded, pseudo_type, top, base_url, style_for.font_config, style_for.initial_page_sizes
+                )
+            elif above is None or above.is_root_element:
+                style.pop("overflow", None)  # moved from <html> or <body> to the page
+            styles[element, pseudo_type] = style
+            if target_collector and style["anchor"]:
+                target_collector.collect_anchor(style["anchor"])
 
-    return set_computed_styles
+        return set_computed_styles
+
+    def split_first_line(self) -> Any:
+        def split_first_line(
+            text: str, style: Any, context: Any, max_width: Any, justification_spacing: float, is_line_start: bool = True,
+            minimum: bool = False,
+        ) -> Any:
+            key = text, id(style), max_width, justification_spacing, is_line_start, minimum
+            line, written, _ = self.lines.get(key, (None, None, None))
+            if line is None or line[0].text != written:
+                line = _split_first_line(text, style, context, max_width, justification_spacing, is_line_start, minimum)
+                if len(self.lines) >= MOST_LINES:
+                    self.lines.clear()
+                self.lines[key] = line, line[0].text, style
+            return line
+
+        return split_first_line
 
 
 def resolve_percentages(box: Any, containing_block: Any) -> None:
@@ -118,8 +150,40 @@ def set_text(layout: Layout, text: str, justify: bool = False) -> None:
     pango.pango_layout_set_single_paragraph_mode(layout.layout, layout.text.isprintable())
 
 
+def font_key(style: Any, include_size: bool = False) -> Any:
+    name = "font_size_key" if include_size else "font_key"
+    if name not in style.__dict__:
+        style.__dict__[name] = _font_key(style, include_size)
+    return style.__dict__[name]
+
+
+def get_font_description(style: Any) -> Any:
+    if "font_description" not in style.__dict__:
+        style.__dict__["font_description"] = _get_font_description(style)
+    return style.__dict__["font_description"]
+
+
+def is_in_normal_flow(box: Any) -> bool:
+    style = box.style
+    return (style["float"] == "none" and style["position"] in ("static", "relative")) or _is_in_normal_flow(box)
+
+
+def to_bytes(item: Any) -> bytes:
+    kind = type(item)
+    if kind is bytes:
+        return item
+    if kind is float:
+        return b"%d" % item if item.is_integer() else (b"%f" % item).rstrip(b"0")
+    if kind is str:
+        return item.encode("ascii")
+    if kind is int:
+        return b"%d" % item
+    return _to_bytes(item)
+
+
+SKIP=set()
 @contextmanager
-def quick(kept: dict[Any, ComputedStyle]) -> Iterator[None]:
+def quick(kept: Kept) -> Iterator[None]:
     """WeasyPrint in less time.
 
     Parameters
@@ -127,16 +191,22 @@ def quick(kept: dict[Any, ComputedStyle]) -> Iterator[None]:
     kept : computed styles of earlier documents of the same style sheets; empty at first
     """
     with ExitStack() as changed:
-        if weasyprint.__version__ == KNOWN_VERSION:
+        if weasyprint.__version__ == KNOWN_VERSION and "ALL" not in SKIP:
             for owner, name, value in (
-                (StyleFor, "set_computed_styles", style_keeper(kept)),
+                (StyleFor, "set_computed_styles", kept.set_computed_styles()),
                 (pydyf, "zlib", SimpleNamespace(compressobj=lambda level: zlib.compressobj(4))),
                 (Layout, "deactivate", deactivate),
                 (Layout, "reactivate", reactivate),
                 (Layout, "set_text", set_text),
+                (inline, "split_first_line", kept.split_first_line()),
+                (line_break, "_font_style_cache_key", font_key),
+                (line_break, "get_font_description", get_font_description),
+                (boxes.Box, "is_in_normal_flow", is_in_normal_flow),
+                (pydyf, "_to_bytes", to_bytes),
                 *((module, "resolve_percentages", resolve_percentages) for module in _users()),
             ):
-                changed.enter_context(patch.object(owner, name, value))
+                if name not in SKIP:
+                    changed.enter_context(patch.object(owner, name, value))
         yield
 
 
