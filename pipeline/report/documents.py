@@ -47,9 +47,11 @@ TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
 # `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
 PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "31mm"}}
-# What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
-# every element, and would style six of each that are never drawn.
-DEFAULT_STYLE = CSS(string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE)
+# What every element is given by default, without rules that are tried on every element and never fit: those for
+# footnotes and list markers (they would style six of each) and those for margins where a `dir` is given.
+DEFAULT_STYLE = CSS(
+    string=re.sub(r"^(::|:is\(|\[dir[^{]* (dd|:is)).*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE
+)
 TEMPLATE_FILES = {".css", ".woff2", ".woff", ".otf", ".ttf", ".png", ".jpg", ".jpeg", ".svg"}
 
 

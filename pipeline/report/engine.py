@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element
 
 import pydyf
 import weasyprint
+from weasyprint.css.properties import Dimension
 from weasyprint.css import ComputedStyle, InitialStyle, StyleFor
 from weasyprint.formatting_structure import boxes
 from weasyprint.layout import inline, percent
@@ -73,7 +74,7 @@ class Kept:
                 id(above),
                 pseudo_type,
                 isinstance(element, Element),
-                tuple((name, value if name == "lang" else id(value)) for name, (value, _) in cascaded.items()),
+                tuple((name, value if name == "lang" or isinstance(value, Dimension) else id(value)) for name, (value, _) in cascaded.items()),
             )
             style = self.styles.get(key)
             if style is None:

@@ -114,6 +114,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
     """Everything that `case.html.j2` prints. `pictures` maps the roles that exist to their URL."""
     facts, prediction = record.radiograph, record.prediction
     maps = [_map(record, one, pictures) for one in record.maps]
+    scale = _scale(run, record.scales.get(record.maps[0].key) if record.maps else None)
     debug = _debug(prediction, maps)
     shown = [side["map"]["key"] for side in debug["sides"] if side["map"]] if debug else []
     others = [one for one in maps if one["small"] and one["key"] not in shown]
@@ -141,7 +142,8 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "debug": debug,
         "regions": _regions(record, pictures),
         "masking": _masking(record),
-        "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
+        "scale": scale,
+        "bar": _bar(scale, maps[0]["picture"]) if maps else None,
         "flags": _flags(record),
         "fitness": _fitness(record),
         "checks": _checks(record.quality),
@@ -305,8 +307,6 @@ def _picture(url: str | None, shape: tuple[int, int] | None, box_mm: float) -> V
         "url": url,
         "width_mm": f"{width:.2f}",
         "height_mm": f"{height:.2f}",
-        "bar_mm": f"{width + 2.4:.2f}",
-        "bar_height_mm": f"{min(56.0, max(36.0, height - 6)):.2f}",
     }
 
 
@@ -635,7 +635,7 @@ def _scale(run: RunRecord, own: float | None = None) -> View:
         )
         decimals = 2 if 0.01 <= step < 0.1 else 3 if step < 0.01 else 1
         view["ticks"] = [
-            {"text": number(at * step, decimals), "bottom": f"{100 * at * step / end:.1f}"}
+            {"text": number(at * step, decimals), "level": at * step / end}
             for at in range(int(end / step + 1e-9) + 1)
         ]
         view["end"] = number(end, 2 if end >= 0.01 else 3)
@@ -646,6 +646,23 @@ def _scale(run: RunRecord, own: float | None = None) -> View:
             f"{key.replace('@', ', ')}: 0 to {number(end)}" for key, end in sorted(run.scales.items())
         )
     return view
+
+
+def _bar(scale: View, picture: View | None) -> View | None:
+    """Where the colour bar stands beside the first map, and its ticks: lines of text as high as a tick lies above the
+    one before, the last with its middle at the bar's lower end."""
+    if picture is None or not scale["ticks"]:
+        return None
+    height = min(56.0, max(36.0, float(picture["height_mm"]) - 6))
+    steps = len(scale["ticks"]) - 1
+    pitch = height * scale["ticks"][-1]["level"] / max(1, steps)
+    return {
+        "left_mm": f"{float(picture['width_mm']) + 2.4:.2f}",
+        "height_mm": f"{height:.2f}",
+        "pitch_mm": f"{pitch:.2f}",
+        "above_mm": f"{-pitch * (steps + 0.5):.2f}",
+        "below_mm": f"{-pitch / 2:.2f}",
+    }
 
 
 # ---- page 2
@@ -722,10 +739,11 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
             if row["is_total"] == is_total
         ]
     reasons = {row["reason"] for row in rows if row["area"] is not None}
+    undefined = sentence(reasons.pop()) if len(reasons) == 1 else None
     return {
         "rows": rows,
-        "columns": [name for name in REGION_COLUMNS if any(row.get(name) for row in rows)],
-        "undefined": sentence(reasons.pop()) if len(reasons) == 1 else None,
+        "columns": [name for name in REGION_COLUMNS if not undefined and any(row.get(name) for row in rows)],
+        "undefined": undefined,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
         "has_annotation": any(region.kind == "annotation" for region in record.regions),
         "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
