@@ -21,7 +21,9 @@ import weasyprint
 from weasyprint.css.properties import Dimension
 from weasyprint.css import ComputedStyle, InitialStyle, StyleFor
 from weasyprint.formatting_structure import boxes
-from weasyprint.layout import inline, percent
+from weasyprint.draw import text as draw_text
+from weasyprint.draw.color import get_color
+from weasyprint.layout import background, inline, percent
 from weasyprint.text import line_break
 from weasyprint.text.ffi import pango
 from weasyprint.text.line_break import Layout
@@ -38,9 +40,15 @@ LENGTHS = (
     *(f"{limit}{axis}" for limit in ("", "min_", "max_") for axis in ("width", "height")),
 )
 
+NO_BACKGROUND = {"background": None} | dict.fromkeys(
+    (f"border_{corner}_radius" for corner in ("top_left", "top_right", "bottom_right", "bottom_left")), (0, 0)
+)
+
 _resolve_percentages = percent.resolve_percentages
 _set_text = Layout.set_text
 _split_first_line = line_break.split_first_line
+_draw_first_line = draw_text.draw_first_line
+_layout_box_backgrounds = background.layout_box_backgrounds
 _font_key = line_break._font_style_cache_key
 _get_font_description = line_break.get_font_description
 _is_in_normal_flow = boxes.Box.is_in_normal_flow
@@ -151,6 +159,66 @@ def set_text(layout: Layout, text: str, justify: bool = False) -> None:
     pango.pango_layout_set_single_paragraph_mode(layout.layout, layout.text.isprintable())
 
 
+def draw_first_line(stream: Any, textbox: Any, text_overflow: str, block_ellipsis: str, matrix: Any) -> Any:
+    """`draw.text.draw_first_line`; a line that is kept is drawn once. Fonts collect the glyphs that they are to hold."""
+    line = textbox.pango_layout
+    if text_overflow == "ellipsis" or block_ellipsis != "none" or line.justification_spacing:
+        return _draw_first_line(stream, textbox, text_overflow, block_ellipsis, matrix)
+    if "drawn" in line.__dict__:
+        operators, fonts = line.drawn
+        stream.set_text_matrix(*matrix.values)
+        stream.stream += operators
+        for pango_font, widths, texts in fonts:
+            font, _ = stream.add_font(pango_font)
+            _add(font.widths, widths)
+            _add(font.to_unicode, texts)
+        return []
+    known = {font: (font.widths, font.to_unicode) for font in stream._fonts.values()}
+    for font in known:
+        font.widths, font.to_unicode = {}, {}
+    used: dict[Any, Any] = {}
+    stream.add_font = lambda pango_font: used.setdefault(pango_font, type(stream).add_font(stream, pango_font))
+    start = len(stream.stream) + 1
+    emojis = _draw_first_line(stream, textbox, text_overflow, block_ellipsis, matrix)
+    del stream.add_font
+    fonts = [(pango_font, {**font.widths}, {**font.to_unicode}) for pango_font, (font, _) in used.items()]
+    if not emojis and not any(0 in widths for _, widths, _ in fonts):  # 0: a character that no font has; is logged
+        line.drawn = stream.stream[start:], fonts
+    for font, (widths, texts) in known.items():
+        _add(widths, font.widths)
+        _add(texts, font.to_unicode)
+        font.widths, font.to_unicode = widths, texts
+    return emojis
+
+
+def _add(known: dict[Any, Any], new: dict[Any, Any]) -> None:
+    """What is known first stays, in its order."""
+    for key, value in new.items():
+        known.setdefault(key, value)
+
+
+def layout_box_backgrounds(page: Any, box: Any, get_image: Any, layout_children: bool = True, style: Any = None) -> None:
+    """`background.layout_box_backgrounds`; most boxes have neither a background nor rounded corners."""
+    if style is not None or box is page or not isinstance(box, boxes.Box) or not _is_bare(box.style):
+        _layout_box_backgrounds(page, box, get_image, layout_children, style)
+        return
+    box.__dict__.update(NO_BACKGROUND)
+    for child in box.all_children():
+        layout_box_backgrounds(page, child, get_image)
+
+
+def _is_bare(style: Any) -> bool:
+    if "is_bare" not in style.__dict__:
+        style.is_bare = (
+            style["border_image_source"][0] == style["mask_border_source"][0] == "none"
+            and all(kind == "none" for kind, _ in style["background_image"])
+            and get_color(style, "background_color").alpha == 0
+            and not style["box_shadow"]
+            and all((0, "px") in style[name] for name in NO_BACKGROUND if name != "background")
+        )
+    return style.is_bare
+
+
 def font_key(style: Any, include_size: bool = False) -> Any:
     name = "font_size_key" if include_size else "font_key"
     if name not in style.__dict__:
@@ -203,6 +271,8 @@ def quick(kept: Kept) -> Iterator[None]:
                 (line_break, "_font_style_cache_key", font_key),
                 (line_break, "get_font_description", get_font_description),
                 (boxes.Box, "is_in_normal_flow", is_in_normal_flow),
+                (draw_text, "draw_first_line", draw_first_line),
+                (background, "layout_box_backgrounds", layout_box_backgrounds),
                 (pydyf, "_to_bytes", to_bytes),
                 *((module, "resolve_percentages", resolve_percentages) for module in _users()),
             ):
