@@ -13,8 +13,8 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,11 @@ from PIL import ImageFile
 from pipeline.errors import ConfigError
 from pipeline.records import CaseRecord, CohortRecord, Comparison, RunRecord, to_json
 from pipeline.report.comparison import comparison_view
-from pipeline.report.engine import Kept, quick
 from pipeline.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
 from pipeline.report.view import View, case_view, index_view, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
+import weasyprint  # noqa: E402
 from weasyprint import CSS, HTML, Attachment  # noqa: E402
 from weasyprint.html import UA, UA_COUNTER_STYLE  # noqa: E402
 from weasyprint.logger import LOGGER  # noqa: E402
@@ -42,6 +42,13 @@ from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: E402
 
 # WeasyPrint lets Pillow accept truncated files, for the whole process; ingestion must not.
 ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
+
+# The short cuts stand for functions of one version. Another is left as it is, and takes twice as long.
+quick: Callable[[dict[Any, Any]], AbstractContextManager[Any]] = nullcontext
+if weasyprint.__version__ == "70.0":
+    from pipeline.report import shortcuts
+
+    quick = shortcuts.quick
 
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
@@ -89,7 +96,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._fonts = FontConfiguration()
-        self._kept = Kept()
+        self._kept: dict[Any, Any] = {}
         self._css = {paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS}
 
     def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path) -> bytes:

@@ -635,8 +635,7 @@ def _scale(run: RunRecord, own: float | None = None) -> View:
         )
         decimals = 2 if 0.01 <= step < 0.1 else 3 if step < 0.01 else 1
         view["ticks"] = [
-            {"text": number(at * step, decimals), "level": at * step / end}
-            for at in range(int(end / step + 1e-9) + 1)
+            {"text": number(at * step, decimals), "level": at * step / end} for at in range(int(end / step + 1e-9) + 1)
         ]
         view["end"] = number(end, 2 if end >= 0.01 else 3)
     if run.scale_source:
@@ -728,7 +727,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
                 "Evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
                 "Controls": _controls(record.controls.get(region.name, {})),
                 "Ratio": number(one.enrichment, 1) if one.enrichment is not None else None,
-                "Peak": {True: "yes", False: "no", None: None}[one.pointing_game_hit],
+                "Peak": "yes" if one.pointing_game_hit else None,
                 "log_odds": parts.pop(name, None),
             }
         )
