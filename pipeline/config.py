@@ -30,7 +30,16 @@ from pydantic import (
 )
 
 from pipeline.errors import ConfigError
-from pipeline.records import CASE_FLAGS, CASE_NUMBERS, MODEL_CHECKS, PERFORMANCE_METRICS, Outcome, Resize, VoiTransform
+from pipeline.records import (
+    CASE_FLAGS,
+    CASE_NUMBERS,
+    MODEL_CHECKS,
+    PERFORMANCE_METRICS,
+    Bound,
+    Outcome,
+    Resize,
+    VoiTransform,
+)
 
 REFERENCE = "reference"
 
@@ -375,7 +384,7 @@ class Criterion(_Section):
     )
     above: FiniteFloat | None = Field(None, description="a case counts where its number is above this")
     below: FiniteFloat | None = Field(None, description="a case counts where its number is below this")
-    bound: Literal["estimate", "lower", "upper"] = Field(
+    bound: Bound = Field(
         "estimate", description="what is compared: the estimate, or the lower or upper end of its 95 % interval"
     )
     at_least: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="limit of a metric of the run")
@@ -460,6 +469,9 @@ class Report(_Section):
     )
     cells: bool = Field(False, description="draw the cells of the map's grid over it")
     paper: Literal["a4", "letter"] = Field("a4", description="size of the PDFs' pages")
+    language: Literal["en", "de"] = Field(
+        "en", description="of the PDF of a case; records, run report, index and comparison are in English"
+    )
 
 
 class Engine(_Section):

@@ -189,8 +189,9 @@ def _size(one: Masking) -> float:
 
 
 def _moved(how: str, change: float, limit: float) -> Answer:
-    moves = "raises" if change > 0 else "lowers"
-    return abs(change) >= limit, f"{how} {moves} the logit by {abs(change):.1f}; limit {limit:g}"
+    return abs(change) >= limit, (
+        f"{how} {'raises' if change > 0 else 'lowers'} the logit by {abs(change):.1f}; limit {limit:g}"
+    )
 
 
 def _percent(fraction: float) -> str:

@@ -12,6 +12,7 @@ resumed run ends in the same records.
 from __future__ import annotations
 
 import contextlib
+import csv
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -43,12 +44,12 @@ from pipeline.records import (
     RunRecord,
     to_json,
 )
+from pipeline.report.language import read_language
 
 if TYPE_CHECKING:
     from pipeline.explain import Explainer
     from pipeline.trust.checks import Checks
 
-DOCUMENTS = ("report.pdf", "index.html", "summary.pdf")  # what `render` writes again
 SCALE_PERCENTILE = 90
 STAGES_HERE = ("start", "calibration", "classifier and maps", "trust", "lungs", "causal masking")
 
@@ -87,7 +88,8 @@ def audit(
     Parameters
     ----------
     resume : go on with a run folder that exists instead of refusing it.
-    limit : audit the first cases only; a run that goes on with more keeps the scale and the model checks of these.
+    limit : audit the first cases only; a run that goes on with more keeps the scale and the model checks of these,
+        and its documents say so.
     progress : called with (phase, done, total).
 
     Raises
@@ -114,7 +116,7 @@ def audit(
     if run.scale_source is None:
         run = calibrate(run, explainer, checks, engine, config, sources)
         folder.write_run(run)
-        events.append("calibrated", scales=run.scales)
+        events.append("calibrated", scales=run.scales, cases=run.calibrated_cases)
     clock.mark("calibration")
 
     todo = [
@@ -191,8 +193,9 @@ def open_run(
             "lung segmenter": run.segmenter_sha256 != segmenter_sha256,
             "software": run.versions != versions() or run.schema_version != SCHEMA_VERSION,
             "key of the case ids": run.case_id_key != key.fingerprint,
-            "radiographs, labels or --limit": not set(folder.case_ids()) <= {source.case_id for source in sources}
-            or any(records[s.case_id].label != s.label for s in sources if s.case_id in records),
+            "radiographs, labels, boxes, masks, another column of the manifest, or --limit": not set(folder.case_ids())
+            <= {source.case_id for source in sources}
+            or any(records[s.case_id].told_hmac != s.told_hmac for s in sources if s.case_id in records),
         }
         if any(changed.values()):
             what = ", ".join(name for name, is_changed in changed.items() if is_changed)
@@ -201,6 +204,8 @@ def open_run(
             )
         if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
             return folder, run, records
+        again = {f"cases/{source.case_id}" for source in sources if source.case_id not in records}
+        evidence.require_unchanged(folder, but=again)
         folder.unseal()
     else:
         key.keep()
@@ -265,33 +270,47 @@ def calibrate(
         "larger values are clipped"
     )
     of_model, cascade = checks.of_model(np.stack(inputs)) if inputs else ((), ())
-    run = replace(run, model=replace(run.model, is_deterministic=is_deterministic), checks=of_model, cascade=cascade)
+    run = replace(
+        run,
+        model=replace(run.model, is_deterministic=is_deterministic),
+        checks=of_model,
+        cascade=cascade,
+        calibrated_cases=len(sources),
+    )
     if config.report.scale == "case":
         return replace(run, scale_source="each map's own maximum")
     return replace(run, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
 
 
 def render(
-    path: Path, engine: Engine, template_dir: Path | None = None, progress: Progress = lambda phase, done, total: None
+    path: Path,
+    engine: Engine,
+    template_dir: Path | None = None,
+    progress: Progress = lambda phase, done, total: None,
+    language: str | None = None,
 ) -> RunResult:
-    """All documents of a run again, from its records, without the classifier.
+    """All documents of a run again, from its records, without the classifier; the PDFs of cases in `language`, None =
+    that of the run's config.
 
-    Raises `ConfigError` where there is no finished run, `VerificationError` where its records are not what they were.
+    Raises `ConfigError` where there is no finished run or no such language, `VerificationError` where its records are
+    not what they were.
     """
+    if language is not None:
+        read_language(language)
     folder = RunFolder.open(path)
     run = folder.read_run()
-    if run.status != "finished":
+    if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(f"{path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
     case_ids = folder.case_ids()
-    evidence.require_unchanged(folder, but=(*DOCUMENTS, *evidence.OF_SIGNATURE))
+    evidence.require_unchanged(folder, but={*evidence.documents(folder), evidence.UNFINISHED})
     events = EventLog.open(folder)
-    folder.unseal()
     events.adopt(folder, run)
-    futures = [engine.submit(render_case, path, case_id, template_dir) for case_id in case_ids]
+    events.append("rewriting")
+    futures = [engine.submit(render_case, path, case_id, template_dir, language) for case_id in case_ids]
     for done, future in enumerate(futures, 1):
         future.result()
         progress("documents", done, len(futures))
-    events.append("rendered", cases=len(case_ids), own_templates=template_dir is not None)
+    events.append("rendered", cases=len(case_ids), own_templates=template_dir is not None, language=language)
     return finish_run(folder, run, _records(folder), events, template_dir)
 
 
@@ -300,12 +319,14 @@ def finish_run(
 ) -> RunResult:
     """The files of the whole run; `SHA256SUMS` is last."""
     evidence.write(folder.path / "cases.csv", cohort.cases_table(records).encode())
+    evidence.write(folder.path / "cases.csv-metadata.json", cohort.cases_metadata().encode())
     described = describe_cohort(folder, run, records)
     evidence.write(folder.path / "cohort.json", to_json(described))
     documents, means = renderer(template_dir), cohort.mean_maps(_on_radiographs(folder, records))
     evidence.write(folder.path / "index.html", documents.index_html(records, run).encode())
     evidence.write(folder.path / "summary.pdf", documents.summary_pdf(records, run, described, means, folder.cases))
-    folder.write_run(run)
+    if run != folder.read_run():
+        folder.write_run(run)
     evidence.seal(folder, events)
     return _result(folder, records, described)
 
@@ -420,11 +441,10 @@ def _prepare_ahead(engine: Engine, config: AuditConfig, batches: list[list[CaseS
 
 def _records(folder: RunFolder) -> list[CaseRecord]:
     """The finished cases in the order of the run, which `cases.csv` keeps."""
-    import pandas as pd
-
-    table = folder.path / "cases.csv"
-    order = list(pd.read_csv(table, dtype=str)["case_id"]) if table.is_file() else []
-    rank = {case_id: n for n, case_id in enumerate(order)}
+    table, rank = folder.path / "cases.csv", dict[str, int]()
+    if table.is_file():
+        with table.open(encoding="utf-8", newline="") as file:
+            rank = {row["case_id"]: n for n, row in enumerate(csv.DictReader(file))}
     ordered = sorted(folder.case_ids(), key=lambda case_id: rank.get(case_id, len(rank)))
     return [record for case_id in ordered if (record := folder.read_case(case_id))]
 

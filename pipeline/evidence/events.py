@@ -30,6 +30,7 @@ Kind = Literal[
     "case",  # a case's record stands; its status
     "found",  # a record stands that a broken off run had no time to enter here
     "reopened",  # a case is audited again
+    "rewriting",  # documents are about to be written again, by render or sign
     "rendered",  # the documents were written again
     "reported",  # the documents of the whole run stand
     "signed",  # by whom, what for, which files

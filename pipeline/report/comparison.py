@@ -10,13 +10,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.glossary import FLAG_WORDS, GLOSSARY, check_name
 from pipeline.records import ChangedCase, ComparedRun, Comparison, Difference, Estimate, PairedMetric, Transition
-from pipeline.report.view import (
+from pipeline.report.words import (
     BANNER,
     CHECK_STATES,
     DASH,
-    FLAG_WORDS,
-    METRICS,
     STATUS_WORDS,
     TRUST_WORDS,
     View,
@@ -28,35 +27,6 @@ from pipeline.report.view import (
     w3c,
 )
 
-IN_REGIONS = {
-    "relevance_mass_accuracy": "Evidence in {}",
-    "chance": "Share of the area: {}",
-    "enrichment": "Evidence over share of the area: {}",
-    "relevance_rank_accuracy": "Highest pixels in {}",
-    "iou": "IoU with {}",
-    "dice": "Dice with {}",
-    "iou_otsu": "IoU with {}, by Otsu's threshold",
-    "dice_otsu": "Dice with {}, by Otsu's threshold",
-}
-REGIONS = {"lungs": "the lungs", "annotation": "the annotation"}
-NAMES = {name: words for name, (words, _) in METRICS.items()} | {
-    "auc": "AUC",
-    "accuracy": "Accuracy",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "probability": "Model output",
-    "logit": "Logit",
-    "centroid_row_fraction": "Centre of the evidence, from the top",
-    "centroid_column_fraction": "Centre of the evidence, from the left",
-    "peak_row_fraction": "Highest point, from the top",
-    "peak_column_fraction": "Highest point, from the left",
-    "border_chance": "The border's share of the area",
-    "masking_lungs_change": "Logit without the lungs",
-    "masking_all_but_lungs_change": "Logit without all but the lungs",
-    "masking_marker_change": "Logit without a marker",
-    "masking_border_change": "Logit without the border",
-    **{f"{kind}_{name}": words.format(REGIONS[kind]) for kind in REGIONS for name, words in IN_REGIONS.items()},
-}
 PLOT = 100.0  # the picture's user units along each side
 MOST_POINTS = 2000
 MOST_ROWS = 60
@@ -80,7 +50,10 @@ def comparison_view(found: Comparison) -> View:
         "trust": _table(found.trust, lambda word: TRUST_WORDS[word]) if _is_known(found.trust) else None,
         "flags": [{"name": FLAG_WORDS[name], "counts": counts} for name, counts in found.flags.items()],
         "checks": [
-            {"name": sentence(name), "states": [CHECK_STATES[state][1] if state else DASH for state in states]}
+            {
+                "name": sentence(check_name(name)),
+                "states": [CHECK_STATES[state][1] if state else DASH for state in states],
+            }
             for name, states in found.checks.items()
         ],
         "performance": [_metric(one) for one in found.performance] if found.num_labelled else [],
@@ -180,7 +153,7 @@ def _mcnemar(found: Comparison) -> str | None:
 
 def _metric(one: PairedMetric) -> View:
     return {
-        "name": NAMES[one.metric],
+        "name": GLOSSARY[one.metric].title,
         "a": DASH if one.a is None else _fixed(one.a),
         "b": DASH if one.b is None else _fixed(one.b),
         "change": DASH if one.change.value is None else _signed(one.change.value),

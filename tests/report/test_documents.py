@@ -36,7 +36,8 @@ from pipeline.records import (
 )
 from pipeline.report import Renderer, colour_bar_stops
 from pipeline.report.documents import data_folder
-from pipeline.report.view import BANNER, _budget, _prediction, case_view, place, score, sentence
+from pipeline.report.view import _budget, _prediction, case_view
+from pipeline.report.words import BANNER, place, score, sentence
 from tests.report.conftest import CARD
 
 FORBIDDEN = (
@@ -305,7 +306,7 @@ def test_archival_form(renderer, make, run):
 
 
 def test_validators_find_no_error(renderer, make, run, tmp_path):
-    """pdfua checks the part of PDF/UA-1 that a machine can; verapdf, where it is installed, the whole of PDF/A-3a."""
+    """pdfua checks parts of PDF/UA-1; verapdf, where it is installed, all of it and of PDF/A-3a that a machine can."""
     pdfua = pytest.importorskip("pdfua", reason="pdfua is not installed")
     record, folder = make(maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL")))
     path = tmp_path / "case.pdf"
@@ -315,10 +316,18 @@ def test_validators_find_no_error(renderer, make, run, tmp_path):
         assert all("/EF" in one.obj for one in document.attachments.values())
         assert "/JavaScript" not in document.Root.Names
         assert "/OpenAction" not in document.Root
+        streams = [one for one in document.objects if isinstance(one, pikepdf.Stream)]
+        pictures = [one for one in streams if one.get("/Subtype") == "/Image"]
+        assert len(pictures) == 4
+        assert not any(one.get("/Interpolate", False) for one in pictures)  # ISO 19005-3, 6.2.8
+        with document.open_metadata() as metadata:
+            assert metadata["pdfuaid:part"] == "1"
+            assert metadata["pdfaid:part"] == "3"
     assert [one for one in pdfua.validate(str(path)).findings if one.severity is pdfua.Severity.ERROR] == []
     if (verapdf := shutil.which("verapdf")) is not None:
-        done = subprocess.run([verapdf, "--flavour", "3a", path], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout
+        for flavour in ("3a", "ua1"):
+            done = subprocess.run([verapdf, "--flavour", flavour, path], capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout
 
 
 def _structure(node):
