@@ -132,9 +132,9 @@ def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_pa
     assert "2 passed, 2 failed, 1 not run, and 1 more reason" in first
     assert "was not checked" not in first
     for row in (
-        "Randomisation, model SSIM once no trained weight is left 0.05; below 0.33, that of pairs of 32 cases passed",
-        "Agreement, case No other method on this grid not run",
-        "Worst stability, case Lowest rank correlation 0.43; at least 0.80 failed",
+        "Randomisation (model) SSIM once no trained weight is left 0.05; below 0.33, that of pairs of 32 cases passed",
+        "Agreement (case) No other method on this grid not run",
+        "Worst stability (case) Lowest rank correlation 0.43; at least 0.80 failed",
     ):
         assert row in second
     passed = replace(record, trust=Trust("passed", (), ()))
