@@ -45,6 +45,9 @@ out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="audit config (YAML); cxr-audit init writes one")]
+Templates = Annotated[
+    Path | None, typer.Option(exists=True, file_okay=False, help="folder with your own templates or CSS")
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="folder of a run, such as reports/demo")]
 Overrides = Annotated[
     list[str] | None,
@@ -254,9 +257,9 @@ def verify(
         raise VerificationError(
             f"{len(problems)} difference{'s' if len(problems) > 1 else ''} to {run_folder}/SHA256SUMS\n"
             + "\n".join(problems),
-            "this folder is not what the run has written; take it from where it was archived",
+            evidence.remedy(problems),
         )
-    err.print(f"{run_folder}: unchanged")
+    err.print(f"{run_folder}: unchanged; {evidence.in_words(folder)}", highlight=False, markup=False)
 
 
 @app.command()
@@ -303,16 +306,15 @@ def sign(
 @app.command()
 def render(
     run_folder: RunPath,
-    template: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="folder with your own templates or CSS")
-    ] = None,
+    template: Templates = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: the machine's cores")] = None,
+    language: Annotated[str | None, typer.Option(help="of the PDFs of cases, such as de; default: the run's")] = None,
 ) -> None:
     """Write the documents of a run again from its records, without the classifier."""
     from pipeline.engines import render_run
 
     with _progress() as progress:
-        result = render_run(run_folder, template, workers, progress)
+        result = render_run(run_folder, template, workers, progress, language)
     out.print(str(result.folder / "index.html"), highlight=False)
 
 
@@ -341,11 +343,12 @@ def compare(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="folder of a run: before")],
     run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="folder of a run over the same radiographs: after")],
     output: Annotated[Path | None, typer.Option(help="folder to write to; default: beside RUN_B")] = None,
+    template: Templates = None,
 ) -> None:
     """What changed from one run to another: classes, scores, focus, flags, with intervals; as HTML, PDF and JSON."""
     from pipeline.compare import compare_runs
 
-    found, folder = compare_runs(run_a, run_b, output)
+    found, folder = compare_runs(run_a, run_b, output, template)
     moved = sum(case.is_another_class for case in found.changed)
     err.print(f"{found.num_matched} cases in both runs, {moved} changed class", highlight=False)
     out.print(str(folder / "compare.html"), highlight=False)
@@ -627,7 +630,7 @@ def _print_case(view: dict[str, Any]) -> None:
 
 def _accept(cohort: CohortRecord) -> None:
     """Raise where the acceptance criteria are not met."""
-    failed = [result.criterion for result in cohort.acceptance if not result.is_met]
+    failed = [result.in_words for result in cohort.acceptance if not result.is_met]
     if failed:
         raise AcceptanceError(
             f"{len(failed)} of {len(cohort.acceptance)} acceptance criteria not met: {'; '.join(failed)}",

@@ -16,12 +16,15 @@ from pipeline.records import CaseRecord, Comparison, RunRecord, to_json
 FILES = ("compare.json", "compare.html", "compare.pdf")
 
 
-def compare_runs(a: Path, b: Path, output: Path | None = None) -> tuple[Comparison, Path]:
+def compare_runs(
+    a: Path, b: Path, output: Path | None = None, template_dir: Path | None = None
+) -> tuple[Comparison, Path]:
     """Compare run B with run A, and where the documents were written: by default beside B.
 
     Raises
     ------
-    ConfigError : a run that has not finished, no common case, or an output that stands already.
+    ConfigError : a run that has not finished, no common case, an output that stands already, or templates that
+        replace nothing.
     VerificationError : a run is not what it was.
     """
     runs = [_read(RunFolder.open(path)) for path in (a, b)]
@@ -29,6 +32,7 @@ def compare_runs(a: Path, b: Path, output: Path | None = None) -> tuple[Comparis
     output = output or b.resolve().parent / f"compare-{run_a.name}-{run_b.name}"
     if any((output / name).exists() for name in FILES):
         raise ConfigError(f"{output} holds a comparison already", "give another folder with --output")
+    renderer = report.Renderer(template_dir)
     patient_of = {
         source.case_id: source.patient_id
         for path in ((b, a) if run_a.case_id_key == run_b.case_id_key else (a,))
@@ -36,7 +40,6 @@ def compare_runs(a: Path, b: Path, output: Path | None = None) -> tuple[Comparis
     }
     rounds = measured_by(run_b.config)[0].rounds
     found = cohort.compare(runs[0], runs[1], patient_of, rounds, run_b.seed)
-    renderer = report.Renderer()
     for name, data in zip(FILES, (to_json(found), *renderer.comparison(found)), strict=True):
         evidence.write(output / name, data)
     return found, output

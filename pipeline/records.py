@@ -28,6 +28,7 @@ Resize = Literal["stretch", "letterbox", "center_crop"]
 VoiTransform = Literal["if_present", "lut", "window", "required", "off", "percentile"]
 Outcome = Literal["true_positive", "false_positive", "true_negative", "false_negative"]
 CheckState = Literal["passed", "failed", "not_run"]
+Bound = Literal["estimate", "lower", "upper"]
 Fill = Literal["blurred", "mean"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
 RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner", "annotation"]
@@ -79,8 +80,9 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class CaseSource:
-    """One case as found, before it is read. Everything but `case_id`, `label` and `file_sha256` may name a person:
-    it goes to the private crosswalk only, never into a report, a record or a log."""
+    """One case as found, before it is read. Everything but `case_id`, `label`, `file_sha256` and `told_hmac` may name a
+    person: it goes to the private crosswalk only, never into a report, a record or a log. `told_hmac` stands for all
+    that the run is told of the case beside its file, the bytes of its mask too."""
 
     case_id: str
     location: Path | ZipEntry | ServerInstance
@@ -92,6 +94,7 @@ class CaseSource:
     split: str | None = None
     boxes: tuple[Box, ...] = ()
     mask: Path | None = None
+    told_hmac: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -478,6 +481,8 @@ class CaseRecord:
     """`case.json`: everything of a case but arrays, paths and times. The first map is the one of the numbers;
     `focus` and `region_focus` have one entry a map key; `pictures` maps a role to a file name in the case's folder.
 
+    told_hmac: stands for label, patient, split, boxes, mask and further columns as the run was told them: HMAC-SHA-256
+        with the key of the case ids
     quality: the checks of the input
     lungs_missing: why no lungs were found; None where they were or were not looked for
     markers_missing: why markers were not looked for; None where they were
@@ -500,6 +505,7 @@ class CaseRecord:
     hint: str | None = None
     label: str | None = None
     file_sha256: str | None = None
+    told_hmac: str | None = None
     radiograph: RadiographFacts | None = None
     placement: Placement | None = None
     preprocessing: tuple[Decision, ...] = ()
@@ -641,15 +647,13 @@ class WrongCase:
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """One metric over the audited cases of one outcome; "no_label" where there is none. `undefined` counts cases by
-    reason. Numbers have `quantiles` (at `QUANTILES`) and a histogram, words and yes/no have `counts` by value."""
+    reason. Numbers have `quantiles` (at `QUANTILES`), words and yes/no have `counts` by value."""
 
     metric: str
     outcome: str
     num_cases: int
     undefined: dict[str, int] = field(default_factory=dict)
     quantiles: tuple[float, ...] | None = None
-    edges: tuple[float, ...] | None = None
-    histogram: tuple[int, ...] | None = None
     counts: dict[str, int] | None = None
 
 
@@ -658,17 +662,33 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """One acceptance criterion, in words, with what was found. `undefined` counts cases by reason: they count against
-    the criterion. `reason` says why it could not be evaluated, and is then not met."""
+    """One acceptance criterion with what was found. `undefined` counts cases by reason: they count against the
+    criterion. `reason` says why it could not be evaluated, and is then not met.
+
+    criterion, limit: in words: what is asked for, and what it has to be ("at least 0.8", "passed"); an older record
+        has both in `criterion`
+    metric: as the config names it
+    limit_value: the number of `limit`; None for a check of the model, which has its own
+    bound: what of `found` is compared with it: the estimate, or an end of its interval
+    """
 
     criterion: str
     is_met: bool
     found: Estimate
     undefined: dict[str, int] = field(default_factory=dict)
     reason: str | None = None
+    metric: str | None = None
+    limit: str | None = None
+    limit_value: float | None = None
+    bound: Bound = "estimate"
 
     def __post_init__(self) -> None:
         _require(self.reason is None or not self.is_met, "what could not be evaluated is not met")
+
+    @property
+    def in_words(self) -> str:
+        """For example "AUC at least 0.9"."""
+        return f"{self.criterion} {self.limit or ''}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -677,6 +697,7 @@ class CohortRecord:
     against all others. Excluded, failed and unlabelled cases are in `statuses` and `unlabelled` and in no metric.
 
     patients, prevalence_source, method: in words: who was resampled, which prevalence, how intervals were made
+    num_cases_of_known_patients: each other case counts as a patient of its own; None in an older record
     ece_if_calibrated: what the ECE of a calibrated classifier stays below in 97.5 % of such runs
     false_positives, false_negatives: the most wrong first
     hit_rates: share of the audited cases whose map's maximum lies in the lungs, and in what a manifest annotates, of
@@ -703,6 +724,7 @@ class CohortRecord:
     acceptance: tuple[CriterionResult, ...] = ()
     hit_rates: dict[str, Estimate] = field(default_factory=dict)
     dependence: tuple[Check, ...] = ()
+    num_cases_of_known_patients: int | None = None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -785,11 +807,11 @@ class CascadeStage:
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
-    explanation that are made once a model, `cascade` the stages of the one that takes its weights away. `wall_s` is
+    explanation that are made once a model, `cascade` the stages of the one that takes its weights away; scales and
+    checks are from a sample of the run's first `calibrated_cases`, all that it then had. `wall_s` is
     what the composer waited for, `cpu_s` what the stages used in all processes. `usual_sha256` is that of `usual.npz`,
-    the mean model input of the sample that the checks are made on, None where that is too small; `logit_spread` is the
-    standard deviation of the explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same
-    file by the same case id."""
+    the mean model input of that sample, None where it is too small; `logit_spread` is the standard deviation of the
+    explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same file by the same case id."""
 
     name: str
     status: Literal["running", "finished"]
@@ -804,6 +826,7 @@ class RunRecord:
     scale: float | None = None
     scale_source: str | None = None
     scales: dict[str, float] = field(default_factory=dict)
+    calibrated_cases: int | None = None
     checks: tuple[Check, ...] = ()
     cascade: tuple[CascadeStage, ...] = ()
     finished: str | None = None

@@ -195,8 +195,9 @@ def _focus(record: CaseRecord, names: Sequence[str]) -> list[RegionFocus]:
 
 
 def _moved(how: str, change: float, limit: float) -> Answer:
-    moves = "raises" if change > 0 else "lowers"
-    return abs(change) >= limit, f"{how} {moves} the logit by {abs(change):.1f}; limit {limit:.2g}"
+    return abs(change) >= limit, (
+        f"{how} {'raises' if change > 0 else 'lowers'} the logit by {abs(change):.1f}; limit {limit:.2g}"
+    )
 
 
 def _percent(fraction: float) -> str:

@@ -18,14 +18,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from pypdf import PdfReader
 
 from pipeline import ingest, load_config, run_audit
 from pipeline.audit import audit, cohort_of, render
 from pipeline.audit.run import _on_radiographs
-from pipeline.cohort import cases_table
 from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved, VerificationError
-from pipeline.evidence import EventLog, RunFolder, seal, verify
+from pipeline.evidence import UNFINISHED, EventLog, RunFolder, seal, verify
 from pipeline.records import DEPENDENCE, FOCUS_METRICS, CaseSource, Placement
+from pipeline.report.words import calibrated_before
 from tests.classifier.models import nested
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_events import started, with_schema
@@ -243,7 +244,7 @@ def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: P
         "8 of 8 sampled cases have a map, at least 16 are needed"
     )
     met, not_made = folder.read_cohort().acceptance
-    assert (met.criterion, met.is_met) == ("randomisation passed", gate.state == "passed")
+    assert (met.in_words, met.is_met) == ("check of the model: randomisation passed", gate.state == "passed")
     assert not not_made.is_met
     for row in rows_of(folder):
         case = folder.read_case(row["case_id"])
@@ -566,6 +567,71 @@ def test_resume_refuses_other_radiographs_and_labels(config_file: Path) -> None:
         run(config_file, resume=True)
 
 
+MANIFEST = """path,label,patient_id,boxes,mask,ward
+images/NORMAL/Doe^Jane_0.png,NORMAL,p0,"0,0,50,30",,A
+images/NORMAL/Doe^Jane_1.png,NORMAL,p1,,upper.png,A
+images/NORMAL/Doe^Jane_2.png,NORMAL,p2,,,B
+"""
+FROM_MANIFEST = ("ingest.source=manifest.csv", "ingest.labels=label")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("p0", "p1"), ("50,30", "50,31"), (",A\n", ",C\n"), ('30",,', '30",upper.png,'), ("mask drawn anew", "")],
+    ids=["patient", "box", "column", "mask added", "mask changed"],
+)
+def test_resume_refuses_what_the_manifest_says_otherwise_of_a_case(config_file: Path, old: str, new: str) -> None:
+    """Of a case that stands; of the ones that are still to come it may say what it likes."""
+    manifest, mask = config_file.parent / "manifest.csv", np.zeros((60, 50), np.uint8)
+    manifest.write_text(MANIFEST)
+    mask[:30] = 1
+    cv2.imwrite(str(config_file.parent / "upper.png"), mask)
+    is_finished = old in ("p0", "50,30")
+    folder = run(config_file, *FROM_MANIFEST, limit=None if is_finished else 2)
+    crosswalk = (folder.private / "crosswalk.csv").read_bytes()
+    assert (b"p2" in crosswalk) == is_finished
+    if old in MANIFEST:
+        manifest.write_text(MANIFEST.replace(old, new, 1))
+    else:
+        cv2.imwrite(str(config_file.parent / "upper.png"), mask[::-1])
+    with pytest.raises(ConfigError, match=r"cannot be resumed; changed .*boxes, masks") as error:
+        run(config_file, *FROM_MANIFEST, resume=True)
+    assert "run.name" in str(error.value.hint)
+    assert verify(folder) == []
+    assert (folder.private / "crosswalk.csv").read_bytes() == crosswalk
+
+
+def test_resume_takes_what_the_manifest_says_anew_of_cases_to_come(config_file: Path) -> None:
+    manifest = config_file.parent / "manifest.csv"
+    manifest.write_text(MANIFEST.replace("upper.png", ""))
+    run(config_file, *FROM_MANIFEST, limit=2)
+    manifest.write_text(manifest.read_text().replace("p2,,,B", 'p2,"0,0,9,9",,B'))
+    folder = run(config_file, *FROM_MANIFEST, resume=True)
+    assert verify(folder) == []
+    kinds = [[r.kind for r in folder.read_case(row["case_id"]).regions] for row in rows_of(folder)]
+    assert ["annotation" in kinds_of_a_case for kinds_of_a_case in kinds] == [True, False, True]
+
+
+def test_what_is_told_of_a_case_is_not_to_be_guessed(config_file: Path) -> None:
+    """The same words under another key are another hash; with the same key the same."""
+    manifest = config_file.parent / "manifest.csv"
+    manifest.write_text(MANIFEST.replace("upper.png", ""))
+    one, same, other = (ingest.discover(manifest, "label", key=key) for key in (b"a" * 16, b"a" * 16, b"b" * 16))
+    hashes = [case.told_hmac for case in one]
+    assert len(set(hashes)) == 3
+    assert hashes == [case.told_hmac for case in same]
+    assert not set(hashes) & {case.told_hmac for case in other}
+
+
+def test_a_changed_run_does_not_go_on(config_file: Path) -> None:
+    """Else its changes would be sealed as its own."""
+    folder = run(config_file, limit=2)
+    path = folder.case(folder.case_ids()[0]) / "map.npz"
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(VerificationError, match=r"not what it was:\nchanged: cases/.*/map\.npz"):
+        run(config_file, resume=True)
+
+
 @pytest.mark.parametrize("damaged", [b"", b'{"case_id":'])
 def test_a_damaged_record_is_made_again(config_file: Path, damaged: bytes) -> None:
     folder = run(config_file)
@@ -577,6 +643,21 @@ def test_a_damaged_record_is_made_again(config_file: Path, damaged: bytes) -> No
     assert verify(folder) == []
 
 
+@pytest.mark.parametrize("name", ["map.npz", "map-0.jpg", "report.pdf"])
+def test_a_case_that_lacks_a_file_is_made_again(config_file: Path, name: str) -> None:
+    """In a run that is not sealed yet, where nothing else would tell; the one case, not the other."""
+    documents = f"report.documents={str(name == 'report.pdf').lower()}"
+    folder = run(config_file, documents, limit=2)
+    whole = everything(folder)
+    first, second = folder.case_ids()
+    (folder.path / "SHA256SUMS").unlink()
+    (folder.case(first) / name).unlink()
+    before = (folder.case(second) / "case.json").stat().st_mtime_ns
+    assert everything(run(config_file, documents, limit=2, resume=True)) == whole
+    assert (folder.case(second) / "case.json").stat().st_mtime_ns == before
+    assert verify(folder) == []
+
+
 def test_resuming_a_finished_run_writes_nothing(config_file: Path) -> None:
     folder = run(config_file)
     before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
@@ -585,8 +666,64 @@ def test_resuming_a_finished_run_writes_nothing(config_file: Path) -> None:
 
 
 def test_a_limited_run_goes_on_with_all_cases(config_file: Path) -> None:
-    run(config_file, limit=4)
-    assert len(rows_of(run(config_file, resume=True))) == 8
+    """Its scale and the checks of the model stay those of the first cases, and it says so."""
+    first = run(config_file, limit=4).read_run()
+    assert calibrated_before(first) == []
+    folder = run(config_file, resume=True)
+    assert len(rows_of(folder)) == 8
+    record = folder.read_run()
+    assert (record.scales, record.checks, record.calibrated_cases) == (first.scales, first.checks, 4)
+    assert calibrated_before(record) == ["from when the run had 4 cases, not 8"]
+    texts = " ".join(page.extract_text() for page in PdfReader(folder.path / "summary.pdf").pages)
+    assert "are from when the run had 4 cases, not 8." in " ".join(texts.split())
+
+
+KILLED_WHILE_RENDERING = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.audit import render, run
+from tests.test_audit import Inline
+
+class Killed(Inline):
+    left = 1
+    def submit(self, function, *arguments):
+        if not self.left:
+            (Path(arguments[0]) / "cases" / arguments[1] / ".report.pdf.1.tmp").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.left -= 1
+        return super().submit(function, *arguments)
+
+render(Path(sys.argv[1]), Killed(), Path(sys.argv[2]))
+"""
+
+
+def test_killed_while_its_documents_are_written_again(config_file: Path, tmp_path: Path) -> None:
+    """SIGKILL after the first of two, with templates that make another document: `verify` says what to do."""
+    folder = run(config_file, "report.documents=true", limit=2)
+    letterhead = Path("templates/letterhead.html.j2")
+    assert letterhead.is_file()
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / letterhead.name).write_text("<p>St. Elsewhere</p>")
+    before = {case_id: (folder.case(case_id) / "report.pdf").read_bytes() for case_id in folder.case_ids()}
+    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_RENDERING, folder.path, own], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    changed = [case_id for case_id in before if (folder.case(case_id) / "report.pdf").read_bytes() != before[case_id]]
+    assert changed == folder.case_ids()[:1]
+    assert verify(folder) == [f"unfinished: {UNFINISHED}"]
+    path = folder.case(changed[0]) / "map.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"x")
+    with pytest.raises(VerificationError, match=r"changed: cases/.*/map\.npz"):
+        render(folder.path, Inline())
+    path.write_bytes(whole)
+    render(folder.path, Inline())
+    assert verify(folder) == []
+    assert {case_id: (folder.case(case_id) / "report.pdf").read_bytes() for case_id in folder.case_ids()} == before
+    (folder.path / "SHA256SUMS").unlink()
+    with pytest.raises(ConfigError, match="has not finished") as error:
+        render(folder.path, Inline())
+    assert "--resume" in str(error.value.hint)
 
 
 def test_limit_takes_the_first_cases(config_file: Path) -> None:
@@ -708,10 +845,6 @@ def test_worker_processes_give_the_same_as_inline(config_file: Path) -> None:
     }
 
 
-def test_the_table_of_no_cases_is_empty() -> None:
-    assert cases_table([]).strip() == ""
-
-
 def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     manifest = config_file.parent / "manifest.csv"
     rows = [
@@ -769,7 +902,21 @@ def test_the_documents_of_a_run_older_than_events_are_written_and_verify(config_
     render(folder.path, Inline())
     assert verify(folder) == []
     kinds = [json.loads(line)["event"] for line in folder.events.read_text().splitlines()]
-    assert kinds == ["started", *["found"] * 8, "rendered", "reported", "sealed"]
+    assert kinds == ["started", *["found"] * 8, "rewriting", "rendered", "reported", "sealed"]
+
+
+def test_a_run_is_written_again_in_another_language(config_file: Path) -> None:
+    folder = run(config_file)
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match="'fr'"):
+        render(folder.path, Inline(), language="fr")
+    assert all(path.read_bytes() == content for path, content in before.items())
+    render(folder.path, Inline(), language="de")
+    reports = list(folder.cases.glob("*/report.pdf"))
+    assert [PdfReader(one).trailer["/Root"]["/Lang"] for one in reports] == ["de"] * 8
+    assert all(path.read_bytes() == content for path, content in before.items() if path.name == "case.json")
+    assert json.loads(folder.events.read_text().splitlines()[-3])["language"] == "de"
+    assert verify(folder) == []
 
 
 def test_maps_of_the_run_report_lie_on_the_radiograph(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from pipeline import evidence
 from pipeline.compare import compare_runs
 from pipeline.errors import ConfigError, VerificationError
 from pipeline.evidence import EventLog, RunFolder
-from pipeline.records import CASE_NUMBERS, CaseSource, Check, Flag, RunRecord, to_json
-from pipeline.report.comparison import NAMES
+from pipeline.records import CaseSource, Check, Flag, RunRecord, to_json
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL
 
@@ -113,6 +112,22 @@ def test_patients_of_the_crosswalk_are_those_resampled(runs: tuple[Path, Path], 
     assert found.another_class.num_patients == 23
 
 
+def test_a_letterhead_is_the_comparisons_too(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "compare.html.j2").write_text(
+        '<html lang="en"><head><title>{{ title }}</title></head><body><h1>St. Example: {{ a.name }}</h1></body></html>'
+    )
+    _, folder = compare_runs(*runs, tmp_path / "out", mine)
+    assert "St. Example: old" in (folder / "compare.html").read_text()
+    assert "St. Example: old" in PdfReader(folder / "compare.pdf").pages[0].extract_text()
+    assert (folder / "compare.json").read_bytes() == (output / "compare.json").read_bytes()
+    (mine / "compare.html.j2").rename(mine / "compare.html")
+    with pytest.raises(ConfigError, match="replaces no template"):
+        compare_runs(*runs, tmp_path / "other", mine)
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_cannot_be_compared_is_refused(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds a comparison already"):
         compare_runs(*runs)
@@ -126,7 +141,3 @@ def test_what_cannot_be_compared_is_refused(runs: tuple[Path, Path], output: Pat
         compare_runs(runs[0], changed)
     with pytest.raises(ConfigError, match="is no run folder"):
         compare_runs(runs[0], tmp_path / "none")
-
-
-def test_every_metric_of_a_case_has_a_name() -> None:
-    assert set(CASE_NUMBERS) <= set(NAMES)

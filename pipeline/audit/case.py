@@ -186,6 +186,7 @@ def document(
     folder.clear_case(case.prepared.source.case_id)
     where = folder.case(case.prepared.source.case_id)
     record, pictures, maps, masks = describe(case, run, config)
+    record = replace(record, told_hmac=case.prepared.source.told_hmac)
     for name, image in pictures.items():
         evidence.write(where / name, report.encode_jpeg(image))
     if maps:
@@ -201,13 +202,14 @@ def document(
     return record, clock.cpu_s, peak_mib()
 
 
-def render_case(path: Path, case_id: str, template_dir: Path | None) -> str:
+def render_case(path: Path, case_id: str, template_dir: Path | None, language: str | None) -> str:
     """The PDF of one case again, from its record and pictures, in a worker."""
     folder = RunFolder(path)
     record = folder.read_case(case_id)
     assert record is not None
     where = folder.case(case_id)
-    evidence.write(where / "report.pdf", renderer(template_dir).case_pdf(record, folder.read_run(), where))
+    pdf = renderer(template_dir).case_pdf(record, folder.read_run(), where, language)
+    evidence.write(where / "report.pdf", pdf)
     return case_id
 
 

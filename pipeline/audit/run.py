@@ -12,6 +12,7 @@ resumed run ends in the same records.
 from __future__ import annotations
 
 import contextlib
+import csv
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -63,12 +64,12 @@ from pipeline.records import (
     RunRecord,
     to_json,
 )
+from pipeline.report.language import read_language
 
 if TYPE_CHECKING:
     from pipeline.explain import Explainer
     from pipeline.trust.checks import Checks
 
-DOCUMENTS = ("report.pdf", "index.html", "summary.pdf")  # what `render` writes again
 SCALE_PERCENTILE = 90
 USUAL = "usual.npz"
 STAGES_HERE = ("start", "calibration", "classifier and maps", "trust", "lungs", "causal masking")
@@ -108,7 +109,8 @@ def audit(
     Parameters
     ----------
     resume : go on with a run folder that exists instead of refusing it.
-    limit : audit the first cases only; a run that goes on with more keeps the scale and the model checks of these.
+    limit : audit the first cases only; a run that goes on with more keeps the scale and the model checks of these,
+        and its documents say so.
     progress : called with (phase, done, total).
 
     Raises
@@ -138,7 +140,7 @@ def audit(
             evidence.write(folder.path / USUAL, npz({"usual": mean}))
             run = replace(run, usual_sha256=evidence.file_sha256(folder.path / USUAL))
         folder.write_run(run)
-        events.append("calibrated", scales=run.scales)
+        events.append("calibrated", scales=run.scales, cases=run.calibrated_cases)
     usual = read_usual(folder, run)
     clock.mark("calibration")
 
@@ -209,15 +211,16 @@ def open_run(
     path = config.run.output / config.run.name
     if resume and (path / "run.json").is_file():
         folder = RunFolder.open(path)
-        run, records = folder.read_run(), _finished(folder, sources)
+        run, records = folder.read_run(), _finished(folder, sources, config.report.documents)
         changed = {
             "config": run.config_sha256 != config.sha256(),
             "model": run.model.sha256 != model.sha256,
             "lung segmenter": run.segmenter_sha256 != segmenter_sha256,
             "software": run.versions != versions() or run.schema_version != SCHEMA_VERSION,
             "key of the case ids": run.case_id_key != key.fingerprint,
-            "radiographs, labels or --limit": not set(folder.case_ids()) <= {source.case_id for source in sources}
-            or any(records[s.case_id].label != s.label for s in sources if s.case_id in records),
+            "radiographs, labels, boxes, masks, another column of the manifest, or --limit": not set(folder.case_ids())
+            <= {source.case_id for source in sources}
+            or any(records[s.case_id].told_hmac != s.told_hmac for s in sources if s.case_id in records),
         }
         if any(changed.values()):
             what = ", ".join(name for name, is_changed in changed.items() if is_changed)
@@ -226,6 +229,8 @@ def open_run(
             )
         if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
             return folder, run, records
+        again = {f"cases/{source.case_id}" for source in sources if source.case_id not in records}
+        evidence.require_unchanged(folder, but=again)
         folder.unseal()
     else:
         key.keep()
@@ -290,7 +295,13 @@ def calibrate(
         "larger values are clipped"
     )
     of_model, cascade = checks.of_model(np.stack([one.tensor for one in inputs])) if inputs else ((), ())
-    run = replace(run, model=replace(run.model, is_deterministic=is_deterministic), checks=of_model, cascade=cascade)
+    run = replace(
+        run,
+        model=replace(run.model, is_deterministic=is_deterministic),
+        checks=of_model,
+        cascade=cascade,
+        calibrated_cases=len(sources),
+    )
     if config.report.scale == "case":
         run = replace(run, scale_source="each map's own maximum")
     else:
@@ -311,26 +322,34 @@ def read_usual(folder: RunFolder, run: RunRecord) -> Floats | None:
 
 
 def render(
-    path: Path, engine: Engine, template_dir: Path | None = None, progress: Progress = lambda phase, done, total: None
+    path: Path,
+    engine: Engine,
+    template_dir: Path | None = None,
+    progress: Progress = lambda phase, done, total: None,
+    language: str | None = None,
 ) -> RunResult:
-    """All documents of a run again, from its records, without the classifier.
+    """All documents of a run again, from its records, without the classifier; the PDFs of cases in `language`, None =
+    that of the run's config.
 
-    Raises `ConfigError` where there is no finished run, `VerificationError` where its records are not what they were.
+    Raises `ConfigError` where there is no finished run or no such language, `VerificationError` where its records are
+    not what they were.
     """
+    if language is not None:
+        read_language(language)
     folder = RunFolder.open(path)
     run = folder.read_run()
-    if run.status != "finished":
+    if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(f"{path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
     case_ids = folder.case_ids()
-    evidence.require_unchanged(folder, but=(*DOCUMENTS, *evidence.OF_SIGNATURE))
+    evidence.require_unchanged(folder, but={*evidence.documents(folder), evidence.UNFINISHED})
     events = EventLog.open(folder)
-    folder.unseal()
     events.adopt(folder, run)
-    futures = [engine.submit(render_case, path, case_id, template_dir) for case_id in case_ids]
+    events.append("rewriting")
+    futures = [engine.submit(render_case, path, case_id, template_dir, language) for case_id in case_ids]
     for done, future in enumerate(futures, 1):
         future.result()
         progress("documents", done, len(futures))
-    events.append("rendered", cases=len(case_ids), own_templates=template_dir is not None)
+    events.append("rendered", cases=len(case_ids), own_templates=template_dir is not None, language=language)
     return finish_run(folder, run, _records(folder), events, template_dir)
 
 
@@ -339,12 +358,14 @@ def finish_run(
 ) -> RunResult:
     """The files of the whole run; `SHA256SUMS` is last."""
     evidence.write(folder.path / "cases.csv", cohort.cases_table(records).encode())
+    evidence.write(folder.path / "cases.csv-metadata.json", cohort.cases_metadata().encode())
     described = describe_cohort(folder, run, records)
     evidence.write(folder.path / "cohort.json", to_json(described))
     documents, means = renderer(template_dir), cohort.mean_maps(_on_radiographs(folder, records))
     evidence.write(folder.path / "index.html", documents.index_html(records, run).encode())
     evidence.write(folder.path / "summary.pdf", documents.summary_pdf(records, run, described, means, folder.cases))
-    folder.write_run(run)
+    if run != folder.read_run():
+        folder.write_run(run)
     evidence.seal(folder, events)
     return _result(folder, records, described)
 
@@ -435,15 +456,22 @@ def batches(sources: list[CaseSource], size: int) -> list[list[CaseSource]]:
     return [sources[start : start + size] for start in range(0, len(sources), size)]
 
 
-def _finished(folder: RunFolder, sources: list[CaseSource]) -> dict[str, CaseRecord]:
-    """Records that stand. One that a power cut has damaged, or whose file a server did not give, is made again."""
+def _finished(folder: RunFolder, sources: list[CaseSource], documents: bool) -> dict[str, CaseRecord]:
+    """Records that stand. One that a power cut has damaged, whose file a server did not give, or that lacks what
+    should stand beside it, is made again."""
     records = {}
     for source in sources:
         with contextlib.suppress(VerificationError):
             record = folder.read_case(source.case_id)
-            if record is not None and record.error != NotRetrieved.__name__:
+            if record is not None and record.error != NotRetrieved.__name__ and _is_whole(folder, record, documents):
                 records[source.case_id] = record
     return records
+
+
+def _is_whole(folder: RunFolder, record: CaseRecord, documents: bool) -> bool:
+    names = {*record.pictures.values(), *(("map.npz", "regions.npz") if record.maps else ())}
+    where = folder.case(record.case_id)
+    return names | ({"report.pdf"} if documents else set()) <= {path.name for path in where.iterdir()}
 
 
 def _prepare_ahead(engine: Engine, config: AuditConfig, batches: list[list[CaseSource]]) -> Iterator[list[Prepared]]:
@@ -459,11 +487,10 @@ def _prepare_ahead(engine: Engine, config: AuditConfig, batches: list[list[CaseS
 
 def _records(folder: RunFolder) -> list[CaseRecord]:
     """The finished cases in the order of the run, which `cases.csv` keeps."""
-    import pandas as pd
-
-    table = folder.path / "cases.csv"
-    order = list(pd.read_csv(table, dtype=str)["case_id"]) if table.is_file() else []
-    rank = {case_id: n for n, case_id in enumerate(order)}
+    table, rank = folder.path / "cases.csv", dict[str, int]()
+    if table.is_file():
+        with table.open(encoding="utf-8", newline="") as file:
+            rank = {row["case_id"]: n for n, row in enumerate(csv.DictReader(file))}
     ordered = sorted(folder.case_ids(), key=lambda case_id: rank.get(case_id, len(rank)))
     return [record for case_id in ordered if (record := folder.read_case(case_id))]
 

@@ -16,10 +16,12 @@ import numpy as np
 from pipeline.cohort.cases import case_values, is_asked
 from pipeline.cohort.intervals import Resampling
 from pipeline.config import Acceptance, Criterion
+from pipeline.glossary import FLAG_WORDS, GLOSSARY, OF_RUN, check_name
 from pipeline.records import MODEL_CHECKS, CaseRecord, Check, CriterionResult, Estimate
 
 Cases = Sequence[CaseRecord]
-STATUSES = ("failed", "excluded")
+STATUSES = {"failed": "that failed", "excluded": "that were excluded"}
+BOUNDS = {"estimate": "", "lower": ", lower end of the 95 % interval", "upper": ", upper end of the 95 % interval"}
 LIMITS = ("at_least", "at_most", "share_at_least", "share_at_most")
 
 
@@ -61,7 +63,8 @@ def _of_model(name: str, checks: Sequence[Check]) -> CriterionResult:
         check = Check(name, name, "not_run", reason="the check was not made")
     found = Estimate(check.value, 0, 0, reason=check.reason or "one check of the model, without an interval")
     unjudged = check.reason if check.state == "not_run" else None
-    return CriterionResult(f"{name} passed", check.state == "passed", found, reason=unjudged)
+    is_met, words = check.state == "passed", f"check of the model: {check_name(name)}"
+    return CriterionResult(words, is_met, found, reason=unjudged, metric=name, limit="passed")
 
 
 def _share(criterion: Criterion, cases: Cases, draws: Resampling) -> tuple[Estimate, dict[str, int]]:
@@ -88,7 +91,17 @@ def _result(criterion: Criterion, found: Estimate, undefined: dict[str, int]) ->
     number = {"estimate": found.value, **ends}[criterion.bound]
     is_lowest, limit = _limit(criterion)
     is_met = number is not None and (number >= limit if is_lowest else number <= limit)
-    return CriterionResult(_words(criterion), is_met, found, undefined, found.reason if number is None else None)
+    return CriterionResult(
+        _words(criterion),
+        is_met,
+        found,
+        undefined,
+        reason=found.reason if number is None else None,
+        metric=criterion.metric,
+        limit=f"at {'least' if is_lowest else 'most'} {limit:g}",
+        limit_value=limit,
+        bound=criterion.bound,
+    )
 
 
 def _limit(criterion: Criterion) -> tuple[bool, float]:
@@ -98,11 +111,14 @@ def _limit(criterion: Criterion) -> tuple[bool, float]:
 
 
 def _words(criterion: Criterion) -> str:
-    """For example "lungs_enrichment above 1.5, share of true positive cases at least 0.8"."""
-    words = [criterion.metric]
-    words += [f"{name} {limit:g}" for name in ("above", "below") if (limit := getattr(criterion, name)) is not None]
-    if criterion.share_at_least is not None or criterion.share_at_most is not None:
-        words[-1] += f", share of {criterion.cases.replace('_', ' ')} cases"
-    words += [f"({criterion.bound} bound)"] if criterion.bound != "estimate" else []
-    is_lowest, limit = _limit(criterion)
-    return " ".join([*words, f"at {'least' if is_lowest else 'most'} {limit:g}"])
+    """For example "share of true positive cases with evidence in the lungs against chance above 1.5"."""
+    name, bound = criterion.metric, BOUNDS[criterion.bound]
+    if name in OF_RUN:
+        return OF_RUN[name].name + bound
+    cases = "cases" if criterion.cases == "all" else f"{criterion.cases.replace('_', ' ')} cases"
+    if name in STATUSES:
+        return f"share of {cases} {STATUSES[name]}{bound}"
+    if name.startswith("flag_"):
+        return f'share of {cases} flagged "{FLAG_WORDS[name.removeprefix("flag_")]}"{bound}'
+    limits = [f" {side} {limit:g}" for side in ("above", "below") if (limit := getattr(criterion, side)) is not None]
+    return f"share of {cases} with {GLOSSARY[name].name}{''.join(limits)}{bound}"

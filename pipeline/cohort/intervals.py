@@ -220,7 +220,8 @@ def score_interval(share: float, number: float) -> tuple[float, float]:
     """Wilson's 95 % interval of a share of `number` cases, which need not be whole."""
     centre = (share + Z**2 / (2 * number)) / (1 + Z**2 / number)
     reach = Z / (1 + Z**2 / number) * math.sqrt(share * (1 - share) / number + (Z / (2 * number)) ** 2)
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+    # At 0 and 1 centre and reach differ by rounding only.
+    return max(0.0, centre - reach) if share > 0 else 0.0, min(1.0, centre + reach) if share < 1 else 1.0
 
 
 def kish_number(patients: Integers) -> float:

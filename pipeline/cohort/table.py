@@ -1,36 +1,106 @@
-"""CaseRecords -> `cases.csv`: one row a case, failed and excluded ones included."""
+"""CaseRecords -> `cases.csv`: one row a case, failed and excluded ones included; and `cases.csv-metadata.json`.
+
+The second says of every column of the first what it is: CSV on the Web, where a program that knows it looks (W3C,
+Metadata Vocabulary for Tabular Data, 2015, and Model for Tabular Data, 5.3). A value without its column is an error.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.cohort.cases import case_values
+from pipeline.glossary import OF_CASE, OF_MAP, OF_MASKING, OF_OUTPUT, OF_REGION, Term
 from pipeline.records import CaseRecord, MapFacts
 
+COLUMNS: dict[str, Term] = {
+    "case_id": Term("case", "pseudonym, and the name of its folder in cases/", "string"),
+    "status": Term("status", "ok (audited), excluded or failed", "string"),
+    "reason": Term("reason", "why it was not audited, in words", "string"),
+    "error": Term("kind of error", "the error's name, where it failed by one", "string"),
+    "label": Term("label", "the reference label, as the source of the radiographs has it", "string"),
+    "quality": Term("failed checks of the input", "names, with ; between", "string"),
+    **OF_OUTPUT,
+    "map_method": Term("method of the first map", "columns on evidence are of this map", "string"),
+    "map_layer": Term("layer of the first map", "by its name in the model", "string"),
+    "map_status": Term("state of the first map", "ok, dead, negative_only, saturated or not_finite", "string"),
+    "trust_state": Term("trust in the map", "passed, caution or not_interpretable", "string"),
+    **OF_MAP,
+    **OF_CASE,
+    **OF_REGION,
+    **OF_MASKING,
+    "lungs_missing": Term("why no lungs were found", "in words", "string"),
+    "annotation_missing": Term("why the annotation was not used", "in words", "string"),
+    "num_markers": Term("markers", "letters and other opaque objects that were found", "integer"),
+    "marker_relevance_mass_accuracy": Term(
+        "evidence at a marker", "share of the positive evidence, 0 to 1; of several markers the largest"
+    ),
+    "exposure_darker_change": Term("change of the logit made darker", "all by a tenth of the grey range, log-odds"),
+    "exposure_brighter_change": Term("change of the logit made brighter", "all by a tenth of the grey range, log-odds"),
+    "as_usual_marker_change": Term(
+        "change of the logit with a marker as usual",
+        "the run's mean radiograph there, log-odds; of several the largest",
+    ),
+    "as_usual_border_change": Term(
+        "change of the logit with the border as usual", "the run's mean radiograph there, log-odds"
+    ),
+    "flags": Term("flags", "names of the flags raised, with a space between", "string"),
+    "file_sha256": Term("SHA-256 of the file", "as it was read, hexadecimal", "string"),
+}
+LISTS = {"quality": ";", "flags": " "}
 
-def cases_table(records: list[CaseRecord]) -> str:
+
+def cases_table(records: Sequence[CaseRecord]) -> str:
     """`cases.csv`: one row a case, failed ones included; empty = undefined. Metrics are of the first map."""
-    import pandas as pd
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(_row, records))
+    return text.getvalue()
 
-    rows = []
-    for record in records:
-        prediction, first = record.prediction, record.maps[0] if record.maps else None
-        row: dict[str, Any] = {"case_id": record.case_id, "status": record.status, "reason": record.reason}
-        row |= {"error": record.error, "label": record.label}
-        row["quality"] = ";".join(check.name for check in record.quality if check.state == "failed") or None
-        for name in ("predicted", "target_class", "logit", "probability", "threshold", "is_correct"):
-            row[name] = getattr(prediction, name, None)
-        for name in ("method", "layer", "status"):
-            row[f"map_{name}"] = getattr(first, name, None)
-        row["trust_state"] = getattr(record.trust, "state", None)
-        row |= case_values(record)[0]
-        row |= _region_columns(record, first)
-        row |= {f"exposure_{name}_change": record.exposure.get(name) for name in ("darker", "brighter")}
-        row |= _as_usual_columns(record)
-        row["flags"] = " ".join(flag.name for flag in record.flags) if record.status == "ok" else None
-        row["file_sha256"] = record.file_sha256
-        rows.append(row)
-    return str(pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n"))
+
+def cases_metadata() -> str:
+    """`cases.csv-metadata.json`: name, meaning and type of every column."""
+    columns = [
+        {
+            "name": name,
+            "titles": name,
+            "dc:title": term.title,
+            "dc:description": term.meaning,
+            "datatype": {"base": "boolean", "format": "True|False"} if term.datatype == "boolean" else term.datatype,
+            **({"separator": LISTS[name]} if name in LISTS else {}),
+        }
+        for name, term in COLUMNS.items()
+    ]
+    table = {
+        "@context": "http://www.w3.org/ns/csvw",
+        "url": "cases.csv",
+        "dc:title": "Cases of an audit run",
+        "dc:description": "One row a case; an empty cell is undefined, and case.json has the reason.",
+        "null": "",
+        "tableSchema": {"columns": columns, "primaryKey": "case_id"},
+    }
+    return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+
+
+def _row(record: CaseRecord) -> dict[str, Any]:
+    prediction, first = record.prediction, record.maps[0] if record.maps else None
+    return {
+        **{name: getattr(record, name) for name in ("case_id", "status", "reason", "error", "label", "file_sha256")},
+        "quality": LISTS["quality"].join(check.name for check in record.quality if check.state == "failed"),
+        **{name: getattr(prediction, name, None) for name in OF_OUTPUT},
+        "outcome": record.outcome,
+        **{f"map_{name}": getattr(first, name, None) for name in ("method", "layer", "status")},
+        "trust_state": getattr(record.trust, "state", None),
+        **case_values(record)[0],
+        **_region_columns(record, first),
+        **{f"exposure_{name}_change": record.exposure.get(name) for name in ("darker", "brighter")},
+        **_as_usual_columns(record),
+        "flags": LISTS["flags"].join(flag.name for flag in record.flags),
+    }
 
 
 def _as_usual_columns(record: CaseRecord) -> dict[str, float | None]:

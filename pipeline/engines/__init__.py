@@ -27,7 +27,8 @@ def render_run(
     template_dir: Path | None = None,
     workers: int | None = None,
     progress: audit.Progress = lambda phase, done, total: None,
+    language: str | None = None,
 ) -> audit.RunResult:
     """Write the documents of a run again from its records; see `pipeline.audit.render`."""
     with LocalEngine(workers) as engine:
-        return audit.render(path, engine, template_dir, progress)
+        return audit.render(path, engine, template_dir, progress, language)

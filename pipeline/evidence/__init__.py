@@ -2,8 +2,8 @@
 
 Two files bind the folder, and each other:
 
-    events.jsonl   a hash chain of what happened, in order: each case's record by its SHA-256, and last `sealed`: the
-                   SHA-256 of the lines of SHA256SUMS but its own
+    events.jsonl   a hash chain of what happened, in order: each case's record, and what stands beside it, by SHA-256,
+                   and last `sealed`: the SHA-256 of the lines of SHA256SUMS but its own
     SHA256SUMS     every file with its SHA-256, events.jsonl among them, for `sha256sum -c`
 
 So a changed file does not fit SHA256SUMS, a SHA256SUMS made to fit does not fit the last event, and an event made to
@@ -16,7 +16,7 @@ tables to the byte; their events differ, as their times do.
 `sbom` lists the software, `signing` signs.
 """
 
-from pipeline.evidence.checksums import OF_SIGNATURE, require_unchanged, seal, verify
+from pipeline.evidence.checksums import UNFINISHED, documents, in_words, remedy, require_unchanged, seal, verify
 from pipeline.evidence.events import EventLog
 from pipeline.evidence.folder import CHECKSUMS, SIGNATURE, RunFolder, file_sha256, write
 from pipeline.evidence.private import KEY_NAME, KEY_VARIABLE, CaseIdKey, read_crosswalk, write_crosswalk
@@ -26,15 +26,18 @@ __all__ = [
     "CHECKSUMS",
     "KEY_NAME",
     "KEY_VARIABLE",
-    "OF_SIGNATURE",
     "SBOM",
     "SIGNATURE",
+    "UNFINISHED",
     "CaseIdKey",
     "EventLog",
     "RunFolder",
     "bill_of_materials",
+    "documents",
     "file_sha256",
+    "in_words",
     "read_crosswalk",
+    "remedy",
     "require_unchanged",
     "seal",
     "verify",

@@ -119,5 +119,10 @@ def read_crosswalk(folder: RunFolder) -> list[CaseSource]:
 def crosswalk_problems(folder: RunFolder, run: RunRecord) -> list[str]:
     """The crosswalk may be kept elsewhere; where it is present it must be the run's own."""
     crosswalk = folder.private / "crosswalk.csv"
-    is_own = not crosswalk.is_file() or file_sha256(crosswalk) == run.crosswalk_sha256
+    is_own = crosswalk not in private_files(folder) or file_sha256(crosswalk) == run.crosswalk_sha256
     return [] if is_own else [f"changed: {PRIVATE}/{crosswalk.name}"]
+
+
+def private_files(folder: RunFolder) -> list[Path]:
+    """What stands in `private/` and may be read: it is its owner's, and others verify a run without it."""
+    return [path for path in folder.private.glob("*") if path.is_symlink() or os.access(path, os.R_OK)]

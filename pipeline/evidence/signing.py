@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.evidence.checksums import OF_SIGNATURE, require_unchanged, seal, sum_of
+from pipeline.evidence.checksums import require_unchanged, seal, sum_of
 from pipeline.evidence.events import EventLog, identity, read_chain
 from pipeline.evidence.folder import CHECKSUMS, SIGNATURE, SIGNATURE_SUM, RunFolder, file_sha256, write
 
@@ -115,15 +115,15 @@ def sign(
     run = folder.read_run()
     if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
-    require_unchanged(folder, but=OF_SIGNATURE)
+    require_unchanged(folder)
     events = EventLog.open(folder)
     try:
         signed = {
             file: _signed_pdf(_pdf_of(folder, file).read_bytes(), signer, name, meaning, timestamper)
             for file in documents
         }
-        folder.unseal()
         events.adopt(folder, run)
+        events.append("rewriting", documents=list(signed))
         for file, data in signed.items():
             write(folder.path / file, data)
         certificate = signer.signing_cert.sha256.hex()

@@ -11,6 +11,7 @@ import fnmatch
 import glob
 import hashlib
 import hmac
+import json
 import os
 import re
 import stat
@@ -18,7 +19,8 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pydicom
@@ -83,13 +85,14 @@ def discover(
     if not listed:
         raise ConfigError("the source holds no case", "Name a folder, a pattern or a manifest with at least one image.")
     _check_number(len(listed))
+    if labels == "folder":
+        listed = [replace(case, label=_folder_label(case)) for case in listed]
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
-        hashes = list(pool.map(_sha256, listed))
+        hashes = list(pool.map(_sha256, (case.location for case in listed)))
+        told_hmacs = list(pool.map(partial(_told_hmac, key=key), listed))
     return [
-        replace(
-            case, case_id=case_id, file_sha256=sha256, label=_folder_label(case) if labels == "folder" else case.label
-        )
-        for case, sha256, case_id in zip(listed, hashes, _case_ids(listed, hashes, key), strict=True)
+        replace(case, case_id=case_id, file_sha256=sha256, told_hmac=told)
+        for case, sha256, case_id, told in zip(listed, hashes, _case_ids(listed, hashes, key), told_hmacs, strict=True)
     ]
 
 
@@ -243,20 +246,27 @@ def _referenced(root: Path, parts: list[str]) -> Path:
     return lower if lower.exists() and not path.exists() else path
 
 
-def _sha256(case: CaseSource) -> str | None:
+def _told_hmac(case: CaseSource, key: bytes) -> str:
+    """Of all that is said of a case, so that a change is seen. With the key: a patient could be guessed."""
+    mask = _sha256(case.mask) if case.mask else None
+    told = (case.label, case.patient_id, case.split, list(map(asdict, case.boxes)), mask, case.metadata)
+    return hmac.digest(key, json.dumps(told, sort_keys=True).encode(), "sha256").hex()
+
+
+def _sha256(location: Path | ZipEntry | ServerInstance) -> str | None:
     """The hash of a file, None where there is none to be had (never waits on a pipe, a device or a server)."""
-    match case.location:
+    match location:
         case ServerInstance():
             return None
         case ZipEntry():
-            return archive.entry_sha256(case.location)
+            return archive.entry_sha256(location)
     try:
-        status = case.location.stat()
+        status = location.stat()
         if not stat.S_ISREG(status.st_mode):
             return None
         if status.st_size == 0:  # a file of /proc says so too, and reading it may wait for ever
             return hashlib.sha256().hexdigest()
-        with case.location.open("rb") as file:
+        with location.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):  # ValueError: a null character in a manifest's path
         return None

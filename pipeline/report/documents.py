@@ -1,4 +1,4 @@
-"""Records, pictures and templates -> the case PDF and the run report (PDF/A-3a, tagged), and the index of a run.
+"""Records, pictures and templates -> the case PDF and the run report (PDF/A-3a and PDF/UA-1), and the index of a run.
 
 WeasyPrint may load nothing but the case's own pictures and files of the template folder, under
 addresses of the reserved top level domain `.invalid` (RFC 2606) that never leave this process. The
@@ -13,8 +13,8 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,14 @@ from PIL import ImageFile
 from pipeline.errors import ConfigError
 from pipeline.records import CaseRecord, CohortRecord, Comparison, RunRecord, to_json
 from pipeline.report.comparison import comparison_view
+from pipeline.report.index import index_view
+from pipeline.report.language import SOURCE, _, marked_up, plural, spoken
 from pipeline.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
-from pipeline.report.view import View, case_view, index_view, w3c
+from pipeline.report.view import case_view
+from pipeline.report.words import View, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
+import weasyprint  # noqa: E402
 from weasyprint import CSS, HTML, Attachment  # noqa: E402
 from weasyprint.html import UA, UA_COUNTER_STYLE  # noqa: E402
 from weasyprint.logger import LOGGER  # noqa: E402
@@ -42,13 +46,40 @@ from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: E402
 # WeasyPrint lets Pillow accept truncated files, for the whole process; ingestion must not.
 ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 
+# The short cuts stand for functions of one version. Another is left as it is, and takes twice as long.
+quick: Callable[[dict[Any, Any]], AbstractContextManager[Any]] = nullcontext
+if weasyprint.__version__ == "70.0":
+    from pipeline.report import shortcuts
+
+    quick = shortcuts.quick
+
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
 # `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
 PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "31mm"}}
-# What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
-# every element, and would style six of each that are never drawn.
-DEFAULT_STYLE = CSS(string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE), counter_style=UA_COUNTER_STYLE)
+# What every element is given by default, without rules that are tried on every element and never fit: those for
+# footnotes and list markers (they would style six of each) and those for margins where a `dir` is given. PDF/A forbids
+# that a picture asks to be smoothed (ISO 19005-3, 6.2.8), which "auto" does.
+DEFAULT_STYLE = CSS(
+    string=re.sub(r"^(::|:is\(|\[dir[^{]* (dd|:is)).*", "", UA, flags=re.MULTILINE)
+    + "html { image-rendering: crisp-edges }",
+    counter_style=UA_COUNTER_STYLE,
+)
+# What XMP has to say of a document that is PDF/UA-1 besides (ISO 14289-1, 5; ISO 19005-3, 6.6.2.3: a schema that PDF/A
+# does not know is declared). WeasyPrint identifies one standard only.
+PDF_UA = b"""<rdf:Description rdf:about="" xmlns:pdfuaid="http://www.aiim.org/pdfua/ns/id/" pdfuaid:part="1" />
+<rdf:Description rdf:about="" xmlns:pdfaExtension="http://www.aiim.org/pdfa/ns/extension/" \
+xmlns:pdfaSchema="http://www.aiim.org/pdfa/ns/schema#" xmlns:pdfaProperty="http://www.aiim.org/pdfa/ns/property#">
+<pdfaExtension:schemas><rdf:Bag><rdf:li rdf:parseType="Resource">
+<pdfaSchema:schema>PDF/UA Universal Accessibility Schema</pdfaSchema:schema>
+<pdfaSchema:namespaceURI>http://www.aiim.org/pdfua/ns/id/</pdfaSchema:namespaceURI>
+<pdfaSchema:prefix>pdfuaid</pdfaSchema:prefix>
+<pdfaSchema:property><rdf:Seq><rdf:li rdf:parseType="Resource">
+<pdfaProperty:name>part</pdfaProperty:name><pdfaProperty:valueType>Integer</pdfaProperty:valueType>
+<pdfaProperty:category>internal</pdfaProperty:category>
+<pdfaProperty:description>Part of ISO 14289 that the document conforms to</pdfaProperty:description>
+</rdf:li></rdf:Seq></pdfaSchema:property></rdf:li></rdf:Bag></pdfaExtension:schemas></rdf:Description>
+</rdf:RDF>"""
 TEMPLATE_FILES = {".css", ".woff2", ".woff", ".otf", ".ttf", ".png", ".jpg", ".jpeg", ".svg"}
 
 
@@ -85,28 +116,32 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._jinja.globals |= {"_": marked_up, "plural": plural}
         self._fonts = FontConfiguration()
+        self._kept: dict[Any, Any] = {}
         self._css = {paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS}
 
-    def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path) -> bytes:
+    def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path, language: str | None = None) -> bytes:
         """The PDF of one case, also of an excluded or failed one.
 
         Parameters
         ----------
         folder : the case's folder; holds the files that `record.pictures` names, and `map.npz` if any
+        language : None = the one of the run's config
 
         Returns
         -------
         PDF/A-3a bytes with the record, the config and the maps attached.
         """
         urls, pictures = _addressed({role: _content(folder, name) for role, name in record.pictures.items()})
-        files = [
-            ("case.json", "The record of this case", "Data", to_json(record)),
-            ("config.json", "The resolved audit config", "Source", to_json(run.config)),
-        ]
-        if (folder / "map.npz").is_file():
-            files.append(("map.npz", "Signed class activation maps", "Data", (folder / "map.npz").read_bytes()))
-        html = self._filled("case.html.j2", case_view(record, run, urls))
+        with spoken(language or _language(run)):
+            files = [
+                ("case.json", _("The record of this case"), "Data", to_json(record)),
+                ("config.json", _("The resolved audit config"), "Source", to_json(run.config)),
+            ]
+            if (folder / "map.npz").is_file():
+                files.append(("map.npz", _("Signed class activation maps"), "Data", (folder / "map.npz").read_bytes()))
+            html = self._filled("case.html.j2", case_view(record, run, urls))
         css = self._css[_paper(run)]
 
         def written(html: str) -> bytes:
@@ -142,8 +177,8 @@ class Renderer:
         -------
         PDF/A-3a bytes with what the run says of the classifier and the config attached.
         """
-        drawn = summary_pictures(records, cohort, mean_maps)
-        for role, (_, record) in worst_cases(records, cohort).items():
+        drawn = summary_pictures(records, run, cohort, mean_maps)
+        for role, (_case, record) in worst_cases(records, cohort).items():
             name = record.pictures.get(record.maps[0].key) if record.maps else None
             if name is not None:
                 drawn[role] = _content(cases / record.case_id, name)
@@ -158,7 +193,7 @@ class Renderer:
         return self._pdf(html, css, pictures, _attachments(files, run.started))
 
     def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:
-        with warnings.catch_warnings(), _collected_once():
+        with warnings.catch_warnings(), _collected_once(), quick(self._kept):
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             return bytes(
@@ -168,7 +203,7 @@ class Renderer:
                     cache={},  # one a document: a shared one shows one case's picture in another's
                     pdf_variant="pdf/a-3a",
                     attachments=attachments,
-                    finisher=_serialise_once,
+                    finisher=_finish,
                 )
             )
 
@@ -201,6 +236,10 @@ class Renderer:
             if path.is_file() and path.is_relative_to(folder):
                 return path
         raise FileNotFoundError(f"no template file {name!r} in {', '.join(map(str, self._folders))}")
+
+
+def _language(run: RunRecord) -> str:
+    return str(run.config.get("report", {}).get("language", SOURCE))  # a run before there was a choice
 
 
 def _paper(run: RunRecord) -> str:
@@ -311,8 +350,11 @@ class _Serialised(pydyf.Object):  # type: ignore[misc]
             self.data = source.data
 
 
-def _serialise_once(_document: Any, pdf: Any) -> None:
-    """pydyf would format and compress every object twice, once for the file's identifier. The bytes are the same."""
+def _finish(_document: Any, pdf: Any) -> None:
+    """Identify the document as PDF/UA-1 too, and serialise each object once: pydyf would format and compress it again
+    for the file's identifier. The bytes are the same."""
+    metadata = next(one for one in pdf.objects if getattr(one, "extra", {}).get("Type") == "/Metadata")
+    metadata.stream = [part.replace(b"</rdf:RDF>", PDF_UA) for part in metadata.stream]
     pdf.objects[:] = [_Serialised(one) for one in pdf.objects]
 
 

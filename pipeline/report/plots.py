@@ -1,4 +1,5 @@
-"""Numbers of a run -> line drawings as SVG text: ROC, reliability, focus by outcome.
+"""Numbers of a run -> line drawings as SVG text: ROC, reliability, focus by outcome,
+randomisation.
 
 The only place that knows matplotlib; it is imported when the first picture is drawn. The same numbers give the same
 bytes: fixed ids, no date, and text as text, laid out with matplotlib's own font and set in the report's. Reliability
@@ -85,6 +86,39 @@ def reliability(bins: Sequence[tuple[float, float, tuple[float, float] | None]],
                 axes.plot([mean, mean], interval, color=SOFT, linewidth=0.7)
             filled = DEEP if interval is not None else "white"
             axes.plot(mean, share, "o", color=filled, **RING)
+    return done[0]
+
+
+def cascade(stages: Sequence[tuple[int, float, float]], width_mm: float, height_mm: float) -> str:
+    """How alike the maps stay as layers lose their trained weights.
+
+    Parameters
+    ----------
+    stages : number of layers without trained weights, mean rank correlation, mean SSIM.
+    """
+    with _drawn(width_mm, height_mm) as (figure, done):
+        axes = figure.add_axes((8 / width_mm, 9 / height_mm, 1 - 40 / width_mm, 1 - 11 / height_mm))
+        across, *likeness = zip((0, 1.0, 1.0), *stages, strict=True)
+        for values, marker, filled, name in zip(
+            likeness, "os", (DEEP, "white"), ("Rank correlation", "SSIM"), strict=True
+        ):
+            axes.plot(
+                across,
+                values,
+                marker,
+                color=DEEP,
+                linestyle="-",
+                linewidth=0.9,
+                label=name,
+                **{**RING, "markerfacecolor": filled},
+            )
+        axes.axhline(0, color=HAIR, linewidth=0.6, zorder=0.9)
+        axes.set(
+            xlim=(0, across[-1]), ylim=(min(-0.05, *map(min, likeness)), 1), xlabel="Layers without trained weights"
+        )
+        axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return done[0]
 
 

@@ -3,10 +3,11 @@
 A table of data and one rule: an item is supplied where all facts that it needs are there, partly supplied where some
 are, else not supplied; an item that a run can never supply whole is partly supplied at most. A clause number stands
 here only where it was checked against public text: Regulation (EU) 2024/1689 (AI Act) Articles 9 to 15 and Annex IV;
-Regulation (EU) 2017/745 (MDR) Annex II; 21 CFR 11.10, 11.50, 11.70; FDA, Health Canada, MHRA: Good Machine Learning
-Practice, ten principles (2021); FDA draft guidance "Artificial Intelligence-Enabled Device Software Functions"
-(January 2025); ISO 14971:2019, clauses; IEC 62304, 8.1.2; CLAIM 2024 Update (Tejani et al., Radiol Artif Intell
-6(4):e240300), items. STARD-AI (Sounderajah et al., Nature Medicine, 2025) is named without items.
+Regulation (EU) 2017/745 (MDR) Annex II, 1.1, 5, 6.1; 21 CFR 11.10, 11.50, 11.70; FDA, Health Canada, MHRA: Good
+Machine Learning Practice, ten principles (2021); FDA draft guidance "Artificial Intelligence-Enabled Device Software
+Functions" (January 2025); IEC 62304:2006, 8.1.2, as manufacturers quote it in public; CLAIM 2024 Update (Tejani et al.,
+Radiol Artif Intell 6(4):e240300), all 44 items. Named without a number, their text not being public or not found:
+ISO 14971:2019; STARD-AI (Sounderajah et al., Nature Medicine, 2025).
 Supplied is a place where to look, no finding of conformity.
 """
 
@@ -16,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.glossary import OF_RUN
 from pipeline.records import CohortRecord, RunRecord
-from pipeline.report.view import View, quoted, score
+from pipeline.report.words import View, in_brackets, quoted, score
 
 Supply = Literal["supplied", "partly", "not supplied"]
 SUBMITTER = "to be filled by the submitter"
@@ -147,7 +149,7 @@ EVIDENCE = (
     ),
     Evidence(
         "Hazards, and what was checked about each",
-        "ISO 14971:2019 clause 5; AI Act Art. 9(2)(a); FDA 2025 draft VII; MDR Annex II 5",
+        "ISO 14971:2019, risk analysis; AI Act Art. 9(2)(a); FDA 2025 draft VII; MDR Annex II 5",
         "section 2",
         ("always",),
         "partly",
@@ -167,7 +169,7 @@ EVIDENCE = (
     ),
     Evidence(
         "Software of unknown provenance: names and versions",
-        "IEC 62304 8.1.2; CLAIM 23; AI Act Annex IV 1(c)",
+        "IEC 62304:2006 8.1.2; CLAIM 23; AI Act Annex IV 1(c)",
         "sbom.cdx.json; run.json: versions",
         ("always",),
         "partly",
@@ -181,7 +183,7 @@ EVIDENCE = (
     ),
     Evidence(
         "Baseline for monitoring after release",
-        "AI Act Art. 9(2)(c), Annex IV 9; FDA 2025 draft XI; GMLP 10; ISO 14971:2019 clause 10",
+        "AI Act Art. 9(2)(c), Annex IV 9; FDA 2025 draft XI; GMLP 10; ISO 14971:2019, post-production",
         "section 6",
         ("audited",),
         "partly",
@@ -221,13 +223,13 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
     measured: dict[str, list[str]] = {}
     for one in card.measured if card else ():
         measured.setdefault(f"{one.data}, {one.num_cases:,} cases", []).append(
-            f"{one.what} {score(one.value)}" + _interval(one.interval_95)
+            f"{one.what} {score(one.value)}" + in_brackets(one.interval_95)
         )
     here = []
-    for key, name in {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity", "ece": "ECE"}.items():
+    for key in ("auc", "sensitivity", "specificity", "ece", "brier"):
         found = cohort.metrics[key]
         if found.value is not None:
-            here.append(f"{name} {score(found.value)}{_interval(found.interval_95)}")
+            here.append(f"{OF_RUN[key].name} {score(found.value)}{in_brackets(found.interval_95)}")
     cases = ", ".join(f"{part} {count:,}" for part, count in sorted(card.num_cases.items())) if card else None
     rows: list[tuple[str, str | None]] = [
         ("Model", f"{model.name}, SHA-256 {model.sha256}"),
@@ -251,16 +253,12 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
     return [{"name": name, "value": value or SUBMITTER, "is_open": value is None} for name, value in rows]
 
 
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" ({score(interval[0])} to {score(interval[1])})"
-
-
 # ---- CLAIM 2024
 
 # number -> (item, where in this run, the fact that it needs; None = a run cannot know it)
 CLAIM: dict[int, tuple[str, str | None, str | None]] = {
     1: ("Identification as a study of AI methodology", "title", "always"),
-    2: ("Structured summary", None, None),
+    2: ("Summary of design, methods, results, conclusions", None, None),
     3: ("Background, intended use and role of the AI approach", "section 1", "card"),
     4: ("Aims, objectives, hypotheses", None, None),
     5: ("Prospective or retrospective study", None, None),

@@ -7,12 +7,15 @@ not hold: what a run has not measured says so. Lists are cut at a fixed length; 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Protocol
 
+from pipeline.glossary import FLAG_WORDS, GLOSSARY, OF_RUN, check_name
 from pipeline.records import (
+    PERFORMANCE_METRICS,
     CaseRecord,
     Check,
     CohortRecord,
@@ -26,14 +29,14 @@ from pipeline.records import (
 from pipeline.report import plots
 from pipeline.report.pictures import encode_jpeg, mean_map_picture
 from pipeline.report.regulations import claim_rows, model_card_rows, regulatory_rows
-from pipeline.report.view import (
+from pipeline.report.words import (
     BANNER,
     DASH,
-    FLAG_WORDS,
     MAP_STATES,
     TRUST_WORDS,
     UNIT_WORDS,
     View,
+    calibrated_before,
     number,
     percent,
     quoted,
@@ -46,6 +49,15 @@ from pipeline.report.view import (
 NOT_MEASURED = "not measured in this run"
 MOST_WORST = 4
 MOST_ROWS = 10
+# `preprocess.scaling` in words.
+SCALINGS = {
+    "unit": "from 0 to 1",
+    "minus_one_one": "from −1 to 1",
+    "imagenet": "less ImageNet's mean, over its deviation",
+    "caffe": "from 0 to 255, BGR, less ImageNet's mean",
+    "raw_255": "from 0 to 255",
+    "txv": "from −1024 to 1024",
+}
 MANY = 20
 """Cases of a class below which a share is known to no better than about 0.2."""
 
@@ -57,24 +69,13 @@ OUTCOMES = {
     "no_label": "No label",
 }
 
-# name -> (name in words, what it is)
-METRICS = {
-    "auc": ("AUC", "chance that a positive case scores above a negative one"),
-    "sensitivity": ("Sensitivity", "share of the positive cases that were called positive"),
-    "specificity": ("Specificity", "share of the negative cases that were not called positive"),
-    "ppv": ("Positive predictive value", "share of the called cases that are positive"),
-    "npv": ("Negative predictive value", "share of the cases not called that are negative"),
-    "brier": ("Brier score", "mean squared error of the output; 0 is best"),
-    "ece": ("Calibration error (ECE)", "output against observed share, ten bins; 0 is best"),
-}
-
-# metric -> (title, what an even map would score)
+# metric -> what an even map would score
 FOCUS = {
-    "high_focus_fraction": ("High-focus area", None),
-    "lungs_relevance_mass_accuracy": ("Evidence in the lungs", None),
-    "lungs_enrichment": ("… against chance (1)", 1.0),
-    "border_fraction": ("Evidence in the border", None),
-    "entropy": ("Spread (entropy)", None),
+    "high_focus_fraction": None,
+    "lungs_relevance_mass_accuracy": None,
+    "lungs_enrichment": 1.0,
+    "border_fraction": None,
+    "entropy": None,
 }
 
 TRUST = {state: sentence(word) for state, word in TRUST_WORDS.items() if state != "none"}
@@ -89,7 +90,7 @@ class MeanMap(Protocol):
 
 
 def summary_pictures(
-    records: Sequence[CaseRecord], cohort: CohortRecord, mean_maps: Mapping[str, MeanMap]
+    records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord, mean_maps: Mapping[str, MeanMap]
 ) -> dict[str, bytes]:
     """The pictures that the report draws itself, by role: SVG, and JPEG for mean maps."""
     pictures = {}
@@ -102,6 +103,9 @@ def summary_pictures(
     if max(outcomes.values(), default=0) > 1 and any(box for panel in panels for box in panel.boxes):
         labels = [f"{OUTCOMES[name]} ({count:,})" for name, count in outcomes.items()]
         pictures["focus"] = plots.boxes(panels, labels, 178, 14 + 6.5 * len(labels)).encode()
+    if run.cascade:
+        stages = [(one.num_layers, one.spearman, one.ssim) for one in run.cascade]
+        pictures["cascade"] = plots.cascade(stages, 100, 40).encode()
     if scale := _scale(mean_maps):
         for outcome, one in mean_maps.items():
             pictures[f"mean_{outcome}"] = encode_jpeg(mean_map_picture(one.values, one.lungs, scale))
@@ -132,7 +136,7 @@ def summary_view(
         "title": f"Audit report of run {run.name}",
         "run": {"name": run.name, "started": utc(run.started), "created": w3c(run.started)},
         "model": {"name": run.model.name, "hash": run.model.sha256[:12]},
-        "urls": {**dict.fromkeys(("roc", "reliability", "focus")), **urls},
+        "urls": {**dict.fromkeys(("roc", "reliability", "focus", "cascade")), **urls},
         "acceptance": _acceptance(cohort),
         "glance": _glance(records, cohort),
         "scoping": _scoping(records, run, cohort),
@@ -185,7 +189,7 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "intervals": all(cohort.metrics[name].interval_95 for name in ("auc", "sensitivity", "specificity")),
         "calibration": cohort.metrics["ece"].value is not None and cohort.metrics["auc"].value is not None,
         "subgroups": any(column.groups for column in cohort.subgroups),
-        "patients": not cohort.patients.startswith("known for 0 "),
+        "patients": bool(cohort.num_cases_of_known_patients),
         "wrong": bool(cohort.false_positives or cohort.false_negatives),
         "criteria": bool(cohort.acceptance),
         "maps": any(record.maps for record in records),
@@ -226,28 +230,20 @@ def _state(one: CriterionResult) -> tuple[str, str]:
 
 
 def _criterion(one: CriterionResult) -> View:
-    what, limit = _limit(one.criterion)
     notes = [f"counted against it, in {_cases(count)}: {reason}" for reason, count in one.undefined.items()]
     if one.reason:
         notes.insert(0, f"{one.reason}: counts as not met")
-    elif limit == PASSED and not one.is_met:
+    elif one.limit_value is None and not one.is_met:
         notes.append(one.found.reason or "")
     return {
         "state": _state(one),
-        "what": what,
-        "limit": limit,
+        "what": sentence(one.criterion),
+        "key": one.metric,
+        "limit": one.limit or DASH,
+        "bound": one.bound,
         "note": sentence("; ".join(notes)),
-        **_estimate(one.found, None if limit == PASSED else float(limit.rsplit(" ", 1)[1])),
+        **_estimate(one.found, one.limit_value),
     }
-
-
-PASSED = "passed"  # what a check of the model has to be: it carries its own limit
-
-
-def _limit(criterion: str) -> tuple[str, str]:
-    """A criterion's words and its limit, "at least 0.9" or "passed"; the limit always stands last."""
-    words = criterion.rsplit(" ", 1 if criterion.endswith(PASSED) else 3)
-    return words[0], " ".join(words[1:])
 
 
 def _estimate(one: Estimate, limit: float | None = None) -> View:
@@ -256,13 +252,11 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     apart = [value for value in numbers if limit is not None and value != limit]
     decimals = next((d for d in (2, 3) if all(round(value - (limit or 0), d) for value in apart)), 4)
 
-    def text(value: float) -> str:
-        return score(value) if decimals == 2 else number(value, decimals)
-
-    ends = one.interval_95
+    ends = None if one.interval_95 is None else [score(end, decimals) for end in one.interval_95]
     return {
-        "value": "undefined" if one.value is None else text(one.value),
-        "interval": DASH if ends is None else f"{text(ends[0])} to {text(ends[1])}",
+        "value": "undefined" if one.value is None else score(one.value, decimals),
+        "ends": ends,
+        "interval": None if ends is None else " to ".join(ends),
         "reason": sentence(one.reason),
         "of": f"{one.num_cases:,} / {one.num_patients:,}",
     }
@@ -381,7 +375,7 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
         ("Another model, or files changed later", "SHA-256 of the model and of every file", "in run.json, SHA256SUMS"),
         ("A patient can be recognised", "pseudonyms, allow-list of attributes", "names stay in private/"),
     )
-    return [{"hazard": one, "check": check, "result": found or NOT_MEASURED} for one, check, found in hazards]
+    return [{"hazard": one, "check": check, "result": found} for one, check, found in hazards]
 
 
 def _known(num_cases: int) -> str:
@@ -390,12 +384,12 @@ def _known(num_cases: int) -> str:
 
 def _found(metrics: Mapping[str, Estimate], names: Sequence[str]) -> str | None:
     """Values with their intervals; None where none is defined."""
-    known = [(METRICS[name][0], metrics[name]) for name in names if metrics[name].value is not None]
+    known = [(OF_RUN[name].name, metrics[name]) for name in names if metrics[name].value is not None]
     words = []
     for name, one in known:
         cells = _estimate(one)
-        words.append(f"{name} {cells['value']}" + (f" ({cells['interval']})" if one.interval_95 else ""))
-    return "; ".join(words) or None
+        words.append(f"{name} {cells['value']}" + (f" ({cells['interval']})" if cells["interval"] else ""))
+    return sentence("; ".join(words)) or None
 
 
 def _shortcut(audited: Sequence[CaseRecord]) -> str | None:
@@ -415,6 +409,7 @@ def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
     model, engine = run.model, run.engine
     preprocess = run.config.get("preprocess", {})
     scaling = preprocess.get("scaling") or f"{preprocess.get('scale')} × pixel + {preprocess.get('offset')}"
+    scaling = SCALINGS.get(scaling, scaling)
     source = preprocess.get("scaling_source")
     steps = [f"{preprocess.get('resize')} to {preprocess.get('rows')} × {preprocess.get('columns')}"]
     steps += [f"values {scaling}" + (f" ({source})" if source else " (source not stated)")]
@@ -439,7 +434,7 @@ def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
             ("Lung segmenter", run.segmenter_sha256 or "not used"),
             ("Seed", str(run.seed)),
             ("Started, finished", f"{utc(run.started)}, {utc(run.finished) or 'not yet'}"),
-            ("Engine", ", ".join(f"{key} {value}" for key, value in sorted(engine.items()))),
+            ("Engine", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(engine.items()))),
             ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
         ),
     )
@@ -466,10 +461,10 @@ def _capped(rows: list[View], most: int = MOST_ROWS) -> View:
 def _performance(cohort: CohortRecord) -> View | None:
     if not any(cohort.outcomes.values()):
         return None
-    rows = []
-    for name, (words, meaning) in METRICS.items():
-        cells = _estimate(cohort.metrics[name])
-        rows.append({"name": words, "meaning": meaning, **cells})
+    rows = [
+        {"name": OF_RUN[name].title, "meaning": OF_RUN[name].meaning, **_estimate(cohort.metrics[name])}
+        for name in PERFORMANCE_METRICS
+    ]
     at = "undefined" if cohort.prevalence is None else f"{number(cohort.prevalence)}, {cohort.prevalence_source}"
     return {"rows": rows, "method": sentence(cohort.method), "prevalence": at}
 
@@ -480,8 +475,8 @@ def _confusion(cohort: CohortRecord) -> View | None:
         return None
     rows = []
     for label, names in (
-        ("labelled", ("true_positive", "false_negative")),
-        ("labelled otherwise", ("false_positive", "true_negative")),
+        ("labelled positive", ("true_positive", "false_negative")),
+        ("labelled negative", ("false_positive", "true_negative")),
     ):
         counts = [cohort.outcomes[name] for name in names]
         total = sum(counts)
@@ -573,8 +568,8 @@ def _drawn_outcomes(cohort: CohortRecord) -> dict[str, int]:
 
 def _panel(cohort: CohortRecord, metric: str, outcomes: Iterable[str]) -> plots.Panel:
     found = {one.outcome: one for one in cohort.distributions if one.metric == metric}
-    title, chance = FOCUS[metric]
-    return plots.Panel(title, tuple(_box(found.get(outcome)) for outcome in outcomes), chance)
+    title = "… against chance (1)" if metric == "lungs_enrichment" else GLOSSARY[metric].title
+    return plots.Panel(title, tuple(_box(found.get(outcome)) for outcome in outcomes), FOCUS[metric])
 
 
 def _box(one: Distribution | None) -> plots.Box | None:
@@ -605,14 +600,19 @@ def _hits(cohort: CohortRecord) -> str | None:
         if one.value is None:
             continue
         cells = _estimate(one)
-        interval = "" if one.interval_95 is None else f"{cells['interval']}; "
+        interval = f"{cells['interval']}; " if cells["interval"] else ""
         words.append(f"{kind} {cells['value']} ({interval}{_cases(one.num_cases)})")
     return ", ".join(words) or None
 
 
 def _scale(mean_maps: Mapping[str, MeanMap]) -> float:
-    """One upper end for all outcomes, so that they compare; 0 where there is nothing to draw."""
-    return max((float(one.values.max()) for one in mean_maps.values()), default=0.0)
+    """One upper end for all outcomes, so that they compare: the largest value, rounded up to the two digits that are
+    printed; 0 where there is nothing to draw."""
+    largest = max((float(one.values.max()) for one in mean_maps.values()), default=0.0)
+    if largest <= 0:
+        return 0.0
+    digit = 10.0 ** (math.floor(math.log10(largest)) - 1)
+    return float(f"{math.ceil(largest / digit - 1e-9) * digit:.2g}")
 
 
 def _mean_maps(records: Sequence[CaseRecord], mean_maps: Mapping[str, MeanMap], urls: Mapping[str, str]) -> View | None:
@@ -665,13 +665,14 @@ def _validity(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecor
     """Checks made once a model, and the states of the first maps by outcome."""
     return {
         "checks": [_check(one) for one in (*run.checks, *cohort.dependence)],
+        "layers": f"{run.cascade[-1].num_layers}, the first being {run.cascade[0].layer}" if run.cascade else None,
         "states": _crosstab((MAP_STATES[r.maps[0].status][1], r) for r in records if r.maps),
     }
 
 
 def _check(one: Check) -> View:
     return {
-        "name": _named(one.name),
+        "name": sentence(check_name(one.name)),
         "what": sentence(one.what),
         "state": one.state.replace("_", " "),
         "value": DASH if one.value is None else number(one.value),
@@ -691,7 +692,7 @@ def _crosstab(pairs: Iterable[tuple[str, CaseRecord]], order: Iterable[str] = ()
     rank = {name: place for place, name in enumerate(order)}
     names = sorted(counts, key=lambda name: (rank.get(name, len(rank)), -counts[name].total(), name))
     rows = [
-        {"name": _named(name), "total": f"{one.total():,}", "cells": [f"{one[column]:,}" for column in columns]}
+        {"name": name, "total": f"{one.total():,}", "cells": [f"{one[column]:,}" for column in columns]}
         for name in names
         for one in [counts[name]]
     ]
@@ -704,7 +705,7 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
     bad = Counter[tuple[str, str]]()
     for record in records:
         for one in record.masking:
-            key = one.removed, one.fill
+            key = one.removed.rstrip(" 0123456789"), one.fill  # the second letter is no other's second letter
             changes.setdefault(key, {}).setdefault(record.outcome or "no_label", []).append(one.change)
             bad[key] += bool(one.is_bad_news)
     if not changes:
@@ -735,10 +736,13 @@ def _quality(records: Sequence[CaseRecord]) -> View | None:
     for record in records:
         for one in record.quality:
             counts.setdefault(one.name, Counter()).update([one.state])
-            words.setdefault(one.name, (one.what, one.limit or DASH))
+            if one.state == "not_run":  # it says neither
+                words.setdefault(one.name, (one.reason or "", DASH))
+            elif words.get(one.name, ("", DASH))[1] == DASH:
+                words[one.name] = (one.what, one.limit or DASH)
     rows = [
         {
-            "name": _named(name),
+            "name": sentence(check_name(name)),
             "what": sentence(words[name][0]),
             "limit": words[name][1],
             "cells": [f"{found[state]:,}" for state in ("passed", "failed", "not_run")],
@@ -759,8 +763,8 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
     target, ece = _target(cohort), cohort.metrics["ece"].value
     lungs_missing = sum(record.lungs_missing is not None for record in records)
     shown = any(column.groups for column in cohort.subgroups)
-    failed = [one.name for one in run.checks if one.state == "failed"]
-    depends = [one.name.removesuffix("_dependence") for one in cohort.dependence if one.state == "failed"]
+    failed = [check_name(one.name) for one in run.checks if one.state == "failed"]
+    depends = [check_name(one.name).removesuffix(" dependence") for one in cohort.dependence if one.state == "failed"]
     unfit = sum(any(one.state == "failed" for one in record.quality) for record in records)
     mistrusted = sum(record.trust is not None and record.trust.state == "not_interpretable" for record in records)
     flagged = sum(bool(record.flags) for record in records)
@@ -777,7 +781,8 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
         and positive < MANY,
         f"Labelled otherwise: {_cases(negative)}; specificity is {_known(negative)}.": positive + negative
         and negative < MANY,
-        "Patients are not known for all cases: intervals may be too narrow.": "each other case" in cohort.patients,
+        "Patients are not known for all cases: intervals may be too narrow.": cohort.num_cases_of_known_patients
+        != len(records),
         "The calibration error exceeds what a calibrated model would show.": cohort.ece_if_calibrated is not None
         and ece is not None
         and ece > cohort.ece_if_calibrated,
@@ -790,6 +795,7 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
             "preprocess", {}
         ).get("scaling_source"),
         "Whether the maps can be trusted was not checked.": not any(r.trust for r in records) and not run.checks,
+        **{f"The checks of the model and the run's colour scale are {w}.": True for w in calibrated_before(run)},
         "Two calls of the model did not give the same bits.": run.model.is_deterministic is False,
         "Robustness against changes of the input was not measured.": not any(r.masking or r.exposure for r in records),
         "People working with the model were not studied; an audit of records cannot.": True,
@@ -836,7 +842,7 @@ def _watch(records: Sequence[CaseRecord], cohort: CohortRecord) -> list[View]:
             "case.json: trust",
         ),
     )
-    return [{"what": what, "value": value or NOT_MEASURED, "where": where} for what, value, where in rows]
+    return [{"what": what, "value": value, "where": where} for what, value, where in rows]
 
 
 def _of(count: int, total: int) -> str | None:
@@ -851,11 +857,6 @@ def _median_of(cohort: CohortRecord, metric: str) -> str | None:
         if one.metric == metric and one.quantiles
     ]
     return ", ".join(words) or None
-
-
-def _named(name: str) -> str:
-    """The name of a check or flag, as a heading has it."""
-    return sentence(name.replace("_", " "))
 
 
 def _target(cohort: CohortRecord) -> str:

@@ -1,16 +1,14 @@
-"""CaseRecord, RunRecord -> the plain words and finished numbers that the templates set.
+"""CaseRecord, RunRecord -> the plain words and finished numbers that `case.html.j2` sets; page 3 is `provenance`.
 
-All arithmetic and all rounding happen here; the templates only place text. Scores have two decimals
-at most; a class name stands in double quotes; what is undefined keeps its reason.
+All arithmetic and all rounding happen here; the templates only place text. What is undefined keeps its reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, overload
-from urllib.parse import quote
+from typing import Any
 
+from pipeline.glossary import FLAG_WORDS
 from pipeline.records import (
     CaseRecord,
     Check,
@@ -18,116 +16,76 @@ from pipeline.records import (
     LogitBudget,
     MapFacts,
     Masking,
-    ModelCard,
     Placement,
     Prediction,
     RadiographFacts,
     RunRecord,
 )
+from pipeline.report.language import N_, _, current, in_line, plural, said
 from pipeline.report.pictures import colour_bar_stops
+from pipeline.report.provenance import provenance
+from pipeline.report.words import (
+    BANNER,
+    CHECK_STATES,
+    DASH,
+    IMAGE_LEFT,
+    MAP_STATES,
+    MASKED_WORDS,
+    METRICS,
+    REACHED,
+    STOPPED_WORDS,
+    TRUST_STATES,
+    UNIT_WORDS,
+    Rows,
+    View,
+    calibrated_before,
+    clipped,
+    number,
+    patient_side,
+    percent,
+    place,
+    quoted,
+    score,
+    sentence,
+    short_hash,
+    signed,
+    spacing,
+    times,
+    utc,
+    w3c,
+)
 
-View = dict[str, Any]
-Rows = list[tuple[str, str]]
-
-BANNER = "Model audit - not a diagnosis - not for clinical decisions"
 PICTURE_MM = 56.0
 MAP_MM = 76.0
 SMALL_MAP_MM = 54.0
 REGIONS_MM = 44.0
-TIMES = "\N{MULTIPLICATION SIGN}"
-DASH = "\N{EN DASH}"
 MAPS_IN_A_ROW = 3
+METHODS, LAYERS, CLASSES = SHEETS = (N_("Methods"), N_("Layers, from shallow to deep"), N_("Classes"))
 MARKERS_IN_WORDS = 3
-MASKED_WORDS = {"lungs": "the lungs", "border": "the border"}
-
-STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
-
-STOPPED_WORDS = {
-    "excluded": "This case was excluded; no output of the model is given for it.",
-    "failed": "This case failed; the model gave no output for it.",
-}
-
-# status -> (shape, words, what it means)
-MAP_STATES = {
-    "ok": ("circle", "Map computed", "The map has positive evidence and finite values."),
-    "dead": ("square", "Map is empty", "No cell of the map has positive evidence. Nothing is drawn."),
-    "negative_only": (
-        "triangle",
-        "Evidence against only",
-        "Every cell of the map argues against this class. Nothing is drawn.",
-    ),
-    "saturated": (
-        "triangle",
-        "Gradient saturated",
-        "The last activation has lost the gradient; the map may be smaller than it should be.",
-    ),
-    "not_finite": ("square", "Map not usable", "The map holds values that are not finite. Nothing is drawn."),
-}
-
-TRUST_WORDS = {
-    "passed": "passed",
-    "caution": "caution",
-    "not_interpretable": "not interpretable",
-    "none": "not checked",
-}
-TRUST_STATES = {
-    "passed": ("circle", "Explanation checks passed"),
-    "caution": ("triangle", "Explanation checks: caution"),
-    "not_interpretable": ("square", "Explanation not interpretable"),
-}
-CHECK_STATES = {
-    "passed": ("circle", "passed"),
-    "failed": ("square", "failed"),
-    "not_run": ("triangle", "not run"),
-}
-
-UNIT_WORDS = {"logit": "log-odds per cell", "logit, positive gradients only": "log-odds per cell, positive gradients"}
-
-FLAG_WORDS = {
-    "outside_lungs": "Evidence outside the lungs",
-    "marker": "A marker counts",
-    "border": "The border counts",
-    "exposure": "The exposure counts",
-    "diffuse": "Map over most of the picture",
-    "near_threshold": "Near the threshold",
-    "low_contrast_input": "Low contrast",
-    "out_of_population": "Outside the model's population",
-}
-
-# metric -> (name, definition)
-METRICS = {
-    "high_focus_fraction": ("High-focus area", "Where the map reaches {threshold} of its maximum: the contour."),
-    "focus_band": ("Focus band", "Focal below 30 % of the area, regional to 70 %, then diffuse."),
-    "centroid": ("Centre of the evidence", "Mean position of the positive evidence."),
-    "peak": ("Highest point", "Position of the map's maximum."),
-    "entropy": ("Spread (entropy)", "0 = all evidence in one cell, 1 = the same everywhere."),
-    "gini": ("Concentration (Gini)", "0 = the same everywhere, nearly 1 = all evidence in one cell."),
-    "num_components": ("Separate areas", "How many areas the contour encloses."),
-    "left_right_balance": ("Left and right", "\N{MINUS SIGN}1 = all in the image's left half, +1 = all in its right."),
-    "border_fraction": ("Evidence in the border", "Share in the outer 5 % ring. By area alone: {border_chance}."),
-    "padding_fraction": ("Evidence in padding", "Share outside the radiograph, in padding added for the model."),
-}
 
 
 def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -> View:
     """Everything that `case.html.j2` prints. `pictures` maps the roles that exist to their URL."""
     facts, prediction = record.radiograph, record.prediction
     maps = [_map(record, one, pictures) for one in record.maps]
+    scale = scale_view(run, record.scales.get(record.maps[0].key) if record.maps else None)
     debug = _debug(prediction, maps)
     shown = [side["map"]["key"] for side in debug["sides"] if side["map"]] if debug else []
     others = [one for one in maps if one["small"] and one["key"] not in shown]
     return {
-        "banner": BANNER,
-        "title": f"Model audit of case {record.case_id}",
+        "language": current().code,
+        "banner": _(BANNER),
+        "page": _("Page {page} of {pages}").replace("{pages}", "").split("{page}"),
+        "title": _("Model audit of case {case_id}", case_id=record.case_id),
         "case_id": record.case_id,
         "status": record.status,
-        "stopped": STOPPED_WORDS.get(record.status),
+        "stopped": _(STOPPED_WORDS[record.status]) if record.status in STOPPED_WORDS else None,
         "is_long": len(record.case_id) > 40,
         "label": quoted(record.label),
-        "reason": sentence(record.reason),
+        "reason": sentence(said(record.reason)),
         "error": record.error,
-        "hint": sentence(record.hint),
-        "run": _run(run),
+        "hint": sentence(said(record.hint)),
+        "run": run_facts(run),
         "radiograph": _picture(pictures.get("radiograph"), _shape(facts), PICTURE_MM),
         "model_input": _picture(pictures.get("model_input"), _input_shape(record.placement), PICTURE_MM),
         "facts": _facts(facts, record.placement),
@@ -140,138 +98,21 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "debug": debug,
         "regions": _regions(record, pictures),
         "masking": _masking(record),
-        "scale": _scale(run, record.scales.get(record.maps[0].key) if record.maps else None),
+        "scale": scale,
+        "bar": _bar(scale, maps[0]["picture"]) if maps else None,
         "flags": _flags(record),
         "fitness": _fitness(record),
         "checks": _checks(record.quality),
         "limits": _limits(run),
-        "card": _card(run.model.card),
-        "hashes": _hashes(record, run),
-        "versions": ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items())),
-        **_groups(record, run),
-        "decisions": _decisions(record),
-        "warnings": _cautions(record),
+        **provenance(record, run),
+        "warnings": cautions(record),
     }
-
-
-def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
-    """Everything that `index.html.j2` prints; links are relative to the run folder."""
-    has_documents = bool(run.config.get("report", {}).get("documents", True))
-    cases = [_index_row(record, has_documents) for record in records]
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record.status] = counts.get(record.status, 0) + 1
-    correct = [r.prediction.is_correct for r in records if r.prediction and r.prediction.is_correct is not None]
-    return {
-        "banner": BANNER,
-        "run": _run(run),
-        "scale": _scale(run),
-        "unit": next((_unit(record.maps[0]) for record in records if record.maps), None),
-        "cases": cases,
-        "num_cases": len(cases),
-        "counts": [(STATUS_WORDS[status], counts.get(status, 0)) for status in ("ok", "excluded", "failed")],
-        "agreement": f"{sum(correct)} of {len(correct)}" if correct else None,
-        "statuses": sorted({case["status"] for case in cases}),
-        "labels": sorted({case["label"] for case in cases if case["label"]}),
-        "predicted": sorted({case["predicted"] for case in cases if case["predicted"]}),
-        "flags": sorted({name for case in cases for name in case["flags"].split()}),
-    }
-
-
-# ---- words and numbers
-
-
-def quoted(name: str | None) -> str | None:
-    return None if name is None else f'"{name}"'
-
-
-@overload
-def sentence(text: str) -> str: ...
-@overload
-def sentence(text: None) -> None: ...
-def sentence(text: str | None) -> str | None:
-    """The text with a capital first letter; a first word that looks like a name (a.dcm, dtype_x) stays."""
-    first = (text or "").split(" ", 1)[0].rstrip(".,:;")
-    return text[:1].upper() + text[1:] if text and first.isalpha() and first.islower() else text
-
-
-def number(value: float, decimals: int = 2) -> str:
-    """Fixed decimals with a true minus sign; never "-0.00"."""
-    text = f"{value:.{decimals}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def signed(value: float) -> str:
-    """Two decimals with either sign; 0.00 has none."""
-    return ("+" if round(value, 2) > 0 else "") + number(value)
-
-
-def score(probability: float) -> str:
-    """A probability in two decimals; neither 0.00 nor 1.00 unless it is exactly that."""
-    if 0 < probability < 0.005:
-        return "<0.01"
-    if 0.995 <= probability < 1:
-        return ">0.99"
-    return number(probability)
-
-
-def percent(fraction: float) -> str:
-    if 0 < fraction < 0.005:
-        return "<1 %"
-    return f"{100 * fraction:.0f} %"
-
-
-def place(row_fraction: float, column_fraction: float, facts: RadiographFacts | None) -> str:
-    """Thirds in words; the side of the patient only where the file states the orientation."""
-    rows = ("upper", "middle", "lower")[min(2, int(3 * max(0.0, row_fraction)))]
-    third = min(2, int(3 * max(0.0, column_fraction)))
-    columns = ("left", "centre", "right")[third]
-    side = _patient_side(facts, third)
-    return f"{rows} third, image {columns}" + (f" (patient's {side})" if side else "")
-
-
-def utc(timestamp: str | None) -> str | None:
-    """An ISO 8601 time as "2026-11-22 02:25 UTC"."""
-    return None if timestamp is None else f"{_moment(timestamp):%Y-%m-%d %H:%M} UTC"
-
-
-def w3c(timestamp: str) -> str:
-    """An ISO 8601 time as PDF metadata wants it."""
-    return f"{_moment(timestamp):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _moment(timestamp: str) -> datetime:
-    moment = datetime.fromisoformat(timestamp)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _patient_side(facts: RadiographFacts | None, third: int) -> str | None:
-    """PS3.3 C.7.6.1.1.1: the first value of Patient Orientation is where the rows run to."""
-    if facts is None or facts.patient_orientation is None or third == 1:
-        return None
-    towards = facts.patient_orientation[0][:1].upper()
-    if towards not in ("L", "R"):
-        return None
-    left_is = {"L": "right", "R": "left"}[towards]
-    right_is = {"L": "left", "R": "right"}[towards]
-    return left_is if third == 0 else right_is
-
-
-def _times(rows: float, columns: float, decimals: int = 0) -> str:
-    return f"{number(rows, decimals)} {TIMES} {number(columns, decimals)}"
-
-
-def _hash(value: str | None) -> str | None:
-    """The first 12 hexadecimal digits, for the eye; the whole hash stands in the provenance."""
-    return None if value is None else value[:12]
 
 
 # ---- page 1
 
 
-def _run(run: RunRecord) -> View:
+def run_facts(run: RunRecord) -> View:
     return {
         "name": run.name,
         "started": utc(run.started),
@@ -279,7 +120,7 @@ def _run(run: RunRecord) -> View:
         "finished": utc(run.finished),
         "status": run.status,
         "model": run.model.name,
-        "model_hash": _hash(run.model.sha256),
+        "model_hash": short_hash(run.model.sha256),
         "layer": run.model.target_layer,
         "num_cases": run.num_cases,
     }
@@ -304,8 +145,6 @@ def _picture(url: str | None, shape: tuple[int, int] | None, box_mm: float) -> V
         "url": url,
         "width_mm": f"{width:.2f}",
         "height_mm": f"{height:.2f}",
-        "bar_mm": f"{width + 2.4:.2f}",
-        "bar_height_mm": f"{min(56.0, max(36.0, height - 6)):.2f}",
     }
 
 
@@ -314,46 +153,39 @@ def _facts(facts: RadiographFacts | None, placement: Placement | None) -> Rows:
     rows: Rows = []
     if facts:
         rows += [
-            ("View", facts.view_position or "not stated"),
-            ("Side", _side(facts)),
-            ("Radiograph", f"{_times(facts.rows, facts.columns)} px"),
-            ("Pixel spacing", _spacing(facts)),
+            (_("View"), facts.view_position or _("not stated")),
+            (_("Side"), _side(facts)),
+            (_("Radiograph"), f"{times(facts.rows, facts.columns)} px"),
+            (_("Pixel spacing"), spacing(facts)),
         ]
     if placement:
-        rows.append(("Model input", f"{_times(placement.input_rows, placement.input_columns)} px"))
+        rows.append((_("Model input"), f"{times(placement.input_rows, placement.input_columns)} px"))
     return rows
 
 
 def _side(facts: RadiographFacts) -> str:
-    side = _patient_side(facts, 0)
-    return f"image left is the patient's {side}" if side else "not stated by the file"
-
-
-def _spacing(facts: RadiographFacts) -> str:
-    if facts.pixel_spacing_mm is None:
-        return "not known"
-    return f"{_times(*facts.pixel_spacing_mm, decimals=3)} mm"
+    side = patient_side(facts, 0)
+    return _(IMAGE_LEFT[side]) if side else _("not stated by the file")
 
 
 def _prediction(prediction: Prediction) -> View:
-    output, source = score(prediction.probability), _clipped(prediction.threshold_source, 80)
-    sentence = f"Model output for {quoted(prediction.target_class)}: {output}"
+    values = {"target": quoted(prediction.target_class), "output": score(prediction.probability)}
+    source = clipped(said(prediction.threshold_source), 80)
     if prediction.threshold is None:
-        reached = f"No threshold applies: {source}"
-        sentence += "."
+        words = _("Model output for {target}: {output}.", **values)
+        reached = _("No threshold applies: {source}", source=source)
     else:
-        threshold, reached = score(prediction.threshold), _reached(prediction.probability, prediction.threshold)
-        join = f", {reached} of" if output == threshold else "; threshold"
-        sentence += f"{join} {threshold} ({source})."
-        reached = f"The output is {reached}" + (f": both are printed as {output}" if output == threshold else "")
+        texts = REACHED[_reached(prediction.probability, prediction.threshold)]
+        values |= {"threshold": score(prediction.threshold), "source": source}
+        words, reached = (_(text, **values) for text in texts)
     return {
-        "sentence": sentence,
+        "sentence": words,
         "reached": reached,
         "predicted": quoted(prediction.predicted),
         "expected": quoted(prediction.expected),
         "is_correct": prediction.is_correct,
         "target": quoted(prediction.target_class),
-        "scalar": prediction.scalar,
+        "scalar": said(prediction.scalar),
         "logit": number(prediction.logit),
         "scores": [
             {
@@ -364,9 +196,9 @@ def _prediction(prediction: Prediction) -> View:
                 "marks": [
                     mark
                     for mark, marked in (
-                        ("predicted", prediction.predicted),
-                        ("expected", prediction.expected),
-                        ("explained", prediction.target_class),
+                        (_("predicted"), prediction.predicted),
+                        (_("expected"), prediction.expected),
+                        (_("explained"), prediction.target_class),
                     )
                     if marked == name
                 ],
@@ -380,11 +212,11 @@ def _prediction(prediction: Prediction) -> View:
 
 
 def _reached(probability: float, threshold: float) -> str:
-    """Where the output lies. "Just", where two decimals cannot tell the two apart."""
+    """Where the output lies, see `REACHED`."""
     if probability == threshold:
-        return "at the threshold"
+        return "at"
     just = "just " if score(probability) == score(threshold) else ""
-    return f"{just}{'above' if probability > threshold else 'below'} the threshold"
+    return f"{just}{'above' if probability > threshold else 'below'}"
 
 
 def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> View:
@@ -395,16 +227,17 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "key": facts.key,
         "method": facts.method,
         "layer": facts.layer,
-        "class": f"{quoted(facts.class_name)} against {quoted(facts.against)}"
+        "class": _("{name} against {other}", name=quoted(facts.class_name), other=quoted(facts.against))
         if facts.against
         else quoted(facts.class_name),
-        "unit": _unit(facts),
+        "unit": unit(facts),
         "notes": _notes(facts),
         "status": facts.status,
         "shape": shape,
-        "word": word,
-        "meaning": meaning,
-        "grid": f"{_times(facts.grid_rows, facts.grid_columns)} cells",
+        "word": _(word),
+        "word_in_line": in_line(_(word)),
+        "meaning": _(meaning),
+        "grid": _("{size} cells", size=times(facts.grid_rows, facts.grid_columns)),
         "cell": _cell(facts, record.placement, record.radiograph),
         "picture": _picture(pictures.get(facts.key), picture_shape, MAP_MM),
         "small": _picture(pictures.get(facts.key), picture_shape, SMALL_MAP_MM),
@@ -414,23 +247,23 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "metrics": [] if focus is None else _metrics(focus, record.radiograph),
         "columns": _metric_columns(focus),
         "is_drawn": facts.status in ("ok", "saturated"),
-        "threshold": "half" if focus is None or focus.threshold == 0.5 else percent(focus.threshold),
+        "threshold": _("half") if focus is None or focus.threshold == 0.5 else percent(focus.threshold),
         "_names": (facts.class_name, facts.method, facts.layer),
         "_facts": facts,
     }
 
 
-def _unit(facts: MapFacts) -> str:
-    return UNIT_WORDS.get(facts.unit, facts.unit)
+def unit(facts: MapFacts) -> str:
+    return _(UNIT_WORDS.get(facts.unit, facts.unit))
 
 
 def _notes(facts: MapFacts) -> list[str]:
     """What a reader must know of this map beside its status."""
     notes = []
     if facts.is_class_blind:
-        notes.append("Class-blind: it would be the same map for any class.")
+        notes.append(_("Class-blind: it would be the same map for any class."))
     if facts.how:
-        notes.append(f"{sentence(facts.how)}.")
+        notes.append(f"{sentence(said(facts.how))}.")
     return notes
 
 
@@ -438,22 +271,22 @@ def _sheets(shown: list[View], maps: list[View]) -> list[View]:
     """Maps side by side under a title: methods, layers from shallow to deep, classes. The first map, which stands
     on page 1, is shown again at its place in a comparison."""
     first = maps[0]["_facts"] if maps else None
-    kinds: dict[str, list[View]] = {"Methods": [], "Layers, from shallow to deep": [], "Classes": []}
+    kinds: dict[str, list[View]] = {title: [] for title in SHEETS}
     for one in shown:
         facts = one["_facts"]
         is_subject = first is not None and (facts.class_name, facts.against) == (first.class_name, first.against)
-        kind = "Classes" if not is_subject else "Layers, from shallow to deep" if "@" in facts.key else "Methods"
+        kind = CLASSES if not is_subject else LAYERS if "@" in facts.key else METHODS
         kinds[kind].append(one)
-    methods = kinds["Methods"]
+    methods = kinds[METHODS]
     for kind, sheet in kinds.items():
         target = next((one for one in methods if sheet and one["method"] == sheet[0]["method"]), None)
-        if target is not None and kind != "Methods":
-            sheet.insert(len(sheet) if kind.startswith("Layers") else 0, target)
+        if target is not None and kind != METHODS:
+            sheet.insert(len(sheet) if kind == LAYERS else 0, target)
     # A sheet of methods with nothing to compare repeats page 1.
     if len(methods) == 1:
         methods.clear()
     return [
-        {"title": title, "rows": [sheet[i : i + MAPS_IN_A_ROW] for i in range(0, len(sheet), MAPS_IN_A_ROW)]}
+        {"title": _(title), "rows": [sheet[i : i + MAPS_IN_A_ROW] for i in range(0, len(sheet), MAPS_IN_A_ROW)]}
         for title, sheet in kinds.items()
         if sheet
     ]
@@ -464,35 +297,40 @@ def _cell(facts: MapFacts, placement: Placement | None, radiograph: RadiographFa
     if placement is None:
         return None
     rows, columns = placement.input_rows / facts.grid_rows, placement.input_columns / facts.grid_columns
-    words = [f"{_times(rows, columns)} px of the model input"]
+    words = [_("{size} px of the model input", size=times(rows, columns))]
     rows, columns = rows / placement.scale_rows, columns / placement.scale_columns
-    words.append(f"{_times(rows, columns)} px of the radiograph")
+    words.append(_("{size} px of the radiograph", size=times(rows, columns)))
     if radiograph and radiograph.pixel_spacing_mm:
         row_mm, column_mm = radiograph.pixel_spacing_mm
-        words.append(f"{_times(rows * row_mm, columns * column_mm)} mm")
+        words.append(f"{times(rows * row_mm, columns * column_mm)} mm")
     return " = ".join(words)
 
 
 def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None) -> list[str]:
     """One to three plain sentences for the clinician."""
     if focus.high_focus_fraction is None:
-        return [f"No focus region: {focus.undefined['high_focus_fraction'].rstrip('.')}."]
-    band = f" ({focus.focus_band})" if focus.focus_band else ""
-    sentences = [f"The contour encloses {percent(focus.high_focus_fraction)} of the radiograph{band}."]
+        reason = focus.undefined["high_focus_fraction"].rstrip(".")
+        return [_("No focus region: {reason}.", reason=said(reason))]
+    band = f" ({said(focus.focus_band)})" if focus.focus_band else ""
+    share = percent(focus.high_focus_fraction)
+    sentences = [_("The contour encloses {share} of the radiograph{band}.", share=share, band=band)]
     if focus.centroid_row_fraction is not None and focus.centroid_column_fraction is not None:
         where = place(focus.centroid_row_fraction, focus.centroid_column_fraction, facts)
-        sentences.append(f"The evidence is centred in the {where}.")
+        sentences.append(_("The evidence is centred in the {place}.", place=where))
     if focus.peak_row_fraction is not None and focus.peak_column_fraction is not None:
-        sentences.append(f"Its highest point: {place(focus.peak_row_fraction, focus.peak_column_fraction, facts)}.")
+        where = place(focus.peak_row_fraction, focus.peak_column_fraction, facts)
+        sentences.append(_("Its highest point: {place}.", place=where))
     border, chance = focus.border_fraction, focus.border_chance
     if border is not None and chance is not None and border > chance:
-        sentences.append(
-            f"{percent(border)} of the evidence lies in the outer border ({percent(chance)} by area alone)."
+        words = _(
+            "{share} of the evidence lies in the outer border ({chance} by area alone).",
+            share=percent(border),
+            chance=percent(chance),
         )
+        sentences.append(words)
     if focus.padding_fraction:
-        sentences.append(
-            f"{percent(focus.padding_fraction)} of the evidence fell into padding, outside the radiograph."
-        )
+        share = percent(focus.padding_fraction)
+        sentences.append(_("{share} of the evidence fell into padding, outside the radiograph.", share=share))
     return sentences
 
 
@@ -500,65 +338,71 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     """How much of the evidence lies in the lungs and at markers, in one or two sentences; or why that is not known."""
     sentences = []
     if record.lungs_missing:
-        sentences.append(f"{sentence(record.lungs_missing)}; how much of it lies in them is not known.")
+        reason = sentence(said(record.lungs_missing))
+        sentences.append(_("{reason}; how much of it lies in them is not known.", reason=reason))
     if record.annotation_missing:
-        sentences.append(f"The annotation was not used: {record.annotation_missing}.")
+        sentences.append(_("The annotation was not used: {reason}.", reason=said(record.annotation_missing)))
     kinds = {region.name: region.kind for region in record.regions}
     for one in record.region_focus.get(key, ()):
         share, chance = one.relevance_mass_accuracy, one.chance
         if share is None or chance is None:
             continue
+        values = {"share": percent(share), "chance": percent(chance), "region": said(one.region)}
         if kinds[one.region] == "annotation":
-            where = "inside" if one.pointing_game_hit else "outside"
-            sentences.append(
-                f"{percent(share)} of it lies in the annotated area ({percent(chance)} by area alone), "
-                f"its highest point {where}."
-            )
+            sentences.append(_(IN_ANNOTATION[bool(one.pointing_game_hit)], **values))
         elif kinds[one.region] == "lungs":
-            sentences.append(f"{percent(share)} of the evidence lies in the lungs ({percent(chance)} by area alone).")
+            sentences.append(_("{share} of the evidence lies in the lungs ({chance} by area alone).", **values))
         elif kinds[one.region] == "marker" and share >= max(0.01, chance):
-            sentences.append(
-                f"{percent(share)} of it lies at a marker ({one.region}; {percent(chance)} by area alone)."
-            )
+            sentences.append(_("{share} of it lies at a marker ({region}; {chance} by area alone).", **values))
     return sentences
+
+
+# Is the map's maximum in it?
+IN_ANNOTATION = {
+    True: N_("{share} of it lies in the annotated area ({chance} by area alone), its highest point inside."),
+    False: N_("{share} of it lies in the annotated area ({chance} by area alone), its highest point outside."),
+}
 
 
 def _flags(record: CaseRecord) -> View:
     """What the case is flagged for, each with its reason, and what could not be judged; whole in the record."""
-    unjudged = [FLAG_WORDS[name].lower() for name in record.flags_undefined]
+    unjudged = [in_line(_(FLAG_WORDS[name])) for name in record.flags_undefined]
     of_part = {name: [one.is_bad_news for one in record.masking if one.removed == name] for name in WITHOUT}
     return {
-        "raised": [(FLAG_WORDS[flag.name], sentence(flag.reason)) for flag in record.flags],
-        "masking": [WITHOUT[name] for name, bad in of_part.items() if bad and all(bad)],
+        "raised": [(_(FLAG_WORDS[flag.name]), sentence(said(flag.reason))) for flag in record.flags],
+        "masking": [_(WITHOUT[name]) for name, bad in of_part.items() if bad and all(bad)],
         "unjudged": ", ".join(unjudged),
     }
 
 
 # What masking says by both fills of a model that answers without the lungs.
 WITHOUT = {
-    "lungs": "Without the lungs the predicted class stays the same (page 2).",
-    "all but the lungs": "From the lungs alone the predicted class is another (page 2).",
+    "lungs": N_("Without the lungs the predicted class stays the same (page 2)."),
+    "all but the lungs": N_("From the lungs alone the predicted class is another (page 2)."),
 }
 
 
-def _cautions(record: CaseRecord) -> list[str]:
+def cautions(record: CaseRecord) -> list[str]:
     """Why checks of the input are not passed, then the warnings of reading it that say something else."""
     failed = [check.reason or "" for check in record.quality if check.state == "failed"]
     failed += [record.lungs_missing] if record.lungs_missing else []
     read = record.radiograph.warnings if record.radiograph else ()
-    return [sentence(text) for text in (*failed, *(text for text in read if not any(text in one for one in failed)))]
+    return [
+        sentence(said(text)) for text in (*failed, *(text for text in read if not any(text in one for one in failed)))
+    ]
 
 
 def _fitness(record: CaseRecord) -> View:
     """The cautions, clipped for page 1; whole in the provenance."""
-    cautions, not_made = _cautions(record), [_name(check) for check in record.quality if check.state == "not_run"]
-    num_made = len(record.quality) - len(not_made)
-    made = f"{num_made} of {len(record.quality)} checks of the input were made, all passed. " if num_made else ""
-    made += f"Not made: {', '.join(not_made)}. " if num_made and not_made else ""
+    warnings, not_made = cautions(record), [_name(check) for check in record.quality if check.state == "not_run"]
+    num, num_made = len(record.quality), len(record.quality) - len(not_made)
+    words = [_("{made} of {num} checks of the input were made, all passed.", made=num_made, num=num)] * (num_made > 0)
+    words += [_("Not made: {names}.", names=", ".join(not_made))] * bool(num_made and not_made)
+    words.append(_("Reading the radiograph raised no warning."))
     return {
-        "warnings": [_clipped(text, 96) for text in cautions[:3]],
-        "more": max(0, len(cautions) - 3),
-        "none": None if cautions else f"{made}Reading the radiograph raised no warning.",
+        "warnings": [clipped(text, 96) for text in warnings[:3]],
+        "more": max(0, len(warnings) - 3),
+        "none": None if warnings else " ".join(words),
     }
 
 
@@ -566,9 +410,9 @@ def _checks(checks: Sequence[Check]) -> Rows:
     """The checks of the input by state: those made with number and limit, the others with the reason why not."""
     rows: Rows = []
     reasons: dict[str | None, list[str]] = {}
-    for state, name in (("failed", "Checks not passed"), ("passed", "Checks passed")):
+    for state, name in (("failed", _("Checks not passed")), ("passed", _("Checks passed"))):
         found = [
-            _name(check) + ("" if check.value is None else f" {number(check.value)} ({check.limit})")
+            _name(check) + ("" if check.value is None else f" {number(check.value)} ({said(check.limit)})")
             for check in checks
             if check.state == state
         ]
@@ -577,44 +421,47 @@ def _checks(checks: Sequence[Check]) -> Rows:
         if check.state == "not_run":
             reasons.setdefault(check.reason, []).append(_name(check))
     if reasons:
-        rows.append(
-            ("Checks that could not be made", "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items()))
-        )
+        words = "; ".join(f"{', '.join(names)}: {said(why)}" for why, names in reasons.items())
+        rows.append((_("Checks that could not be made"), words))
     return rows
 
 
 def _name(check: Check) -> str:
-    return check.name.replace("_", " ")
+    return said(check.name.replace("_", " "))
 
 
 def _limits(run: RunRecord) -> View:
-    card, num_classes = run.model.card, len(run.model.class_names)
+    card = run.model.card
     if card is None or not card.limits:
         return {
             "stated": [],
             "whole": [],
             "more": 0,
-            "generic": (
-                f"The model scores {num_classes} class{'' if num_classes == 1 else 'es'} and nothing else. "
-                "Its model card states no limits: population, devices and findings outside its training data "
-                "are unknown to this report."
+            "generic": " ".join(
+                (
+                    plural(
+                        "The model scores {num} class and nothing else.",
+                        "The model scores {num} classes and nothing else.",
+                        len(run.model.class_names),
+                    ),
+                    _(
+                        "Its model card states no limits: population, devices and findings outside its training data "
+                        "are unknown to this report."
+                    ),
+                )
             ),
         }
     texts = card.limits
     is_clipped = len(texts) > 4 or any(len(text) > 112 for text in texts)
     return {
-        "stated": [f'"{_clipped(text, 112)}"' for text in texts[:4]],
+        "stated": [f'"{clipped(text, 112)}"' for text in texts[:4]],
         "whole": [f'"{text}"' for text in texts] if is_clipped else [],
         "more": max(0, len(texts) - 4),
         "generic": None,
     }
 
 
-def _clipped(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
-
-
-def _scale(run: RunRecord, own: float | None = None) -> View:
+def scale_view(run: RunRecord, own: float | None = None) -> View:
     """The colour bar, drawn upwards from 0 to the run's fixed end, or to the first map's own."""
     end = run.scale if own is None else own
     stops = colour_bar_stops()
@@ -634,17 +481,34 @@ def _scale(run: RunRecord, own: float | None = None) -> View:
         )
         decimals = 2 if 0.01 <= step < 0.1 else 3 if step < 0.01 else 1
         view["ticks"] = [
-            {"text": number(at * step, decimals), "bottom": f"{100 * at * step / end:.1f}"}
-            for at in range(int(end / step + 1e-9) + 1)
+            {"text": number(at * step, decimals), "level": at * step / end} for at in range(int(end / step + 1e-9) + 1)
         ]
         view["end"] = number(end, 2 if end >= 0.01 else 3)
     if run.scale_source:
-        view["source"] = sentence(run.scale_source.rstrip("."))
+        before = calibrated_before(run) if run.scale is not None else []
+        view["source"] = sentence("; ".join([said(run.scale_source.rstrip(".")), *before]))
     if len(set(run.scales.values())) > 1:
         view["others"] = "; ".join(
-            f"{key.replace('@', ', ')}: 0 to {number(end)}" for key, end in sorted(run.scales.items())
+            _("{map}: 0 to {end}", map=key.replace("@", ", "), end=number(end))
+            for key, end in sorted(run.scales.items())
         )
     return view
+
+
+def _bar(scale: View, picture: View | None) -> View | None:
+    """Where the colour bar stands beside the first map, and its ticks: lines of text, one a tick, as high as the ticks
+    lie apart; the last has its middle at the bar's lower end."""
+    if picture is None or not scale["ticks"]:
+        return None
+    height, steps = min(56.0, max(36.0, float(picture["height_mm"]) - 6)), len(scale["ticks"]) - 1
+    pitch = height * scale["ticks"][-1]["level"] / max(1, steps)
+    return {
+        "left_mm": f"{float(picture['width_mm']) + 2.4:.2f}",
+        "height_mm": f"{height:.2f}",
+        "pitch_mm": f"{pitch:.2f}",
+        "above_mm": f"{-pitch * (steps + 0.5):.2f}",
+        "below_mm": f"{-pitch / 2:.2f}",
+    }
 
 
 # ---- page 2
@@ -654,15 +518,15 @@ def _metrics(focus: FocusMetrics, facts: RadiographFacts | None) -> list[View]:
     """One row a metric: name, value or None, reason, definition; one for all where none is defined for one reason."""
     words = {
         "threshold": percent(focus.threshold),
-        "border_chance": "not known" if focus.border_chance is None else percent(focus.border_chance),
+        "border_chance": _("not known") if focus.border_chance is None else percent(focus.border_chance),
     }
     rows: list[View] = []
     for key, (name, definition) in METRICS.items():
         value, reason = _metric(focus, key, facts)
-        rows.append({"name": name, "value": value, "reason": reason, "definition": definition.format(**words)})
+        rows.append({"name": _(name), "value": value, "reason": reason, "definition": _(definition, **words)})
     reasons = {row["reason"] for row in rows}
     if len(reasons) == 1 and None not in reasons:  # one row says it for all
-        return [{"name": "All", "value": None, "reason": reasons.pop(), "definition": ""}]
+        return [{"name": _("All"), "value": None, "reason": reasons.pop(), "definition": ""}]
     return rows
 
 
@@ -671,13 +535,15 @@ def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tup
         row = getattr(focus, f"{key}_row_fraction")
         column = getattr(focus, f"{key}_column_fraction")
         if row is None or column is None:
-            return None, focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(f"{key}_column_fraction")
-        return f"{percent(row)} down, {percent(column)} across: {place(row, column, facts)}", None
+            reason = focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(f"{key}_column_fraction")
+            return None, said(reason)
+        values = {"row": percent(row), "column": percent(column), "place": place(row, column, facts)}
+        return _("{row} down, {column} across: {place}", **values), None
     value = getattr(focus, key)
     if value is None:
-        return None, focus.undefined[key]
+        return None, said(focus.undefined[key])
     if isinstance(value, str):
-        return value, None
+        return said(value), None
     formats: dict[str, Callable[[Any], str]] = {
         "entropy": number,
         "gini": number,
@@ -700,17 +566,17 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
     for region in record.regions:
         if region.kind in ("lung", "corner"):
             continue
-        one, name = focus[region.name], sentence(region.name)
+        one, name = focus[region.name], sentence(said(region.name))
         rows.append(
             {
                 "name": name,
                 "is_part": region.kind == "zone",
                 "area": percent(region.area_fraction),
-                "reason": next(iter(one.undefined.values()), None),
+                "reason": said(next(iter(one.undefined.values()), None)),
                 "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
                 "controls": _controls(record.controls.get(region.name, {})),
-                "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
-                "has_peak": {True: "yes", False: "no", None: None}[one.pointing_game_hit],
+                "ratio": number(one.enrichment, 1) if one.enrichment is not None else None,
+                "peak": _("yes") if one.pointing_game_hit else None,
                 "log_odds": parts.pop(name, None),
             }
         )
@@ -721,20 +587,25 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
             if row["is_total"] == is_total
         ]
     reasons = {row["reason"] for row in rows if row["area"] is not None}
+    undefined = sentence(reasons.pop()) if len(reasons) == 1 else None
+    columns = {"evidence": _("Evidence"), "controls": _("Controls"), "ratio": _("Ratio"), "peak": _("Peak")}
     return {
         "rows": rows,
-        "undefined": sentence(reasons.pop()) if len(reasons) == 1 else None,
+        "columns": [
+            (key, name) for key, name in columns.items() if not undefined and any(one.get(key) for one in rows)
+        ],
+        "undefined": undefined,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
         "has_annotation": any(region.kind == "annotation" for region in record.regions),
-        "missing": sentence((record.lungs_missing or "").removeprefix("lungs not found: ")),
+        "missing": sentence(said((record.lungs_missing or "").removeprefix("lungs not found: "))),
         "has_log_odds": record.budget is not None,
-        "are_sides_stated": record.radiograph is not None and _patient_side(record.radiograph, 0) is not None,
+        "are_sides_stated": record.radiograph is not None and patient_side(record.radiograph, 0) is not None,
     }
 
 
 def _controls(shares: Mapping[str, float]) -> str | None:
     """What edges, random and centre score, in whole per cent: "24, 25, 38"."""
-    scores = [f"{100 * shares[name]:.0f}" if name in shares else DASH for name in ("edges", "random", "centre")]
+    scores = [number(100 * shares[name], 0) if name in shares else DASH for name in ("edges", "random", "centre")]
     return ", ".join(scores) + " %" if shares else None
 
 
@@ -757,52 +628,64 @@ def _masking(record: CaseRecord) -> View | None:
         bad = [one.is_bad_news for one in found]
         rows.append(
             {
-                "text": f"Replacing {MASKED_WORDS.get(name, name)} {_changes(found)}.",
+                "text": sentence(_("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found))),
                 "is_bad": bool(bad) and all(bad),
-                "note": "with one of the two fills" if any(bad) and not all(bad) else None,
+                "note": _("with one of the two fills") if any(bad) and not all(bad) else None,
             }
         )
     rest = [abs(one.change) for name in markers[MARKERS_IN_WORDS:] for one in of_part[name]]
-    exposure = [f"{n} {_moved(record.exposure[n])}" for n in ("darker", "brighter") if n in record.exposure]
+    tried = {_("darker"): "darker", _("brighter"): "brighter"}
+    exposure = [f"{word} {_changed(record.exposure[n])}" for word, n in tried.items() if n in record.exposure]
+    num_rest = len(markers) - MARKERS_IN_WORDS
     return {
         "rows": rows,
-        "exposure": f"The whole radiograph made {', '.join(exposure)}." if exposure else None,
-        "rest": f"{len(markers) - MARKERS_IN_WORDS} more markers change it by {number(max(rest))} or less each."
+        "exposure": _("The whole radiograph made {changes}.", changes=", ".join(exposure)) if exposure else None,
+        "rest": plural(
+            "{num} more marker changes it by {most}.",
+            "{num} more markers change it by {most} or less each.",
+            num_rest,
+            most=number(max(rest)),
+        )
         if rest
         else None,
         "missing": [
-            f"{sentence(name)}: not replaced, {reason.removeprefix('lungs not found: ')}."
+            _(
+                "{part}: not replaced, {reason}.",
+                part=sentence(said(name)),
+                reason=said(reason.removeprefix("lungs not found: ")),
+            )
             for name, reason in record.masking_missing.items()
         ],
     }
 
 
+def _masked(name: str) -> str:
+    return _(MASKED_WORDS[name]) if name in MASKED_WORDS else said(name)
+
+
 def _changes(found: Sequence[Masking]) -> str:
     """For example "lowers the logit by 2.10 (blurred) or 1.80 (mean)"."""
-    verb, *others = (_moved(one.change).rpartition(" by ")[0] for one in found)
-    is_one = all(other == verb for other in others)
-    said = [
-        _moved(one.change).removeprefix(f"{verb} by ") if n and is_one else _moved(one.change)
+    moves = [_move(one.change) for one in found]
+    is_one = len(set(moves)) == 1 and moves[0] != UNMOVED
+    words = [
+        f"{number(abs(one.change)) if n and is_one else _changed(one.change)} ({said(one.fill)})"
         for n, one in enumerate(found)
     ]
-    return " or ".join(f"{words} ({one.fill})" for words, one in zip(said, found, strict=True))
+    return f" {_('or')} ".join(words)
 
 
-def _moved(change: float) -> str:
+def _changed(change: float) -> str:
     """For example "lowers the logit by 2.10"."""
-    if number(change) == "0.00":
-        return "leaves the logit as it is"
-    return f"{'lowers' if change < 0 else 'raises'} the logit by {number(abs(change))}"
+    return _(_move(change), size=number(abs(change)))
 
 
-def _found_by(record: CaseRecord) -> Rows:
-    """How the regions that are no definition were found."""
-    rows = []
-    for region in record.regions:
-        if region.kind in ("lungs", "outside_body", "marker", "annotation"):
-            certainty = "" if region.confidence is None else f" ({number(region.confidence)})"
-            rows.append((sentence(region.name), region.found_by + certainty))
-    return rows
+def _move(change: float) -> str:
+    if round(change, 2) == 0:
+        return UNMOVED
+    return N_("lowers the logit by {size}") if change < 0 else N_("raises the logit by {size}")
+
+
+UNMOVED = N_("leaves the logit as it is")
 
 
 def _metric_columns(focus: FocusMetrics | None) -> list[str]:
@@ -810,7 +693,7 @@ def _metric_columns(focus: FocusMetrics | None) -> list[str]:
     if focus is None:
         return [DASH] * 5
     keys = ("high_focus_fraction", "focus_band", "entropy", "border_fraction", "padding_fraction")
-    return [_metric(focus, key, None)[0] or "undefined" for key in keys]
+    return [_metric(focus, key, None)[0] or _("undefined") for key in keys]
 
 
 def _zones(record: CaseRecord) -> list[str]:
@@ -823,24 +706,25 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
         return None
     shape, word = TRUST_STATES[record.trust.state]
     reasons = record.trust.reasons
-    made = [("model", check) for check in run.checks] + [("case", check) for check in record.trust.checks]
-    counts = {state: sum(check.state == state for _, check in made) for state in CHECK_STATES}
+    made = [(_("model"), check) for check in run.checks] + [(_("case"), check) for check in record.trust.checks]
+    counts = {state: sum(check.state == state for _of, check in made) for state in CHECK_STATES}
     return {
         "state": record.trust.state,
         "shape": shape,
-        "word": word,
-        "reasons": [_clipped(sentence(reason), 110) for reason in reasons[:2]],
+        "word": _(word),
+        "reasons": [clipped(sentence(said(reason)), 110) for reason in reasons[:2]],
         "more": max(0, len(reasons) - 2),
-        "counts": ", ".join(f"{num} {CHECK_STATES[state][1]}" for state, num in counts.items() if num),
+        "counts": ", ".join(f"{num} {_(CHECK_STATES[state][1])}" for state, num in counts.items() if num),
         "rows": [
             {
                 "of": of,
-                "name": sentence(check.name.replace("_", " ")),
-                "what": sentence(check.reason if check.state == "not_run" else check.what),
+                "name": sentence(_name(check)),
+                "what": sentence(said(check.reason if check.state == "not_run" else check.what)),
                 "value": None if check.value is None else number(check.value),
-                "limit": check.limit,
+                "limit": said(check.limit),
                 "shape": CHECK_STATES[check.state][0],
-                "word": CHECK_STATES[check.state][1],
+                "word": _(CHECK_STATES[check.state][1]),
+                "is_passed": check.state == "passed",
             }
             for of, check in made
         ],
@@ -849,10 +733,10 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
 
 def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
     """The signed parts as bars around zero."""
-    rows = [("Logit", budget.logit, True), *((name, value, False) for name, value in budget.parts)]
+    rows = [(_("Logit"), budget.logit, True), *((said(name), value, False) for name, value in budget.parts)]
     if zones:
-        rows.append(("lungs", sum(value for name, value in budget.parts if name in zones), False))
-    reach = max(1e-9, *(abs(value) for _, value, _ in rows))
+        rows.append((said("lungs"), sum(value for name, value in budget.parts if name in zones), False))
+    reach = max(1e-9, *(abs(value) for _name, value, _is_total in rows))
     return {
         "is_exact": budget.is_exact,
         "map": budget.map,
@@ -874,7 +758,7 @@ def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:
     if prediction is None or prediction.is_correct is not False:
         return None
     sides: list[View] = []
-    for role, name in (("expected", prediction.expected), ("predicted", prediction.predicted)):
+    for role, name in ((_("Expected"), prediction.expected), (_("Predicted"), prediction.predicted)):
         found = next((one for one in maps if one["_names"][0] == name), None)
         value = prediction.class_scores.get(name or "")
         sides.append(
@@ -887,134 +771,3 @@ def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:
         )
     scales = {(side["map"]["method"], side["map"]["layer"]) for side in sides if side["map"]}
     return {"sides": sides, "is_one_scale": len(scales) == 1}
-
-
-# ---- page 3
-
-
-def _hashes(record: CaseRecord, run: RunRecord) -> Rows:
-    source = record.radiograph.source if record.radiograph else None
-    hashes = [
-        ("File", source.file_sha256 if source else record.file_sha256),
-        ("Pixels", source.pixel_sha256 if source else None),
-        ("Model", run.model.sha256),
-        ("Lung segmenter", run.segmenter_sha256 if record.regions else None),
-        ("Config", run.config_sha256),
-    ]
-    return [(name, value) for name, value in hashes if value]
-
-
-def _case_groups(record: CaseRecord) -> list[View]:
-    """What is known of the radiograph, as titled rows of (name, value)."""
-    facts, groups = record.radiograph, []
-    if facts:
-        kind = " · ".join(filter(None, (facts.source.format, facts.source.transfer_syntax)))
-        orientation = "\\".join(facts.patient_orientation) if facts.patient_orientation else "not stated"
-        rows = [
-            ("Format", kind),
-            ("Decoder", facts.source.decoder),
-            ("Size", f"{_times(facts.rows, facts.columns)} px"),
-            ("Pixel spacing", _spacing(facts)),
-            ("Orientation", orientation),
-        ]
-        groups.append({"title": "Source", "rows": rows})
-    if record.placement:
-        groups.append({"title": "Placement in the model input", "rows": _placement(record.placement)})
-    if facts and facts.attributes:
-        groups.append({"title": "DICOM attributes used", "rows": sorted(facts.attributes.items())})
-    return groups
-
-
-def _groups(record: CaseRecord, run: RunRecord) -> View:
-    """The two columns of page 3; without a radiograph, model and run take one each."""
-    left, right = _case_groups(record), _run_groups(run, record.schema_version)
-    if found := _found_by(record):  # in the shorter column
-        has_attributes = record.radiograph is not None and bool(record.radiograph.attributes)
-        (right if has_attributes else left).append({"title": "How regions were found", "rows": found})
-    return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
-
-
-def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
-    model = run.model
-    model_rows = [
-        ("Name", model.name),
-        ("Input", f" {TIMES} ".join(map(str, model.input_shape)) + " (rows, columns, channels)"),
-        ("Target layer", f"{model.target_layer}, {_times(*model.grid)} cells"),
-        ("Head", model.head),
-        ("Output", model.output_activation),
-        ("Parameters", f"{model.parameters:,}"),
-        ("Two calls equal", {True: "yes", False: "no", None: "not checked"}[model.is_deterministic]),
-    ]
-    run_rows = [
-        ("Name", run.name),
-        ("Started", utc(run.started) or ""),
-        ("Seed", str(run.seed)),
-        ("Record schema", str(schema_version)),
-    ]
-    return [{"title": "Model", "rows": model_rows}, {"title": "Run", "rows": run_rows}]
-
-
-def _card(card: ModelCard | None) -> Rows:
-    """What the model card states, in its own words, and what it was measured at, a row for each set of data."""
-    if card is None:
-        return []
-    measured: dict[str, list[str]] = {}
-    for one in card.measured:
-        of = f"{one.data}, {one.num_cases:,} cases"
-        measured.setdefault(of, []).append(f"{one.what} {number(one.value)}{_interval(one.interval_95)}")
-    stated = [("Intended use", f'"{card.intended_use}"'), ("Population", f'"{card.population}"')]
-    return stated + [(of, "; ".join(figures)) for of, figures in measured.items()]
-
-
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" ({number(interval[0])} to {number(interval[1])})"
-
-
-def _placement(placement: Placement) -> Rows:
-    size = _times(placement.radiograph_rows, placement.radiograph_columns)
-    return [
-        ("Radiograph to input", f"{size} px to {_times(placement.input_rows, placement.input_columns)} px"),
-        ("Scale", f"{placement.scale_rows:.5f} rows, {placement.scale_columns:.5f} columns"),
-        ("Offset", f"{placement.offset_rows} rows, {placement.offset_columns} columns (positive = padding)"),
-    ]
-
-
-def _decisions(record: CaseRecord) -> list[View]:
-    steps = [("Ingestion", d) for d in (record.radiograph.decisions if record.radiograph else ())]
-    steps += [("Preprocessing", d) for d in record.preprocessing]
-    return [{"step": step, "what": sentence(d.what), "how": d.how, "why": d.why} for step, d in steps]
-
-
-# ---- index
-
-
-def _index_row(record: CaseRecord, has_documents: bool) -> View:
-    prediction, folder = record.prediction, f"cases/{quote(record.case_id, safe='')}"
-    key = record.maps[0].key if record.maps else ""
-    radiograph = record.pictures.get("radiograph")
-    thumbnail = record.pictures.get(key) or radiograph
-    focus = record.focus.get(key)
-    is_correct = prediction.is_correct if prediction else None
-    return {
-        "case_id": record.case_id,
-        "status": STATUS_WORDS[record.status],
-        "reason": sentence(record.reason) or "",
-        "label": record.label or (prediction.expected if prediction else None) or "",
-        "predicted": prediction.predicted if prediction else "",
-        "agrees": {True: "same", False: "differs", None: ""}[is_correct],
-        "score": score(prediction.probability) if prediction else "",
-        "score_key": f"{prediction.probability:.6f}" if prediction else "-1",
-        "target": prediction.target_class if prediction else "",
-        "map": MAP_STATES[record.maps[0].status][1] if record.maps else "",
-        "high_focus": percent(focus.high_focus_fraction) if focus and focus.high_focus_fraction is not None else "",
-        "high_focus_key": f"{focus.high_focus_fraction:.6f}"
-        if focus and focus.high_focus_fraction is not None
-        else "-1",
-        "band": (focus.focus_band or "") if focus else "",
-        "radiograph": f"{folder}/{quote(radiograph)}" if radiograph else None,
-        "thumbnail": f"{folder}/{quote(thumbnail)}" if thumbnail else None,
-        "pdf": f"{folder}/report.pdf" if has_documents else None,
-        "json": f"{folder}/case.json",
-        "num_warnings": len(_cautions(record)),
-        "flags": " ".join(flag.name for flag in record.flags),
-    }

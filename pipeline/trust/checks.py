@@ -178,8 +178,8 @@ class Checks:
         if not _has_order(first.values):
             return Check("agreement", what, "not_run", reason="the cells of the map have no order")
         if not others:
-            same = " that could differ for this head" if pooled else " on this grid"
-            return Check("agreement", what, "not_run", reason=f"no other method{same}")
+            reason = f"no other method {'that could differ for this head' if pooled else 'on this grid'}"
+            return Check("agreement", what, "not_run", reason=reason)
         alike = {name: float(spearman(first.values, values)) for name, values in others.items()}
         lowest = min(alike, key=alike.__getitem__)
         return self._check("agreement", f"{what}: {lowest}", alike[lowest])

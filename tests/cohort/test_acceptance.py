@@ -69,12 +69,31 @@ def test_what_cannot_be_evaluated_is_not_met(records: list[CaseRecord], criterio
     assert (result.is_met, result.reason) == (False, reason)
 
 
-def test_a_criterion_in_words() -> None:
-    assert judged(**ENRICHED, bound="lower", share_at_least=0.8).criterion == (
-        "lungs_enrichment above 1.5, share of true positive cases (lower bound) at least 0.8"
+@pytest.mark.parametrize(
+    ("criterion", "words"),
+    [
+        (
+            {**ENRICHED, "bound": "lower", "share_at_least": 0.8},
+            "share of true positive cases with evidence in the lungs against chance above 1.5, "
+            "lower end of the 95 % interval at least 0.8",
+        ),
+        ({"metric": "npv", "at_most": 1}, "negative predictive value at most 1"),
+        ({"metric": "failed", "share_at_most": 0.01}, "share of cases that failed at most 0.01"),
+        ({"metric": "flag_marker", "share_at_most": 0}, 'share of cases flagged "A marker counts" at most 0'),
+        (
+            {"metric": "lungs_pointing_game_hit", "share_at_least": 0.5},
+            "share of cases with the map's maximum in the lungs at least 0.5",
+        ),
+        ({"metric": "road"}, "check of the model: ROAD passed"),
+    ],
+)
+def test_a_criterion_in_words(criterion: dict, words: str) -> None:
+    result = judged(**criterion)
+    assert (result.in_words, result.metric) == (words, criterion["metric"])
+    assert result.bound == criterion.get("bound", "estimate")
+    assert result.limit_value == next(
+        (value for key, value in criterion.items() if key.endswith(("least", "most"))), None
     )
-    assert judged(metric="npv", at_most=1).criterion == "npv at most 1"
-    assert judged(metric="failed", share_at_most=0.01).criterion == "failed, share of all cases at most 0.01"
 
 
 def test_a_share_of_what_masking_changed_is_of_the_cases_that_it_asked() -> None:

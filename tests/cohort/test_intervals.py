@@ -62,6 +62,8 @@ def test_resamples_are_those_of_all_draws_of_patients() -> None:
 def test_the_score_interval_is_scipys() -> None:
     expected = stats.binomtest(27, 30).proportion_ci(method="wilson")
     assert score_interval(0.9, 30) == pytest.approx((expected.low, expected.high))
+    for number in (19, 35, 72):  # at 0 and 1 nothing is left of rounding
+        assert (score_interval(0.0, number)[0], score_interval(1.0, number)[1]) == (0.0, 1.0)
 
 
 def test_a_share_of_single_images_has_the_binomial_error() -> None:

@@ -246,6 +246,24 @@ def test_going_on_enters_what_was_not_entered_and_refuses_what_is_not_the_same(t
     assert events == ["started", "case", "resumed", "found", "resumed", "resumed", "reopened", "resumed", "found"]
 
 
+def test_going_on_refuses_what_was_changed_beside_a_record(tmp_path: Path) -> None:
+    """Before there is a SHA256SUMS. A PDF may have been written again; an older event knows of the record alone."""
+    folder, log = started(tmp_path / "run")
+    audited(folder, log, "a")
+    (folder.case("a") / "report.pdf").write_bytes(b"again")
+    EventLog.open(folder).begin(folder, folder.read_run(), ["a"])
+    (folder.case("a") / "map.npz").write_bytes(b"other")
+    with pytest.raises(VerificationError, match="changed: cases/a: its files are not those"):
+        EventLog.open(folder).begin(folder, folder.read_run(), ["a"])
+    older, log = started(tmp_path / "older")
+    audited(older, log, "b")
+    first, last = (json.loads(line) for line in lines_of(older))
+    del last["beside_sha256"]
+    older.events.write_text("".join(json.dumps(event, separators=(",", ":")) + "\n" for event in (first, last)))
+    (older.case("b") / "map.npz").write_bytes(b"other")
+    EventLog.open(older).begin(older, older.read_run(), ["b"])
+
+
 def test_a_disk_that_is_full_tears_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of the line fits."""
     folder, log = started(tmp_path / "run")
@@ -280,10 +298,131 @@ def test_a_changed_run_is_not_sealed_again(folder: RunFolder) -> None:
     """Else the change would be the run's own; what is about to be written again may be another."""
     evidence.require_unchanged(folder)
     (folder.case("a") / "report.pdf").unlink()
-    evidence.require_unchanged(folder, but=("report.pdf", "index.html"))
+    evidence.require_unchanged(folder, but=evidence.documents(folder))
     (folder.case("a") / "map.npz").write_bytes(b"x")
     with pytest.raises(VerificationError, match=r"not what it was:\nchanged: cases/a/map\.npz$"):
-        evidence.require_unchanged(folder, but=("report.pdf", "index.html"))
+        evidence.require_unchanged(folder, but=evidence.documents(folder))
+
+
+UNFINISHED = [f"unfinished: {evidence.UNFINISHED}"]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_documents_that_broke_off_are_said_so_and_nothing_else_may_change(folder: RunFolder, version: int) -> None:
+    """At each step of writing them; the older run had no events before."""
+    if version == 1:
+        folder.events.unlink()
+        with_schema(folder, 1)
+    log = EventLog.open(folder)
+    log.adopt(folder, folder.read_run())
+    log.append("rewriting")
+    steps: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: (folder.case("a") / "report.pdf").write_bytes(b"the new one"),
+        lambda: (folder.case("b") / ".report.pdf.9.tmp").write_bytes(b"half"),
+        lambda: log.append("rendered", cases=2),
+        lambda: (folder.path / "index.html").unlink(),
+        lambda: folder.events.write_bytes(folder.events.read_bytes() + b'{"number":'),
+    ]
+    for step in steps:
+        step()
+        assert evidence.verify(folder) == UNFINISHED
+        with pytest.raises(VerificationError, match="unfinished") as error:
+            evidence.require_unchanged(folder, but=evidence.documents(folder))
+        assert "cxr-audit render RUN" in str(error.value.hint)
+        evidence.require_unchanged(folder, but={*evidence.documents(folder), evidence.UNFINISHED})
+    for name in ("cases/a/map.npz", "cases/b/case.json", "run.json", "sbom.cdx.json", "cases/x/report.pdf"):
+        path = folder.path / name
+        path.parent.mkdir(exist_ok=True)
+        before = path.read_bytes() if path.exists() else None
+        path.write_bytes((before or b"") + b"\n")
+        assert [one for one in evidence.verify(folder) if name in one], name
+        path.write_bytes(before) if before else shutil.rmtree(path.parent)
+    log = EventLog.open(folder)
+    evidence.write(folder.path / "index.html", b"<html>")
+    evidence.seal(folder, log)
+    assert evidence.verify(folder) == []
+    assert '"repaired"' in folder.events.read_text()
+
+
+def test_a_kill_between_the_last_event_and_the_checksums_is_said_so(folder: RunFolder) -> None:
+    """The chain is sealed, and SHA256SUMS still the one before."""
+    log, before = EventLog.open(folder), (folder.path / "SHA256SUMS").read_bytes()
+    log.append("rewriting")
+    (folder.path / "index.html").write_bytes(b"<html>\n")
+    evidence.seal(folder, log)
+    (folder.path / "SHA256SUMS").write_bytes(before)
+    assert evidence.verify(folder) == UNFINISHED
+    evidence.seal(folder, EventLog.open(folder))
+    assert evidence.verify(folder) == []
+
+
+def test_who_changes_a_document_without_an_event_is_named(folder: RunFolder) -> None:
+    """Nor does an event that does not follow from the chain excuse it."""
+    (folder.path / "index.html").write_bytes(b"changed")
+    assert evidence.verify(folder) == ["changed: index.html"]
+    with folder.events.open("ab") as file:
+        file.write(b'{"number":5,"event":"rewriting","previous":"00"}\n')
+    assert any("broken: events.jsonl: line 5 was changed" in one for one in evidence.verify(folder))
+    with pytest.raises(VerificationError, match="broken"):
+        evidence.require_unchanged(folder, but={*evidence.documents(folder), evidence.UNFINISHED})
+
+
+def test_what_is_no_file_is_named(folder: RunFolder) -> None:
+    """A link to the very bytes, a pipe, an empty folder, a link to a folder."""
+    path = folder.case("a") / "map.npz"
+    elsewhere = path.rename(folder.path.parent / "map.npz")
+    path.symlink_to(elsewhere)
+    os.mkfifo(folder.path / "pipe")
+    (folder.cases / "c" / "d").mkdir(parents=True)
+    (folder.path / "linked").symlink_to(folder.path.parent)
+    assert evidence.verify(folder) == [
+        "added: cases/c/d/",
+        "added: linked",
+        "added: pipe",
+        "changed: cases/a/map.npz",
+    ]
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "events.jsonl"])
+def test_a_link_in_the_place_of_what_binds_the_folder_is_named(folder: RunFolder, name: str) -> None:
+    path = folder.path / name
+    path.symlink_to(path.rename(folder.path.parent / name))
+    assert any(one.startswith(f"changed: {name}") for one in evidence.verify(folder))
+
+
+def test_a_file_that_cannot_be_read_is_named_but_in_private(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without the permission, which a superuser would have all the same. `private/` is its owner's alone."""
+    real = Path.open
+
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
+        if path.name == "map.npz" or path.parent.name == "private":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: path.parent.name != "private")
+    assert evidence.verify(folder) == ["changed: cases/a/map.npz", "changed: cases/b/map.npz"]
+    assert "closed, and was not checked" in evidence.in_words(folder)
+
+
+def test_an_empty_folder_is_not_sealed(tmp_path: Path) -> None:
+    folder, log = started(tmp_path / "run")
+    audited(folder, log, "a")
+    (folder.cases / "b").mkdir()
+    sealed(folder, log)
+    assert evidence.verify(folder) == []
+
+
+def test_an_unchanged_run_says_which_it_is(folder: RunFolder) -> None:
+    """So that an older run under a new name is seen, and there is a number to write down elsewhere."""
+    digest = hashlib.sha256((folder.path / "SHA256SUMS").read_bytes()).hexdigest()
+    words = f"run run of 2026-01-01T00:00:00Z, 2 cases; SHA-256 of SHA256SUMS {digest}"
+    assert evidence.in_words(folder) == words
+    (folder.private / "crosswalk.csv").chmod(0o644)
+    assert evidence.in_words(folder) == f"{words}; private/ names patients and is open to others than its owner"
+    shutil.rmtree(folder.private)
+    assert evidence.in_words(folder) == f"{words}; private/ is not here, or closed, and was not checked"
 
 
 def with_schema(folder: RunFolder, version: int) -> None:

@@ -180,7 +180,7 @@ def test_who_makes_the_whole_folder_anew_lacks_the_signature(folder: RunFolder) 
     sealed(forged, log)
     for name in ("SHA256SUMS.p7s", "SHA256SUMS.p7s.sha256"):
         shutil.copy(folder.path / name, forged.path)
-    assert evidence.verify(forged) == []
+    assert evidence.verify(forged) == ["added: SHA256SUMS.p7s: events.jsonl does not know of it"]
     (found,) = check_signatures(forged)
     assert found.problem == "changed: SHA256SUMS.p7s: the signed bytes are others"
 
@@ -251,6 +251,31 @@ def test_what_is_sealed_again_is_no_longer_signed(folder: RunFolder, event: str)
     assert evidence.verify(folder) == []
 
 
+def test_documents_that_broke_off_leave_the_signature_until_they_are_sealed(folder: RunFolder) -> None:
+    log = EventLog.open(folder)
+    log.append("rewriting")
+    (folder.path / "summary.pdf").write_bytes(b"half of the new ones")
+    assert evidence.verify(folder) == [f"unfinished: {evidence.UNFINISHED}"]
+    assert check_signatures(folder)[0].problem is None
+    a_pdf(folder.path / "summary.pdf")
+    log.append("rendered", cases=2)
+    evidence.seal(folder, log)
+    assert (evidence.verify(folder), check_signatures(folder)) == ([], [])
+
+
+def test_a_signature_that_the_events_do_not_know_is_named(folder: RunFolder, reviewer: Identity) -> None:
+    """Sound in itself, on a run that was not signed: taken from this very run before it was sealed again."""
+    log, names = EventLog.open(folder), ("SHA256SUMS.p7s", "SHA256SUMS.p7s.sha256")
+    kept = {name: (folder.path / name).read_bytes() for name in names}
+    log.append("rewriting")
+    log.append("rendered", cases=2)
+    evidence.seal(folder, log)
+    assert evidence.verify(folder) == []
+    for name, data in kept.items():
+        (folder.path / name).write_bytes(data)
+    assert evidence.verify(folder) == ["added: SHA256SUMS.p7s: events.jsonl does not know of it"]
+
+
 class NoServer:
     """A time-stamp server that cannot be reached."""
 
@@ -306,7 +331,7 @@ def test_a_run_older_than_events_is_signed_and_verifies(folder: RunFolder, revie
     assert evidence.verify(folder) == []
     assert {one.problem for one in check_signatures(folder)} == {None}
     kinds = [json.loads(line)["event"] for line in lines_of(folder)]
-    assert kinds == ["started", "found", "found", "signed", "reported", "sealed"]
+    assert kinds == ["started", "found", "found", "rewriting", "signed", "reported", "sealed"]
     folder.events.unlink()
     assert "missing: events.jsonl" in evidence.verify(folder)
     assert [one.file for one in check_signatures(folder)] == ["SHA256SUMS.p7s"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pipeline.records import CaseRecord
+from pipeline.records import CaseRecord, Flag, RegionFacts, RegionFocus, Trust
 from pipeline.report.documents import data_folder
 from tests.report.test_documents import failed
 
@@ -31,18 +32,22 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser, renderer, make, run, tmp_path) -> Iterator[Any]:
-    """opened(number of cases) -> (the page, what it asked for). Scores fall with the number; every tenth failed."""
+    """opened(number of cases, what is changed in each) -> (the page, what it asked for). Scores fall with the number;
+    every tenth failed."""
     record, folder = make("case-00000", expected="NORMAL")
     contexts = []
 
-    def page_of(num_cases: int) -> tuple[Any, list[str]]:
+    def page_of(num_cases: int, change: Callable[..., CaseRecord] = lambda record, _: record) -> tuple[Any, list[str]]:
         shutil.copytree(folder, tmp_path / "cases" / "case-00000", dirs_exist_ok=True)
         records: list[CaseRecord] = []
         for number in range(num_cases):
             name = f"case-{number:05d}"
-            prediction = replace(record.prediction, probability=1 - number / 20_000)
+            logit = 9 - number / 1000
+            prediction = replace(record.prediction, logit=logit, probability=1 / (1 + np.exp(-logit)))
             records.append(
-                failed(case_id=name) if number % 10 == 9 else replace(record, case_id=name, prediction=prediction)
+                failed(case_id=name)
+                if number % 10 == 9
+                else change(replace(record, case_id=name, prediction=prediction), number)
             )
         (tmp_path / "index.html").write_text(renderer.index_html(records, run), "utf-8")
         contexts.append(browser.new_context(viewport={"width": 1280, "height": 900}))
@@ -61,7 +66,7 @@ def opened(browser, renderer, make, run, tmp_path) -> Iterator[Any]:
 
 
 def cases(page) -> list[str]:
-    return page.locator("#cases tbody th").all_inner_texts()
+    return page.locator("#cases tbody th button").all_inner_texts()
 
 
 def test_ten_thousand_cases_are_sorted_and_filtered_and_laid_out_as_far_as_scrolled(opened):
@@ -73,16 +78,73 @@ def test_ten_thousand_cases_are_sorted_and_filtered_and_laid_out_as_far_as_scrol
     assert cases(page)[:2] == ["case-00009", "case-00019"]  # failed: no output, below every number
     page.locator("th button", has_text="Output").click()
     assert cases(page)[:2] == ["case-00000", "case-00001"]
-    page.get_by_label("Status").select_option("failed")
+    page.get_by_label("Outcome").select_option("failed")
     assert page.locator("#shown").inner_text() == "1000"
     page.get_by_label("Text").fill("case-0999")
     assert cases(page) == ["case-09999"]
     page.get_by_label("Text").fill("")
-    page.get_by_label("Status").select_option("")
+    page.get_by_label("Outcome").select_option("")
     page.locator("#more").scroll_into_view_if_needed()
     page.wait_for_function(f"document.querySelector('#cases tbody').rows.length > {AT_ONCE}")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("#cases tbody tr").count() == 10_000  # paper has no scrolling
+
+
+FLAGS = ("marker", "border", "diffuse", "exposure", "near_threshold")
+STATES = ("caution", "passed", "not_interpretable")
+
+
+def judged(record: CaseRecord, number: int) -> CaseRecord:
+    """Case 0 has no trust and no lungs; from there trust goes round, flags grow and the evidence leaves the lungs."""
+    if number == 0:
+        return replace(record, lungs_missing="too small")
+    state = STATES[number % 3]
+    lungs = RegionFocus("lungs", 0.9 - number / 10, 0.3, 3 - number / 3, 0.5, True, 0.2, 0.3, 0.2, 0.3)
+    return replace(
+        record,
+        label="PNEUMONIA" if number < 4 else "NORMAL",
+        regions=(RegionFacts("lungs", "lungs", "by hand", 0.3),),
+        region_focus={record.maps[0].key: (lungs,)},
+        trust=Trust(state, () if state == "passed" else ("why",), ()),
+        flags=tuple(Flag(name, "why") for name in FLAGS[:number]),
+    )
+
+
+def test_sorted_by_error_trust_lungs_and_number_of_flags(opened):
+    page, _ = opened(6, judged)
+
+    def sorted_by(heading: str) -> list[int]:
+        page.locator("th button", has_text=heading).click()
+        return [int(name[-1]) for name in cases(page)]
+
+    # Output above the threshold in all: the labels make 1, 2, 3 true positive, 0 (label NORMAL), 4, 5 false positive.
+    assert sorted_by("Outcome") == [0, 4, 5, 1, 2, 3]
+    assert sorted_by("In lungs") == [0, 5, 4, 3, 2, 1]
+    assert sorted_by("Flags") == [0, 1, 2, 3, 4, 5]
+    assert sorted_by("Flags") == [5, 4, 3, 2, 1, 0]
+    assert sorted_by("Trust") == [4, 1, 3, 5, 2, 0]
+    row = page.locator("#cases tbody tr", has_text="case-00005").inner_text()
+    for words in (
+        "false positive",
+        "40 %",
+        "1.33 ×",
+        "not interpretable",
+        "Map over most of the picture, The exposure counts",
+    ):
+        assert words in row
+    assert "not found" in page.locator("#cases tbody tr", has_text="case-00000").inner_text()
+    page.get_by_label("Trust").select_option("caution")
+    assert cases(page) == ["case-00003"]
+    page.get_by_label("Flag").select_option(label="Near the threshold")
+    assert cases(page) == []
+
+
+def test_class_names_are_not_broken_within_a_word(opened):
+    page, _ = opened(3, lambda record, number: replace(record, label="ENLARGED CARDIOMEDIAST"))
+    cell = page.locator("#cases tbody tr").first.locator("td").nth(2)
+    assert cell.inner_text() == '"ENLARGED CARDIOMEDIAST"'
+    lines = "cell => { const r = new Range(); r.selectNodeContents(cell); return r.getClientRects().length; }"
+    assert cell.evaluate(lines) == 2  # at the space
 
 
 def test_the_keyboard_reaches_every_case_and_its_viewer(opened):

@@ -62,6 +62,13 @@ def test_what_no_run_can_supply_is_never_supplied() -> None:
     assert states["Validity of the explanations"] == "supplied"
 
 
+def test_what_was_not_checked_against_public_text_has_no_number() -> None:
+    sources = [source for one in EVIDENCE for source in one.sources.split("; ")]
+    unchecked = [source for source in sources if source.startswith(("ISO 14971", "STARD-AI"))]
+    assert {source.split(",")[0] for source in unchecked} == {"ISO 14971:2019", "STARD-AI"}
+    assert not any(re.search(r"\d", source.removeprefix("ISO 14971:2019")) for source in unchecked)
+
+
 def test_claim_has_its_44_items_and_fills_only_what_is_known() -> None:
     assert list(CLAIM) == list(range(1, 45))
     facts = {fact: False for _, _, fact in CLAIM.values() if fact} | {"always": True}

@@ -16,7 +16,7 @@ import pytest
 from pipeline.cohort import describe
 from pipeline.cohort.mean_map import MeanMap
 from pipeline.config import Acceptance, Cohort, Criterion
-from pipeline.records import CaseRecord, Check, CohortRecord, Estimate, Flag, Masking, RunRecord, Trust
+from pipeline.records import CascadeStage, CaseRecord, Check, CohortRecord, Estimate, Flag, Masking, RunRecord, Trust
 from pipeline.report import Renderer, encode_jpeg
 from pipeline.report.pictures import mean_map_picture
 from pipeline.report.summary import _estimate, _roc, summary_view
@@ -85,9 +85,12 @@ def test_acceptance_stands_first_then_the_six_stages(renderer, run) -> None:
     places = [text.index(head) for head in heads]
     assert places == sorted(places)
     assert "2 of 4 acceptance criteria not met." in found[0]
-    assert re.search(r"Not judged randomisation The check was not made: counts as not met passed undefined", found[0])
-    assert re.search(r"Not met failed, share of all cases at most 0 0\.04", found[0])
-    assert re.search(r"Met auc at least 0\.5 0\.\d\d", found[0])
+    assert (
+        "Not judged Check of the model: randomisation randomisation "
+        "The check was not made: counts as not met passed undefined"
+    ) in found[0]
+    assert "Not met Share of cases that failed failed at most 0 0.04" in found[0]
+    assert re.search(r"Met AUC auc at least 0\.5 0\.\d\d", found[0])
     assert "25: 24 audited, 0 excluded, 1 failed" in found[0]
     assert len(found) <= 8
     assert_allowed(text)
@@ -150,6 +153,48 @@ def test_the_roc_has_the_area_that_pairs_give() -> None:
     assert described(records).metrics["auc"].value == pytest.approx(np.mean(wins))
 
 
+@pytest.mark.parametrize(("largest", "end"), [(0.25, "0.25"), (0.2501, "0.26"), (0.0071, "0.0071"), (0.29, "0.29")])
+def test_the_end_of_the_mean_maps_scale_is_the_number_that_is_printed(run, largest: float, end: str) -> None:
+    """Never below the largest value; no finer than two digits. 0.29 / 0.01 is 28.999... in binary."""
+    values = np.full((96, 96), largest, np.float64)
+    means = {"true_positive": MeanMap(3, values, np.ones((96, 96), np.float32))}
+    records = labelled()
+    found = summary_view(records, run, described(records), means, {"mean_true_positive": "x"})["mean_maps"]
+    assert found["end"] == end
+
+
+def test_the_steps_of_the_randomisation_are_drawn(renderer, run) -> None:
+    stages = (CascadeStage("dense", 1, 0.6, 0.5), CascadeStage("conv", 9, 0.1, 0.0))
+    text = " ".join(pages(report(renderer, replace(run, cascade=stages), with_all_checks())))
+    assert "Layers without trained weights" in text  # from the SVG
+    assert "layers with weights: 9, the first being dense" in text
+    assert "Layers without trained weights" not in " ".join(pages(report(renderer, run, with_all_checks())))
+
+
+def test_markers_of_one_kind_are_counted_together(run) -> None:
+    """The second letter of one case is no relative of another's second letter."""
+    one, two = labelled()[:2]
+    names = ("letter 1", "letter 2", "foreign object 1")
+    one = replace(one, masking=tuple(Masking(name, "mean", 0.0, n + 1.0) for n, name in enumerate(names)))
+    two = replace(two, masking=(Masking("letter 1", "mean", 0.0, 9.0),))
+    rows = view(run, [one, two])["masking"]["rows"]
+    assert [(row["removed"], row["count"], row["cells"]) for row in rows] == [
+        ("Letter", "3", ["+2.00"]),
+        ("Foreign object", "1", ["+3.00"]),
+    ]
+
+
+def test_a_check_that_could_not_be_made_everywhere_says_what_it_is(run) -> None:
+    not_run = Check("age", "could not be checked", "not_run", reason="the file states no age")
+    made = Check("age", "age in years", "passed", 3.0, "1 to 5")
+    one, two, *_ = labelled()
+    for records in ([replace(one, quality=(not_run,)), replace(two, quality=(made,))], [replace(one, quality=(made,))]):
+        (row,) = view(run, records)["quality"]["rows"]
+        assert (row["what"], row["limit"]) == ("Age in years", "1 to 5")
+    (row,) = view(run, [replace(one, quality=(not_run,))])["quality"]["rows"]
+    assert (row["what"], row["limit"]) == ("The file states no age", "–")
+
+
 def test_one_class_has_no_roc() -> None:
     assert _roc([a_case("a", "P", 0.9), a_case("b", "P", 0.2)]) is None
 
@@ -164,7 +209,15 @@ def test_outcomes_are_those_of_the_cohort() -> None:
 
 @pytest.mark.parametrize(
     ("value", "limit", "text"),
-    [(0.9312, None, "0.93"), (0.8996, 0.9, "0.8996"), (0.904, 0.9, "0.904"), (0.95, 0.9, "0.95"), (0.9, 0.9, "0.90")],
+    [
+        (0.9312, None, "0.93"),
+        (0.9996, None, ">0.99"),
+        (0.9996, 0.999, ">0.999"),
+        (0.8996, 0.9, "0.8996"),
+        (0.904, 0.9, "0.904"),
+        (0.95, 0.9, "0.95"),
+        (0.9, 0.9, "0.90"),
+    ],
 )
 def test_a_number_beside_its_limit_is_told_apart_from_it(value: float, limit: float | None, text: str) -> None:
     assert _estimate(Estimate(value, 5, 5, reason="no interval"), limit)["value"] == text
@@ -183,6 +236,10 @@ def with_checks(record: CaseRecord, n: int) -> CaseRecord:
         masking=(Masking("lungs", "blurred", 0.0, -float(n), n == 1), Masking("border", "mean", 0.0, 0.25 * n)),
         quality=(dark, Check("side", "marker of the side", "not_run", reason="no marker")),
     )
+
+
+def with_all_checks() -> list[CaseRecord]:
+    return [with_checks(record, n) for n, record in enumerate(labelled())]
 
 
 def test_trust_flags_masking_and_quality_are_counted_by_outcome(renderer, run) -> None:
@@ -229,7 +286,7 @@ def test_what_was_not_measured_says_so(run) -> None:
     assert len(found["unmeasured"]) == 4
     assert (found["trust"], found["flags"], found["masking"], found["quality"]) == (None, None, None, None)
     results = {one["hazard"]: one["result"] for one in found["mapping"]}
-    assert results["A part that should not matter changes the output"] == "not measured in this run"
+    assert results["A part that should not matter changes the output"] is None
     assert "Whether the maps can be trusted was not checked." in found["open"]
 
 
