@@ -139,6 +139,9 @@ RECORDED = (
     *(N_("model card"), N_("config"), N_("default, not validated")),
     N_("largest Youden index on the validation split, patients kept apart by file name"),
     N_("operating point of {} in torchxrayvision {}"),
+    N_("lowest rank correlation with another method: {}"),
+    N_("global average pooling and one dense layer, read in closed form"),
+    *(N_("{}, affine, by gradient through the head"), N_("{}, not affine, by gradient through the head")),
 )
 
 
