@@ -15,6 +15,7 @@ from typing import Protocol
 
 from pipeline.glossary import FLAG_WORDS, GLOSSARY, OF_RUN, check_name
 from pipeline.records import (
+    PERFORMANCE_METRICS,
     CaseRecord,
     Check,
     CohortRecord,
@@ -433,7 +434,7 @@ def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
             ("Lung segmenter", run.segmenter_sha256 or "not used"),
             ("Seed", str(run.seed)),
             ("Started, finished", f"{utc(run.started)}, {utc(run.finished) or 'not yet'}"),
-            ("Engine", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in engine.items())),
+            ("Engine", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(engine.items()))),
             ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
         ),
     )
@@ -460,9 +461,10 @@ def _capped(rows: list[View], most: int = MOST_ROWS) -> View:
 def _performance(cohort: CohortRecord) -> View | None:
     if not any(cohort.outcomes.values()):
         return None
-    rows = []
-    for name, one in cohort.metrics.items():
-        rows.append({"name": OF_RUN[name].title, "meaning": OF_RUN[name].meaning, **_estimate(one)})
+    rows = [
+        {"name": OF_RUN[name].title, "meaning": OF_RUN[name].meaning, **_estimate(cohort.metrics[name])}
+        for name in PERFORMANCE_METRICS
+    ]
     at = "undefined" if cohort.prevalence is None else f"{number(cohort.prevalence)}, {cohort.prevalence_source}"
     return {"rows": rows, "method": sentence(cohort.method), "prevalence": at}
 
