@@ -251,7 +251,6 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     numbers = [value for value in (one.value, *(one.interval_95 or ())) if value is not None]
     apart = [value for value in numbers if limit is not None and value != limit]
     decimals = next((d for d in (2, 3) if all(round(value - (limit or 0), d) for value in apart)), 4)
-
     ends = None if one.interval_95 is None else [score(end, decimals) for end in one.interval_95]
     return {
         "value": "undefined" if one.value is None else score(one.value, decimals),
