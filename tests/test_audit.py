@@ -604,6 +604,21 @@ def test_a_damaged_record_is_made_again(config_file: Path, damaged: bytes) -> No
     assert verify(folder) == []
 
 
+@pytest.mark.parametrize("name", ["map.npz", "map-0.jpg", "report.pdf"])
+def test_a_case_that_lacks_a_file_is_made_again(config_file: Path, name: str) -> None:
+    """In a run that is not sealed yet, where nothing else would tell; the one case, not the other."""
+    documents = f"report.documents={str(name == 'report.pdf').lower()}"
+    folder = run(config_file, documents, limit=2)
+    whole = everything(folder)
+    first, second = folder.case_ids()
+    (folder.path / "SHA256SUMS").unlink()
+    (folder.case(first) / name).unlink()
+    before = (folder.case(second) / "case.json").stat().st_mtime_ns
+    assert everything(run(config_file, documents, limit=2, resume=True)) == whole
+    assert (folder.case(second) / "case.json").stat().st_mtime_ns == before
+    assert verify(folder) == []
+
+
 def test_resuming_a_finished_run_writes_nothing(config_file: Path) -> None:
     folder = run(config_file)
     before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
@@ -849,6 +864,20 @@ def test_the_documents_of_a_run_older_than_events_are_written_and_verify(config_
     assert verify(folder) == []
     kinds = [json.loads(line)["event"] for line in folder.events.read_text().splitlines()]
     assert kinds == ["started", *["found"] * 8, "rewriting", "rendered", "reported", "sealed"]
+
+
+def test_a_run_is_written_again_in_another_language(config_file: Path) -> None:
+    folder = run(config_file)
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match="'fr'"):
+        render(folder.path, Inline(), language="fr")
+    assert all(path.read_bytes() == content for path, content in before.items())
+    render(folder.path, Inline(), language="de")
+    reports = list(folder.cases.glob("*/report.pdf"))
+    assert [PdfReader(one).trailer["/Root"]["/Lang"] for one in reports] == ["de"] * 8
+    assert all(path.read_bytes() == content for path, content in before.items() if path.name == "case.json")
+    assert json.loads(folder.events.read_text().splitlines()[-3])["language"] == "de"
+    assert verify(folder) == []
 
 
 def test_maps_of_the_run_report_lie_on_the_radiograph(tmp_path: Path) -> None:

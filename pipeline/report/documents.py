@@ -13,8 +13,8 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from pipeline.report.view import case_view
 from pipeline.report.words import View, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
+import weasyprint  # noqa: E402
 from weasyprint import CSS, HTML, Attachment  # noqa: E402
 from weasyprint.html import UA, UA_COUNTER_STYLE  # noqa: E402
 from weasyprint.logger import LOGGER  # noqa: E402
@@ -45,15 +46,23 @@ from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: E402
 # WeasyPrint lets Pillow accept truncated files, for the whole process; ingestion must not.
 ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 
+# The short cuts stand for functions of one version. Another is left as it is, and takes twice as long.
+quick: Callable[[dict[Any, Any]], AbstractContextManager[Any]] = nullcontext
+if weasyprint.__version__ == "70.0":
+    from pipeline.report import shortcuts
+
+    quick = shortcuts.quick
+
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
 # `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
 PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "31mm"}}
-# What every element is given by default, without the rules for footnotes and list markers: they begin with `::`, fit
-# every element, and would style six of each that are never drawn. PDF/A forbids that a picture asks to be smoothed
-# (ISO 19005-3, 6.2.8), which "auto" does.
+# What every element is given by default, without rules that are tried on every element and never fit: those for
+# footnotes and list markers (they would style six of each) and those for margins where a `dir` is given. PDF/A forbids
+# that a picture asks to be smoothed (ISO 19005-3, 6.2.8), which "auto" does.
 DEFAULT_STYLE = CSS(
-    string=re.sub(r"^::.*", "", UA, flags=re.MULTILINE) + "html { image-rendering: crisp-edges }",
+    string=re.sub(r"^(::|:is\(|\[dir[^{]* (dd|:is)).*", "", UA, flags=re.MULTILINE)
+    + "html { image-rendering: crisp-edges }",
     counter_style=UA_COUNTER_STYLE,
 )
 # What XMP has to say of a document that is PDF/UA-1 besides (ISO 14289-1, 5; ISO 19005-3, 6.6.2.3: a schema that PDF/A
@@ -109,6 +118,7 @@ class Renderer:
         )
         self._jinja.globals |= {"_": marked_up, "plural": plural}
         self._fonts = FontConfiguration()
+        self._kept: dict[Any, Any] = {}
         self._css = {paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS}
 
     def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path, language: str | None = None) -> bytes:
@@ -183,7 +193,7 @@ class Renderer:
         return self._pdf(html, css, pictures, _attachments(files, run.started))
 
     def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:
-        with warnings.catch_warnings(), _collected_once():
+        with warnings.catch_warnings(), _collected_once(), quick(self._kept):
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             return bytes(

@@ -8,7 +8,7 @@ Refuses arrays that are not of the stated type and shape.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import cv2
@@ -178,6 +178,7 @@ def colour_bar_stops() -> list[str]:
     return ["#{:02x}{:02x}{:02x}".format(*_cividis()[level]) for level in range(0, 256, 17)]
 
 
+@cache
 def _cividis() -> Bytes:
     """(256, 3) RGB; OpenCV gives BGR."""
     levels = np.arange(256, dtype=np.uint8)[:, None]

@@ -11,7 +11,7 @@ def provenance(record: CaseRecord, run: RunRecord) -> View:
     return {
         "hashes": _hashes(record, run),
         "versions": ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items())),
-        **_groups(record, run),
+        "groups": _groups(record, run),
         "card": _card(run.model.card),
         "decisions": _decisions(record),
     }
@@ -62,13 +62,11 @@ def _found_by(record: CaseRecord) -> Rows:
     return rows
 
 
-def _groups(record: CaseRecord, run: RunRecord) -> View:
-    """The two columns of page 3; without a radiograph, model and run take one each."""
-    left, right = _case_groups(record), _run_groups(run, record.schema_version)
-    if found := _found_by(record):  # in the shorter column
-        has_attributes = record.radiograph is not None and bool(record.radiograph.attributes)
-        (right if has_attributes else left).append({"title": _("How regions were found"), "rows": found})
-    return {"provenance_left": left or right[:1], "provenance_right": right if left else right[1:]}
+def _groups(record: CaseRecord, run: RunRecord) -> list[View]:
+    """What is known of radiograph, model and run, as titled rows of (name, value)."""
+    groups = _case_groups(record) + _run_groups(run, record.schema_version)
+    found = _found_by(record)
+    return groups + ([{"title": _("How regions were found"), "rows": found}] if found else [])
 
 
 def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
@@ -77,7 +75,7 @@ def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
         (_("Name"), model.name),
         (_("Input"), _("{size} (rows, columns, channels)", size=f" {TIMES} ".join(map(str, model.input_shape)))),
         (_("Target layer"), f"{model.target_layer}, {_('{size} cells', size=times(*model.grid))}"),
-        (_("Head"), model.head),
+        (_("Head"), said(model.head)),
         (_("Output"), model.output_activation),
         (_("Parameters"), grouped(model.parameters)),
         (_("Two calls equal"), {True: _("yes"), False: _("no"), None: _("not checked")}[model.is_deterministic]),
@@ -128,6 +126,12 @@ def _placement(placement: Placement) -> Rows:
 
 
 def _decisions(record: CaseRecord) -> list[View]:
-    steps = [(_("Ingestion"), d) for d in (record.radiograph.decisions if record.radiograph else ())]
-    steps += [(_("Preprocessing"), d) for d in record.preprocessing]
-    return [{"step": step, "what": sentence(d.what), "how": d.how, "why": d.why} for step, d in steps]
+    steps = {
+        _("Decisions of ingestion"): record.radiograph.decisions if record.radiograph else (),
+        _("Decisions of preprocessing"): record.preprocessing,
+    }
+    return [
+        {"title": title, "rows": [{"what": sentence(d.what), "how": d.how, "why": d.why} for d in made]}
+        for title, made in steps.items()
+        if made
+    ]

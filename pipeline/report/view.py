@@ -68,6 +68,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
     """Everything that `case.html.j2` prints. `pictures` maps the roles that exist to their URL."""
     facts, prediction = record.radiograph, record.prediction
     maps = [_map(record, one, pictures) for one in record.maps]
+    scale = scale_view(run, record.scales.get(record.maps[0].key) if record.maps else None)
     debug = _debug(prediction, maps)
     shown = [side["map"]["key"] for side in debug["sides"] if side["map"]] if debug else []
     others = [one for one in maps if one["small"] and one["key"] not in shown]
@@ -97,7 +98,8 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "debug": debug,
         "regions": _regions(record, pictures),
         "masking": _masking(record),
-        "scale": scale_view(run, record.scales.get(record.maps[0].key) if record.maps else None),
+        "scale": scale,
+        "bar": _bar(scale, maps[0]["picture"]) if maps else None,
         "flags": _flags(record),
         "fitness": _fitness(record),
         "checks": _checks(record.quality),
@@ -143,8 +145,6 @@ def _picture(url: str | None, shape: tuple[int, int] | None, box_mm: float) -> V
         "url": url,
         "width_mm": f"{width:.2f}",
         "height_mm": f"{height:.2f}",
-        "bar_mm": f"{width + 2.4:.2f}",
-        "bar_height_mm": f"{min(56.0, max(36.0, height - 6)):.2f}",
     }
 
 
@@ -481,8 +481,7 @@ def scale_view(run: RunRecord, own: float | None = None) -> View:
         )
         decimals = 2 if 0.01 <= step < 0.1 else 3 if step < 0.01 else 1
         view["ticks"] = [
-            {"text": number(at * step, decimals), "bottom": f"{100 * at * step / end:.1f}"}
-            for at in range(int(end / step + 1e-9) + 1)
+            {"text": number(at * step, decimals), "level": at * step / end} for at in range(int(end / step + 1e-9) + 1)
         ]
         view["end"] = number(end, 2 if end >= 0.01 else 3)
     if run.scale_source:
@@ -494,6 +493,22 @@ def scale_view(run: RunRecord, own: float | None = None) -> View:
             for key, end in sorted(run.scales.items())
         )
     return view
+
+
+def _bar(scale: View, picture: View | None) -> View | None:
+    """Where the colour bar stands beside the first map, and its ticks: lines of text, one a tick, as high as the ticks
+    lie apart; the last has its middle at the bar's lower end."""
+    if picture is None or not scale["ticks"]:
+        return None
+    height, steps = min(56.0, max(36.0, float(picture["height_mm"]) - 6)), len(scale["ticks"]) - 1
+    pitch = height * scale["ticks"][-1]["level"] / max(1, steps)
+    return {
+        "left_mm": f"{float(picture['width_mm']) + 2.4:.2f}",
+        "height_mm": f"{height:.2f}",
+        "pitch_mm": f"{pitch:.2f}",
+        "above_mm": f"{-pitch * (steps + 0.5):.2f}",
+        "below_mm": f"{-pitch / 2:.2f}",
+    }
 
 
 # ---- page 2
@@ -560,8 +575,8 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
                 "reason": said(next(iter(one.undefined.values()), None)),
                 "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
                 "controls": _controls(record.controls.get(region.name, {})),
-                "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
-                "has_peak": {True: _("yes"), False: _("no"), None: None}[one.pointing_game_hit],
+                "ratio": number(one.enrichment, 1) if one.enrichment is not None else None,
+                "peak": _("yes") if one.pointing_game_hit else None,
                 "log_odds": parts.pop(name, None),
             }
         )
@@ -572,9 +587,14 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
             if row["is_total"] == is_total
         ]
     reasons = {row["reason"] for row in rows if row["area"] is not None}
+    undefined = sentence(reasons.pop()) if len(reasons) == 1 else None
+    columns = {"evidence": _("Evidence"), "controls": _("Controls"), "ratio": _("Ratio"), "peak": _("Peak")}
     return {
         "rows": rows,
-        "undefined": sentence(reasons.pop()) if len(reasons) == 1 else None,
+        "columns": [
+            (key, name) for key, name in columns.items() if not undefined and any(one.get(key) for one in rows)
+        ],
+        "undefined": undefined,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
         "has_annotation": any(region.kind == "annotation" for region in record.regions),
         "missing": sentence(said((record.lungs_missing or "").removeprefix("lungs not found: "))),
@@ -608,7 +628,7 @@ def _masking(record: CaseRecord) -> View | None:
         bad = [one.is_bad_news for one in found]
         rows.append(
             {
-                "text": _("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found)),
+                "text": sentence(_("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found))),
                 "is_bad": bool(bad) and all(bad),
                 "note": _("with one of the two fills") if any(bad) and not all(bad) else None,
             }
@@ -704,6 +724,7 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
                 "limit": said(check.limit),
                 "shape": CHECK_STATES[check.state][0],
                 "word": _(CHECK_STATES[check.state][1]),
+                "is_passed": check.state == "passed",
             }
             for of, check in made
         ],

@@ -182,10 +182,10 @@ def score(probability: float, decimals: int = 2) -> str:
 def percent(fraction: float) -> str:
     """Whole per cent; neither 0 % nor 100 % unless it is exactly that."""
     if 0 < fraction < 0.005:
-        return "<1 %"
+        return _("{num} %", num="<1")
     if 0.995 <= fraction < 1:
-        return ">99 %"
-    return f"{number(100 * fraction, 0)} %"
+        return _("{num} %", num=">99")
+    return _("{num} %", num=number(100 * fraction, 0))
 
 
 def calibrated_before(run: RunRecord) -> list[str]:

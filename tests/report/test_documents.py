@@ -132,9 +132,9 @@ def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_pa
     assert "2 passed, 2 failed, 1 not run, and 1 more reason" in first
     assert "was not checked" not in first
     for row in (
-        "Randomisation model SSIM once no trained weight is left 0.05 below 0.33, that of pairs of 32 cases passed",
-        "Agreement case No other method on this grid not run",
-        "Worst stability case Lowest rank correlation 0.43 at least 0.80 failed",
+        "Randomisation (model) SSIM once no trained weight is left 0.05; below 0.33, that of pairs of 32 cases passed",
+        "Agreement (case) No other method on this grid not run",
+        "Worst stability (case) Lowest rank correlation 0.43; at least 0.80 failed",
     ):
         assert row in second
     passed = replace(record, trust=Trust("passed", (), ()))
@@ -676,7 +676,7 @@ def test_page_two_lists_every_region_and_why_one_is_undefined(renderer, make, ru
     second = pages(renderer.case_pdf(with_regions(record), run, folder))[1]
     assert "Lungs 34 % 62 % 1.8 yes" in second
     assert "Right upper zone 5 % undefined: the model did not see the region" in second
-    assert "Letter 1 <1 % 12 % 30.0 no" in second
+    assert "Letter 1 <1 % 12 % 30.0 Border" in second  # its highest point is elsewhere
 
 
 def test_lungs_that_were_not_found_are_said_with_the_reason(renderer, make, run) -> None:
@@ -736,8 +736,8 @@ def test_the_controls_and_the_annotation_stand_in_the_table(renderer, make, run)
     )
     first, second, third, *_ = pages(renderer.case_pdf(record, run, folder))
     assert "Lungs 34 % 62 % 31, 30, 33 % 1.8 yes" in second
-    assert "Border 19 % 10 % \N{EN DASH}, 20, \N{EN DASH} % 0.5 no" in second
-    assert "Annotation 10 % 40 % 4.0 no" in second
+    assert "Border 19 % 10 % \N{EN DASH}, 20, \N{EN DASH} % 0.5 Annotation" in second
+    assert "Annotation 10 % 40 % 4.0 Log-odds" not in second
     assert "the annotation dotted" in second
     assert "40 % of it lies in the annotated area (10 % by area alone), its highest point outside." in first
     assert "2 boxes of the manifest" in third
