@@ -31,6 +31,7 @@ from pipeline.report.pictures import encode_jpeg, mean_map_picture
 from pipeline.report.regulations import claim_rows, model_card_rows, regulatory_rows
 from pipeline.report.words import (
     BANNER,
+    CHECK_STATES,
     DASH,
     MAP_STATES,
     TRUST_WORDS,
@@ -673,7 +674,7 @@ def _check(one: Check) -> View:
     return {
         "name": sentence(check_name(one.name)),
         "what": sentence(one.what),
-        "state": one.state.replace("_", " "),
+        "state": CHECK_STATES[one.state][1],
         "value": DASH if one.value is None else number(one.value),
         "limit": one.limit or DASH,
         "reason": sentence(one.reason),
