@@ -258,7 +258,7 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
         "ends": ends,
         "interval": None if ends is None else " to ".join(ends),
         "reason": sentence(one.reason),
-        "of": f"{one.num_cases:,} / {one.num_patients:,}",
+        "of": f"{one.num_cases:,} / {one.num_patients:,}" if one.num_cases else DASH,
     }
 
 
@@ -722,7 +722,7 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
         }
         for key in sorted(changes, key=lambda key: (-size[key], key))
     ]
-    return {"columns": [OUTCOMES[column] for column in columns], **_capped(rows)}
+    return {"columns": [OUTCOMES[column] for column in columns], **_capped(rows, 14)}
 
 
 def _signed(value: float) -> str:
