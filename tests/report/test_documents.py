@@ -554,7 +554,7 @@ def test_a_dicom_case_with_many_attributes_keeps_its_provenance_on_page_3(render
 def test_objects_serialised_once_are_the_same_bytes(renderer, make, run, monkeypatch):
     record, folder = make()
     quick = renderer.case_pdf(record, run, folder)
-    monkeypatch.setattr("pipeline.report.documents._serialise_once", None)
+    monkeypatch.setattr("pipeline.report.documents._serialise_once", lambda pdf: None)
     assert quick == renderer.case_pdf(record, run, folder)
 
 

@@ -314,7 +314,7 @@ def test_the_german_document(renderer, cases, source) -> None:
         "Nicht beurteilt: Die Belichtung zählt; die Gründe stehen in case.json.",
         "Prüfungen der Erklärung: Vorsicht Kleine Änderungen der Eingabe ändern die Karte.",
         "Alle auf Seite 2: 1 verfehlt.",
-        "Stabilität Fall Mittlere Rangkorrelation bei 4 kleinen Änderungen 0,70 mindestens 0,90 verfehlt",
+        "Stabilität (Fall) Mittlere Rangkorrelation bei 4 kleinen Änderungen 0,70; mindestens 0,90 verfehlt",
         "Lunge ersetzt: senkt das Logit um 2,10 (weichgezeichnet) oder 0,50 (Mittelwert).",
         "Alles außer der Lunge ersetzt: lässt das Logit, wie es ist (weichgezeichnet) oder senkt das Logit um 1,25",
         "Ganze Aufnahme verändert: dunkler senkt das Logit um 0,52, heller erhöht das Logit um 0,31.",
