@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.glossary import FLAG_WORDS
+from pipeline.glossary import FLAG_WORDS, check_name
 from pipeline.records import (
     CaseRecord,
     Check,
@@ -427,7 +427,7 @@ def _checks(checks: Sequence[Check]) -> Rows:
 
 
 def _name(check: Check) -> str:
-    return said(check.name.replace("_", " "))
+    return said(check_name(check.name))
 
 
 def _limits(run: RunRecord) -> View:
