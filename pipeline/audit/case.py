@@ -235,7 +235,7 @@ def describe(
     threshold = config.focus.high_focus_threshold
     masks = np.stack([region.mask for region in found])
     region_shares = cache(partial(geometry.region_shares, placement, masks=masks))
-    metrics, region_metrics, scales = {}, {}, {}
+    metrics, region_metrics, scales, faint = {}, {}, {}, []
     for number, class_map in enumerate(case.maps):
         facts = class_map.facts
         grid = facts.grid_rows, facts.grid_columns
@@ -248,7 +248,9 @@ def describe(
             scale = scales[facts.key] = round_up(float(finite.max()))
         edges = geometry.cell_edges(placement, *grid, *background.shape) if config.report.cells else None
         names[facts.key] = f"map-{number}.jpg"
-        pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold, edges)
+        if is_faint := report.is_faint(float(finite.max()), scale):
+            faint.append(facts.key)
+        pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold, edges, not is_faint)
     record = CaseRecord(
         case_id=prepared.source.case_id,
         status="ok",
@@ -274,6 +276,7 @@ def describe(
         trust=case.trust,
         pictures=names,
         scales=scales,
+        faint=tuple(faint),
     )
     record = verdict.flagged(record, config.acceptance)
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}

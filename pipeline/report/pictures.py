@@ -21,6 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 
 SHORTEST_PX = 450
 MOST_OPAQUE = 0.65
+FAINT = 0.25  # of the colour scale; a contour around less would show a place where the model sees next to nothing
 _HALO = (24, 24, 24)
 _LINE = (255, 255, 255)
 _SOFT = (190, 190, 190)
@@ -82,6 +83,11 @@ def encode_jpeg(image: Bytes, most_bytes: int | None = None) -> bytes:
     return encoded.tobytes()
 
 
+def is_faint(highest: float, scale: float) -> bool:
+    """Whether a map with this maximum has evidence, but nowhere a quarter of the colour scale: it gets no contour."""
+    return 0 < highest < FAINT * scale
+
+
 def overlay(
     picture: Bytes,
     heatmap: npt.NDArray[np.float32],
@@ -89,6 +95,7 @@ def overlay(
     scale: float,
     threshold: float = 0.5,
     edges: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
+    has_contour: bool = True,
 ) -> Bytes:
     """A radiograph with the positive part of one map and one contour.
 
@@ -101,6 +108,7 @@ def overlay(
     threshold : the contour encloses heatmap >= threshold * its maximum, the region that
         `FocusMetrics.high_focus_fraction` measures
     edges : rows and columns, in pixels of the picture, of the lines between the map's cells; None = not drawn
+    has_contour : False for a map that `is_faint`
 
     Returns
     -------
@@ -122,7 +130,7 @@ def overlay(
     drawn = cv2.add(cv2.cvtColor(below, cv2.COLOR_GRAY2RGB), cv2.applyColorMap(level, colour))
     if edges is not None:
         _cells(drawn, edges)
-    return _contour(drawn, (evidence >= threshold * highest) & covered)
+    return _contour(drawn, (evidence >= threshold * highest) & covered) if has_contour else drawn
 
 
 def outlines(picture: Bytes, regions: Sequence[Region]) -> Bytes:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.records import Region
-from pipeline.report.pictures import colour_bar_stops, display, encode_jpeg, outlines, overlay
+from pipeline.report.pictures import colour_bar_stops, display, encode_jpeg, is_faint, outlines, overlay
 
 RNG = np.random.default_rng(7)
 
@@ -201,3 +201,21 @@ def test_a_picture_of_noise_keeps_within_its_size_as_far_as_it_reads():
     assert encode_jpeg(grey, len(best)) == best
     assert encode_jpeg(grey, len(at_80)) == at_80
     assert lowest == at_60
+
+
+@pytest.mark.parametrize(
+    ("highest", "expected"), [(-1.0, False), (0.0, False), (0.001, True), (0.099, True), (0.1, False), (1.0, False)]
+)
+def test_a_map_below_a_quarter_of_the_scale_is_faint(highest, expected):
+    assert is_faint(highest, 0.4) is expected
+
+
+def test_a_faint_map_is_drawn_without_a_contour():
+    picture = np.full((90, 90), 60, np.uint8)
+    row, column = np.mgrid[0:90, 0:90]
+    heatmap = np.exp(-((row - 40) ** 2 + (column - 50) ** 2) / 200).astype(np.float32)
+    with_line = overlay(picture, heatmap, covered_everywhere(picture.shape), 10.0)
+    without = overlay(picture, heatmap, covered_everywhere(picture.shape), 10.0, has_contour=False)
+    assert with_line.max() > 200  # the white line, between two dark ones
+    assert without.max() < 100  # a breath of blue
+    assert not np.array_equal(without[40, 50], without[0, 0])
