@@ -496,6 +496,7 @@ class CaseRecord:
         case was not asked again
     flags_undefined: which flags could not be judged, and why
     scales: the upper end of a map's colours where that is the map's own and not the run's
+    faint: keys of the maps that stay below a quarter of their colours: they are drawn without a contour
     """
 
     case_id: str
@@ -529,6 +530,7 @@ class CaseRecord:
     flags_undefined: dict[str, str] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
+    faint: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

@@ -99,6 +99,8 @@ def everything(folder: RunFolder) -> dict[str, bytes]:
 def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path) -> None:
     folder = run(config_file, "report.documents=true")
     rows = rows_of(folder)
+    described = json.loads((folder.path / "cases.csv-metadata.json").read_text("utf-8"))["tableSchema"]["columns"]
+    assert list(rows[0]) == [column["name"] for column in described]
     assert len(rows) == 8
     assert {row["status"] for row in rows} == {"ok"}
     assert str(config_file.parent) not in (folder.path / "run.json").read_text()

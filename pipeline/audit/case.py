@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 Pictures = dict[str, npt.NDArray[np.uint8]]
 
+# Pictures for print: three pages with six of them, fonts and attachments in 0.6 MB.
+MOST_BYTES, REGIONS_PX = 120_000, 600
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -188,7 +191,7 @@ def document(
     record, pictures, maps, masks = describe(case, run, config)
     record = replace(record, told_hmac=case.prepared.source.told_hmac)
     for name, image in pictures.items():
-        evidence.write(where / name, report.encode_jpeg(image))
+        evidence.write(where / name, report.encode_jpeg(image, MOST_BYTES))
     if maps:
         evidence.write(where / "map.npz", npz(maps))
         evidence.write(where / "regions.npz", npz(masks))
@@ -228,12 +231,12 @@ def describe(
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
     found = find_regions(case)
     names["regions"] = "regions.jpg"
-    pictures["regions.jpg"] = report.outlines(background, found)
+    pictures["regions.jpg"] = report.outlines(report.display((background / 255).astype(np.float32), REGIONS_PX), found)
     seen = geometry.seen(placement, *background.shape)
     threshold = config.focus.high_focus_threshold
     masks = np.stack([region.mask for region in found])
     region_shares = cache(partial(geometry.region_shares, placement, masks=masks))
-    metrics, region_metrics, scales = {}, {}, {}
+    metrics, region_metrics, scales, faint = {}, {}, {}, []
     for number, class_map in enumerate(case.maps):
         facts = class_map.facts
         grid = facts.grid_rows, facts.grid_columns
@@ -246,7 +249,9 @@ def describe(
             scale = scales[facts.key] = round_up(float(finite.max()))
         edges = geometry.cell_edges(placement, *grid, *background.shape) if config.report.cells else None
         names[facts.key] = f"map-{number}.jpg"
-        pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold, edges)
+        if is_faint := report.is_faint(float(finite.max()), scale):
+            faint.append(facts.key)
+        pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold, edges, not is_faint)
     record = CaseRecord(
         case_id=prepared.source.case_id,
         status="ok",
@@ -273,6 +278,7 @@ def describe(
         trust=case.trust,
         pictures=names,
         scales=scales,
+        faint=tuple(faint),
     )
     record = verdict.flagged(record, config.acceptance, run.logit_spread)
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}

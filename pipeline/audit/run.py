@@ -415,7 +415,7 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
 def versions() -> dict[str, str]:
     """What ran: our version, Python, and the libraries that can change a case's number or page; `sbom` has all."""
     names = (
-        *("cxr-audit", "tensorflow", "keras", "numpy", "scipy", "pandas", "opencv-python-headless", "pillow"),
+        *("cxr-audit", "tensorflow", "keras", "numpy", "scipy", "opencv-python-headless", "pillow"),
         *("pydicom", "python-gdcm", "pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg"),
         *("jinja2", "weasyprint", "pydyf"),
     )

@@ -68,7 +68,8 @@ def _measured(cohort: CohortRecord) -> Iterator[str]:
 def _estimate(one: Estimate) -> str:
     value = "undefined" if one.value is None else _number(one.value)
     interval = one.reason if one.interval_95 is None else " to ".join(map(_number, one.interval_95))
-    return f"{value}  ({interval}; {_cases(one.num_cases)}, {one.num_patients} patients)"
+    of = f"; {_cases(one.num_cases)}, {one.num_patients} patients" if one.num_cases else ""
+    return f"{value}  ({interval}{of})"
 
 
 def _number(value: float) -> str:

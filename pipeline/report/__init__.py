@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report.pictures import colour_bar_stops, display, encode_jpeg, encode_png, outlines, overlay
+from pipeline.report.pictures import colour_bar_stops, display, encode_jpeg, encode_png, is_faint, outlines, overlay
 
 if TYPE_CHECKING:
     from pipeline.report.documents import Renderer
 
-__all__ = ["Renderer", "colour_bar_stops", "display", "encode_jpeg", "encode_png", "outlines", "overlay"]
+__all__ = ["Renderer", "colour_bar_stops", "display", "encode_jpeg", "encode_png", "is_faint", "outlines", "overlay"]
 
 
 def __getattr__(name: str) -> Any:

@@ -96,10 +96,9 @@ def _summary(found: Comparison) -> list[str]:
     output = next(one for one in found.metrics if one.metric == "probability")
     if output.change.value is not None:
         lines.append(f"Mean model output: change {_change(output.change)}.")
-    keys = (
-        f"{len(found.differences)} key{'s' * (len(found.differences) != 1)} of config, model and software: see below."
-    )
-    return [*lines, f"Different: {keys}" if found.differences else "Config, model and software are the same."]
+    num = len(found.differences)
+    keys = f"{num} key{'s' * (num != 1)} of config, model and software"
+    return [*lines, f"Different: {keys}." if num else "Config, model and software are the same."]
 
 
 def _cases(found: Comparison) -> list[tuple[str, str]]:

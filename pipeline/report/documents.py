@@ -31,6 +31,7 @@ from pipeline.records import CaseRecord, CohortRecord, Comparison, RunRecord, to
 from pipeline.report.comparison import comparison_view
 from pipeline.report.index import index_view
 from pipeline.report.language import SOURCE, _, marked_up, plural, spoken
+from pipeline.report.pictures import colour_bar_stops
 from pipeline.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
 from pipeline.report.view import case_view
 from pipeline.report.words import View, w3c
@@ -211,7 +212,7 @@ class Renderer:
         """Template stylesheets as one, the later ones last."""
         css = "\n".join(self._template_file(name).read_text("utf-8") for name in names)
         fetcher = _Fetcher(self._template_file, {})
-        css = _expanded(css, PAPERS[paper])
+        css = _expanded(css, PAPERS[paper] | {"--cividis": ", ".join(colour_bar_stops())})
         return CSS(string=css, base_url=TEMPLATE_URL, url_fetcher=fetcher, font_config=self._fonts)
 
     def index_html(self, records: Sequence[CaseRecord], run: RunRecord) -> str:
@@ -351,10 +352,17 @@ class _Serialised(pydyf.Object):  # type: ignore[misc]
 
 
 def _finish(_document: Any, pdf: Any) -> None:
-    """Identify the document as PDF/UA-1 too, and serialise each object once: pydyf would format and compress it again
-    for the file's identifier. The bytes are the same."""
+    _identify_as_pdf_ua(pdf)
+    _serialise_once(pdf)
+
+
+def _identify_as_pdf_ua(pdf: Any) -> None:
     metadata = next(one for one in pdf.objects if getattr(one, "extra", {}).get("Type") == "/Metadata")
     metadata.stream = [part.replace(b"</rdf:RDF>", PDF_UA) for part in metadata.stream]
+
+
+def _serialise_once(pdf: Any) -> None:
+    """pydyf would format and compress every object twice, once for the file's identifier. The bytes are the same."""
     pdf.objects[:] = [_Serialised(one) for one in pdf.objects]
 
 

@@ -21,6 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 
 SHORTEST_PX = 450
 MOST_OPAQUE = 0.65
+FAINT = 0.25  # of the colour scale; a contour around less would show a place where the model sees next to nothing
 _HALO = (24, 24, 24)
 _LINE = (255, 255, 255)
 _SOFT = (190, 190, 190)
@@ -62,18 +63,29 @@ def encode_png(pixels: npt.NDArray[np.float32], bits: int) -> bytes:
     return encoded.tobytes()
 
 
-def encode_jpeg(image: Bytes, quality: int = 90) -> bytes:
-    """JPEG of a grey (r, c) or RGB (r, c, 3) picture; colour is not subsampled (4:4:4). Deterministic."""
+def encode_jpeg(image: Bytes, most_bytes: int | None = None) -> bytes:
+    """JPEG of a grey (r, c) or RGB (r, c, 3) picture; colour is not subsampled (4:4:4). Deterministic.
+
+    The quality is 90, and lower, to 60 at least, where the file would be larger than `most_bytes`: noise has no limit.
+    """
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise ValueError(f"expected uint8 (r, c) or (r, c, 3), received {image.dtype} {image.shape}")
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    options = []
     if image.ndim == 3:
-        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, encoded = cv2.imencode(".jpg", image, options)
-    if not done:  # pragma: no cover - OpenCV raises on everything known
-        raise ValueError(f"OpenCV could not encode a picture of {image.shape}")
+    for quality in (90, 80, 70, 60):
+        done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality, *options])
+        if not done:  # pragma: no cover - OpenCV raises on everything known
+            raise ValueError(f"OpenCV could not encode a picture of {image.shape}")
+        if most_bytes is None or len(encoded) <= most_bytes:
+            break
     return encoded.tobytes()
+
+
+def is_faint(highest: float, scale: float) -> bool:
+    """Whether a map with this maximum has evidence, but nowhere a quarter of the colour scale: it gets no contour."""
+    return 0 < highest < FAINT * scale
 
 
 def overlay(
@@ -83,6 +95,7 @@ def overlay(
     scale: float,
     threshold: float = 0.5,
     edges: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
+    has_contour: bool = True,
 ) -> Bytes:
     """A radiograph with the positive part of one map and one contour.
 
@@ -95,6 +108,7 @@ def overlay(
     threshold : the contour encloses heatmap >= threshold * its maximum, the region that
         `FocusMetrics.high_focus_fraction` measures
     edges : rows and columns, in pixels of the picture, of the lines between the map's cells; None = not drawn
+    has_contour : False for a map that `is_faint`
 
     Returns
     -------
@@ -116,7 +130,7 @@ def overlay(
     drawn = cv2.add(cv2.cvtColor(below, cv2.COLOR_GRAY2RGB), cv2.applyColorMap(level, colour))
     if edges is not None:
         _cells(drawn, edges)
-    return _contour(drawn, (evidence >= threshold * highest) & covered)
+    return _contour(drawn, (evidence >= threshold * highest) & covered) if has_contour else drawn
 
 
 def outlines(picture: Bytes, regions: Sequence[Region]) -> Bytes:

@@ -31,6 +31,7 @@ from pipeline.report.pictures import encode_jpeg, mean_map_picture
 from pipeline.report.regulations import claim_rows, model_card_rows, regulatory_rows
 from pipeline.report.words import (
     BANNER,
+    CHECK_STATES,
     DASH,
     MAP_STATES,
     TRUST_WORDS,
@@ -251,14 +252,13 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     numbers = [value for value in (one.value, *(one.interval_95 or ())) if value is not None]
     apart = [value for value in numbers if limit is not None and value != limit]
     decimals = next((d for d in (2, 3) if all(round(value - (limit or 0), d) for value in apart)), 4)
-
     ends = None if one.interval_95 is None else [score(end, decimals) for end in one.interval_95]
     return {
         "value": "undefined" if one.value is None else score(one.value, decimals),
         "ends": ends,
         "interval": None if ends is None else " to ".join(ends),
         "reason": sentence(one.reason),
-        "of": f"{one.num_cases:,} / {one.num_patients:,}",
+        "of": f"{one.num_cases:,} / {one.num_patients:,}" if one.num_cases else DASH,
     }
 
 
@@ -674,7 +674,7 @@ def _check(one: Check) -> View:
     return {
         "name": sentence(check_name(one.name)),
         "what": sentence(one.what),
-        "state": one.state.replace("_", " "),
+        "state": CHECK_STATES[one.state][1],
         "value": DASH if one.value is None else number(one.value),
         "limit": one.limit or DASH,
         "reason": sentence(one.reason),
@@ -722,7 +722,7 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
         }
         for key in sorted(changes, key=lambda key: (-size[key], key))
     ]
-    return {"columns": [OUTCOMES[column] for column in columns], **_capped(rows)}
+    return {"columns": [OUTCOMES[column] for column in columns], **_capped(rows, 14)}
 
 
 def _signed(value: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.glossary import FLAG_WORDS
+from pipeline.glossary import FLAG_WORDS, check_name
 from pipeline.records import (
     CaseRecord,
     Check,
@@ -222,7 +222,7 @@ def _reached(probability: float, threshold: float) -> str:
 def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> View:
     shape, word, meaning = MAP_STATES[facts.status]
     focus = record.focus.get(facts.key)
-    picture_shape = _shape(record.radiograph)
+    picture_shape, is_faint = _shape(record.radiograph), facts.key in record.faint
     return {
         "key": facts.key,
         "method": facts.method,
@@ -243,10 +243,11 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "small": _picture(pictures.get(facts.key), picture_shape, SMALL_MAP_MM),
         "focus": []
         if focus is None
-        else focus_sentences(focus, record.radiograph) + region_sentences(record, facts.key),
+        else focus_sentences(focus, record.radiograph, is_faint) + region_sentences(record, facts.key),
         "metrics": [] if focus is None else _metrics(focus, record.radiograph),
         "columns": _metric_columns(focus),
         "is_drawn": facts.status in ("ok", "saturated"),
+        "is_faint": is_faint,
         "threshold": _("half") if focus is None or focus.threshold == 0.5 else percent(focus.threshold),
         "_names": (facts.class_name, facts.method, facts.layer),
         "_facts": facts,
@@ -306,14 +307,19 @@ def _cell(facts: MapFacts, placement: Placement | None, radiograph: RadiographFa
     return " = ".join(words)
 
 
-def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None) -> list[str]:
+def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None, is_faint: bool = False) -> list[str]:
     """One to three plain sentences for the clinician."""
     if focus.high_focus_fraction is None:
         reason = focus.undefined["high_focus_fraction"].rstrip(".")
         return [_("No focus region: {reason}.", reason=said(reason))]
     band = f" ({said(focus.focus_band)})" if focus.focus_band else ""
     share = percent(focus.high_focus_fraction)
-    sentences = [_("The contour encloses {share} of the radiograph{band}.", share=share, band=band)]
+    words = (
+        N_("The evidence is faint: no contour is drawn around the {share} of the radiograph where it is highest{band}.")
+        if is_faint
+        else N_("The contour encloses {share} of the radiograph{band}.")
+    )
+    sentences = [_(words, share=share, band=band)]
     if focus.centroid_row_fraction is not None and focus.centroid_column_fraction is not None:
         where = place(focus.centroid_row_fraction, focus.centroid_column_fraction, facts)
         sentences.append(_("The evidence is centred in the {place}.", place=where))
@@ -427,7 +433,7 @@ def _checks(checks: Sequence[Check]) -> Rows:
 
 
 def _name(check: Check) -> str:
-    return said(check.name.replace("_", " "))
+    return said(check_name(check.name))
 
 
 def _limits(run: RunRecord) -> View:

@@ -13,6 +13,7 @@ from operator import getitem
 from unittest.mock import Mock
 from xml.etree import ElementTree
 
+import cv2
 import numpy as np
 import pikepdf
 import pypdf
@@ -34,7 +35,7 @@ from pipeline.records import (
     Trust,
     to_json,
 )
-from pipeline.report import Renderer, colour_bar_stops
+from pipeline.report import Renderer
 from pipeline.report.documents import data_folder
 from pipeline.report.view import _budget, _prediction, case_view
 from pipeline.report.words import BANNER, place, score, sentence
@@ -551,10 +552,60 @@ def test_a_dicom_case_with_many_attributes_keeps_its_provenance_on_page_3(render
     assert "Limits stated by the model card" in text[2]  # page 1 had to clip it
 
 
+@pytest.mark.parametrize("paper", ["a4", "letter"])
+def test_a_dicom_case_of_many_attributes_and_decisions_is_three_pages(renderer, make, run, paper):
+    record, folder = make(expected="PNEUMONIA")
+    attributes = {f"LossyImageCompressionRatio{n}": "DERIVED\\PRIMARY" for n in range(24)}
+    steps = tuple(Decision(f"step {n}", "window 1 of 1, " * 3, "PS3.3 C.11.2.1.2, " * 3) for n in range(10))
+    facts = replace(record.radiograph, attributes=attributes, decisions=steps)
+    record = with_regions(replace(record, radiograph=facts, quality=CHECKS))
+    trust = Trust("caution", ("it costs no more",), CASE_CHECKS)
+    run = replace(run, checks=MODEL_CHECKS, config={"report": {"paper": paper}})
+    _, _, third = pages(renderer.case_pdf(replace(record, trust=trust), run, folder))
+    for text in ("LossyImageCompressionRatio23 DERIVED\\PRIMARY", "Step 9 window 1 of 1", "Generated as PDF/A-3a"):
+        assert text in third
+
+
+def test_a_faint_map_has_no_contour_in_words_either(renderer, make, run):
+    record, folder = make()
+    first, *_, last = pages(renderer.case_pdf(replace(record, faint=(record.maps[0].key,)), run, folder))
+    assert "No contour: the map stays below a quarter of the colour scale." in first
+    assert "no contour is drawn around the 12 % of the radiograph where it is highest (focal)." in first
+    assert "The contour encloses" not in first
+    assert "Contour: half" not in first
+    assert "No contour" in last  # beside the expected class
+    assert "No contour" not in " ".join(pages(renderer.case_pdf(record, run, folder)))
+
+
+def test_the_ticks_of_the_colour_bar_lie_at_their_values(make, run):
+    """A bar of 56 mm that ends at 0.4: a tick every 0.1 is 14 mm; the first line begins half a line above the bar."""
+    record, _ = make(shape=(600, 500))
+    view = case_view(record, run, {record.maps[0].key: "x"})
+    assert [tick["text"] for tick in view["scale"]["ticks"]] == ["0.0", "0.1", "0.2", "0.3", "0.4"]
+    assert view["bar"] == {
+        "left_mm": "65.73",  # 76 mm high is 63.33 wide
+        "height_mm": "56.00",
+        "pitch_mm": "14.00",
+        "above_mm": "-63.00",
+        "below_mm": "-7.00",
+    }
+
+
+def test_what_is_undefined_for_all_regions_has_no_columns(renderer, make, run):
+    record, folder = make()
+    undefined = dict.fromkeys(REGION_METRICS, "the map has no positive part")
+    focus = tuple(RegionFocus(one.name, undefined=undefined) for one in REGIONS)
+    record = replace(with_regions(record), region_focus={record.maps[0].key: focus}, controls={"lungs": {"edges": 0.3}})
+    second = pages(renderer.case_pdf(record, run, folder))[1]
+    assert "Evidence, ratio and peak are undefined: The map has no positive part." in second
+    assert "Region Area Log-odds" in second
+    assert second.count("he map has no positive part") == 1
+
+
 def test_objects_serialised_once_are_the_same_bytes(renderer, make, run, monkeypatch):
     record, folder = make()
     quick = renderer.case_pdf(record, run, folder)
-    monkeypatch.setattr("pipeline.report.documents._serialise_once", None)
+    monkeypatch.setattr("pipeline.report.documents._Serialised", lambda one: one)
     assert quick == renderer.case_pdf(record, run, folder)
 
 
@@ -592,10 +643,19 @@ def test_places_in_words(make):
     )
 
 
-def test_the_printed_colour_bar_is_the_colour_map(renderer):
-    source, _, _ = renderer._jinja.loader.get_source(renderer._jinja, "case.html.j2")
-    assert "linear-gradient(to top, {{ scale.gradient }})" in source
-    assert len(colour_bar_stops()) == 16
+def test_the_printed_colour_bar_is_the_colour_map(renderer, make, run):
+    """The colours along the printed bar, from its lower end up, are OpenCV's cividis."""
+    pdfium = pytest.importorskip("pypdfium2", reason="pypdfium2 is not installed")
+    record, folder = make()
+    with pdfium.PdfDocument(renderer.case_pdf(record, run, folder)) as document:
+        page = document[0].render(scale=200 / 72).to_numpy()[:, :, 2::-1].astype(int)
+    levels = np.arange(256, dtype=np.uint8)[:, None]
+    cividis = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)[:, 0, ::-1].astype(int)
+    bright = np.argwhere(np.abs(page - cividis[-1]).max(-1) < 4)  # of the map itself at most two thirds are seen
+    top, column = bright[:, 0].min(), int(np.median(bright[:, 1]))
+    height = round(float(case_view(record, run, {record.maps[0].key: "x"})["bar"]["height_mm"]) * 200 / 25.4)
+    found, expected = page[top : top + height, column][::-1], cividis[np.linspace(0, 255, height).round().astype(int)]
+    assert np.abs(found - expected)[5:-5].max() < 12
 
 
 # ---- index

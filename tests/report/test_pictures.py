@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.records import Region
-from pipeline.report.pictures import colour_bar_stops, display, encode_jpeg, outlines, overlay
+from pipeline.report.pictures import colour_bar_stops, display, encode_jpeg, is_faint, outlines, overlay
 
 RNG = np.random.default_rng(7)
 
@@ -192,3 +192,30 @@ def test_an_annotation_is_dotted_along_its_outline():
     assert distance.max() <= 8
     along_the_top = yellow[195:206, 110:490].any(0)
     assert 0.2 < along_the_top.mean() < 0.9  # dots, with gaps
+
+
+def test_a_picture_of_noise_keeps_within_its_size_as_far_as_it_reads():
+    grey = np.random.default_rng(1).integers(0, 256, (300, 300), dtype=np.uint8)
+    best, lowest = encode_jpeg(grey), encode_jpeg(grey, 1)
+    at_80, at_60 = (cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, one])[1].tobytes() for one in (80, 60))
+    assert encode_jpeg(grey, len(best)) == best
+    assert encode_jpeg(grey, len(at_80)) == at_80
+    assert lowest == at_60
+
+
+@pytest.mark.parametrize(
+    ("highest", "expected"), [(-1.0, False), (0.0, False), (0.001, True), (0.099, True), (0.1, False), (1.0, False)]
+)
+def test_a_map_below_a_quarter_of_the_scale_is_faint(highest, expected):
+    assert is_faint(highest, 0.4) is expected
+
+
+def test_a_faint_map_is_drawn_without_a_contour():
+    picture = np.full((90, 90), 60, np.uint8)
+    row, column = np.mgrid[0:90, 0:90]
+    heatmap = np.exp(-((row - 40) ** 2 + (column - 50) ** 2) / 200).astype(np.float32)
+    with_line = overlay(picture, heatmap, covered_everywhere(picture.shape), 10.0)
+    without = overlay(picture, heatmap, covered_everywhere(picture.shape), 10.0, has_contour=False)
+    assert with_line.max() > 200  # the white line, between two dark ones
+    assert without.max() < 100  # a breath of blue
+    assert not np.array_equal(without[40, 50], without[0, 0])
