@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -74,7 +75,17 @@ QualityCheck = Literal[
     "duplicate_uid",
     "duplicate_pixels",
 ]
-Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def _printable(text: str) -> str:
+    """What is printed must show itself: no control character, and none that turns the direction of what follows."""
+    if text.isspace() or not text.isprintable():
+        raise ValueError("holds nothing but spaces, or a character that cannot be printed")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
+Origin = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 # In YAML a class may be written as a number or a yes/no word; it is a name all the same.
 ClassName = Annotated[Name, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
 
@@ -195,7 +206,7 @@ class Preprocess(_Section):
         description="unit [0, 1] | minus_one_one [-1, 1] | imagenet (mean and deviation, RGB) | caffe (BGR minus "
         "mean, 0-255) | raw_255 [0, 255] | txv [-1024, 1024]; or give scale and offset instead",
     )
-    scaling_source: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+    scaling_source: Origin | None = Field(
         None, description="where the value range is known from, or that it is a guess; printed in every report"
     )
     scale: float | None = Field(None, description="explicit: input = pixel * scale + offset, pixel in [0, 1]")
@@ -228,9 +239,7 @@ class Classifier(_Section):
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="probability from which the target class is predicted (one or two classes); default 0.5"
     )
-    threshold_source: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
-        None, description="where the threshold comes from; printed in every report"
-    )
+    threshold_source: Origin | None = Field(None, description="where the threshold comes from; printed in every report")
 
     # Checked key by key, so that a mistake elsewhere in the section does not hide these.
     @field_validator("class_names")

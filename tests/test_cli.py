@@ -87,7 +87,7 @@ def test_a_run_that_does_not_meet_its_criteria_ends_with_exit_code_6(config_file
     light = ("--set", "report.documents=false", "--set", "regions.lungs=none")
     done = cxr_audit("run", config_file, *light, "--set", criteria)
     assert done.returncode == 6, done.stderr
-    assert "NOT MET  failed, share of all cases at most 0: 0.111" in done.stderr
+    assert "NOT MET  share of cases that failed at most 0 [failed]: 0.111" in done.stderr
     assert done.stdout.endswith("index.html\n")
 
 
@@ -161,9 +161,12 @@ def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -
     done = cxr_audit("cohort", folder.path)
     assert done.returncode == 6, done.stderr
     assert "41 cases of 21 patients (known for 41 of 41 cases): 40 audited, 0 excluded, 1 failed" in done.stdout
-    assert "met      sensitivity at least 0.85: 0.900" in done.stdout
-    assert "NOT MET  sensitivity (lower bound) at least 0.85: 0.900" in done.stdout
-    assert "error: 1 of 2 acceptance criteria not met: sensitivity (lower bound) at least 0.85" in done.stderr
+    assert "met      sensitivity at least 0.85 [sensitivity]: 0.900" in done.stdout
+    assert "NOT MET  sensitivity, lower end of the 95 % interval at least 0.85 [sensitivity]: 0.900" in done.stdout
+    assert (
+        "error: 1 of 2 acceptance criteria not met: sensitivity, lower end of the 95 % interval at least 0.85"
+        in done.stderr
+    )
     (tmp_path / "other.yaml").write_text(
         "run: {name: a}\ningest: {source: x}\npreprocess: {scaling: unit}\nclassifier: {path: reference}\n"
         "cohort: {prevalence: 0.1}\nacceptance: {criteria: [{metric: specificity, at_least: 1}]}\n"

@@ -104,6 +104,9 @@ def test_an_override_is_parsed_as_yaml_and_an_empty_one_unsets(config_file: Path
         ("classifier.target_class=PNEUMONA", "Perhaps you meant 'PNEUMONIA'"),
         ("preprocess.channels=2", "input should be 1 or 3, received 2"),
         ("classifier.sha256=abc", "string should match pattern"),
+        ('classifier.class_names=["NORMAL", "\\u202eLAMRON"]', "a character that cannot be printed"),
+        ('preprocess.scaling_source="a\\0b"', "a character that cannot be printed"),
+        ('cohort.subgroups=["  "]', "nothing but spaces"),
     ],
 )
 def test_a_wrong_override_names_itself(config_file: Path, override: str, expected: str) -> None:

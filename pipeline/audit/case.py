@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 Pictures = dict[str, npt.NDArray[np.uint8]]
 
+# Pictures for print: three pages with six of them, fonts and attachments in 0.6 MB.
+MOST_BYTES, REGIONS_PX = 120_000, 600
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -187,7 +190,7 @@ def document(
     record, pictures, maps, masks = describe(case, run, config)
     record = replace(record, told_hmac=case.prepared.source.told_hmac)
     for name, image in pictures.items():
-        evidence.write(where / name, report.encode_jpeg(image))
+        evidence.write(where / name, report.encode_jpeg(image, MOST_BYTES))
     if maps:
         evidence.write(where / "map.npz", npz(maps))
         evidence.write(where / "regions.npz", npz(masks))
@@ -227,7 +230,7 @@ def describe(
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
     found = find_regions(case)
     names["regions"] = "regions.jpg"
-    pictures["regions.jpg"] = report.outlines(background, found)
+    pictures["regions.jpg"] = report.outlines(report.display((background / 255).astype(np.float32), REGIONS_PX), found)
     seen = geometry.seen(placement, *background.shape)
     threshold = config.focus.high_focus_threshold
     masks = np.stack([region.mask for region in found])

@@ -186,7 +186,7 @@ def open_run(
     path = config.run.output / config.run.name
     if resume and (path / "run.json").is_file():
         folder = RunFolder.open(path)
-        run, records = folder.read_run(), _finished(folder, sources)
+        run, records = folder.read_run(), _finished(folder, sources, config.report.documents)
         changed = {
             "config": run.config_sha256 != config.sha256(),
             "model": run.model.sha256 != model.sha256,
@@ -376,7 +376,7 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
 def versions() -> dict[str, str]:
     """What ran: our version, Python, and the libraries that can change a case's number or page; `sbom` has all."""
     names = (
-        *("cxr-audit", "tensorflow", "keras", "numpy", "scipy", "pandas", "opencv-python-headless", "pillow"),
+        *("cxr-audit", "tensorflow", "keras", "numpy", "scipy", "opencv-python-headless", "pillow"),
         *("pydicom", "python-gdcm", "pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg"),
         *("jinja2", "weasyprint", "pydyf"),
     )
@@ -417,15 +417,22 @@ def batches(sources: list[CaseSource], size: int) -> list[list[CaseSource]]:
     return [sources[start : start + size] for start in range(0, len(sources), size)]
 
 
-def _finished(folder: RunFolder, sources: list[CaseSource]) -> dict[str, CaseRecord]:
-    """Records that stand. One that a power cut has damaged, or whose file a server did not give, is made again."""
+def _finished(folder: RunFolder, sources: list[CaseSource], documents: bool) -> dict[str, CaseRecord]:
+    """Records that stand. One that a power cut has damaged, whose file a server did not give, or that lacks what
+    should stand beside it, is made again."""
     records = {}
     for source in sources:
         with contextlib.suppress(VerificationError):
             record = folder.read_case(source.case_id)
-            if record is not None and record.error != NotRetrieved.__name__:
+            if record is not None and record.error != NotRetrieved.__name__ and _is_whole(folder, record, documents):
                 records[source.case_id] = record
     return records
+
+
+def _is_whole(folder: RunFolder, record: CaseRecord, documents: bool) -> bool:
+    names = {*record.pictures.values(), *(("map.npz", "regions.npz") if record.maps else ())}
+    where = folder.case(record.case_id)
+    return names | ({"report.pdf"} if documents else set()) <= {path.name for path in where.iterdir()}
 
 
 def _prepare_ahead(engine: Engine, config: AuditConfig, batches: list[list[CaseSource]]) -> Iterator[list[Prepared]]:

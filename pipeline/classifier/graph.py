@@ -9,6 +9,7 @@ anywhere: what a step needs is named, not implied.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,8 +88,10 @@ def flatten(model: keras.Model, input_shape: tuple[int, int, int]) -> Graph:
     start = next(counter)
     (end,) = _inline(function, (start,), "", steps, counter)
     needed = ancestors(steps, {end})
-    kept = _unique_names(step for step in steps if needed.intersection(step.outputs))
-    return Graph(tuple(kept), start, end, tuple(function.inputs[0].shape))
+    kept = tuple(_unique_names(step for step in steps if needed.intersection(step.outputs)))
+    for step in kept:  # TensorFlow names a graph's parts after them, and takes fewer characters than Keras
+        step.operation.name = re.sub(r"[^A-Za-z0-9.]", "_", step.operation.name).lstrip("_") or "layer"
+    return Graph(kept, start, end, tuple(function.inputs[0].shape))
 
 
 def ancestors(steps: Sequence[Step], values: set[int]) -> set[int]:

@@ -35,6 +35,7 @@ from pipeline.records import (
     WrongCase,
 )
 
+LONGEST_VALUE = 60  # characters of a subgroup's value
 WORDS = (
     "focus_band",
     *(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES),
@@ -151,7 +152,13 @@ def _value(record: CaseRecord, known: Mapping[str, CaseSource], column: str) -> 
     """A case's value of a column: an attribute that ingestion allows, else the manifest's."""
     attribute = record.radiograph.attributes.get(column) if record.radiograph else None
     source = known.get(record.case_id)
-    return attribute or (source.metadata.get(column) if source else None) or None
+    return attribute or _printable(source.metadata.get(column, "") if source else "") or None
+
+
+def _printable(text: str) -> str:
+    """A stranger's cell as it may be printed: short, and without what would turn or hide the text around it."""
+    shown = "".join(one if one.isprintable() else "\ufffd" for one in text)
+    return shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}…"
 
 
 def _subgroups(column: str, values: Sequence[str | None], outputs: Outputs, asked: Cohort, seed: int) -> SubgroupColumn:

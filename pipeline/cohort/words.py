@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.glossary import GLOSSARY, OF_RUN
-from pipeline.records import CohortRecord, Estimate
+from pipeline.records import PERFORMANCE_METRICS, CohortRecord, Estimate
 
 IN_SUBGROUPS = ("auc", "sensitivity", "specificity")
 NUM_WRONG = 5
@@ -43,8 +43,8 @@ def _measured(cohort: CohortRecord) -> Iterator[str]:
     yield f'for class "{cohort.target_class}": {counts}'
     at = "undefined" if cohort.prevalence is None else f"{cohort.prevalence:.3f}, {cohort.prevalence_source}"
     yield f"prevalence of the predictive values: {at}"
-    for name, estimate in cohort.metrics.items():
-        yield f"  {OF_RUN[name].name:36} {_estimate(estimate)}"
+    for name in PERFORMANCE_METRICS:
+        yield f"  {OF_RUN[name].name:36} {_estimate(cohort.metrics[name])}"
     if cohort.ece_if_calibrated is not None:
         yield f"  {'':36} a calibrated model's ECE would stay below {cohort.ece_if_calibrated:.3f} here"
     for column in cohort.subgroups:
@@ -65,7 +65,8 @@ def _measured(cohort: CohortRecord) -> Iterator[str]:
 def _estimate(one: Estimate) -> str:
     value = "undefined" if one.value is None else _number(one.value)
     interval = one.reason if one.interval_95 is None else " to ".join(map(_number, one.interval_95))
-    return f"{value}  ({interval}; {_cases(one.num_cases)}, {one.num_patients} patients)"
+    of = f"; {_cases(one.num_cases)}, {one.num_patients} patients" if one.num_cases else ""
+    return f"{value}  ({interval}{of})"
 
 
 def _number(value: float) -> str:

@@ -2,8 +2,8 @@
 
 Two files bind the folder, and each other:
 
-    events.jsonl   a hash chain of what happened, in order: each case's record by its SHA-256, and last `sealed`: the
-                   SHA-256 of the lines of SHA256SUMS but its own
+    events.jsonl   a hash chain of what happened, in order: each case's record, and what stands beside it, by SHA-256,
+                   and last `sealed`: the SHA-256 of the lines of SHA256SUMS but its own
     SHA256SUMS     every file with its SHA-256, events.jsonl among them, for `sha256sum -c`
 
 So a changed file does not fit SHA256SUMS, a SHA256SUMS made to fit does not fit the last event, and an event made to

@@ -48,7 +48,7 @@ class EventLog:
 
     def __init__(self, folder: RunFolder, events: list[Event], head: str) -> None:
         self._path, self._number, self._head = folder.events, len(events), head
-        self._cases = cases_of(events)
+        self._cases, self._beside = cases_of(events), cases_of(events, "beside_sha256")
 
     @classmethod
     def open(cls, folder: RunFolder) -> EventLog:
@@ -81,11 +81,12 @@ class EventLog:
             raise EngineError(f"cannot write {self._path.name}: {error.strerror}", MAKE_ROOM) from error
         self._number, self._head = self._number + 1, hashlib.sha256(line).hexdigest()
         self._cases |= cases_of([entry])
+        self._beside |= cases_of([entry], "beside_sha256")
 
     def begin(self, folder: RunFolder, run: RunRecord, finished: Collection[str]) -> None:
         """A run starts, or goes on with the cases that are finished; those not entered yet are entered now.
 
-        Raises `VerificationError` where a finished case's record is not the one of its event.
+        Raises `VerificationError` where a finished case's record, or what stands beside it, is not that of its event.
         """
         self.append(
             "resumed" if self._number else "started",
@@ -101,12 +102,13 @@ class EventLog:
             if self._cases[case_id] is not None:
                 self.append("reopened", case_id=case_id, sha256=None)
         for case_id in finished:
-            sha256, known = file_sha256(_record(folder, case_id)), self._cases.get(case_id)
+            known, now = self._cases.get(case_id), _sums_of_case(folder, case_id)
             if known is None:
-                self.append("found", case_id=case_id, sha256=sha256)
-            elif known != sha256:
+                self.append("found", case_id=case_id, **now)
+            elif known != now["sha256"] or self._beside[case_id] not in (None, now["beside_sha256"]):
+                what = "/case.json is not the record" if known != now["sha256"] else ": its files are not those"
                 raise VerificationError(
-                    f"changed: cases/{case_id}/case.json is not the record that {self._path.name} has for this case",
+                    f"changed: cases/{case_id}{what} that {self._path.name} has for this case",
                     "remove the folder of this case, and --resume audits it again",
                 )
 
@@ -118,7 +120,7 @@ class EventLog:
 
     def add_case(self, folder: RunFolder, case_id: str, status: str) -> None:
         """A case's record stands."""
-        self.append("case", case_id=case_id, status=status, sha256=file_sha256(_record(folder, case_id)))
+        self.append("case", case_id=case_id, status=status, **_sums_of_case(folder, case_id))
 
     def add_documents(self, folder: RunFolder) -> None:
         """The documents of the whole run stand."""
@@ -156,14 +158,19 @@ def read_chain(data: bytes, origin: str) -> tuple[list[Event], str, str | None]:
     return events, head, None if data.endswith(b"\n") or not data else "the last line is torn off"
 
 
-def cases_of(events: list[Event]) -> dict[str, str | None]:
-    """The SHA-256 of each case's record after some events; None where it was to be audited again."""
-    return {event["case_id"]: event.get("sha256") for event in events if "case_id" in event}
+def cases_of(events: list[Event], what: str = "sha256") -> dict[str, str | None]:
+    """The SHA-256 of each case's record after some events, or of what stands beside it; None where it was to be
+    audited again."""
+    return {event["case_id"]: event.get(what) for event in events if "case_id" in event}
 
 
 def _sums(paths: Iterable[Path]) -> dict[str, str]:
     return {path.name: file_sha256(path) for path in sorted(paths)}
 
 
-def _record(folder: RunFolder, case_id: str) -> Path:
-    return folder.case(case_id) / "case.json"
+def _sums_of_case(folder: RunFolder, case_id: str) -> dict[str, str]:
+    """Of its record, and of the sums of all that stands beside it but its PDF, which may be written again."""
+    sums = _sums(folder.case(case_id).iterdir())
+    record = sums.pop("case.json")
+    sums.pop("report.pdf", None)
+    return {"sha256": record, "beside_sha256": hashlib.sha256(json.dumps(sums).encode()).hexdigest()}

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.glossary import FLAG_WORDS, GLOSSARY, check_name
+from pipeline.glossary import FLAG_WORDS, GLOSSARY, OF_RUN, check_name
 from pipeline.records import ChangedCase, ComparedRun, Comparison, Difference, Estimate, PairedMetric, Transition
 from pipeline.report.words import (
     BANNER,
@@ -88,20 +88,17 @@ def _summary(found: Comparison) -> list[str]:
     share = found.another_class
     lines = [
         f"{len(moved)} of {share.num_cases} cases audited in both runs changed class"
-        + (f" ({_share(share.value)}; 95 % interval {_between(share)})." if share.value is not None else ".")
+        + (f" ({_share(share.value)}; {_interval(share)})." if share.value is not None else ".")
     ]
     auc = next((one for one in found.performance if one.metric == "auc"), None)
     if auc is not None and auc.change.value is not None and auc.a is not None and auc.b is not None:
-        lines.append(f"AUC {_fixed(auc.a)} in A, {_fixed(auc.b)} in B: change {_change(auc.change)}.")
+        lines.append(f"AUC {score(auc.a, DECIMALS)} in A, {score(auc.b, DECIMALS)} in B: change {_change(auc.change)}.")
     output = next(one for one in found.metrics if one.metric == "probability")
     if output.change.value is not None:
         lines.append(f"Mean model output: change {_change(output.change)}.")
-    lines.append(
-        "Config, model and software are the same."
-        if not found.differences
-        else f"{len(found.differences)} keys of config, model and software differ."
-    )
-    return lines
+    num = len(found.differences)
+    keys = f"{num} key{'s' * (num != 1)} of config, model and software"
+    return [*lines, f"Different: {keys}." if num else "Config, model and software are the same."]
 
 
 def _cases(found: Comparison) -> list[tuple[str, str]]:
@@ -144,7 +141,7 @@ def _mcnemar(found: Comparison) -> str | None:
     if found.p_value is None:
         return None
     small = f"p < 0.{'0' * (DECIMALS - 1)}1"
-    p_value = small if found.p_value < 10**-DECIMALS else f"p = {_fixed(found.p_value)}"
+    p_value = small if found.p_value < 10**-DECIMALS else f"p = {number(found.p_value, DECIMALS)}"
     return (
         f"{found.num_wrong_then_right} wrong in A and right in B, {found.num_right_then_wrong} right in A and wrong in "
         f"B, of {found.num_labelled} labelled cases; McNemar's exact test: {p_value}."
@@ -152,10 +149,11 @@ def _mcnemar(found: Comparison) -> str | None:
 
 
 def _metric(one: PairedMetric) -> View:
+    form = score if one.metric in (*OF_RUN, "probability") else number
     return {
         "name": GLOSSARY[one.metric].title,
-        "a": DASH if one.a is None else _fixed(one.a),
-        "b": DASH if one.b is None else _fixed(one.b),
+        "a": DASH if one.a is None else form(one.a, DECIMALS),
+        "b": DASH if one.b is None else form(one.b, DECIMALS),
         "change": DASH if one.change.value is None else _signed(one.change.value),
         "interval": one.change.reason if one.change.interval_95 is None else _between(one.change, is_change=True),
         "is_beyond": _is_beyond(one.change),
@@ -217,8 +215,11 @@ def _changed(case: ChangedCase) -> View:
 
 def _change(one: Estimate) -> str:
     assert one.value is not None
-    between = one.reason if one.interval_95 is None else f"95 % interval {_between(one, is_change=True)}"
-    return f"{_signed(one.value)} ({between})"
+    return f"{_signed(one.value)} ({_interval(one, is_change=True)})"
+
+
+def _interval(one: Estimate, is_change: bool = False) -> str:
+    return (one.reason or "") if one.interval_95 is None else f"95 % interval {_between(one, is_change)}"
 
 
 def _between(one: Estimate, is_change: bool = False) -> str:
@@ -229,11 +230,10 @@ def _between(one: Estimate, is_change: bool = False) -> str:
 
 
 def _share(fraction: float) -> str:
-    return f"{number(100 * fraction, 1)} %"
-
-
-def _fixed(value: float) -> str:
-    return number(value, DECIMALS)
+    """In per cent; neither 0.0 nor 100.0 unless it is exactly that."""
+    if 0 < fraction < 0.0005:
+        return "<0.1 %"
+    return ">99.9 %" if 0.9995 <= fraction < 1 else f"{number(100 * fraction, 1)} %"
 
 
 def _signed(value: float) -> str:

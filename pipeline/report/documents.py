@@ -352,10 +352,17 @@ class _Serialised(pydyf.Object):  # type: ignore[misc]
 
 
 def _finish(_document: Any, pdf: Any) -> None:
-    """Identify the document as PDF/UA-1 too, and serialise each object once: pydyf would format and compress it again
-    for the file's identifier. The bytes are the same."""
+    _identify_as_pdf_ua(pdf)
+    _serialise_once(pdf)
+
+
+def _identify_as_pdf_ua(pdf: Any) -> None:
     metadata = next(one for one in pdf.objects if getattr(one, "extra", {}).get("Type") == "/Metadata")
     metadata.stream = [part.replace(b"</rdf:RDF>", PDF_UA) for part in metadata.stream]
+
+
+def _serialise_once(pdf: Any) -> None:
+    """pydyf would format and compress every object twice, once for the file's identifier. The bytes are the same."""
     pdf.objects[:] = [_Serialised(one) for one in pdf.objects]
 
 

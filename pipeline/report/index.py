@@ -22,6 +22,8 @@ from pipeline.report.words import (
     sentence,
 )
 
+ERRORS = ("false_positive", "false_negative")
+
 
 def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
     """Everything that `index.html.j2` prints; links are relative to the run folder."""
@@ -70,6 +72,7 @@ def _index_row(record: CaseRecord, has_documents: bool) -> View:
         "label": record.label or (prediction.expected if prediction else None) or "",
         "predicted": prediction.predicted if prediction else "",
         "agrees": {True: "same", False: "differs", None: ""}[is_correct],
+        "note": "differs from the label" if is_correct is False and record.outcome not in ERRORS else "",
         "score": score(prediction.probability) if prediction else "",
         "logit": number(prediction.logit) if prediction else "",
         "score_key": _score_key(prediction),

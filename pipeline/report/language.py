@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
@@ -46,11 +46,13 @@ def languages() -> dict[str, Path | None]:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """Words and numbers of one language; `patterns` are the messages with places for values, the longest first."""
+    """Words and numbers of one language: its `messages`, and of those with places for values the `patterns`, the
+    longest first."""
 
     code: str
     locale: Locale
     translations: NullTranslations = field(default_factory=NullTranslations)
+    messages: frozenset[str] = frozenset()
     patterns: tuple[tuple[re.Pattern[str], str], ...] = ()
 
 
@@ -67,10 +69,10 @@ def read_language(code: str) -> Language:
     compiled = BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
-    sentences = [str(one.id) for one in catalogue if isinstance(one.id, str) and "{}" in one.id]
-    sentences.sort(key=lambda one: -len(one.replace("{}", "")))
-    patterns = tuple((_pattern(one), one) for one in sentences)
-    return Language(code, Locale.parse(code), GNUTranslations(compiled), patterns)
+    messages = frozenset(one.id for one in catalogue if isinstance(one.id, str))
+    longest_first = sorted((one for one in messages if "{}" in one), key=lambda one: (-len(one.replace("{}", "")), one))
+    patterns = tuple((_pattern(one), one) for one in longest_first)
+    return Language(code, Locale.parse(code), GNUTranslations(compiled), messages, patterns)
 
 
 def _pattern(message: str) -> re.Pattern[str]:
@@ -147,32 +149,40 @@ def said(text: str | None) -> str | None:
     """A sentence of a record in the report's language; as recorded where no message is known for it."""
     if not text or _spoken.get() == SOURCE:
         return text
-    return _translated(text) or AsRecorded(text)
+    return _translated(text, _spoken.get()) or AsRecorded(text)
 
 
-def _translated(text: str) -> str | None:
-    spoken = current()
-    translated = spoken.translations.gettext(text)
-    if translated != text:
-        return translated
-    for pattern, message in spoken.patterns:
-        if found := pattern.fullmatch(text):
-            values = [_value(one) for one in found.groups()]
-            if None not in values:
-                return spoken.translations.gettext(message).format(*values)
+@lru_cache(maxsize=4096)
+def _translated(text: str, code: str) -> str | None:
+    """A sentence or several, joined by semicolons; a sentence may have one itself. None where a part is not known."""
     parts = text.split("; ")
-    for n in range(len(parts) - 1, 0, -1):
-        first, rest = _translated("; ".join(parts[:n])), _translated("; ".join(parts[n:]))
-        if first and rest:
-            return f"{first}; {rest}"
+    for n in range(1, len(parts) + 1):
+        first, rest = _sentence("; ".join(parts[:n]), code), "; ".join(parts[n:])
+        if first and not rest:
+            return first
+        if first and (others := _translated(rest, code)):
+            return f"{first}; {others}"
     return None
 
 
-def _value(text: str) -> str | None:
-    """What stands in a place of a sentence: a number, words that are a message themselves, or a name of one word."""
+def _sentence(text: str, code: str) -> str | None:
+    spoken = read_language(code)
+    if text in spoken.messages:
+        return spoken.translations.gettext(text)
+    for pattern, message in spoken.patterns:
+        if found := pattern.fullmatch(text):
+            values = [_value(one, code) for one in found.groups()]
+            if None not in values:
+                return spoken.translations.gettext(message).format(*values)
+    return None
+
+
+def _value(text: str, code: str) -> str | None:
+    """What stands in a place of a sentence: a number, words that are a message themselves, or a name."""
     if NUMBER.fullmatch(text):
-        return text.replace(".", get_decimal_symbol(current().locale))
-    return _translated(text) or (None if " " in text.removesuffix(" %") else text)
+        return text.replace(".", get_decimal_symbol(read_language(code).locale))
+    is_name = " " not in text or not any(word[0].islower() for word in text.split())
+    return _translated(text, code) or (text if is_name else None)
 
 
 def in_line(title: str) -> str:
@@ -185,9 +195,15 @@ def in_line(title: str) -> str:
 
 def decimals(value: float, num: int) -> str:
     """So many decimals, rounded as Python rounds; never "-0.00"."""
-    text = f"{value:.{num}f}"
-    exact = abs(Decimal(text)) if float(text) == 0 else Decimal(text)
-    return format_decimal(exact, format="0." + "0" * num if num else "0", locale=current().locale)
+    return _written(f"{value:.{num}f}", current().code)
+
+
+@lru_cache(maxsize=4096)
+def _written(number: str, code: str) -> str:
+    """Kept: a document has some two hundred numbers, and a run the same few."""
+    _whole, point, places = number.partition(".")
+    pattern = f"0{point}{'0' * len(places)}"
+    return format_decimal(Decimal(number) or Decimal(0), format=pattern, locale=read_language(code).locale)
 
 
 def grouped(value: int) -> str:

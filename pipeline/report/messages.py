@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from babel.messages import Catalog
-from babel.messages.extract import extract_python
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
@@ -25,7 +23,7 @@ from pipeline.report.documents import data_folder
 from pipeline.report.language import languages
 
 PACKAGE = Path(__file__).parents[1]
-KEYWORDS = dict.fromkeys(("_", "N_", "plural"))
+KEYWORDS = ("_", "N_", "plural")
 TEMPLATES = ("case.html.j2", "reviewer.html.j2")
 # Module -> functions and constants in it; None = all of it.
 SENTENCES: dict[str, tuple[str, ...] | None] = {
@@ -65,14 +63,13 @@ def catalogue() -> Catalog:
 
 
 def _messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
-    marked: list[tuple[Path, Any]] = [(path, extract_python) for path in sorted((PACKAGE / "report").glob("*.py"))]
-    marked += [(data_folder("templates") / name, babel_extract) for name in TEMPLATES]
-    for path, extract in marked:
-        with path.open("rb") as file:
-            for _line, name, arguments, _comments in extract(file, KEYWORDS, (), {}):
-                yield from _marked(
-                    f"{'templates' if path.suffix == '.j2' else 'pipeline/report'}/{path.name}", name, arguments
-                )
+    for path in sorted((PACKAGE / "report").glob("*.py")):
+        for message in marked(path.read_text("utf-8")):
+            yield f"pipeline/report/{path.name}", message
+    for name in TEMPLATES:
+        with (data_folder("templates") / name).open("rb") as file:
+            for _line, _keyword, texts, _comments in babel_extract(file, KEYWORDS, (), {}):
+                yield f"templates/{name}", _message(texts if isinstance(texts, tuple) else (texts,))
     for module, parts in SENTENCES.items():
         for message in sentences((PACKAGE / module).read_text("utf-8"), parts):
             yield f"pipeline/{module}", message
@@ -81,11 +78,20 @@ def _messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
             yield f"pipeline/{path.parent.name}/{path.name}", message
 
 
-def _marked(path: str, name: str, arguments: object) -> Iterator[tuple[str, str | tuple[str, ...]]]:
-    """Of a call's arguments those that are a message: one, or singular and plural; none where it is given a name."""
-    texts = arguments if isinstance(arguments, tuple) else (arguments,)
-    if texts and texts[0]:
-        yield path, texts[:2] if name == "plural" else texts[0]
+def marked(source: str) -> Iterator[str | tuple[str, ...]]:
+    """The messages of a module: one, or singular and plural. None where a call is given a name. Not by Babel, which
+    on Python 3.11 does not look into f-strings."""
+    calls = [one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.Call) and _name(one) in KEYWORDS]
+    for call in sorted(calls, key=lambda one: (one.lineno, one.col_offset)):
+        texts = [one.value if isinstance(one, ast.Constant) else None for one in call.args]
+        if any(texts):
+            yield _message(texts)
+
+
+def _message(texts: Iterable[object]) -> str | tuple[str, ...]:
+    """Of a call's arguments those that are text."""
+    found = tuple(one for one in texts if isinstance(one, str))
+    return found[0] if len(found) == 1 else found
 
 
 def sentences(source: str, parts: tuple[str, ...] | None) -> Iterator[str]:

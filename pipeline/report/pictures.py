@@ -63,17 +63,23 @@ def encode_png(pixels: npt.NDArray[np.float32], bits: int) -> bytes:
     return encoded.tobytes()
 
 
-def encode_jpeg(image: Bytes, quality: int = 90) -> bytes:
-    """JPEG of a grey (r, c) or RGB (r, c, 3) picture; colour is not subsampled (4:4:4). Deterministic."""
+def encode_jpeg(image: Bytes, most_bytes: int | None = None) -> bytes:
+    """JPEG of a grey (r, c) or RGB (r, c, 3) picture; colour is not subsampled (4:4:4). Deterministic.
+
+    The quality is 90, and lower, to 60 at least, where the file would be larger than `most_bytes`: noise has no limit.
+    """
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise ValueError(f"expected uint8 (r, c) or (r, c, 3), received {image.dtype} {image.shape}")
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    options = []
     if image.ndim == 3:
-        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, encoded = cv2.imencode(".jpg", image, options)
-    if not done:  # pragma: no cover - OpenCV raises on everything known
-        raise ValueError(f"OpenCV could not encode a picture of {image.shape}")
+    for quality in (90, 80, 70, 60):
+        done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality, *options])
+        if not done:  # pragma: no cover - OpenCV raises on everything known
+            raise ValueError(f"OpenCV could not encode a picture of {image.shape}")
+        if most_bytes is None or len(encoded) <= most_bytes:
+            break
     return encoded.tobytes()
 
 

@@ -75,7 +75,7 @@ def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
         (_("Name"), model.name),
         (_("Input"), _("{size} (rows, columns, channels)", size=f" {TIMES} ".join(map(str, model.input_shape)))),
         (_("Target layer"), f"{model.target_layer}, {_('{size} cells', size=times(*model.grid))}"),
-        (_("Head"), model.head),
+        (_("Head"), said(model.head)),
         (_("Output"), model.output_activation),
         (_("Parameters"), grouped(model.parameters)),
         (_("Two calls equal"), {True: _("yes"), False: _("no"), None: _("not checked")}[model.is_deterministic]),

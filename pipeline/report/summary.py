@@ -15,6 +15,7 @@ from typing import Protocol
 
 from pipeline.glossary import FLAG_WORDS, GLOSSARY, OF_RUN, check_name
 from pipeline.records import (
+    PERFORMANCE_METRICS,
     CaseRecord,
     Check,
     CohortRecord,
@@ -30,6 +31,7 @@ from pipeline.report.pictures import encode_jpeg, mean_map_picture
 from pipeline.report.regulations import claim_rows, model_card_rows, regulatory_rows
 from pipeline.report.words import (
     BANNER,
+    CHECK_STATES,
     DASH,
     MAP_STATES,
     TRUST_WORDS,
@@ -250,14 +252,13 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     numbers = [value for value in (one.value, *(one.interval_95 or ())) if value is not None]
     apart = [value for value in numbers if limit is not None and value != limit]
     decimals = next((d for d in (2, 3) if all(round(value - (limit or 0), d) for value in apart)), 4)
-
     ends = None if one.interval_95 is None else [score(end, decimals) for end in one.interval_95]
     return {
         "value": "undefined" if one.value is None else score(one.value, decimals),
         "ends": ends,
         "interval": None if ends is None else " to ".join(ends),
         "reason": sentence(one.reason),
-        "of": f"{one.num_cases:,} / {one.num_patients:,}",
+        "of": f"{one.num_cases:,} / {one.num_patients:,}" if one.num_cases else DASH,
     }
 
 
@@ -433,7 +434,7 @@ def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
             ("Lung segmenter", run.segmenter_sha256 or "not used"),
             ("Seed", str(run.seed)),
             ("Started, finished", f"{utc(run.started)}, {utc(run.finished) or 'not yet'}"),
-            ("Engine", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in engine.items())),
+            ("Engine", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(engine.items()))),
             ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
         ),
     )
@@ -460,9 +461,10 @@ def _capped(rows: list[View], most: int = MOST_ROWS) -> View:
 def _performance(cohort: CohortRecord) -> View | None:
     if not any(cohort.outcomes.values()):
         return None
-    rows = []
-    for name, one in cohort.metrics.items():
-        rows.append({"name": OF_RUN[name].title, "meaning": OF_RUN[name].meaning, **_estimate(one)})
+    rows = [
+        {"name": OF_RUN[name].title, "meaning": OF_RUN[name].meaning, **_estimate(cohort.metrics[name])}
+        for name in PERFORMANCE_METRICS
+    ]
     at = "undefined" if cohort.prevalence is None else f"{number(cohort.prevalence)}, {cohort.prevalence_source}"
     return {"rows": rows, "method": sentence(cohort.method), "prevalence": at}
 
@@ -672,7 +674,7 @@ def _check(one: Check) -> View:
     return {
         "name": sentence(check_name(one.name)),
         "what": sentence(one.what),
-        "state": one.state.replace("_", " "),
+        "state": CHECK_STATES[one.state][1],
         "value": DASH if one.value is None else number(one.value),
         "limit": one.limit or DASH,
         "reason": sentence(one.reason),
@@ -720,7 +722,7 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
         }
         for key in sorted(changes, key=lambda key: (-size[key], key))
     ]
-    return {"columns": [OUTCOMES[column] for column in columns], **_capped(rows)}
+    return {"columns": [OUTCOMES[column] for column in columns], **_capped(rows, 14)}
 
 
 def _signed(value: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.glossary import FLAG_WORDS
+from pipeline.glossary import FLAG_WORDS, check_name
 from pipeline.records import (
     CaseRecord,
     Check,
@@ -433,7 +433,7 @@ def _checks(checks: Sequence[Check]) -> Rows:
 
 
 def _name(check: Check) -> str:
-    return said(check.name.replace("_", " "))
+    return said(check_name(check.name))
 
 
 def _limits(run: RunRecord) -> View:
@@ -634,7 +634,7 @@ def _masking(record: CaseRecord) -> View | None:
         bad = [one.is_bad_news for one in found]
         rows.append(
             {
-                "text": _("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found)),
+                "text": sentence(_("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found))),
                 "is_bad": bool(bad) and all(bad),
                 "note": _("with one of the two fills") if any(bad) and not all(bad) else None,
             }

@@ -129,9 +129,9 @@ RECORDED = (
     *(N_("focal"), N_("regional"), N_("diffuse")),
     *(N_("blurred"), N_("mean"), N_("black")),
     *(N_("blank"), N_("contrast"), N_("clipping"), N_("collimation"), N_("inversion"), N_("rotation"), N_("crop")),
-    *(N_("not a chest"), N_("view"), N_("age"), N_("burned in annotation"), N_("image type")),
-    *(N_("duplicate uid"), N_("duplicate pixels")),
-    *(N_("randomisation"), N_("deletion"), N_("insertion"), N_("road"), N_("stability"), N_("worst stability")),
+    *(N_("not a chest"), N_("view"), N_("age"), N_("annotation burned in"), N_("image type")),
+    *(N_("duplicate UID"), N_("duplicate pixels")),
+    *(N_("randomisation"), N_("deletion"), N_("insertion"), N_("ROAD"), N_("stability"), N_("worst stability")),
     *(N_("agreement"), N_("completeness")),
     *(N_("{} (centre: {})"), N_("above {}"), N_("above {} of {}"), N_("above {}, 2 standard errors of {}")),
     *(N_("at least {} of {}"), N_("none"), N_("pixels"), N_("{} or {}"), N_("{} and {}")),
@@ -139,6 +139,9 @@ RECORDED = (
     *(N_("model card"), N_("config"), N_("default, not validated")),
     N_("largest Youden index on the validation split, patients kept apart by file name"),
     N_("operating point of {} in torchxrayvision {}"),
+    N_("lowest rank correlation with another method: {}"),
+    N_("global average pooling and one dense layer, read in closed form"),
+    *(N_("{}, affine, by gradient through the head"), N_("{}, not affine, by gradient through the head")),
 )
 
 
@@ -180,9 +183,12 @@ def score(probability: float, decimals: int = 2) -> str:
 
 
 def percent(fraction: float) -> str:
+    """Whole per cent; neither 0 % nor 100 % unless it is exactly that."""
     if 0 < fraction < 0.005:
-        return "<1 %"
-    return f"{number(100 * fraction, 0)} %"
+        return _("{num} %", num="<1")
+    if 0.995 <= fraction < 1:
+        return _("{num} %", num=">99")
+    return _("{num} %", num=number(100 * fraction, 0))
 
 
 def calibrated_before(run: RunRecord) -> list[str]:

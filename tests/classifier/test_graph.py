@@ -193,6 +193,18 @@ def test_a_map_of_classes_is_no_classifier() -> None:
         Classifier(keras.Model(image, layers.Conv2D(2, 1, activation="softmax")(small_backbone()(image))), SHAPE)
 
 
+@pytest.mark.parametrize("name", ["my conv 1", "conv(1)", "_conv", "___", "\u80ba"])
+def test_a_layer_may_have_any_name_that_keras_takes(name: str) -> None:
+    """TensorFlow takes fewer in a graph. The name is kept for the user."""
+    inputs = keras.Input(SHAPE)
+    features = layers.Conv2D(4, 3, activation="relu", name=name)(inputs)
+    model = randomised(keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(features))))
+    expected = call(model)
+    target = Classifier(model, SHAPE).split(name)
+    assert target.layer.name == name
+    np.testing.assert_allclose(target.forward(images(2), None)[2], expected, atol=1e-5)
+
+
 def test_channels_first_is_refused() -> None:
     image = keras.Input((3, 32, 32))
     x = layers.GlobalAveragePooling2D(data_format="channels_first")(image)

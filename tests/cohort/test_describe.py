@@ -82,6 +82,14 @@ def test_subgroups_below_the_minimum_are_counted_and_not_named() -> None:
     assert "rare" not in in_words(found)
 
 
+def test_a_strangers_cell_is_printed_short_and_without_what_turns_the_text() -> None:
+    records = [a_case(f"c{n}", "P", 0.9) for n in range(3)]
+    wards = ("\u202eevil", "a\x00\nb", "W" * 10_000)
+    sources = [a_source(f"c{n}", ward=ward) for n, ward in enumerate(wards)]
+    (column,) = described(records, sources, subgroups=("ward",), min_cases=1).subgroups
+    assert [group.value for group in column.groups] == ["W" * 60 + "…", "a\ufffd\ufffdb", "\ufffdevil"]
+
+
 def test_a_subgroup_has_the_metrics_of_its_cases_alone() -> None:
     records = [
         a_case(r.case_id, r.label, r.prediction.probability, {"PatientSex": "F" if n % 2 else "M"})

@@ -246,6 +246,24 @@ def test_going_on_enters_what_was_not_entered_and_refuses_what_is_not_the_same(t
     assert events == ["started", "case", "resumed", "found", "resumed", "resumed", "reopened", "resumed", "found"]
 
 
+def test_going_on_refuses_what_was_changed_beside_a_record(tmp_path: Path) -> None:
+    """Before there is a SHA256SUMS. A PDF may have been written again; an older event knows of the record alone."""
+    folder, log = started(tmp_path / "run")
+    audited(folder, log, "a")
+    (folder.case("a") / "report.pdf").write_bytes(b"again")
+    EventLog.open(folder).begin(folder, folder.read_run(), ["a"])
+    (folder.case("a") / "map.npz").write_bytes(b"other")
+    with pytest.raises(VerificationError, match="changed: cases/a: its files are not those"):
+        EventLog.open(folder).begin(folder, folder.read_run(), ["a"])
+    older, log = started(tmp_path / "older")
+    audited(older, log, "b")
+    first, last = (json.loads(line) for line in lines_of(older))
+    del last["beside_sha256"]
+    older.events.write_text("".join(json.dumps(event, separators=(",", ":")) + "\n" for event in (first, last)))
+    (older.case("b") / "map.npz").write_bytes(b"other")
+    EventLog.open(older).begin(older, older.read_run(), ["b"])
+
+
 def test_a_disk_that_is_full_tears_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of the line fits."""
     folder, log = started(tmp_path / "run")

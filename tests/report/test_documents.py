@@ -689,6 +689,15 @@ def test_index_links_and_loads_only_the_run_folder(renderer, make, run):
     assert BANNER in html
     assert len([tag for tag, _ in tags.found if tag == "tr"]) == 3
     assert "1,204 of 3,145,728" in html
+    assert "false positive" in html
+
+
+def test_index_says_where_the_outcome_hides_another_class(renderer, make, run):
+    """The explained class is neither the label nor what was called: a true negative, and yet wrong."""
+    record, _ = make(classes=("NORMAL", "OTHER", "PNEUMONIA"), expected="OTHER")
+    record = replace(record, prediction=replace(record.prediction, target_class="NORMAL"))
+    html = renderer.index_html([record], run)
+    assert "true negative" in html
     assert "differs from the label" in html
 
 

@@ -50,10 +50,11 @@ def documents(make, run, tmp_path):
         "audited": (with_regions(audited), run, folder),
         "differs": (differs, letter, other),
         "failed": (failed(), run, tmp_path),
+        "german": (with_regions(audited), replace(run, config={"report": {"language": "de"}}), folder),
     }
 
 
-@pytest.mark.parametrize("name", ["audited", "differs", "failed"])
+@pytest.mark.parametrize("name", ["audited", "differs", "failed", "german"])
 def test_pages_look_as_they_did(renderer, documents, name):
     pages = list(drawn(renderer.case_pdf(*documents[name])))
     paths = [GOLDEN / f"{name}-{number}.png" for number in range(1, len(pages) + 1)]

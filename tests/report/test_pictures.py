@@ -194,6 +194,15 @@ def test_an_annotation_is_dotted_along_its_outline():
     assert 0.2 < along_the_top.mean() < 0.9  # dots, with gaps
 
 
+def test_a_picture_of_noise_keeps_within_its_size_as_far_as_it_reads():
+    grey = np.random.default_rng(1).integers(0, 256, (300, 300), dtype=np.uint8)
+    best, lowest = encode_jpeg(grey), encode_jpeg(grey, 1)
+    at_80, at_60 = (cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, one])[1].tobytes() for one in (80, 60))
+    assert encode_jpeg(grey, len(best)) == best
+    assert encode_jpeg(grey, len(at_80)) == at_80
+    assert lowest == at_60
+
+
 @pytest.mark.parametrize(
     ("highest", "expected"), [(-1.0, False), (0.0, False), (0.001, True), (0.099, True), (0.1, False), (1.0, False)]
 )

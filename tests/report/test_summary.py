@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import get_args
 
 import numpy as np
 import pypdf
@@ -15,11 +16,25 @@ import pytest
 
 from pipeline.cohort import describe
 from pipeline.cohort.mean_map import MeanMap
-from pipeline.config import Acceptance, Cohort, Criterion
-from pipeline.records import CascadeStage, CaseRecord, Check, CohortRecord, Estimate, Flag, Masking, RunRecord, Trust
+from pipeline.config import Acceptance, Cohort, Criterion, Preprocess
+from pipeline.records import (
+    CascadeStage,
+    CaseRecord,
+    Check,
+    CohortRecord,
+    CriterionResult,
+    Estimate,
+    Flag,
+    Masking,
+    RunRecord,
+    Trust,
+    from_json,
+    to_json,
+)
 from pipeline.report import Renderer, encode_jpeg
 from pipeline.report.pictures import mean_map_picture
-from pipeline.report.summary import _estimate, _roc, summary_view
+from pipeline.report.summary import SCALINGS, _estimate, _roc, summary_view
+from pipeline.report.words import percent, score
 from tests.cohort.cases import a_case, a_failure
 from tests.report.test_documents import FORBIDDEN, own_words, pages
 
@@ -171,6 +186,26 @@ def test_the_steps_of_the_randomisation_are_drawn(renderer, run) -> None:
     assert "Layers without trained weights" not in " ".join(pages(report(renderer, run, with_all_checks())))
 
 
+def test_the_figure_that_is_compared_is_marked(run) -> None:
+    """Met, although the estimate alone would not be: the row has to say which figure it was."""
+    cohort = described(labelled(), (Criterion(metric="sensitivity", bound="upper", at_least=0.8),))
+    (row,) = view(run, labelled(), cohort)["acceptance"]["rows"]
+    assert (row["state"][1], row["value"], row["bound"]) == ("Met", "0.75", "upper")
+    assert row["what"] == "Sensitivity, upper end of the 95 % interval"
+    assert float(row["ends"][1]) > 0.8
+
+
+def test_a_criterion_of_an_older_record_keeps_its_words(run) -> None:
+    old = CriterionResult("auc at least 0.5", True, Estimate(0.6, 9, 9, reason="no interval below 10 patients"))
+    cohort = replace(described(labelled()), acceptance=(old,), num_cases_of_known_patients=None)
+    (row,) = view(run, labelled(), from_json(to_json(cohort), CohortRecord))["acceptance"]["rows"]
+    assert (row["what"], row["key"], row["limit"], row["value"]) == ("Auc at least 0.5", None, "–", "0.60")
+
+
+def test_every_scaling_of_a_config_has_words() -> None:
+    assert set(SCALINGS) == set(get_args(get_args(Preprocess.model_fields["scaling"].annotation)[0]))
+
+
 def test_markers_of_one_kind_are_counted_together(run) -> None:
     """The second letter of one case is no relative of another's second letter."""
     one, two = labelled()[:2]
@@ -316,3 +351,17 @@ def test_the_worst_cases_come_with_their_pictures(renderer, run, make) -> None:
     document = renderer.summary_pdf([record], run, cohort, {}, folder.parent)
     assert 'False positives of "P", highest output first' in " ".join(pages(document))
     assert (folder / "overlay-0.jpg").read_bytes() in streams(document)
+
+
+@pytest.mark.parametrize(
+    ("value", "as_score", "as_percent"),
+    [
+        (0, "0.00", "0 %"),
+        (0.001, "<0.01", "<1 %"),
+        (0.994, "0.99", "99 %"),
+        (0.9951, ">0.99", ">99 %"),
+        (1, "1.00", "100 %"),
+    ],
+)
+def test_nothing_is_rounded_to_none_or_all(value: float, as_score: str, as_percent: str) -> None:
+    assert (score(value), percent(value)) == (as_score, as_percent)
