@@ -115,6 +115,7 @@ def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path
         with np.load(case / "map.npz") as arrays:
             values = arrays["grad-cam"]
         assert values.shape == (8, 8)
+        assert record["faint"] == (["grad-cam"] if 0 < values.max() < folder.read_run().scale / 4 else [])
         bias = record["maps"][0]["bias"]
         assert values.sum(dtype=float) + bias == pytest.approx(float(row["logit"]), abs=1e-4)
     assert verify(folder) == []
@@ -141,6 +142,7 @@ def test_the_budget_of_a_case_adds_up_and_colours_may_be_its_own(config_file: Pa
             highest = float(arrays["grad-cam"].max())
         if case.maps[0].status == "ok":
             assert highest <= case.scales["grad-cam"] <= 1.1 * highest
+        assert case.faint == ()
 
 
 def test_masking_asks_a_sample_again_spread_over_the_run(config_file: Path) -> None:

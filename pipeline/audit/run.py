@@ -12,7 +12,6 @@ resumed run ends in the same records.
 from __future__ import annotations
 
 import contextlib
-import csv
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -487,10 +486,12 @@ def _prepare_ahead(engine: Engine, config: AuditConfig, batches: list[list[CaseS
 
 def _records(folder: RunFolder) -> list[CaseRecord]:
     """The finished cases in the order of the run, which `cases.csv` keeps."""
+    import pandas as pd
+
     table, rank = folder.path / "cases.csv", dict[str, int]()
     if table.is_file():
-        with table.open(encoding="utf-8", newline="") as file:
-            rank = {row["case_id"]: n for n, row in enumerate(csv.DictReader(file))}
+        order = pd.read_csv(table, dtype=str, keep_default_na=False)["case_id"]
+        rank = {case_id: n for n, case_id in enumerate(order)}
     ordered = sorted(folder.case_ids(), key=lambda case_id: rank.get(case_id, len(rank)))
     return [record for case_id in ordered if (record := folder.read_case(case_id))]
 

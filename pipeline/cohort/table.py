@@ -6,8 +6,6 @@ Metadata Vocabulary for Tabular Data, 2015, and Model for Tabular Data, 5.3). A 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -55,11 +53,12 @@ LISTS = {"quality": ";", "flags": " "}
 
 def cases_table(records: Sequence[CaseRecord]) -> str:
     """`cases.csv`: one row a case, failed ones included; empty = undefined. Metrics are of the first map."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(_row, records))
-    return text.getvalue()
+    import pandas as pd
+
+    rows = [_row(record) for record in records]
+    if unknown := {name for row in rows for name in row} - COLUMNS.keys():
+        raise ValueError(f"no column is described for {', '.join(sorted(unknown))}")
+    return str(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
 def cases_metadata() -> str:

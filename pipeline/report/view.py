@@ -581,7 +581,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
                 "reason": said(next(iter(one.undefined.values()), None)),
                 "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
                 "controls": _controls(record.controls.get(region.name, {})),
-                "ratio": number(one.enrichment, 1) if one.enrichment is not None else None,
+                "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
                 "peak": _("yes") if one.pointing_game_hit else None,
                 "log_odds": parts.pop(name, None),
             }
@@ -594,7 +594,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
         ]
     reasons = {row["reason"] for row in rows if row["area"] is not None}
     undefined = sentence(reasons.pop()) if len(reasons) == 1 else None
-    columns = {"evidence": _("Evidence"), "controls": _("Controls"), "ratio": _("Ratio"), "peak": _("Peak")}
+    columns = {"evidence": _("Evidence"), "controls": _("Controls"), "enrichment": _("Ratio"), "peak": _("Peak")}
     return {
         "rows": rows,
         "columns": [
