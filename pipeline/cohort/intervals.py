@@ -31,6 +31,7 @@ from pipeline.records import Estimate
 Z = 1.959963984540054  # of the standard normal distribution, 97.5 %
 MIN_PATIENTS = 10
 TOO_FEW = f"no interval below {MIN_PATIENTS} patients"
+TOO_FEW_OF_A_KIND = f"{TOO_FEW} of each kind, positive and negative"
 NO_ERROR = 1e-9  # below it the resamples differ by rounding only
 BLOCK = 2**22  # numbers held at once
 
@@ -85,9 +86,9 @@ class Resampling:
         )
         found = np.concatenate([whole, *resampled])
         smaller = min((positive, ~positive), key=lambda side: kish_number(self.patients[side]))
-        return replace(
-            self._estimate(found, smaller, at_most=num_cases), num_cases=num_cases, num_patients=num_patients
-        )
+        estimate = self._estimate(found, smaller, at_most=num_cases)
+        reason = TOO_FEW_OF_A_KIND if estimate.reason == TOO_FEW else estimate.reason
+        return replace(estimate, num_cases=num_cases, num_patients=num_patients, reason=reason)
 
     def ece(self, positive: Bools, probability: Doubles, bins: Integers) -> tuple[Estimate, float | None]:
         """Expected calibration error, sum over bins of |sum of (probability - positive)| / N, and what it would stay
