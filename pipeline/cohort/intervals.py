@@ -31,7 +31,6 @@ from pipeline.records import Estimate
 Z = 1.959963984540054  # of the standard normal distribution, 97.5 %
 MIN_PATIENTS = 10
 TOO_FEW = f"no interval below {MIN_PATIENTS} patients"
-TOO_FEW_OF_A_KIND = f"{TOO_FEW} of each kind, positive and negative"
 NO_ERROR = 1e-9  # below it the resamples differ by rounding only
 BLOCK = 2**22  # numbers held at once
 
@@ -87,8 +86,7 @@ class Resampling:
         found = np.concatenate([whole, *resampled])
         smaller = min((positive, ~positive), key=lambda side: kish_number(self.patients[side]))
         estimate = self._estimate(found, smaller, at_most=num_cases)
-        reason = TOO_FEW_OF_A_KIND if estimate.reason == TOO_FEW else estimate.reason
-        return replace(estimate, num_cases=num_cases, num_patients=num_patients, reason=reason)
+        return _of_each_kind(replace(estimate, num_cases=num_cases, num_patients=num_patients))
 
     def ece(self, positive: Bools, probability: Doubles, bins: Integers) -> tuple[Estimate, float | None]:
         """Expected calibration error, sum over bins of |sum of (probability - positive)| / N, and what it would stay
@@ -140,7 +138,7 @@ class Resampling:
         blocks = (times[n : n + size, self.patients] for n in range(0, len(times), size))
         found = np.concatenate([auc_of(positive, after, w) - auc_of(positive, before, w) for w in blocks])
         smaller = min(num_different(self.patients[side]) for side in (positive, ~positive))
-        return self._change(found, num_cases, num_patients, smaller)
+        return _of_each_kind(self._change(found, num_cases, num_patients, smaller))
 
     def _change(self, found: Doubles, num_cases: int, num_patients: int, effective: int) -> Estimate:
         """A change and its interval by Student's t of `effective` patients, from a statistic and its resamples."""
@@ -172,6 +170,11 @@ class Resampling:
         effective = kish_number(patients) if error < NO_ERROR else min(value * (1 - value) / error**2, at_most)
         effective *= (t_quantile(num_cases - 1) / t_quantile(num_patients - 1)) ** 2
         return Estimate(value, num_cases, num_patients, score_interval(value, effective))
+
+
+def _of_each_kind(one: Estimate) -> Estimate:
+    """An AUC counts the patients of the rarer kind, and its reason says so."""
+    return replace(one, reason=f"{TOO_FEW} of each kind, positive and negative") if one.reason == TOO_FEW else one
 
 
 def auc_of(positive: Bools, scores: Doubles, weights: npt.NDArray[Any]) -> Doubles:

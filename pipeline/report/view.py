@@ -378,6 +378,7 @@ def _flags(record: CaseRecord) -> View:
         "raised": [(_(FLAG_WORDS[flag.name]), sentence(said(flag.reason))) for flag in record.flags],
         "masking": [_(WITHOUT[name]) for name, bad in of_part.items() if bad and all(bad)],
         "unjudged": ", ".join(unjudged),
+        "why_not": [(_(FLAG_WORDS[name]), said(reason)) for name, reason in record.flags_undefined.items()],
     }
 
 
