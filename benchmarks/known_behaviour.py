@@ -1,17 +1,19 @@
 """Classifiers of known behaviour -> does the audit flag what they live on, by the right name, and clear the others?
 
-    .venv/bin/python -m benchmarks.known_behaviour --out build/known-behaviour [--half development]
+    .venv/bin/python -m benchmarks.known_behaviour --out build/known-behaviour [--part development]
 
-Radiographs are phantoms (256 px) that carry a letter, a bright frame and a brighter exposure, each by the toss of a
-coin. Trained classifiers (96 px, a few convolutions, global average pooling) saw each of these cues as often in ill
-phantoms as in well ones, but for their own: it stood in a share (the strength) of the ill and as rarely in the well.
-What is true of a trained classifier is measured without the audit, on the phantoms' twins. Of a run: how much AUC it
-loses where its cue stands by the toss of a coin instead of in the ill only; from `STRONG` on the run has to be flagged
-(in more than `RUN_SHARE` of its cases), up to `NONE` it must not be. Of a case: how far the logit moves when nothing
-but the cue is taken off the picture; from `MOVES` on the case has to be flagged, up to `STAYS` it must not be. What
-lies between is not counted. Hand-built classifiers see one place only, so that their truth is exact.
+Radiographs are phantoms that carry a letter, a bright frame and a brighter exposure, each by the toss of a coin; those
+audited have 512 px, the grid of the marker search. Trained classifiers (96 px, a few convolutions, global average
+pooling) saw each of these cues as often in ill phantoms as in well ones, but for their own: it stood in a share (the
+strength) of the ill and as rarely in the well. What is true of a trained classifier is measured without the audit, on
+the phantoms' twins. Of a run: how much AUC it loses where its cue stands by the toss of a coin instead of in the ill
+only; from `STRONG` on the run has to be flagged, up to `NONE` it must not be. Of a case: how far the logit moves when
+nothing but the cue is taken off the picture; from `MOVES` on the case has to be flagged, up to `STAYS` it must not be.
+What lies between is not counted. Hand-built classifiers see one place only, so that their truth is exact; the one of
+ink is balanced on phantoms without frame and exposure, so that a letter, and not a frame's corner, makes its answer.
 
-One half of the classifiers and of the phantoms is for development: limits are set there. The other is held out.
+Rules are chosen and limits set on the development and validation parts, each with classifiers and phantoms of its own.
+The last part is held out.
 """
 
 from __future__ import annotations
@@ -29,27 +31,29 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from pipeline.audit.batch import explain_batch, expose_batch, mask_batch, segment_batch
+from pipeline import preprocess as geometry
+from pipeline.audit.batch import explain_batch, sample, segment_batch, vary_batch
 from pipeline.audit.case import Explained, document, prepare
 from pipeline.audit.opening import find_key, find_sources, open_classifier, open_segmenter
 from pipeline.cohort.cases import case_values
+from pipeline.cohort.dependence import dependence
 from pipeline.cohort.intervals import Resampling
-from pipeline.config import AuditConfig, config_of
+from pipeline.config import Acceptance, AuditConfig, config_of
 from pipeline.evidence import RunFolder
 from pipeline.records import CaseRecord, RunRecord
 from pipeline.reference.phantom.phantom import LABELS, case_spec, draw
 from pipeline.reference.phantom.shortcuts import on_picture
 from pipeline.verdict import flagged
 
-PHANTOM_PX, INPUT_PX, MARKER_PX = 256, 96, 70.0
+PHANTOM_PX, AUDITED_PX, INPUT_PX, MARKER_PX = 256, 512, 96, 70.0
 CUES = {"marker": "marker_r", "border": "border", "exposure": "bias"}
 TRAINING, TWINS, AUDITED, BATCH = 1200, 300, 60, 20
 INK = 0.85  # grey value from which a pixel can be ink
 STRONG, NONE = 0.10, 0.05  # loss of AUC
 MOVES, STAYS = 1.0, 0.25  # log-odds
-RUN_SHARE = 0.1  # of the cases, from which a run counts as flagged
+RUN_SHARE = 0.1  # of the cases, from which a run counts as flagged for what no check of a run judges
 JUDGED = ("outside_lungs", "marker", "border", "exposure", "diffuse")
-HALVES = ("development", "held-out")
+PARTS = ("development", "validation", "second validation", "held-out")
 EPOCHS, EPOCHS_MARKER = 6, 16  # a letter is small: it is learnt late
 # name -> strength of each of its own cues
 KINDS: dict[str, dict[str, float]] = {
@@ -63,6 +67,8 @@ KINDS: dict[str, dict[str, float]] = {
     "exposure 0.85": {"exposure": 0.85},
     "marker and exposure 0.95": {"marker": 0.95, "exposure": 0.95},
     "clean c": {},
+    "border and exposure 0.90": {"border": 0.9, "exposure": 0.9},
+    "marker and border 0.95": {"marker": 0.95, "border": 0.95},
 }
 
 Bytes = npt.NDArray[np.uint8]
@@ -70,14 +76,14 @@ Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 
-def phantoms(out: Path, name: str, num: int, seed: int) -> tuple[Floats, Bools]:
-    """Pixels (N, 256, 256) in [0, 1] without any cue, and who is ill; drawn once and kept."""
+def phantoms(out: Path, name: str, num: int, seed: int, side: int = PHANTOM_PX) -> tuple[Floats, Bools]:
+    """Pixels (N, side, side) in [0, 1] without any cue, and who is ill; drawn once and kept."""
     path = out / f"{name}.npz"
     if not path.is_file():
         pixels = []
         for n in range(num):
             spec = case_spec(1_000_003 * seed + n, LABELS[n % 2], shortcuts=())
-            pixels.append(np.round(255 * draw(spec, PHANTOM_PX, PHANTOM_PX).pixels).astype(np.uint8))
+            pixels.append(np.round(255 * draw(spec, side, side).pixels).astype(np.uint8))
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, pixels=np.stack(pixels))
     kept = np.load(path)["pixels"]
@@ -112,7 +118,7 @@ def reduced(pixels: Floats) -> Floats:
 
 
 def train(path: Path, pixels: Floats, is_ill: Bools, strengths: dict[str, float], seed: int) -> None:
-    epochs = EPOCHS_MARKER if list(strengths) == ["marker"] else EPOCHS
+    epochs = EPOCHS_MARKER if "marker" in strengths else EPOCHS
     import keras
 
     layers = keras.layers
@@ -139,7 +145,7 @@ def train(path: Path, pixels: Floats, is_ill: Bools, strengths: dict[str, float]
 
 def hand_built(path: Path, cells: Bools, pixels: Floats, is_bright_only: bool) -> None:
     """A classifier that sees nothing but some cells of a 12 x 12 grid: the more grey there, the more ill, or the more
-    almost white (`is_bright_only`). Half of some pictures (N, 256, 256) are called ill."""
+    almost white (`is_bright_only`). Half of some pictures (N, rows, columns) are called ill."""
     import keras
 
     side = INPUT_PX // len(cells)
@@ -191,7 +197,7 @@ def opened(path: Path) -> Any:
 
 
 def answers(path: Path, pixels: Floats) -> npt.NDArray[np.float64]:
-    """Log-odds of some pictures (N, 256, 256)."""
+    """Log-odds of some pictures (N, rows, columns)."""
     inputs = reduced(pixels)
     probability = np.concatenate([np.asarray(opened(path)(inputs[n : n + 60])) for n in range(0, len(inputs), 60)])[
         :, 0
@@ -214,7 +220,6 @@ def config_for(out: Path, name: str, pictures: Path) -> AuditConfig:
             "ingest": {"source": str(pictures), "labels": "folder"},
             "preprocess": {"rows": INPUT_PX, "columns": INPUT_PX, "channels": 1, "scaling": "unit"},
             "classifier": {"path": str(out / f"{name}.keras"), "class_names": list(LABELS)},
-            "masking": {"cases": "all"},
             "report": {"documents": False, "scale": "case"},
             "engine": {"batch_size": BATCH},
         }
@@ -236,20 +241,23 @@ def audited(config: AuditConfig, cases: list[Explained]) -> list[CaseRecord]:
     """The stages of `pipeline.audit` that know the classifier, without documents: its records, kept."""
     path = config.run.output / config.run.name
     ids = [case.prepared.source.case_id for case in cases]
-    if path.is_dir() and set(ids) == set(RunFolder(path).case_ids()):
-        kept = [record for case_id in ids if (record := RunFolder(path).read_case(case_id))]
-        return [flagged(record, config.acceptance) for record in kept]
-    explainer, model = open_classifier(config)
-    run = RunRecord(config.run.name, "running", "2026-01-01T00:00:00Z", {}, "", 0, model, len(cases), {}, {}, scale=1.0)
-    records = []
-    for n in range(0, len(cases), BATCH):
-        batch = cases[n : n + BATCH]
-        explained = explain_batch(explainer, [case.prepared for case in batch], BATCH)
-        explained = expose_batch(explainer, explained, config)
-        explained = [replace(e, lungs=case.lungs) for e, case in zip(explained, batch, strict=True)]
-        explained = mask_batch(explainer, explained, set(ids), BATCH)
-        records += [document(case, run, path, config)[0] for case in explained]
-    return records
+    sampled = sample([case.prepared.source for case in cases], config.trust.sample)
+    if not (path.is_dir() and set(ids) == set(RunFolder(path).case_ids())):
+        explainer, model = open_classifier(config)
+        run = RunRecord(
+            config.run.name, "running", "2026-01-01T00:00:00Z", {}, "", 0, model, len(ids), {}, {}, scale=1.0
+        )
+        known = zip(ids, (case.prepared.model_input for case in cases), strict=True)
+        usual = geometry.usual([seen for case_id, seen in known if case_id in sampled and seen])
+        for n in range(0, len(cases), BATCH):
+            batch = cases[n : n + BATCH]
+            explained = explain_batch(explainer, [case.prepared for case in batch], BATCH)
+            explained = vary_batch(explainer, explained, config, usual)
+            for case, segmented in zip(explained, batch, strict=True):
+                document(replace(case, lungs=segmented.lungs), run, path, config)
+    records = [record for case_id in ids if (record := RunFolder(path).read_case(case_id))]
+    spread = np.std([one.prediction.logit for one in records if one.case_id in sampled and one.prediction])
+    return [flagged(record, config.acceptance, float(spread)) for record in records]
 
 
 @dataclass(frozen=True)
@@ -257,7 +265,7 @@ class Row:
     """One flag of one case of one classifier: whether it has to be raised (None = could be either) and whether it was
     (None = not judged)."""
 
-    half: str
+    part: str
     classifier: str
     case: int
     flag: str
@@ -265,27 +273,41 @@ class Row:
     raised: bool | None
 
 
-def measure(out: Path, half: str) -> list[Row]:
-    """Every classifier of a half, made if need be, audited and compared with what is known of it."""
-    number = HALVES.index(half)
-    pixels = phantoms(out, f"{half}-audited", AUDITED, 100 * (number + 1))[0][:AUDITED]
-    cues, folder = tossed(AUDITED, number), out / half
+# classifier -> flag -> is its run flagged
+Verdicts = dict[str, dict[str, bool]]
+
+
+def verdicts(records: Sequence[CaseRecord], limits: Acceptance) -> dict[str, bool]:
+    """Is a run flagged: by its checks of dependence, and for what has none by the share of its cases."""
+    depends = {check.name.removesuffix("_dependence"): check.state == "failed" for check in dependence(records, limits)}
+    raised = {name: np.mean([any(flag.name == name for flag in one.flags) for one in records]) for name in JUDGED}
+    return {name: depends.get(name, bool(raised[name] > RUN_SHARE)) for name in JUDGED}
+
+
+def measure(out: Path, part: str) -> tuple[list[Row], Verdicts]:
+    """Every classifier of a part, made if need be, audited and compared with what is known of it."""
+    number = PARTS.index(part)
+    pixels, _ = phantoms(out, f"{part}-audited", AUDITED, 100 * (number + 1), AUDITED_PX)
+    cues, folder = tossed(AUDITED, number), out / part
     shown = plant(pixels, cues, number)
+    lettered = plant(pixels, {cue: cues[cue] & (cue == "marker") for cue in CUES}, number)
     for n, picture in enumerate(shown):
         path = folder / "pictures" / LABELS[n % 2] / f"{n}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.round(255 * picture).astype(np.uint8))
     for name, cells in places().items():
-        hand_built(folder / f"{name}.keras", cells, shown, "ink" in name)
+        hand_built(folder / f"{name}.keras", cells, lettered if "ink" in name else shown, "ink" in name)
     training = phantoms(out, "training", TRAINING, 7)
     for n, (name, strengths) in enumerate(KINDS.items()):
         if not (path := folder / f"{name}.keras").is_file():
             train(path, *training, strengths, 1000 * (number + 1) + n)
     cases = prepared(config_for(folder, next(iter(KINDS)), folder / "pictures"))
-    known = truth_of(out, half)
-    rows = []
+    known = truth_of(out, part)
+    rows, found = [], {}
     for name in (*places(), *KINDS):
-        records = audited(config_for(folder, name, folder / "pictures"), cases)
+        config = config_for(folder, name, folder / "pictures")
+        records = audited(config, cases)
+        found[name] = verdicts(records, config.acceptance)
         exact, moves = EXACT.get(name), known["moves"].get(name, {})
         for flag in JUDGED:
             for n, record in enumerate(records):
@@ -297,22 +319,22 @@ def measure(out: Path, half: str) -> list[Row]:
                     size = abs(moves[flag][n])
                     truth = True if size >= MOVES else False if size <= STAYS else None
                 values, _ = case_values(record)
-                rows.append(Row(half, name, n, flag, truth, values[f"flag_{flag}"]))
-        print(half, name, flush=True)
-    return rows
+                rows.append(Row(part, name, n, flag, truth, values[f"flag_{flag}"]))
+        print(part, name, flush=True)
+    return rows, found
 
 
-def truth_of(out: Path, half: str) -> dict[str, Any]:
+def truth_of(out: Path, part: str) -> dict[str, Any]:
     """What is known of the trained classifiers, measured once and kept: the AUC that each loses by cue, and the
     log-odds that a cue adds to each audited picture, everything else as it is."""
-    path, number = out / f"{half}-truth.json", HALVES.index(half)
+    path, number = out / f"{part}-truth.json", PARTS.index(part)
     if not path.is_file():
-        twins, is_ill = phantoms(out, f"{half}-twins", TWINS, 100 * (number + 1) + 1)
-        pixels = phantoms(out, f"{half}-audited", AUDITED, 100 * (number + 1))[0][:AUDITED]
+        twins, is_ill = phantoms(out, f"{part}-twins", TWINS, 100 * (number + 1) + 1)
+        pixels, _ = phantoms(out, f"{part}-audited", AUDITED, 100 * (number + 1), AUDITED_PX)
         cues, there = tossed(AUDITED, number), np.ones(AUDITED, bool)
         known: dict[str, Any] = {"loss": {}, "moves": {}}
         for name in KINDS:
-            model = out / half / f"{name}.keras"
+            model = out / part / f"{name}.keras"
             known["loss"][name] = {cue: loss_of_auc(model, cue, twins, is_ill, number) for cue in CUES}
             known["moves"][name] = {}
             for cue in CUES:
@@ -335,7 +357,7 @@ def shares(rows: Sequence[Row], name: str, flag: str) -> float:
     return float(np.mean([bool(row.raised) for row in rows if (row.classifier, row.flag) == (name, flag)]))
 
 
-def report(rows: Sequence[Row], known: Mapping[str, Mapping[str, float]]) -> list[str]:
+def report(rows: Sequence[Row], found: Verdicts, known: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Markdown: sensitivity and specificity of the flags of cases and of runs, then every classifier."""
     lines = [
         "| flag | cases that have to be flagged | sensitivity (95 %) | cases that must not be | specificity (95 %) | "
@@ -351,7 +373,7 @@ def report(rows: Sequence[Row], known: Mapping[str, Mapping[str, float]]) -> lis
             cells += [str(len(some)), _share([row.raised is truth for row in some], [row.case for row in some])]
         for truth in (True, False):
             runs = [
-                (shares(rows, name, one) > RUN_SHARE) is truth
+                found[name][one] is truth
                 for one in JUDGED
                 for name in names
                 if flag in (one, "all of these") and expected(known, name, one) is truth
@@ -361,10 +383,17 @@ def report(rows: Sequence[Row], known: Mapping[str, Mapping[str, float]]) -> lis
     lines += ["", "| classifier | " + " | ".join((*JUDGED, *(f"AUC lost: {cue}" for cue in CUES))) + " |"]
     lines.append("|---" * (1 + len(JUDGED) + len(CUES)) + "|")
     for name in names:
-        found = [f"{shares(rows, name, flag):.2f}{MARKS[expected(known, name, flag)]}" for flag in JUDGED]
+        shown = []
+        for flag in JUDGED:
+            share = f"{shares(rows, name, flag):.2f}"
+            shown.append((f"**{share}**" if found[name][flag] else share) + MARKS[expected(known, name, flag)])
         lost = [f"{known[name][cue]:+.3f}" if name in known else "" for cue in CUES]
-        lines.append(f"| {name} | " + " | ".join(found + lost) + " |")
-    return [*lines, "", "Share of the cases with the flag; + it has to be there, - it must not be."]
+        lines.append(f"| {name} | " + " | ".join(shown + lost) + " |")
+    return [
+        *lines,
+        "",
+        "Share of the cases with the flag, bold where the run is flagged; + it has to be, - it must not be.",
+    ]
 
 
 MARKS = {True: " +", False: " -", None: ""}
@@ -415,16 +444,18 @@ def main() -> None:
     cv2.setNumThreads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/known-behaviour"))
-    parser.add_argument("--half", choices=HALVES, action="append", help="default: both")
+    parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
     asked = parser.parse_args()
-    for half in asked.half or HALVES:
-        rows = measure(asked.out, half)
-        known = truth_of(asked.out, half)["loss"]
-        text = "\n".join([f"## {half}", "", *report(rows, known)])
+    for part in asked.part or PARTS:
+        rows, found = measure(asked.out, part)
+        known = truth_of(asked.out, part)["loss"]
+        text = "\n".join([f"## {part}", "", *report(rows, found, known)])
         print(text)
-        (asked.out / f"{half}.md").write_text(text + "\n")
-        (asked.out / f"{half}.svg").write_text(figure(rows, known))
-        (asked.out / f"{half}.json").write_text(json.dumps({"rows": [asdict(row) for row in rows], "losses": known}))
+        (asked.out / f"{part}.md").write_text(text + "\n")
+        (asked.out / f"{part}.svg").write_text(figure(rows, known))
+        (asked.out / f"{part}.json").write_text(
+            json.dumps({"rows": [asdict(row) for row in rows], "runs": found, "losses": known})
+        )
 
 
 if __name__ == "__main__":

@@ -439,13 +439,16 @@ class Acceptance(_Section):
     """What a case is flagged for, and what a run has to show; if it does not, the command ends with exit code 6."""
 
     flag_outside_lungs_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        1.0, description="outside_lungs: the lungs hold less of the evidence than so many times their area's share"
+        1.1, description="outside_lungs: the lungs hold less of the evidence than so many times their area's share"
     )
     flag_marker_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        0.5, description="marker: replacing it moves the logit by this or more, by both fills;"
+        0.5, description="marker: replaced by the run's mean radiograph, it moves the logit by this or more;"
     )
     flag_border_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        2.0, description="border: replacing it moves the logit by this or more, by both fills;"
+        0.7, description="border: replaced by the run's mean radiograph, it moves the logit by this or more"
+    )
+    flag_border_spread: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        0.35, description="and by so much of the standard deviation of the run's logits;"
     )
     flag_region_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.05, description="marker, border: or this share of the positive evidence lies there,"
@@ -457,10 +460,19 @@ class Acceptance(_Section):
         1.5, description="exposure: the logit differs by this or more between darker and brighter"
     )
     flag_diffuse_high_focus: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.7, description="diffuse: more of the radiograph is above focus.high_focus_threshold"
+        0.5, description="diffuse: more of the radiograph is above focus.high_focus_threshold"
     )
     flag_near_threshold_log_odds: Annotated[FiniteFloat, Field(ge=0)] = Field(
         1.0, description="near_threshold: the logit is less than this from the threshold's"
+    )
+    dependence_marker_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.3, description="marker_dependence of a run: more of its cases are flagged for a marker"
+    )
+    dependence_border_variance: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        0.5, description="border_dependence: the border brings more of the variance of the logit between cases"
+    )
+    dependence_exposure_auc: Annotated[float, Field(ge=0.5, le=1)] = Field(
+        0.67, description="exposure_dependence: the logit tells a brighter radiograph from a darker one by a larger AUC"
     )
     criteria: tuple[Criterion, ...] = Field(
         (),

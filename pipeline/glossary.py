@@ -29,7 +29,7 @@ FLAG_WORDS = {
     "marker": "A marker counts",
     "border": "The border counts",
     "exposure": "The exposure counts",
-    "diffuse": "Diffuse map",
+    "diffuse": "Map over most of the picture",
     "near_threshold": "Near the threshold",
     "low_contrast_input": "Low contrast",
     "out_of_population": "Outside the model's population",

@@ -8,6 +8,7 @@ placement only scales and shifts, rows and columns separate, and every resamplin
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -32,6 +33,8 @@ SCALINGS: dict[str, tuple[float | Doubles, float | Doubles]] = {
 }
 CLAHE_TILES = 8
 SHIFTS = {"darker": -0.1, "brighter": 0.1}  # of the grey range
+FEWEST = 8  # radiographs whose mean is what is usual
+TOUCHES = 1e-3  # share of a pixel; less is rounding
 
 
 def place(rows: int, columns: int, input_rows: int, input_columns: int, resize: Resize) -> Placement:
@@ -134,6 +137,39 @@ def exposures(model_input: ModelInput, settings: Preprocess) -> dict[str, Floats
     }
 
 
+def usual(model_inputs: Sequence[ModelInput]) -> Floats | None:
+    """The mean of some model inputs of a run (rows, columns, channels), each pixel of those that have radiograph there;
+    padding where none has. None of fewer than `FEWEST`."""
+    if len(model_inputs) < FEWEST:
+        return None
+    tensors = np.stack([one.tensor for one in model_inputs]).astype(np.float64)
+    _, rows, columns, _ = tensors.shape
+    shares = [cell_shares(one.placement, rows, columns, 0.0)[0] for one in model_inputs]
+    weights = np.stack(shares)[..., None].astype(np.float64)
+    weights += ~(weights > 0).any(0)
+    return np.asarray((tensors * weights).sum(0) / weights.sum(0), np.float32)
+
+
+def as_usual(
+    model_input: ModelInput, usual: Floats, markers: Mapping[str, npt.NDArray[np.bool_]], border: float
+) -> dict[str, Floats]:
+    """The model input with each marker and the border, by name, replaced by what is `usual` there; padding stays.
+
+    Parameters
+    ----------
+    markers : name -> mask over the radiograph, bool, on any grid.
+    border : width of the outer ring, in shares of the radiograph's sides.
+
+    What lies in a pixel that touches the part is replaced whole. A part that the model does not see has no entry.
+    """
+    tensor, placement = model_input.tensor, model_input.placement
+    rows, columns, _ = tensor.shape
+    on_radiograph, interior, *_ = cell_shares(placement, rows, columns, border)
+    shares = {name: region_shares(placement, rows, columns, mask[None])[0] for name, mask in markers.items()}
+    parts = {name: share > TOUCHES for name, share in (shares | {"border": on_radiograph - interior}).items()}
+    return {name: np.where(part[..., None], usual, tensor) for name, part in parts.items() if part.any()}
+
+
 def restore(values: Floats, placement: Placement, rows: int, columns: int) -> Floats:
     """A map on a layer's grid -> heatmap (rows, columns) over the radiograph at that size.
 
@@ -211,8 +247,9 @@ def region_shares(placement: Placement, grid_rows: int, grid_columns: int, masks
         cell = np.arange(cells + 1) * (extent / cells)
         overlap = np.minimum(cell[1:, None], pixel[None, 1:]) - np.maximum(cell[:-1, None], pixel[None, :-1])
         weights.append((np.clip(overlap, 0, None) / (extent / cells)).astype(np.float32))
-    along_columns = masks.reshape(-1, masks.shape[2]).astype(np.float32) @ weights[1].T
-    return np.asarray(weights[0] @ along_columns.reshape(*masks.shape[:2], -1), np.float32)
+    rows, columns = masks.any((0, 2)), masks.any((0, 1))  # a marker is a small part of them
+    inside = masks[:, rows][:, :, columns].astype(np.float32)
+    return np.asarray(weights[0][:, rows] @ (inside @ weights[1][:, columns].T), np.float32)
 
 
 def _axis(placement: Placement, axis: int) -> tuple[int, float, int, int]:

@@ -490,6 +490,8 @@ class CaseRecord:
     controls: region -> control -> its relevance mass accuracy there, on the grid of the target layer; a control that
         is zero everywhere has none
     exposure: the change of the explained logit where the radiograph is made "darker" and "brighter"
+    as_usual: the same where a marker, by name, or the "border" is replaced by the mean of a sample of the run's
+        radiographs (`usual.npz`); empty where the sample is too small
     masking_missing: the reason for each part that could not be replaced, by name; empty, as `masking` is, where the
         case was not asked again
     flags_undefined: which flags could not be judged, and why
@@ -521,6 +523,7 @@ class CaseRecord:
     budget: LogitBudget | None = None
     masking: tuple[Masking, ...] = ()
     exposure: dict[str, float] = field(default_factory=dict)
+    as_usual: dict[str, float] = field(default_factory=dict)
     masking_missing: dict[str, str] = field(default_factory=dict)
     trust: Trust | None = None
     flags: tuple[Flag, ...] = ()
@@ -577,8 +580,11 @@ MASKING_NUMBERS = {
 }
 """Change of the explained logit with a part blurred, by that part; of several markers the one that changes it most."""
 
-MODEL_CHECKS = ("randomisation", "deletion", "insertion", "road")
-"""Of the explanation, once a model, see `pipeline.trust`; as criteria name them."""
+DEPENDENCE = ("marker_dependence", "border_dependence", "exposure_dependence")
+"""Does a whole run depend on it, see `pipeline.cohort.dependence`."""
+
+MODEL_CHECKS = ("randomisation", "deletion", "insertion", "road", *DEPENDENCE)
+"""Once a model: of the explanation, see `pipeline.trust`, and what it depends on; as criteria name them."""
 
 CASE_NUMBERS = (
     *(name for name in FOCUS_METRICS if name != "focus_band"),
@@ -698,6 +704,7 @@ class CohortRecord:
     false_positives, false_negatives: the most wrong first
     hit_rates: share of the audited cases whose map's maximum lies in the lungs, and in what a manifest annotates, of
         those that have it (Saporta et al., Nature Machine Intelligence 2022); an undefined one is no hit
+    dependence: whether the answers depend on markers, the border or the exposure over the run; failed = they do
     """
 
     target_class: str | None
@@ -718,6 +725,7 @@ class CohortRecord:
     distributions: tuple[Distribution, ...]
     acceptance: tuple[CriterionResult, ...] = ()
     hit_rates: dict[str, Estimate] = field(default_factory=dict)
+    dependence: tuple[Check, ...] = ()
     num_cases_of_known_patients: int | None = None
     schema_version: int = SCHEMA_VERSION
 
@@ -803,8 +811,9 @@ class RunRecord:
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
     explanation that are made once a model, `cascade` the stages of the one that takes its weights away; scales and
     checks are from a sample of the run's first `calibrated_cases`, all that it then had. `wall_s` is
-    what the composer waited for, `cpu_s` what the stages used in all processes. Runs with the same `case_id_key`,
-    a fingerprint, name the same file by the same case id."""
+    what the composer waited for, `cpu_s` what the stages used in all processes. `usual_sha256` is that of `usual.npz`,
+    the mean model input of that sample, None where it is too small; `logit_spread` is the standard deviation of the
+    explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same file by the same case id."""
 
     name: str
     status: Literal["running", "finished"]
@@ -829,6 +838,8 @@ class RunRecord:
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
     crosswalk_sha256: str | None = None
     segmenter_sha256: str | None = None
+    usual_sha256: str | None = None
+    logit_spread: float | None = None
     case_id_key: str | None = None
     schema_version: int = SCHEMA_VERSION
 

@@ -1,7 +1,8 @@
 """CaseRecord, limits -> flags: what a reader has to know of this case, by rule, each with its reason in numbers.
 
     outside_lungs       the lungs hold less of the positive evidence than so many times their share of the area
-    marker, border      replacing it moves the logit by so much, whichever fill is taken; or so much of the positive
+    marker, border      replaced by the run's mean radiograph, it moves the logit by so much (the border, which holds
+                        anatomy, also by so much of the logits' spread over the run); or so much of the positive
                         evidence lies there, and so many times what the area alone would give
     exposure            the logit differs by so much between the whole radiograph darker and brighter: such a shortcut
                         has no place that a map could show
@@ -23,34 +24,44 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pipeline.config import Acceptance
-from pipeline.records import FLAGS, CaseRecord, Flag, Masking, RegionFocus
+from pipeline.records import FLAGS, CaseRecord, Flag, RegionFocus
 
 # A rule's answer: is the flag raised, None = cannot be said; and why.
 Answer = tuple[bool | None, str]
 
 
-def flagged(record: CaseRecord, limits: Acceptance) -> CaseRecord:
+def flagged(record: CaseRecord, limits: Acceptance, spread: float | None) -> CaseRecord:
     """The record with the flags that these limits raise; one that was not audited as it is."""
     if record.status != "ok":
         return record
-    flags, undefined = judge(record, limits)
+    flags, undefined = judge(record, limits, spread)
     return replace(record, flags=flags, flags_undefined=undefined)
 
 
-def judge(record: CaseRecord, limits: Acceptance) -> tuple[tuple[Flag, ...], dict[str, str]]:
+def judge(
+    record: CaseRecord, limits: Acceptance, spread: float | None = None
+) -> tuple[tuple[Flag, ...], dict[str, str]]:
     """The flags of an audited case.
 
     Parameters
     ----------
     record : all but its flags; the first map is the one that is judged.
+    spread : `RunRecord.logit_spread`; None where it is not known, and limits nothing.
 
     Returns
     -------
     The flags that are raised, in the order of `FLAGS`, and by name why others could not be judged.
     """
+    limits = _of_run(limits, spread or 0.0)
     answers = {name: RULES[name](record, limits) for name in FLAGS}
     raised = tuple(Flag(name, reason) for name, (is_raised, reason) in answers.items() if is_raised)
     return raised, {name: reason for name, (is_raised, reason) in answers.items() if is_raised is None}
+
+
+def _of_run(limits: Acceptance, spread: float) -> Acceptance:
+    """The limits with that of the border as it is for logits of this spread."""
+    border = max(limits.flag_border_log_odds, limits.flag_border_spread * spread)
+    return limits.model_copy(update={"flag_border_log_odds": border})
 
 
 def _outside_lungs(record: CaseRecord, limits: Acceptance) -> Answer:
@@ -83,20 +94,19 @@ def _border(record: CaseRecord, limits: Acceptance) -> Answer:
 
 def _at(record: CaseRecord, limits: Acceptance, names: Sequence[str], log_odds: float, missing: str) -> Answer:
     """Does one of these regions carry the answer? By what replacing it does, or by where the evidence lies."""
-    answers = [one for one in (_by_masking(record, log_odds, names), _by_map(record, limits, names)) if one]
+    answers = [one for one in (_as_usual(record, log_odds, names), _by_map(record, limits, names)) if one]
     if not answers:
         return None, _no_evidence(record) or missing
     raised = [reason for is_raised, reason in answers if is_raised]
     return bool(raised), "; ".join(raised)
 
 
-def _by_masking(record: CaseRecord, limit: float, names: Sequence[str]) -> Answer | None:
-    by_name = ([one for one in record.masking if one.removed == name] for name in names)
-    certain = [min(fills, key=_size) for fills in by_name if fills]  # what every fill shows at least
-    if not certain:
+def _as_usual(record: CaseRecord, limit: float, names: Sequence[str]) -> Answer | None:
+    changes = {name: record.as_usual[name] for name in names if name in record.as_usual}
+    if not changes:
         return None
-    strongest = max(certain, key=_size)
-    return _moved(f"{strongest.removed} replaced", strongest.change, limit)
+    strongest = max(changes, key=lambda name: abs(changes[name]))
+    return _moved(f"{strongest} replaced by the run's mean radiograph", changes[strongest], limit)
 
 
 def _by_map(record: CaseRecord, limits: Acceptance, names: Sequence[str]) -> Answer | None:
@@ -184,13 +194,9 @@ def _focus(record: CaseRecord, names: Sequence[str]) -> list[RegionFocus]:
     return [one for one in record.region_focus.get(record.maps[0].key, ()) if one.region in names]
 
 
-def _size(one: Masking) -> float:
-    return abs(one.change)
-
-
 def _moved(how: str, change: float, limit: float) -> Answer:
     return abs(change) >= limit, (
-        f"{how} {'raises' if change > 0 else 'lowers'} the logit by {abs(change):.1f}; limit {limit:g}"
+        f"{how} {'raises' if change > 0 else 'lowers'} the logit by {abs(change):.1f}; limit {limit:.2g}"
     )
 
 

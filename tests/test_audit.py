@@ -25,7 +25,7 @@ from pipeline.audit import audit, cohort_of, render
 from pipeline.audit.run import _on_radiographs
 from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved, VerificationError
 from pipeline.evidence import UNFINISHED, EventLog, RunFolder, seal, verify
-from pipeline.records import FOCUS_METRICS, CaseSource, Placement
+from pipeline.records import DEPENDENCE, FOCUS_METRICS, CaseSource, Placement
 from pipeline.report.words import calibrated_before
 from tests.classifier.models import nested
 from tests.cohort.cases import a_case, a_failure
@@ -195,6 +195,47 @@ def test_flags_follow_the_limits_of_the_run_and_those_of_another_config(config_f
     assert again.found.value == 0
 
 
+def test_the_border_is_tried_as_it_usually_is_in_the_run(config_file: Path, model_file: Path) -> None:
+    import keras
+
+    folder = run(config_file)
+    model = keras.saving.load_model(model_file)
+    with (folder.private / "crosswalk.csv").open() as file:
+        paths = {row["case_id"]: config_file.parent / "images" / row["path"] for row in csv.DictReader(file)}
+    pictures = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255 for path in paths.values()]
+    seen = np.stack([cv2.resize(one, (32, 32), interpolation=cv2.INTER_AREA) for one in pictures])
+    changed = np.repeat(seen.mean(0)[None], len(seen), 0)  # all eight: the sample could be larger
+    changed[:, 2:-2, 2:-2] = seen[:, 2:-2, 2:-2]  # a twentieth of 32 is 1.6: the second pixel is touched
+    probability = model.predict(np.repeat(np.concatenate([seen, changed])[..., None], 3, -1), verbose=0)[:, 0]
+    before, after = np.log(probability / (1 - probability)).astype(float).reshape(2, -1)
+    for case_id, change in zip(paths, after - before, strict=True):
+        record = folder.read_case(case_id)
+        assert record is not None
+        assert record.as_usual["border"] == pytest.approx(change, abs=1e-3)
+    assert np.abs(after - before).max() > 0.01  # it does something
+    assert folder.read_run().logit_spread == pytest.approx(before.std(), abs=1e-3)
+    described = folder.read_cohort()
+    assert described is not None
+    assert tuple(check.name for check in described.dependence) == DEPENDENCE
+
+
+def test_what_is_usual_is_not_another_for_the_rest_of_a_run(config_file: Path) -> None:
+    folder = run(config_file)
+    (folder.case(rows_of(folder)[5]["case_id"]) / "case.json").unlink()
+    (folder.path / "SHA256SUMS").unlink()
+    (folder.path / "usual.npz").write_bytes(b"another")
+    with pytest.raises(VerificationError, match=r"usual\.npz is not what the run has begun with"):
+        run(config_file, resume=True)
+
+
+def test_few_radiographs_tell_nothing_usual(config_file: Path) -> None:
+    folder = run(config_file, limit=7)
+    assert folder.read_run().usual_sha256 is None
+    assert not (folder.path / "usual.npz").exists()
+    records = [folder.read_case(case_id) for case_id in folder.case_ids()]
+    assert {len(record.as_usual) for record in records if record} == {0}
+
+
 def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: Path) -> None:
     checks = ("trust.randomisation=true", "trust.faithfulness=all", "trust.stability=all")
     criteria = "acceptance.criteria=[{metric: randomisation}, {metric: deletion}]"
@@ -326,13 +367,14 @@ def test_a_copy_of_what_a_server_gave_late_is_marked_then(config_file: Path, mon
             raise NotRetrieved("the server is busy (503), 5 times", "Once the server answers, --resume asks again.")
         return original(source, **settings)
 
+    few = "trust.sample=7"  # for no mean radiograph, which would lack the one that came late
     with monkeypatch.context() as patch:
         patch.setattr(ingest, "read", read)
-        folder = run(config_file)
+        folder = run(config_file, few)
     assert {row["quality"] for row in rows_of(folder)} == {""}
-    run(config_file, resume=True)
+    run(config_file, few, resume=True)
     (late,) = (row["case_id"] for row in rows_of(folder) if row["quality"] == "duplicate_pixels")
-    whole = run(config_file, "run.name=whole")
+    whole = run(config_file, few, "run.name=whole")
     assert (folder.case(late) / "case.json").read_bytes() == (whole.case(late) / "case.json").read_bytes()
     assert (folder.path / "cases.csv").read_bytes() == (whole.path / "cases.csv").read_bytes()
     assert verify(folder) == []

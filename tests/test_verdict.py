@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.cohort.cases import case_values
 from pipeline.config import Acceptance, Preprocess
-from pipeline.preprocess import exposures, place
-from pipeline.records import FLAGS, CaseRecord, Check, Masking, ModelInput, RegionFacts, RegionFocus
+from pipeline.preprocess import FEWEST, as_usual, exposures, place, usual
+from pipeline.records import FLAGS, CaseRecord, Check, ModelInput, RegionFacts, RegionFocus
 from pipeline.verdict import judge
 from tests.cohort.cases import a_case
 
@@ -61,27 +61,37 @@ def test_evidence_outside_the_lungs() -> None:
     }
 
 
-def test_a_marker_is_judged_by_what_replacing_it_does_and_only_as_far_as_both_fills_agree() -> None:
-    tried = (Masking("letter 1", "blurred", 1.9, -2.1), Masking("letter 1", "mean", 2.7, -1.3))
-    record = at(case(masking=tried), "letter 1", 0.02, 0.01)
-    assert reasons(record) == {"marker": "letter 1 replaced lowers the logit by 1.3; limit 1"}
-    once = (tried[0], replace(tried[1], change=-0.9))
-    assert "marker" not in reasons(replace(record, masking=once))
+def test_a_marker_is_judged_by_what_the_usual_in_its_place_does() -> None:
+    record = at(case(as_usual={"letter 1": -1.3, "border": 0.4}), "letter 1", 0.02, 0.01)
+    assert reasons(record) == {
+        "marker": "letter 1 replaced by the run's mean radiograph lowers the logit by 1.3; limit 1"
+    }
+    assert reasons(replace(record, as_usual={"letter 1": -0.9, "border": 1.9})) == {}
+
+
+def test_the_border_is_judged_where_the_class_is_not_predicted_too() -> None:
+    record = case(logit=-3, as_usual={"border": 2.8})
+    assert reasons(record) == {
+        "border": "border replaced by the run's mean radiograph raises the logit by 2.8; limit 2"
+    }
+    # Where the run's logits differ by 10 as a rule, 0.3 of that is more than 2.8.
+    spread_out = LIMITS.model_copy(update={"flag_border_spread": 0.3})
+    assert judge(record, spread_out, 9.0)[0]
+    assert not judge(record, spread_out, 10.0)[0]
+    quiet = replace(record, as_usual={"border": 0.1})
+    assert "border" not in {**reasons(quiet), **judge(quiet, LIMITS)[1]}
 
 
 def test_of_several_markers_the_one_that_counts_most() -> None:
     record = case()
     second = RegionFacts("text 1", "marker", "by hand", 0.01)
-    tried = tuple(
-        Masking(name, fill, 4 + change, change)
-        for name, change in (("letter 1", 0.2), ("text 1", 3.0))
-        for fill in ("blurred", "mean")
-    )
-    record = replace(record, regions=(*record.regions, second), masking=tried)
-    assert reasons(record) == {"marker": "text 1 replaced raises the logit by 3.0; limit 1"}
+    record = replace(record, regions=(*record.regions, second), as_usual={"letter 1": 0.2, "text 1": 3.0})
+    assert reasons(record) == {
+        "marker": "text 1 replaced by the run's mean radiograph raises the logit by 3.0; limit 1"
+    }
 
 
-def test_without_masking_the_map_decides_by_share_and_enrichment_together() -> None:
+def test_where_nothing_usual_is_known_the_map_decides_by_share_and_enrichment_together() -> None:
     assert reasons(at(case(), "letter 1", 0.2, 0.05)) == {
         "marker": "20 % of the positive evidence lies at letter 1, 4.0 times its share of the area; "
         "limits 10 % and 3 times"
@@ -143,7 +153,9 @@ def test_no_lungs_is_a_reason() -> None:
 def test_checks_of_the_input(check: str, flag: str) -> None:
     failed = Check(check, "what was done", "failed", 0.1, "at least 0.2", "the range is 0.1")
     assert reasons(case(quality=(failed,))) == {flag: "the range is 0.1"}
-    flags, undefined = judge(case(quality=(Check(check, "what was done", "not_run", reason="no attribute"),)), LIMITS)
+    flags, undefined = judge(
+        case(quality=(Check(check, "what was done", "not_run", reason="no attribute"),)), LIMITS, None
+    )
     assert (flags, undefined[flag]) == ((), "no attribute")
     assert flag not in judge(case(quality=(Check(check, "what was done", "passed", 0.3, "at least 0.2"),)), LIMITS)[1]
 
@@ -172,3 +184,39 @@ def test_exposures_move_grey_by_a_tenth_within_black_and_white_and_leave_padding
         expected = np.array([[0.0] * 4, row, row, [0.0] * 4])
         assert made[name].dtype == np.float32
         np.testing.assert_allclose((made[name][..., 0] - low) / (high - low), expected, atol=1e-6)
+
+
+def test_usual_is_the_mean_of_what_is_radiograph() -> None:
+    # Letterboxed into 4 x 4: wide ones have radiograph in the two middle rows, square ones everywhere.
+    grey = np.linspace(0, 0.7, FEWEST)
+    wide, square = place(2, 4, 4, 4, "letterbox"), place(4, 4, 4, 4, "letterbox")
+    padded = np.array([0.0, 1.0, 1.0, 0.0])[:, None, None] * np.ones((1, 4, 1))
+    some = [ModelInput((grey[0] * padded).astype(np.float32), wide)]
+    some += [ModelInput(np.full((4, 4, 1), one, np.float32), square) for one in grey[1:]]
+    found = usual(some)
+    assert found is not None
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[1:3], grey.mean(), atol=1e-6)  # eight of eight
+    np.testing.assert_allclose(found[[0, 3]], grey[1:].mean(), atol=1e-6)  # the wide one has padding there
+    assert usual(some[:-1]) is None
+
+
+def test_parts_as_usual_touch_no_other_pixel_and_no_padding() -> None:
+    # 4 x 8 letterboxed into 8 x 8: rows 2 to 5; a border of an eighth is half a row and one column.
+    tensor = np.zeros((8, 8, 1), np.float32)
+    marker = np.zeros((4, 8), bool)
+    marker[1, 2:4] = True
+    away = np.zeros((4, 8), bool)
+    made = as_usual(
+        ModelInput(tensor, place(4, 8, 8, 8, "letterbox")),
+        np.ones((8, 8, 1), np.float32),
+        {"letter 1": marker, "letter 2": away},
+        0.125,
+    )
+    assert set(made) == {"letter 1", "border"}  # nothing of letter 2 is seen
+    letter, ring = np.zeros((8, 8)), np.zeros((8, 8))
+    letter[3, 2:4] = 1
+    ring[[2, 5]] = 1
+    ring[2:6, [0, 7]] = 1
+    np.testing.assert_array_equal(made["letter 1"][..., 0], letter)
+    np.testing.assert_array_equal(made["border"][..., 0], ring)

@@ -18,6 +18,7 @@ from pipeline.records import (
     CaseRecord,
     CaseSource,
     Floats,
+    ModelInput,
     RunRecord,
 )
 from pipeline.trust import state
@@ -57,22 +58,27 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
     return explained
 
 
-def expose_batch(explainer: Explainer, batch: list[Explained], config: AuditConfig) -> list[Explained]:
-    """What the answer is where the whole radiograph is darker or brighter."""
+def vary_batch(
+    explainer: Explainer, batch: list[Explained], config: AuditConfig, usual: Floats | None
+) -> list[Explained]:
+    """What the answer is where the whole radiograph is darker or brighter, and where a marker or the border is as usual
+    in this run."""
     selector = explainer.classifier.selector(explainer.classifier.target_class)
-    made = {
-        n: geometry.exposures(case.prepared.model_input, config.preprocess)
-        for n, case in enumerate(batch)
-        if case.prediction is not None and case.prepared.model_input is not None
-    }
-    inputs = (shown for exposures in made.values() for shown in exposures.values())
+    made: dict[int, tuple[dict[str, Floats], dict[str, Floats]]] = {}
+    for n, case in enumerate(batch):
+        if case.prediction is None or (seen := case.prepared.model_input) is None:
+            continue
+        markers = {one.facts.name: one.mask for one in case.prepared.regions if one.facts.kind == "marker"}
+        replaced = {} if usual is None else geometry.as_usual(seen, usual, markers, focus.BORDER)
+        made[n] = geometry.exposures(seen, config.preprocess), replaced
+    inputs = (shown for varied in made.values() for by_name in varied for shown in by_name.values())
     logits = iter(explainer.ask(inputs, config.engine.batch_size) @ selector)
-    for n, names in made.items():
+    for n, varied in made.items():
         before = batch[n].prediction
         assert before is not None
-        changes = {name: float(next(logits)) - before.logit for name in names}
-        if np.isfinite(list(changes.values())).all():
-            batch[n] = replace(batch[n], exposure=changes)
+        exposure, as_usual = ({name: float(next(logits)) - before.logit for name in names} for names in varied)
+        if np.isfinite([*exposure.values(), *as_usual.values()]).all():
+            batch[n] = replace(batch[n], exposure=exposure, as_usual=as_usual)
     return batch
 
 
@@ -99,6 +105,13 @@ def sample(sources: list[CaseSource], size: int | Literal["all", "none"]) -> set
     """The ids of so many cases, spread evenly over the run."""
     num = {"all": len(sources), "none": 0}[size] if isinstance(size, str) else min(size, len(sources))
     return {sources[n * len(sources) // num].case_id for n in range(num)}
+
+
+def spread(explainer: Explainer, seen: list[ModelInput], batch_size: int) -> float | None:
+    """The standard deviation of the explained logit over some model inputs; None where it is no number."""
+    selector = explainer.classifier.selector(explainer.classifier.target_class)
+    found = float((explainer.ask((one.tensor for one in seen), batch_size) @ selector).std()) if seen else np.nan
+    return found if np.isfinite(found) else None
 
 
 def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], batch_size: int) -> list[Explained]:

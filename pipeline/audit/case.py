@@ -82,6 +82,7 @@ class Explained:
     trust: Trust | None = None
     lungs: Lungs | None = None
     exposure: dict[str, float] = field(default_factory=dict)
+    as_usual: dict[str, float] = field(default_factory=dict)
     masking: tuple[Masking, ...] = ()
     masking_missing: dict[str, str] = field(default_factory=dict)
 
@@ -271,6 +272,7 @@ def describe(
         controls=controls(case.controls, placement, found, region_shares),
         budget=budget(case.maps, case.prediction.target_class, placement, found),
         exposure=case.exposure,
+        as_usual=case.as_usual,
         masking=case.masking,
         masking_missing=case.masking_missing,
         trust=case.trust,
@@ -278,7 +280,7 @@ def describe(
         scales=scales,
         faint=tuple(faint),
     )
-    record = verdict.flagged(record, config.acceptance)
+    record = verdict.flagged(record, config.acceptance, run.logit_spread)
     maps = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, maps, {region.facts.name: region.mask for region in found}
 

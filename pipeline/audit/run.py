@@ -2,7 +2,7 @@
 
     1 ingest, input quality, 2 preprocess      `prepare`,  in worker processes, case by case
     3 classifier, 4 explain, 7 trust, 5 lungs  `explain_batch`, `check_batch`, `segment_batch`, here, batch by batch
-    7 exposure; masking of all or a sample     `expose_batch`, `mask_batch`, here, batch by batch
+    7 exposure, parts as usual, masking        `vary_batch`, `mask_batch`, here, batch by batch
     5 regions, 6 focus, 8 report, 9 evidence   `document`, in worker processes, case by case
 
 A batch is always the same cases in the same places, whether or not a run was broken off, so that a
@@ -24,8 +24,27 @@ import numpy as np
 
 from pipeline import cohort, evidence, quality, verdict
 from pipeline import preprocess as geometry
-from pipeline.audit.batch import check_batch, explain_batch, expose_batch, mask_batch, sample, segment_batch, stack
-from pipeline.audit.case import Explained, Prepared, document, mark_duplicates, prepare, render_case, renderer, warm_up
+from pipeline.audit.batch import (
+    check_batch,
+    explain_batch,
+    mask_batch,
+    sample,
+    segment_batch,
+    spread,
+    stack,
+    vary_batch,
+)
+from pipeline.audit.case import (
+    Explained,
+    Prepared,
+    document,
+    mark_duplicates,
+    npz,
+    prepare,
+    render_case,
+    renderer,
+    warm_up,
+)
 from pipeline.audit.clock import Clock, add, now, peak_mib, rounded
 from pipeline.audit.measuring import round_up, scale_key
 from pipeline.audit.opening import check_labels, find_key, find_sources, open_checks, open_classifier, open_segmenter
@@ -40,6 +59,7 @@ from pipeline.records import (
     Floats,
     Mask,
     ModelFacts,
+    ModelInput,
     RunRecord,
     to_json,
 )
@@ -50,6 +70,7 @@ if TYPE_CHECKING:
     from pipeline.trust.checks import Checks
 
 SCALE_PERCENTILE = 90
+USUAL = "usual.npz"
 STAGES_HERE = ("start", "calibration", "classifier and maps", "trust", "lungs", "causal masking")
 
 
@@ -113,9 +134,13 @@ def audit(
     events = EventLog.open(folder)
     events.begin(folder, run, records)
     if run.scale_source is None:
-        run = calibrate(run, explainer, checks, engine, config, sources)
+        run, mean = calibrate(run, explainer, checks, engine, config, sources)
+        if mean is not None:
+            evidence.write(folder.path / USUAL, npz({"usual": mean}))
+            run = replace(run, usual_sha256=evidence.file_sha256(folder.path / USUAL))
         folder.write_run(run)
         events.append("calibrated", scales=run.scales, cases=run.calibrated_cases)
+    usual = read_usual(folder, run)
     clock.mark("calibration")
 
     todo = [
@@ -134,7 +159,7 @@ def audit(
         clock.mark("waiting for documents")
         prepared = [mark_duplicates(case, duplicates, key, config) for case in prepared]
         explained = explain_batch(explainer, prepared, config.engine.batch_size)
-        explained = expose_batch(explainer, explained, config)
+        explained = vary_batch(explainer, explained, config, usual)
         clock.mark("classifier and maps")
         explained = check_batch(checks, explained, run)
         clock.mark("trust")
@@ -238,13 +263,13 @@ def calibrate(
     engine: Engine,
     config: AuditConfig,
     sources: list[CaseSource],
-) -> RunRecord:
+) -> tuple[RunRecord, Floats | None]:
     """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
-    the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, and the
-    checks of the explanation that are made once a model."""
+    the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, the
+    checks of the explanation that are made once a model, and, beside the record, the usual model input."""
     size = config.engine.batch_size
     chosen = sample(sources, config.trust.sample)
-    inputs: list[Floats] = []
+    inputs: list[ModelInput] = []
     peaks: dict[str, list[float]] = {}
     is_deterministic, num_cases, primary = None, 0, ""
     for prepared in _prepare_ahead(
@@ -254,7 +279,7 @@ def calibrate(
             tensor = stack(explainer.classifier, prepared, size)
             first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))
             is_deterministic = bool(np.array_equal(first, second, equal_nan=True))
-        inputs += [case.model_input.tensor for case in prepared if case.model_input is not None]
+        inputs += [case.model_input for case in prepared if case.model_input is not None]
         if config.report.scale == "case":
             continue  # each map has its own scale
         for case in explain_batch(explainer, prepared, size):
@@ -268,7 +293,7 @@ def calibrate(
         f"{SCALE_PERCENTILE}th percentile of the maps' maxima over {num_cases} cases spread over the run; "
         "larger values are clipped"
     )
-    of_model, cascade = checks.of_model(np.stack(inputs)) if inputs else ((), ())
+    of_model, cascade = checks.of_model(np.stack([one.tensor for one in inputs])) if inputs else ((), ())
     run = replace(
         run,
         model=replace(run.model, is_deterministic=is_deterministic),
@@ -277,8 +302,22 @@ def calibrate(
         calibrated_cases=len(sources),
     )
     if config.report.scale == "case":
-        return replace(run, scale_source="each map's own maximum")
-    return replace(run, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
+        run = replace(run, scale_source="each map's own maximum")
+    else:
+        run = replace(run, scale=scales.get(primary, 1.0), scale_source=source, scales=scales)
+    return replace(run, logit_spread=spread(explainer, inputs, size)), geometry.usual(inputs)
+
+
+def read_usual(folder: RunFolder, run: RunRecord) -> Floats | None:
+    """The usual model input of a run, None where its sample is too small; `VerificationError` where it was changed."""
+    if run.usual_sha256 is None:
+        return None
+    if evidence.file_sha256(folder.path / USUAL) != run.usual_sha256:
+        raise VerificationError(
+            f"{folder.path / USUAL} is not what the run has begun with", "set run.name to start another"
+        )
+    with np.load(folder.path / USUAL) as kept:
+        return np.asarray(kept["usual"], np.float32)
 
 
 def render(
@@ -368,7 +407,7 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
             "go on with cxr-audit run CONFIG --resume",
         )
     if config is not None:
-        records = [verdict.flagged(record, config.acceptance) for record in records]
+        records = [verdict.flagged(record, config.acceptance, run.logit_spread) for record in records]
     return describe_cohort(folder, run, records, config)
 
 

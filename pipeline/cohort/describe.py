@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.cohort.acceptance import judge
 from pipeline.cohort.cases import case_values
+from pipeline.cohort.dependence import dependence
 from pipeline.cohort.intervals import Integers, Resampling
 from pipeline.cohort.performance import Outputs, performance
 from pipeline.config import Acceptance, Cohort
@@ -69,6 +70,7 @@ def describe(
     whole = performance(outputs, asked.prevalence, asked.rounds, seed)
     outcomes = {name: list(compress(labelled, inside)) for name, inside in outputs.outcomes.items()}
     statuses = Counter(record.status for record in records)
+    depends = dependence(records, acceptance)
     return CohortRecord(
         target_class=next((record.prediction.target_class for record in audited if record.prediction), None),
         statuses={status: statuses[status] for status in get_args(CaseStatus)},
@@ -96,8 +98,9 @@ def describe(
             records,
             {**outcomes, "all": audited},
             lambda cases: Resampling(_of(cases, patients), asked.rounds, seed),
-            checks,
+            (*checks, *depends),
         ),
+        dependence=depends,
         num_cases_of_known_patients=sum(name is not None for name in patient_of.values()),
         hit_rates={
             kind: _hit_rate(cases, f"{kind}_pointing_game_hit", _of(cases, patients), asked, seed)

@@ -38,6 +38,13 @@ COLUMNS: dict[str, Term] = {
     ),
     "exposure_darker_change": Term("change of the logit made darker", "all by a tenth of the grey range, log-odds"),
     "exposure_brighter_change": Term("change of the logit made brighter", "all by a tenth of the grey range, log-odds"),
+    "as_usual_marker_change": Term(
+        "change of the logit with a marker as usual",
+        "the run's mean radiograph there, log-odds; of several the largest",
+    ),
+    "as_usual_border_change": Term(
+        "change of the logit with the border as usual", "the run's mean radiograph there, log-odds"
+    ),
     "flags": Term("flags", "names of the flags raised, with a space between", "string"),
     "file_sha256": Term("SHA-256 of the file", "as it was read, hexadecimal", "string"),
 }
@@ -90,7 +97,17 @@ def _row(record: CaseRecord) -> dict[str, Any]:
         **case_values(record)[0],
         **_region_columns(record, first),
         **{f"exposure_{name}_change": record.exposure.get(name) for name in ("darker", "brighter")},
+        **_as_usual_columns(record),
         "flags": LISTS["flags"].join(flag.name for flag in record.flags),
+    }
+
+
+def _as_usual_columns(record: CaseRecord) -> dict[str, float | None]:
+    """What a marker (of several the one that changes most) and the border, as usual in the run, change."""
+    of_markers = [change for name, change in record.as_usual.items() if name != "border"]
+    return {
+        "as_usual_marker_change": max(of_markers, key=abs, default=None),
+        "as_usual_border_change": record.as_usual.get("border"),
     }
 
 

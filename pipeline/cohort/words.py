@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.glossary import GLOSSARY, OF_RUN
+from pipeline.glossary import GLOSSARY, OF_RUN, check_name
 from pipeline.records import PERFORMANCE_METRICS, CohortRecord, Estimate
 
 IN_SUBGROUPS = ("auc", "sensitivity", "specificity")
@@ -31,6 +31,9 @@ def _lines(cohort: CohortRecord) -> Iterator[str]:
     for kind, rate in cohort.hit_rates.items():
         if rate.num_cases:
             yield f"  {GLOSSARY[f'{kind}_pointing_game_hit'].name:36} {_estimate(rate)}"
+    for check in cohort.dependence:
+        found = check.reason or f"{check.value:.2f}, {check.limit}"
+        yield f"  {check_name(check.name):36} {check.state.replace('_', ' ')}: {found}"
     for result in cohort.acceptance:
         key = f" [{result.metric}]" if result.metric else ""
         yield f"{'met    ' if result.is_met else 'NOT MET'}  {result.in_words}{key}: {_estimate(result.found)}"

@@ -153,7 +153,7 @@ def summary_view(
         "hits": _hits(cohort),
         "mean_maps": _mean_maps(records, mean_maps, urls),
         "worst": _worst(records, cohort, urls),
-        "validity": _validity(records, run),
+        "validity": _validity(records, run, cohort),
         "trust": _crosstab(((TRUST[r.trust.state], r) for r in records if r.trust), TRUST.values()),
         "flags": _crosstab((FLAG_WORDS[flag.name], r) for r in records for flag in r.flags),
         "masking": _masking(records),
@@ -661,10 +661,10 @@ def _share(one: WrongCase, metric: str) -> str | None:
     return percent(value) if isinstance(value, float) else None
 
 
-def _validity(records: Sequence[CaseRecord], run: RunRecord) -> View:
+def _validity(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) -> View:
     """Checks made once a model, and the states of the first maps by outcome."""
     return {
-        "checks": [_check(one) for one in run.checks],
+        "checks": [_check(one) for one in (*run.checks, *cohort.dependence)],
         "layers": f'{run.cascade[-1].num_layers}, the first being "{run.cascade[0].layer}"' if run.cascade else None,
         "states": _crosstab((MAP_STATES[r.maps[0].status][1], r) for r in records if r.maps),
     }
@@ -764,11 +764,13 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
     lungs_missing = sum(record.lungs_missing is not None for record in records)
     shown = any(column.groups for column in cohort.subgroups)
     failed = [check_name(one.name) for one in run.checks if one.state == "failed"]
+    depends = [check_name(one.name).removesuffix(" dependence") for one in cohort.dependence if one.state == "failed"]
     unfit = sum(any(one.state == "failed" for one in record.quality) for record in records)
     mistrusted = sum(record.trust is not None and record.trust.state == "not_interpretable" for record in records)
     flagged = sum(bool(record.flags) for record in records)
     points = {
         f"Failed checks of the model's explanations: {', '.join(failed)}.": failed,
+        f"Flagged as a whole, the run's answers depend on: {', '.join(depends)}.": depends,
         f"Maps that are not to be interpreted: {_cases(mistrusted)}.": mistrusted,
         f"Failed a check of the input: {_cases(unfit)}.": unfit,
         f"Flagged: {_cases(flagged)}.": flagged,

@@ -124,7 +124,13 @@ def test_sorted_by_error_trust_lungs_and_number_of_flags(opened):
     assert sorted_by("Flags") == [5, 4, 3, 2, 1, 0]
     assert sorted_by("Trust") == [4, 1, 3, 5, 2, 0]
     row = page.locator("#cases tbody tr", has_text="case-00005").inner_text()
-    for words in ("false positive", "40 %", "1.33 ×", "not interpretable", "Diffuse map, The exposure counts"):
+    for words in (
+        "false positive",
+        "40 %",
+        "1.33 ×",
+        "not interpretable",
+        "Map over most of the picture, The exposure counts",
+    ):
         assert words in row
     assert "not found" in page.locator("#cases tbody tr", has_text="case-00000").inner_text()
     page.get_by_label("Trust").select_option("caution")

@@ -213,10 +213,10 @@ def test_plurals() -> None:
             "62 % der positiven Relevanz liegen in der Lunge, das 0,8-Fache ihres Flächenanteils; Grenze 1",
         ),
         (
-            "letter 2 replaced lowers the logit by 1.2; limit 0.7; 12 % of the positive evidence lies at border, "
-            "3.1 times its share of the area; limits 10 % and 2 times",
-            "Buchstabe 2 ersetzt: Logit sinkt um 1,2; Grenze 0,7; Rand: 12 % der positiven Relevanz, das 3,1-Fache des "
-            "Flächenanteils; Grenzen 10 % und das 2-Fache",
+            "letter 2 replaced by the run's mean radiograph lowers the logit by 1.2; limit 0.7; "
+            "12 % of the positive evidence lies at border, 3.1 times its share of the area; limits 10 % and 2 times",
+            "Buchstabe 2 ersetzt durch das mittlere Röntgenbild des Laufs: Logit sinkt um 1,2; Grenze 0,7; "
+            "Rand: 12 % der positiven Relevanz, das 3,1-Fache des Flächenanteils; Grenzen 10 % und das 2-Fache",
         ),
         (
             "the contrast is low (0.08; expected: at least 0.15)",

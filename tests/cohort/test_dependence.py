@@ -1,0 +1,87 @@
+"""Dependence of a whole run on markers, border and exposure, on records written by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.cohort.dependence import dependence, told_apart, variance_share
+from pipeline.config import Acceptance
+from pipeline.records import DEPENDENCE, CaseRecord, Check, Flag
+from tests.cohort.cases import a_case
+
+LIMITS = Acceptance(dependence_marker_share=0.1, dependence_border_variance=0.5, dependence_exposure_auc=0.7)
+LOGITS = (-3.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
+
+
+def record(logit: float, border: float = 0.0, swing: float = 0.0, is_marked: bool = False) -> CaseRecord:
+    one = a_case(f"{logit}", "P", 0.9 if logit > 0 else 0.1)
+    assert one.prediction
+    return replace(
+        one,
+        prediction=replace(one.prediction, logit=logit),
+        as_usual={"border": border},
+        exposure={"darker": -swing, "brighter": swing},
+        flags=(Flag("marker", "by hand"),) if is_marked else (),
+    )
+
+
+def found(records: list[CaseRecord]) -> dict[str, Check]:
+    return {check.name: check for check in dependence(records, LIMITS)}
+
+
+def test_nothing_moves_nothing_is_found() -> None:
+    checks = found([record(y) for y in LOGITS])
+    assert tuple(checks) == DEPENDENCE
+    assert {one.state for one in checks.values()} == {"passed"}
+    assert [one.value for one in checks.values()] == [0.0, 0.0, 0.5]
+
+
+def test_a_border_that_is_the_whole_answer_brings_all_of_the_variance_and_half_of_it_half() -> None:
+    checks = found([record(y, border=-y) for y in LOGITS])  # as usual, every logit is 0
+    assert checks["border_dependence"].state == "failed"
+    assert checks["border_dependence"].value == pytest.approx(1)
+    assert found([record(y, border=-0.4 * y) for y in LOGITS])["border_dependence"].value == pytest.approx(0.4)
+    # The same push on every case makes no difference between them, however far it moves each.
+    assert found([record(y, border=-3.0) for y in LOGITS])["border_dependence"].state == "passed"
+
+
+def test_exposure_that_outweighs_the_cases_is_found_in_either_direction() -> None:
+    for swing in (5.0, -5.0):  # brighter ones lie from 2 to 10, darker ones from -8 to 0
+        check = found([record(y, swing=swing) for y in LOGITS])["exposure_dependence"]
+        assert (check.state, check.value) == ("failed", 1.0)
+        assert check.limit == "at most 0.7"
+
+
+def test_told_apart_counts_pairs() -> None:
+    # Of (0, 4) against (1, 3): 1 > 0, 3 > 0, but neither is above 4: half of the pairs.
+    assert told_apart(np.array([[0.0, 1.0], [4.0, 3.0]])) == 0.5
+    # Of (0, 1) against (0, 2): 0 = 0 half, 0 < 1, 2 above both: 2.5 of 4 pairs.
+    assert told_apart(np.array([[0.0, 0.0], [1.0, 2.0]])) == 0.625
+    assert told_apart(np.array([[0.0, 0.0], [2.0, 1.0]])) == 0.625  # the other way round
+
+
+def test_a_share_of_variance_is_the_slope_on_the_logit() -> None:
+    rng = np.random.default_rng(1)
+    y, b = rng.normal(size=(2, 40))
+    slope = np.polyfit(y, b, 1)[0]
+    assert variance_share(np.stack([y, b], 1)) == pytest.approx(slope)
+    assert variance_share(np.ones((40, 2))) == 0.0
+
+
+def test_markers_by_the_share_of_flagged_cases() -> None:
+    one_of_ten = [record(y, is_marked=not n) for n, y in enumerate(LOGITS)]
+    assert found(one_of_ten)["marker_dependence"].state == "passed"
+    two_of_ten = [record(y, is_marked=n < 2) for n, y in enumerate(LOGITS)]
+    check = found(two_of_ten)["marker_dependence"]
+    assert (check.state, check.value) == ("failed", 0.2)
+    unknown = [replace(one, flags_undefined={"marker": "why"}) for one in one_of_ten[1:]]
+    assert found([one_of_ten[0], *unknown])["marker_dependence"].state == "not_run"
+
+
+def test_of_few_cases_nothing_is_said() -> None:
+    checks = found([record(y, border=-y, swing=5.0, is_marked=True) for y in LOGITS[:9]])
+    assert {one.state for one in checks.values()} == {"not_run"}
+    assert "9 cases" in (checks["border_dependence"].reason or "")
+    failed = CaseRecord("x", "failed", reason="the file is empty")
+    assert {one.state for one in found([failed] * 20).values()} == {"not_run"}
