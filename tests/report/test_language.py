@@ -336,7 +336,7 @@ def test_the_german_document(renderer, cases, source) -> None:
         "62 % der Relevanz liegen in der Lunge (nach Fläche 34 %).",
         "12 % davon liegen an Buchstabe 1 (Marker; nach Fläche <1 %).",
         "Schwellenwertnähe. Das Logit liegt 0,15 Log-Odds vom Schwellenwert entfernt; Grenze 1.",
-        "Nicht beurteilt: Belichtung zählt; die Gründe stehen unter Herkunft.",
+        "Nicht beurteilt: Belichtung zählt; Gründe unter Herkunft.",
         "Nicht beurteilte Hinweise Belichtung zählt die Aufnahme wurde nicht dunkler und heller geprüft",
         "Prüfungen der Erklärung: Vorsicht Kleine Änderungen der Eingabe ändern die Karte.",
         "Alle auf Seite 2: 1 verfehlt.",
