@@ -48,6 +48,7 @@ from pipeline.report.words import (
 )
 
 NOT_MEASURED = "not measured in this run"
+USUAL = "the run's mean radiograph"
 MOST_WORST = 4
 MOST_ROWS = 10
 # `preprocess.scaling` in words.
@@ -704,10 +705,12 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
     changes: dict[tuple[str, str], dict[str, list[float]]] = {}
     bad = Counter[tuple[str, str]]()
     for record in records:
-        for one in record.masking:
-            key = one.removed.rstrip(" 0123456789"), one.fill  # the second letter is no other's second letter
-            changes.setdefault(key, {}).setdefault(record.outcome or "no_label", []).append(one.change)
-            bad[key] += bool(one.is_bad_news)
+        tried: list[tuple[str, str, float]] = [(one.removed, one.fill, one.change) for one in record.masking]
+        tried += [(name, USUAL, change) for name, change in record.as_usual.items()]
+        for name, fill, change in tried:
+            key = name.rstrip(" 0123456789"), fill  # the second letter is no other's second letter
+            changes.setdefault(key, {}).setdefault(record.outcome or "no_label", []).append(change)
+        bad.update((one.removed.rstrip(" 0123456789"), one.fill) for one in record.masking if one.is_bad_news)
     if not changes:
         return None
     columns = [name for name in OUTCOMES if any(name in one for one in changes.values())]
@@ -717,7 +720,7 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
             "removed": sentence(key[0]),
             "fill": key[1],
             "count": f"{size[key]:,}",
-            "bad": f"{bad[key]:,}",
+            "bad": DASH if key[1] == USUAL else f"{bad[key]:,}",  # the flags judge that
             "cells": [_signed(median(changes[key][c])) if c in changes[key] else DASH for c in columns],
         }
         for key in sorted(changes, key=lambda key: (-size[key], key))

@@ -627,7 +627,7 @@ def _controls(shares: Mapping[str, float]) -> str | None:
 
 def _masking(record: CaseRecord) -> View | None:
     """What replacing each part does to the logit, in words; of many markers those that change it most."""
-    if not record.masking and not record.masking_missing and not record.exposure:
+    if not (record.masking or record.masking_missing or record.exposure or record.as_usual):
         return None
     kinds = {region.name: region.kind for region in record.regions}
     of_part: dict[str, list[Masking]] = {}
@@ -653,8 +653,12 @@ def _masking(record: CaseRecord) -> View | None:
     tried = {_("darker"): "darker", _("brighter"): "brighter"}
     exposure = [f"{word} {_changed(record.exposure[n])}" for word, n in tried.items() if n in record.exposure]
     num_rest = len(markers) - MARKERS_IN_WORDS
+    most = sorted((name for name in record.as_usual if name != "border"), key=lambda name: -abs(record.as_usual[name]))
+    named = [name for name in ("border", *most[:MARKERS_IN_WORDS]) if name in record.as_usual]
+    usual = [f"{_masked(name)} {_changed(record.as_usual[name])}" for name in named]
     return {
         "rows": rows,
+        "as_usual": _("Replaced by the run's mean radiograph: {changes}.", changes=", ".join(usual)) if usual else None,
         "exposure": _("The whole radiograph made {changes}.", changes=", ".join(exposure)) if exposure else None,
         "rest": plural(
             "{num} more marker changes it by {most}.",

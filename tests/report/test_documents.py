@@ -791,6 +791,12 @@ def test_masking_is_told_in_words(renderer, make, run) -> None:
     unmoved = replace(record, masking=tuple(Masking("lungs", fill, 0.8, 0.001, False) for fill in ("blurred", "mean")))
     assert case_view(unmoved, run, {})["masking"]["rows"][0]["text"] == "Replacing the lungs leaves the logit as it is."
     assert "What the answer depends on" not in pages(renderer.case_pdf(record, run, folder))[1]
+    usual = {"letter 1": 0.1, "letter 2": -0.6, "letter 3": 0.3, "letter 4": -0.2, "border": 2.5}
+    second = pages(renderer.case_pdf(replace(record, as_usual=usual), run, folder))[1]
+    assert (
+        "Replaced by the run's mean radiograph: the border raises the logit by 2.50, "
+        "letter 2 lowers the logit by 0.60, letter 3 raises the logit by 0.30, letter 4 lowers the logit by 0.20."
+    ) in second
 
 
 def test_the_controls_and_the_annotation_stand_in_the_table(renderer, make, run) -> None:

@@ -293,6 +293,10 @@ def test_trust_flags_masking_and_quality_are_counted_by_outcome(renderer, run) -
     ]
     (flag,) = found["flags"]["rows"]
     assert (flag["total"], flag["cells"][0]) == ("6", str(sum(n % 4 == 0 for n in positive)))
+    records = [replace(record, as_usual={"letter 2": -0.5 * n}) for n, record in enumerate(records)]
+    (usual,) = [row for row in view(checked, records)["masking"]["rows"] if row["fill"] == "the run's mean radiograph"]
+    assert (usual["removed"], usual["count"], usual["bad"]) == ("Letter", "24", "\N{EN DASH}")
+    assert usual["cells"][0] == f"\N{MINUS SIGN}{0.5 * median(positive):.2f}"
     border, lungs = found["masking"]["rows"]
     assert (lungs["removed"], lungs["fill"], lungs["count"], lungs["bad"]) == ("Lungs", "blurred", "24", "1")
     assert lungs["cells"][0] == f"\N{MINUS SIGN}{median(positive):.2f}"
