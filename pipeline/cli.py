@@ -116,7 +116,8 @@ def run(
         err.print("interrupted; the same command with --resume goes on")
         raise typer.Exit(130) from None
     counts = ", ".join(f"{count} {name}" for name, count in result.counts.items() if count)
-    err.print(f"{sum(result.counts.values())} cases: {counts}", highlight=False)
+    num = sum(result.counts.values())
+    err.print(f"{num} case{'s' * (num != 1)}: {counts}", highlight=False)
     for record in result.failed[:10]:
         err.print(f"  failed {record.case_id}: {escape(record.reason or '')}", highlight=False)
     if len(result.failed) > 10:
@@ -357,16 +358,18 @@ def compare(
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="the config to write")] = Path("audit.yaml"),
-    model: Annotated[Path | None, typer.Option(help="fill the config in from this .keras or .h5 file")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="fill the config in from this .keras or .h5 file, or the word reference")
+    ] = None,
 ) -> None:
     """Write a commented config; with --model, filled in from that model."""
     values: dict[str, dict[str, tuple[Any, str]]] = {
-        "run": {"name": (path.stem, "")},
+        "run": {"name": (re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "audit", "")},
         "ingest": {"source": ("radiographs" if model else REFERENCE, "")},
         "preprocess": {"channels": (1, "as the reference classifier's input"), "scaling": ("unit", "")},
         "classifier": {"path": ("reference", "")},
     }
-    if model is not None:
+    if model is not None and str(model) != REFERENCE:
         from pipeline.classifier import inspect_model
 
         facts = inspect_model(model)

@@ -715,6 +715,8 @@ def _problems(error: ValidationError, document: _Document) -> Iterator[tuple[int
                 message = "missing; it has no default"
             case "model_type" | "model_attributes_type" | "dict_type":
                 message = "expected a section with keys"
+            case "tuple_type":
+                message = f"expected a list, as [a, b], received {item['input']!r}"
             case "value_error":
                 message = str(item["ctx"]["error"])
             case "literal_error":

@@ -115,7 +115,13 @@ OF_CASE = {
 }
 
 # Where the key of a check, its underscores taken for spaces, is not its name.
-CHECK_NAMES = {"road": "ROAD", "duplicate_uid": "duplicate UID", "burned_in_annotation": "annotation burned in"}
+CHECK_NAMES = {
+    "road": "ROAD",
+    "blank": "not blank",
+    "not_a_chest": "frontal chest",
+    "duplicate_uid": "duplicate UID",
+    "burned_in_annotation": "annotation burned in",
+}
 
 GLOSSARY = {
     **OF_RUN,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import evidence
+from pipeline import evidence, load_config
+from pipeline.cli import init
 from pipeline.evidence import RunFolder
 from pipeline.records import RunRecord, to_json
 from tests.classifier.models import nested
@@ -218,6 +219,15 @@ def test_init_from_a_model_then_check(config_file: Path, tmp_path: Path) -> None
     assert (config["preprocess"]["rows"], config["preprocess"]["channels"]) == (32, 3)
     assert cxr_audit("check", tmp_path / "mine.yaml", "--set", "ingest.source=images").returncode == 0
     assert cxr_audit("init", "mine.yaml", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"), [("Röntgen 1", "R-ntgen-1"), ("_x", "x"), ("ü", "audit"), ("a" * 70, "a" * 64)]
+)
+def test_init_writes_a_valid_config_whatever_the_file_is_called(tmp_path: Path, stem: str, name: str) -> None:
+    init(tmp_path / f"{stem}.yaml", Path("reference"))
+    config = load_config(tmp_path / f"{stem}.yaml")
+    assert (config.run.name, config.classifier.path) == (name, "reference")
 
 
 def test_inspect_prints_a_table_and_json(model_file: Path) -> None:  # noqa: F811

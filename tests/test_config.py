@@ -103,6 +103,7 @@ def test_an_override_is_parsed_as_yaml_and_an_empty_one_unsets(config_file: Path
         ("preprocess.scale=2", "give either scaling, or both scale and offset"),
         ("classifier.target_class=PNEUMONA", "Perhaps you meant 'PNEUMONIA'"),
         ("preprocess.channels=2", "input should be 1 or 3, received 2"),
+        ("explain.methods=grad-cam", "expected a list, as [a, b], received 'grad-cam'"),
         ("classifier.sha256=abc", "string should match pattern"),
         ('classifier.class_names=["NORMAL", "\\u202eLAMRON"]', "a character that cannot be printed"),
         ('preprocess.scaling_source="a\\0b"', "a character that cannot be printed"),

@@ -85,9 +85,8 @@ class Resampling:
         )
         found = np.concatenate([whole, *resampled])
         smaller = min((positive, ~positive), key=lambda side: kish_number(self.patients[side]))
-        return replace(
-            self._estimate(found, smaller, at_most=num_cases), num_cases=num_cases, num_patients=num_patients
-        )
+        estimate = self._estimate(found, smaller, at_most=num_cases)
+        return _of_each_kind(replace(estimate, num_cases=num_cases, num_patients=num_patients))
 
     def ece(self, positive: Bools, probability: Doubles, bins: Integers) -> tuple[Estimate, float | None]:
         """Expected calibration error, sum over bins of |sum of (probability - positive)| / N, and what it would stay
@@ -139,7 +138,7 @@ class Resampling:
         blocks = (times[n : n + size, self.patients] for n in range(0, len(times), size))
         found = np.concatenate([auc_of(positive, after, w) - auc_of(positive, before, w) for w in blocks])
         smaller = min(num_different(self.patients[side]) for side in (positive, ~positive))
-        return self._change(found, num_cases, num_patients, smaller)
+        return _of_each_kind(self._change(found, num_cases, num_patients, smaller))
 
     def _change(self, found: Doubles, num_cases: int, num_patients: int, effective: int) -> Estimate:
         """A change and its interval by Student's t of `effective` patients, from a statistic and its resamples."""
@@ -171,6 +170,11 @@ class Resampling:
         effective = kish_number(patients) if error < NO_ERROR else min(value * (1 - value) / error**2, at_most)
         effective *= (t_quantile(num_cases - 1) / t_quantile(num_patients - 1)) ** 2
         return Estimate(value, num_cases, num_patients, score_interval(value, effective))
+
+
+def _of_each_kind(one: Estimate) -> Estimate:
+    """An AUC counts the patients of the rarer kind, and its reason says so."""
+    return replace(one, reason=f"{TOO_FEW} of each kind, positive and negative") if one.reason == TOO_FEW else one
 
 
 def auc_of(positive: Bools, scores: Doubles, weights: npt.NDArray[Any]) -> Doubles:

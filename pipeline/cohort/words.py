@@ -19,7 +19,7 @@ def in_words(cohort: CohortRecord) -> str:
 def _lines(cohort: CohortRecord) -> Iterator[str]:
     statuses, outcomes = cohort.statuses, cohort.outcomes
     yield (
-        f"{sum(statuses.values())} cases of {cohort.num_patients} patients ({cohort.patients}): "
+        f"{_cases(sum(statuses.values()))} of {_patients(cohort.num_patients)} ({cohort.patients}): "
         f"{statuses['ok']} audited, {statuses['excluded']} excluded, {statuses['failed']} failed"
     )
     for reason, count in cohort.unlabelled.items():
@@ -34,6 +34,8 @@ def _lines(cohort: CohortRecord) -> Iterator[str]:
     for check in cohort.dependence:
         found = check.reason or f"{check.value:.2f}, {check.limit}"
         yield f"  {check_name(check.name):36} {check.state.replace('_', ' ')}: {found}"
+    if any(rate.num_cases for rate in cohort.hit_rates.values()):
+        yield f"  {'':36} a map without positive evidence is a miss"
     for result in cohort.acceptance:
         key = f" [{result.metric}]" if result.metric else ""
         yield f"{'met    ' if result.is_met else 'NOT MET'}  {result.in_words}{key}: {_estimate(result.found)}"
@@ -68,7 +70,7 @@ def _measured(cohort: CohortRecord) -> Iterator[str]:
 def _estimate(one: Estimate) -> str:
     value = "undefined" if one.value is None else _number(one.value)
     interval = one.reason if one.interval_95 is None else " to ".join(map(_number, one.interval_95))
-    of = f"; {_cases(one.num_cases)}, {one.num_patients} patients" if one.num_cases else ""
+    of = f"; {_cases(one.num_cases)}, {_patients(one.num_patients)}" if one.num_cases else ""
     return f"{value}  ({interval}{of})"
 
 
@@ -79,3 +81,7 @@ def _number(value: float) -> str:
 
 def _cases(count: int) -> str:
     return f"{count} case{'s' * (count != 1)}"
+
+
+def _patients(count: int) -> str:
+    return f"{count} patient{'s' * (count != 1)}"

@@ -86,9 +86,14 @@ def write_radiographs(folder: Path, seed: int = 1) -> Path:
 
     Returns the manifest's path; its columns are `COLUMNS`, its paths relative to `folder`. The masks of what was
     planted lie in `masks/`.
-    Raises `ConfigError` where pydicom-data is not installed.
+    Raises `ConfigError` where pydicom-data is not installed or the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write the folder {folder}: {error.strerror}", "set run.output to a folder that you can write"
+        ) from error
     source = get_testdata_file(REAL, download=False)
     if not isinstance(source, str):
         raise ConfigError(f"the package pydicom-data does not hold {REAL}", "pip install pydicom-data")

@@ -666,7 +666,7 @@ def _validity(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecor
     """Checks made once a model, and the states of the first maps by outcome."""
     return {
         "checks": [_check(one) for one in (*run.checks, *cohort.dependence)],
-        "layers": f"{run.cascade[-1].num_layers}, the first being {run.cascade[0].layer}" if run.cascade else None,
+        "layers": f'{run.cascade[-1].num_layers}, the first being "{run.cascade[0].layer}"' if run.cascade else None,
         "states": _crosstab((MAP_STATES[r.maps[0].status][1], r) for r in records if r.maps),
     }
 

@@ -378,6 +378,7 @@ def _flags(record: CaseRecord) -> View:
         "raised": [(_(FLAG_WORDS[flag.name]), sentence(said(flag.reason))) for flag in record.flags],
         "masking": [_(WITHOUT[name]) for name, bad in of_part.items() if bad and all(bad)],
         "unjudged": ", ".join(unjudged),
+        "why_not": [(_(FLAG_WORDS[name]), said(reason)) for name, reason in record.flags_undefined.items()],
     }
 
 
@@ -418,7 +419,7 @@ def _checks(checks: Sequence[Check]) -> Rows:
     reasons: dict[str | None, list[str]] = {}
     for state, name in (("failed", _("Checks not passed")), ("passed", _("Checks passed"))):
         found = [
-            _name(check) + ("" if check.value is None else f" {number(check.value)} ({said(check.limit)})")
+            _name(check) + ("" if check.value is None else f" {_measured(check)} ({said(check.limit)})")
             for check in checks
             if check.state == state
         ]
@@ -430,6 +431,15 @@ def _checks(checks: Sequence[Check]) -> Rows:
         words = "; ".join(f"{', '.join(names)}: {said(why)}" for why, names in reasons.items())
         rows.append((_("Checks that could not be made"), words))
     return rows
+
+
+# check of the input that is no share -> decimals and unit of its value
+MEASURED_IN = {"rotation": (1, "\N{DEGREE SIGN}"), "burned_in_annotation": (0, "")}
+
+
+def _measured(check: Check) -> str:
+    decimals, unit = MEASURED_IN.get(check.name, (2, ""))
+    return number(check.value or 0.0, decimals) + unit
 
 
 def _name(check: Check) -> str:
@@ -676,7 +686,9 @@ def _masked(name: str) -> str:
 def _changes(found: Sequence[Masking]) -> str:
     """For example "lowers the logit by 2.10 (blurred) or 1.80 (mean)"."""
     moves = [_move(one.change) for one in found]
-    is_one = len(set(moves)) == 1 and moves[0] != UNMOVED
+    if set(moves) == {UNMOVED}:
+        return _(UNMOVED)
+    is_one = len(set(moves)) == 1
     words = [
         f"{number(abs(one.change)) if n and is_one else _changed(one.change)} ({said(one.fill)})"
         for n, one in enumerate(found)

@@ -127,6 +127,9 @@ def test_distributions_by_outcome_count_what_is_undefined() -> None:
     assert enrichment.quantiles == (0, 0.2, 1, 2, 3, 3.8, 4)
     assert found["lungs_pointing_game_hit", "true_positive"].counts == {"false": 2, "true": 3}
     assert found["focus_band", "false_negative"].counts == {"diffuse": 1}
+    # The dead map is in the denominator of the hit rate, and the terminal says so.
+    assert described(records).hit_rates["lungs"].num_cases == 7
+    assert "a map without positive evidence is a miss" in in_words(described(records))
     assert found["entropy", "true_negative"] == Distribution("entropy", "true_negative", 0)
 
 

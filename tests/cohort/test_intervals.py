@@ -193,6 +193,14 @@ def test_few_patients_have_a_value_but_no_interval() -> None:
     assert (found.value, found.interval_95, found.reason) == (0.8, None, "no interval below 10 patients")
 
 
+def test_an_auc_needs_ten_patients_of_either_class() -> None:
+    found = alone(30).auc(np.arange(30) < 9, np.arange(30.0))
+    assert (found.value, found.interval_95, found.num_patients) == (0, None, 30)
+    change = alone(30).auc_change(np.arange(30) < 9, np.arange(30.0), -np.arange(30.0))
+    assert change.value == 1
+    assert found.reason == change.reason == "no interval below 10 patients of each kind, positive and negative"
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
     hits, everyone = np.arange(40) < 30, np.ones(40, bool)
     one, two, other = (Resampling(np.arange(40), 500, seed).share(hits, everyone, "") for seed in (1, 1, 2))

@@ -129,6 +129,12 @@ def test_poor_quality_is_poor(folder, rows, shown):
     assert grain(poor) > 3 * grain("phantom-01.dcm")
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(radiographs.ConfigError, match=r"cannot write the folder .*: Not a directory"):
+        write_radiographs(tmp_path / "file" / "demo")
+
+
 def test_a_missing_sample_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(radiographs, "get_testdata_file", lambda name, download: None)
     with pytest.raises(radiographs.ConfigError, match="pydicom-data"):

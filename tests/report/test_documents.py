@@ -765,6 +765,17 @@ def masked(record: CaseRecord) -> CaseRecord:
     return replace(record, regions=letters, region_focus=focus, masking=tuple(rows), masking_missing=missing)
 
 
+def test_checks_of_the_input_have_the_unit_of_their_number(make, run) -> None:
+    limits = {
+        "contrast": (0.75, "at least 0.15"),
+        "rotation": (4.58, "at most 25"),
+        "burned_in_annotation": (5.0, "none"),
+    }
+    quality = tuple(Check(name, "", "passed", value, limit) for name, (value, limit) in limits.items())
+    (found,) = case_view(replace(make()[0], quality=quality), run, {})["checks"]
+    assert found[1] == "contrast 0.75 (at least 0.15), rotation 4.6° (at most 25), annotation burned in 5 (none)"
+
+
 def test_masking_is_told_in_words(renderer, make, run) -> None:
     record, folder = make()
     second = pages(renderer.case_pdf(masked(record), run, folder))[1]
@@ -777,6 +788,8 @@ def test_masking_is_told_in_words(renderer, make, run) -> None:
     assert "letter 2" not in second.split("What the answer depends on")[1].split("Focus of")[0]
     assert "2 more markers change it by 0.20 or less each." in second
     assert "Border: not replaced, the model did not see it." in second
+    unmoved = replace(record, masking=tuple(Masking("lungs", fill, 0.8, 0.001, False) for fill in ("blurred", "mean")))
+    assert case_view(unmoved, run, {})["masking"]["rows"][0]["text"] == "Replacing the lungs leaves the logit as it is."
     assert "What the answer depends on" not in pages(renderer.case_pdf(record, run, folder))[1]
     usual = {"letter 1": 0.1, "letter 2": -0.6, "letter 3": 0.3, "letter 4": -0.2, "border": 2.5}
     second = pages(renderer.case_pdf(replace(record, as_usual=usual), run, folder))[1]

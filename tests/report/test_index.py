@@ -90,6 +90,18 @@ def test_ten_thousand_cases_are_sorted_and_filtered_and_laid_out_as_far_as_scrol
     assert page.locator("#cases tbody tr").count() == 10_000  # paper has no scrolling
 
 
+def test_paper_shows_every_column_and_no_row_of_single_letters(opened) -> None:
+    page, _asked = opened(12, judged)
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 1016, "height": 700})  # A4 and letter, landscape, without their margins
+    # The page draws what lies beyond its element, and the table does not lie beyond the page.
+    assert page.evaluate("getComputedStyle(document.querySelector('main')).overflowX") == "visible"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1016
+    assert (
+        page.evaluate("Math.max(...[...document.querySelectorAll('#cases tbody tr')].map((r) => r.offsetHeight))") < 200
+    )
+
+
 FLAGS = ("marker", "border", "diffuse", "exposure", "near_threshold")
 STATES = ("caution", "passed", "not_interpretable")
 

@@ -335,8 +335,9 @@ def test_the_german_document(renderer, cases, source) -> None:
     for words in (
         "62 % der Relevanz liegen in der Lunge (nach Fläche 34 %).",
         "12 % davon liegen an Buchstabe 1 (Marker; nach Fläche <1 %).",
-        "Nahe am Schwellenwert. Das Logit liegt 0,15 Log-Odds vom Schwellenwert entfernt; Grenze 1.",
-        "Nicht beurteilt: Die Belichtung zählt; die Gründe stehen in case.json.",
+        "Schwellenwertnähe. Das Logit liegt 0,15 Log-Odds vom Schwellenwert entfernt; Grenze 1.",
+        "Nicht beurteilt: Belichtung zählt; Gründe unter Herkunft.",
+        "Nicht beurteilte Hinweise Belichtung zählt die Aufnahme wurde nicht dunkler und heller geprüft",
         "Prüfungen der Erklärung: Vorsicht Kleine Änderungen der Eingabe ändern die Karte.",
         "Alle auf Seite 2: 1 verfehlt.",
         "Stabilität (Fall) Mittlere Rangkorrelation bei 4 kleinen Änderungen 0,70; mindestens 0,90 verfehlt",

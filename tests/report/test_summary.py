@@ -182,7 +182,7 @@ def test_the_steps_of_the_randomisation_are_drawn(renderer, run) -> None:
     stages = (CascadeStage("dense", 1, 0.6, 0.5), CascadeStage("conv", 9, 0.1, 0.0))
     text = " ".join(pages(report(renderer, replace(run, cascade=stages), with_all_checks())))
     assert "Layers without trained weights" in text  # from the SVG
-    assert "layers with weights: 9, the first being dense" in text
+    assert 'layers with weights: 9, the first being "dense"' in text
     assert "Layers without trained weights" not in " ".join(pages(report(renderer, run, with_all_checks())))
 
 
