@@ -31,11 +31,11 @@ def _lines(cohort: CohortRecord) -> Iterator[str]:
     for kind, rate in cohort.hit_rates.items():
         if rate.num_cases:
             yield f"  {GLOSSARY[f'{kind}_pointing_game_hit'].name:36} {_estimate(rate)}"
+    if any(rate.num_cases for rate in cohort.hit_rates.values()):
+        yield f"  {'':36} a map without positive evidence is a miss"
     for check in cohort.dependence:
         found = check.reason or f"{check.value:.2f}, {check.limit}"
         yield f"  {check_name(check.name):36} {check.state.replace('_', ' ')}: {found}"
-    if any(rate.num_cases for rate in cohort.hit_rates.values()):
-        yield f"  {'':36} a map without positive evidence is a miss"
     for result in cohort.acceptance:
         key = f" [{result.metric}]" if result.metric else ""
         yield f"{'met    ' if result.is_met else 'NOT MET'}  {result.in_words}{key}: {_estimate(result.found)}"
