@@ -452,6 +452,8 @@ def test_what_is_no_chest_is_excluded_once_the_lungs_are_looked_for(config_file:
     (row,) = rows_of(folder)
     record = folder.read_case(row["case_id"])
     assert (record.status, record.prediction, record.maps) == ("excluded", None, ())
+    calibrated = folder.read_run()  # from no case at all
+    assert (calibrated.model.is_deterministic, calibrated.logit_spread, calibrated.scales) == (None, None, {})
     assert "does not look like a frontal chest radiograph" in record.reason
     assert set(record.pictures) == {"radiograph"}
 

@@ -44,6 +44,7 @@ from pipeline.audit.case import (
     render_case,
     renderer,
     warm_up,
+    with_lungs,
 )
 from pipeline.audit.clock import Clock, add, now, peak_mib, rounded
 from pipeline.audit.measuring import round_up, scale_key
@@ -67,6 +68,7 @@ from pipeline.report.language import read_language
 
 if TYPE_CHECKING:
     from pipeline.explain import Explainer
+    from pipeline.regions import LungSegmenter
     from pipeline.trust.checks import Checks
 
 SCALE_PERCENTILE = 90
@@ -134,7 +136,7 @@ def audit(
     events = EventLog.open(folder)
     events.begin(folder, run, records)
     if run.scale_source is None:
-        run, mean = calibrate(run, explainer, checks, engine, config, sources)
+        run, mean = calibrate(run, explainer, checks, segmenter, engine, config, sources)
         if mean is not None:
             evidence.write(folder.path / USUAL, npz({"usual": mean}))
             run = replace(run, usual_sha256=evidence.file_sha256(folder.path / USUAL))
@@ -260,13 +262,15 @@ def calibrate(
     run: RunRecord,
     explainer: Explainer,
     checks: Checks,
+    segmenter: LungSegmenter | None,
     engine: Engine,
     config: AuditConfig,
     sources: list[CaseSource],
 ) -> tuple[RunRecord, Floats | None]:
     """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
     the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, the
-    checks of the explanation that are made once a model, and, beside the record, the usual model input."""
+    checks of the explanation that are made once a model, and, beside the record, the usual model input. What is
+    excluded has no part in it."""
     size = config.engine.batch_size
     chosen = sample(sources, config.trust.sample)
     inputs: list[ModelInput] = []
@@ -275,6 +279,9 @@ def calibrate(
     for prepared in _prepare_ahead(
         engine, config, batches([source for source in sources if source.case_id in chosen], size)
     ):
+        if segmenter is not None:
+            found = segment_batch(segmenter, [Explained(case) for case in prepared])
+            prepared = [with_lungs(one.prepared, one.lungs, config) for one in found]
         if is_deterministic is None and any(case.failure is None for case in prepared):
             tensor = stack(explainer.classifier, prepared, size)
             first, second = (explainer.target.forward(tensor, None)[2] for _ in range(2))

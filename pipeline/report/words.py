@@ -34,22 +34,23 @@ STOPPED_WORDS = {
     "failed": N_("This case failed; the model gave no output for it."),
 }
 
-# Where the output lies -> a sentence with the threshold, and one without. "Just", where two decimals cannot tell.
-_FAR = N_("Model output for {target}: {output}; threshold {threshold} ({source}).")
+# Where the output lies -> a heading with the threshold, and a sentence with where that is from. "Just", where two
+# decimals cannot tell.
+_FAR = N_("Model output for {target}: {output}; threshold {threshold}.")
 REACHED = {
-    "above": (_FAR, N_("The output is above the threshold")),
-    "below": (_FAR, N_("The output is below the threshold")),
+    "above": (_FAR, N_("The output is above the threshold ({source})")),
+    "below": (_FAR, N_("The output is below the threshold ({source})")),
     "just above": (
-        N_("Model output for {target}: {output}, just above the threshold of {threshold} ({source})."),
-        N_("The output is just above the threshold: both are printed as {output}"),
+        N_("Model output for {target}: {output}, just above the threshold of {threshold}."),
+        N_("The output is just above the threshold ({source}): both are printed as {output}"),
     ),
     "just below": (
-        N_("Model output for {target}: {output}, just below the threshold of {threshold} ({source})."),
-        N_("The output is just below the threshold: both are printed as {output}"),
+        N_("Model output for {target}: {output}, just below the threshold of {threshold}."),
+        N_("The output is just below the threshold ({source}): both are printed as {output}"),
     ),
     "at": (
-        N_("Model output for {target}: {output}, at the threshold of {threshold} ({source})."),
-        N_("The output is at the threshold: both are printed as {output}"),
+        N_("Model output for {target}: {output}, at the threshold of {threshold}."),
+        N_("The output is at the threshold ({source}): both are printed as {output}"),
     ),
 }
 

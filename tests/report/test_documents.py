@@ -80,7 +80,8 @@ def test_a_case_is_three_pages_and_one_of_other_maps_with_everything_that_a_read
         assert BANNER in text
         assert f"Page {page} of 4" in text
         assert record.case_id in text
-    assert 'Model output for "PNEUMONIA": 0.71; threshold 0.50 (model card).' in first
+    assert 'Model output for "PNEUMONIA": 0.71; threshold 0.50.' in first
+    assert "The output is above the threshold (model card). Predicted class" in first
     assert 'The expected label is "NORMAL": they differ.' in first
     assert "The contour encloses 12 % of the radiograph (focal)." in first
     assert "image right (patient's left)" in first
@@ -509,10 +510,10 @@ def test_scores_are_never_rounded_to_certainty(value, text):
 @pytest.mark.parametrize(
     ("probability", "threshold", "words", "reached"),
     [
-        (0.71, 0.319, ": 0.71; threshold 0.32 (model card).", "above the threshold"),
-        (0.3151, 0.319, ": 0.32, just below the threshold of 0.32 (", "just below the threshold: both are printed"),
-        (0.3201, 0.319, ": 0.32, just above the threshold of 0.32 (", "just above the threshold: both are printed"),
-        (0.5, 0.5, ": 0.50, at the threshold of 0.50 (", "at the threshold: both are printed as 0.50"),
+        (0.71, 0.319, ": 0.71; threshold 0.32.", "above the threshold (model card)"),
+        (0.3151, 0.319, ": 0.32, just below the threshold of 0.32.", "just below the threshold (model card): both"),
+        (0.3201, 0.319, ": 0.32, just above the threshold of 0.32.", "just above the threshold (model card): both"),
+        (0.5, 0.5, ": 0.50, at the threshold of 0.50.", "at the threshold (model card): both are printed as 0.50"),
     ],
 )
 def test_an_output_that_rounds_to_the_threshold_says_its_side(make, probability, threshold, words, reached):

@@ -397,9 +397,9 @@ def test_extremes_keep_page_1_on_page_1(renderer, make, run, paper) -> None:
 @pytest.mark.parametrize(
     ("probability", "words"),
     [
-        (0.71, 'Modellausgabe für "PNEUMONIA": 0,71; Schwellenwert 0,32 (Modellkarte).'),
-        (0.3151, 'Modellausgabe für "PNEUMONIA": 0,32, knapp unter dem Schwellenwert von 0,32 (Modellkarte).'),
-        (0.319, 'Modellausgabe für "PNEUMONIA": 0,32, genau am Schwellenwert von 0,32 (Modellkarte).'),
+        (0.71, 'Modellausgabe für "PNEUMONIA": 0,71; Schwellenwert 0,32.'),
+        (0.3151, 'Modellausgabe für "PNEUMONIA": 0,32, knapp unter dem Schwellenwert von 0,32.'),
+        (0.319, 'Modellausgabe für "PNEUMONIA": 0,32, genau am Schwellenwert von 0,32.'),
     ],
 )
 def test_the_output_and_its_threshold(make, run, probability: float, words: str) -> None:
