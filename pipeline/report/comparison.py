@@ -52,7 +52,7 @@ def comparison_view(found: Comparison) -> View:
         "checks": [
             {
                 "name": sentence(check_name(name)),
-                "states": [CHECK_STATES[state][1] if state else DASH for state in states],
+                "states": [CHECK_STATES[state] if state else DASH for state in states],
             }
             for name, states in found.checks.items()
         ],

@@ -675,7 +675,7 @@ def _check(one: Check) -> View:
     return {
         "name": sentence(check_name(one.name)),
         "what": sentence(one.what),
-        "state": CHECK_STATES[one.state][1],
+        "state": CHECK_STATES[one.state],
         "value": DASH if one.value is None else number(one.value),
         "limit": one.limit or DASH,
         "reason": sentence(one.reason),

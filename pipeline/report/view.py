@@ -736,7 +736,7 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
         "word": _(word),
         "reasons": [clipped(sentence(said(reason)), 110) for reason in reasons[:2]],
         "more": max(0, len(reasons) - 2),
-        "counts": ", ".join(f"{num} {_(CHECK_STATES[state][1])}" for state, num in counts.items() if num),
+        "counts": ", ".join(f"{num} {_(CHECK_STATES[state])}" for state, num in counts.items() if num),
         "rows": [
             {
                 "of": of,
@@ -744,9 +744,8 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
                 "what": sentence(said(check.reason if check.state == "not_run" else check.what)),
                 "value": None if check.value is None else number(check.value),
                 "limit": said(check.limit),
-                "shape": CHECK_STATES[check.state][0],
-                "word": _(CHECK_STATES[check.state][1]),
-                "is_passed": check.state == "passed",
+                "word": _(CHECK_STATES[check.state]),
+                "is_failed": check.state == "failed",
             }
             for of, check in made
         ],

@@ -82,11 +82,7 @@ TRUST_STATES = {
     "caution": ("triangle", N_("Explanation checks: caution")),
     "not_interpretable": ("square", N_("Explanation not interpretable")),
 }
-CHECK_STATES = {
-    "passed": ("circle", N_("passed")),
-    "failed": ("square", N_("failed")),
-    "not_run": ("triangle", N_("not run")),
-}
+CHECK_STATES = {"passed": N_("passed"), "failed": N_("failed"), "not_run": N_("not run")}
 
 UNIT_WORDS = {
     "logit": N_("log-odds per cell"),
