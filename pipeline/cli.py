@@ -221,7 +221,7 @@ def check(
     checks = open_checks(audit_config, explainer)
     seconds = checks.seconds_an_input()
     cost = checks.num_inputs(len(sources))
-    cost["exposure"] = EXPOSURES * len(sources)
+    cost["exposure, markers and border"] = VARIED * len(sources)
     cost["causal masking"] = MASKINGS * len(sample(sources, audit_config.masking.cases))
     for what, num in cost.items():
         err.print(f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s", highlight=False)
@@ -232,7 +232,8 @@ def check(
         raise typer.Exit(CaseError.exit_code)
 
 
-EXPOSURES, MASKINGS = 2, 8  # model inputs a case: darker and brighter; two fills of four parts where there is a marker
+# Model inputs a case where there is one marker: darker, brighter, marker and border as usual; two fills of four parts.
+VARIED, MASKINGS = 4, 8
 
 
 @app.command()
