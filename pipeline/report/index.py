@@ -109,7 +109,7 @@ def _in_lungs(record: CaseRecord) -> View:
     share, ratio = (one.relevance_mass_accuracy, one.enrichment) if one else (None, None)
     return {
         "lungs": "" if share is None else percent(share),
-        "lungs_ratio": "" if ratio is None else f"{score(ratio)} {TIMES} chance",
+        "lungs_ratio": "" if ratio is None else f"{score(ratio)} {TIMES}",
         "lungs_key": -1 if ratio is None else ratio,
         "lungs_missing": bool(record.lungs_missing),
     }

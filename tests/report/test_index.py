@@ -131,7 +131,7 @@ def test_sorted_by_error_trust_lungs_and_number_of_flags(opened):
 
     # Output above the threshold in all: the labels make 1, 2, 3 true positive, 0 (label NORMAL), 4, 5 false positive.
     assert sorted_by("Outcome") == [0, 4, 5, 1, 2, 3]
-    assert sorted_by("In lungs") == [0, 5, 4, 3, 2, 1]
+    assert sorted_by("Lungs, ratio") == [0, 5, 4, 3, 2, 1]
     assert sorted_by("Flags") == [0, 1, 2, 3, 4, 5]
     assert sorted_by("Flags") == [5, 4, 3, 2, 1, 0]
     assert sorted_by("Trust") == [4, 1, 3, 5, 2, 0]
