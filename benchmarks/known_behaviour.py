@@ -12,8 +12,8 @@ nothing but the cue is taken off the picture; from `MOVES` on the case has to be
 What lies between is not counted. Hand-built classifiers see one place only, so that their truth is exact; the one of
 ink is balanced on phantoms without frame and exposure, so that a letter, and not a frame's corner, makes its answer.
 
-Rules are chosen and limits set on the development and validation parts, each with classifiers and phantoms of its own.
-The last part is held out.
+Rules are chosen and limits set on the development and validation parts, each with trained classifiers and audited
+phantoms of its own. The last part is held out.
 """
 
 from __future__ import annotations
@@ -410,8 +410,8 @@ def _share(hits: Sequence[bool], clusters: Sequence[int]) -> str:
 
 
 def figure(rows: Sequence[Row], known: Mapping[str, Mapping[str, float]]) -> str:
-    """SVG: the share of flagged cases of each classifier by flag; framed where the flag has to be there, crossed out
-    where it must not be."""
+    """SVG: the share of flagged cases of each classifier by flag; framed in red where the flag has to be there, in
+    green where it must not be."""
     names = list(dict.fromkeys(row.classifier for row in rows))
     left, top, wide, tall = 210, 46, 96, 24
     size = left + wide * len(JUDGED) + 12, top + tall * len(names) + 34

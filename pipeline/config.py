@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -369,7 +370,7 @@ class Cohort(_Section):
     @field_validator("subgroups")
     @classmethod
     def _name_no_patient(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
-        if private := [name for name in columns if name.lower().replace("_", "") in PRIVATE_COLUMNS]:
+        if private := [name for name in columns if re.sub(r"[\W_]", "", name.lower()) in PRIVATE_COLUMNS]:
             raise ValueError(f"{private[0]!r} names patients")
         return columns
 

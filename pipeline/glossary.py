@@ -1,7 +1,8 @@
 """The key of a metric, flag, check or column -> its name in words, and what it is.
 
 One table for the terminal, the run report, the index, the comparison and `cases.csv-metadata.json`: the same thing is
-called the same everywhere. Names begin small, as they stand within a sentence. An unknown key is a `KeyError`.
+called the same everywhere. Names begin small, as they stand within a sentence; those of flags are
+headings. An unknown key is a `KeyError`, but a check without an entry is called as its key is.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ class LungLine:
 def write_lung_masks(paths: list[Path], output: Path, progress: Callable[[str, int, int], None]) -> list[LungLine]:
     """Find the lungs of all radiographs in `paths`; write the masks and `lungs.jsonl` into `output`.
 
-    A mask is an 8-bit PNG on the radiograph's own pixels: 0 background, 1 right lung, 2 left lung. It is named after
+    A mask is an 8-bit PNG on the radiograph's own pixels: 0 background, 1 right lung, 2 left lung, on a
+    picture that is not mirrored. It is named after
     its file; the second file of a name gets "-2". There is none where the lungs were not found.
 
     Raises

@@ -224,8 +224,9 @@ def test_a_criterion_that_means_nothing_is_refused(config_file: Path, criterion:
     assert expected in found
 
 
-def test_no_subgroup_names_patients(config_file: Path) -> None:
-    assert "'patient_id' names patients" in problems(config_file, "cohort.subgroups=[scanner, patient_id]")[1]
+@pytest.mark.parametrize("name", ["patient_id", "PatientName", "Patient ID", "accession-number"])
+def test_no_subgroup_names_patients(config_file: Path, name: str) -> None:
+    assert f"{name!r} names patients" in problems(config_file, f"cohort.subgroups=[scanner, {name}]")[1]
 
 
 def test_a_run_is_measured_by_its_own_config(config_file: Path) -> None:

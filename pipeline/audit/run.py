@@ -270,15 +270,14 @@ def calibrate(
     """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
     the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, the
     checks of the explanation that are made once a model, and, beside the record, the usual model input. What is
-    excluded has no part in it."""
+    excluded has no part in it, but as a duplicate, which is not known yet."""
     size = config.engine.batch_size
-    chosen = sample(sources, config.trust.sample)
+    asked = sample(sources, config.trust.sample)
+    chosen = [source for source in sources if source.case_id in asked]
     inputs: list[ModelInput] = []
     peaks: dict[str, list[float]] = {}
     is_deterministic, num_cases, primary = None, 0, ""
-    for prepared in _prepare_ahead(
-        engine, config, batches([source for source in sources if source.case_id in chosen], size)
-    ):
+    for prepared in _prepare_ahead(engine, config, batches(chosen, size)):
         if segmenter is not None:
             found = segment_batch(segmenter, [Explained(case) for case in prepared])
             prepared = [with_lungs(one.prepared, one.lungs, config) for one in found]
@@ -423,7 +422,7 @@ def versions() -> dict[str, str]:
     names = (
         *("cxr-audit", "tensorflow", "keras", "numpy", "scipy", "opencv-python-headless", "pillow"),
         *("pydicom", "python-gdcm", "pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg"),
-        *("jinja2", "weasyprint", "pydyf"),
+        *("jinja2", "babel", "weasyprint", "pydyf"),
     )
     return {
         "python": platform.python_version(),

@@ -78,7 +78,7 @@ def cases_metadata() -> str:
         "@context": "http://www.w3.org/ns/csvw",
         "url": "cases.csv",
         "dc:title": "Cases of an audit run",
-        "dc:description": "One row a case; an empty cell is undefined, and case.json has the reason.",
+        "dc:description": "One row a case. Empty: undefined (case.json has the reason), or nothing to name.",
         "null": "",
         "tableSchema": {"columns": columns, "primaryKey": "case_id"},
     }

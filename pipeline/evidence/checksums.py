@@ -23,7 +23,8 @@ from pipeline.records import RunRecord
 TEMPORARY = ".*.tmp"  # what a killed process has left of `write`
 # How the problems of the signature alone end; signing or rendering that a kill or a server has broken off leaves them.
 OF_SIGNATURE = ("says that it was made", "one does not fit the other")
-OF_RUN = ("index.html", "summary.pdf", "cases.csv", "cohort.json")  # made from the records, as each report.pdf is
+# Made from the records, as each report.pdf is; the first two are documents.
+OF_RUN = ("index.html", "summary.pdf", "cases.csv", "cases.csv-metadata.json", "cohort.json")
 UNFINISHED = "documents were being written again, and that broke off"
 
 
@@ -31,8 +32,9 @@ def seal(folder: RunFolder, events: EventLog) -> None:
     """The run's last two lines of work: the event that binds every other file, and `SHA256SUMS`."""
     for stray in folder.path.rglob(TEMPORARY):
         stray.unlink()
-    for empty in [name for name in _names(folder) if name.endswith("/")]:
-        (folder.path / empty).rmdir()
+    while empty := [name for name in _names(folder) if name.endswith("/")]:
+        for name in empty:
+            (folder.path / name).rmdir()
     events.add_documents(folder)
     sums = {name: file_sha256(folder.path / name) for name in _names(folder) if name != folder.events.name}
     events.append("sealed", files=len(sums), sha256=hashlib.sha256(_lines(sums)).hexdigest())

@@ -36,7 +36,7 @@ def find_regions(
     Parameters
     ----------
     picture : uint8 (rows, columns), the radiograph as displayed, at any size.
-    lungs : from `find_lungs`; None = not looked for. Where they were not found there is nothing that needs them.
+    lungs : from `LungSegmenter.find`; None = not looked for. Where none were found nothing needs them.
     given : from `find_markers`, and of `annotation`.
     is_mirrored : the patient's left is on the left of the picture.
     """

@@ -23,6 +23,7 @@ from pipeline.report.words import (
     quoted,
     score,
     sentence,
+    signed,
     utc,
     w3c,
 )
@@ -237,5 +238,4 @@ def _share(fraction: float) -> str:
 
 
 def _signed(value: float) -> str:
-    text = number(value, DECIMALS)
-    return f"+{text}" if value > 0 and float(text) else text
+    return signed(value, DECIMALS)

@@ -43,6 +43,7 @@ from pipeline.report.words import (
     quoted,
     score,
     sentence,
+    signed,
     utc,
     w3c,
 )
@@ -721,15 +722,11 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
             "fill": key[1],
             "count": f"{size[key]:,}",
             "bad": DASH if key[1] == USUAL else f"{bad[key]:,}",  # the flags judge that
-            "cells": [_signed(median(changes[key][c])) if c in changes[key] else DASH for c in columns],
+            "cells": [signed(median(changes[key][c])) if c in changes[key] else DASH for c in columns],
         }
         for key in sorted(changes, key=lambda key: (-size[key], key))
     ]
     return {"columns": [OUTCOMES[column] for column in columns], **_capped(rows, 14)}
-
-
-def _signed(value: float) -> str:
-    return ("+" if round(value, 2) > 0 else "") + number(value)
 
 
 def _quality(records: Sequence[CaseRecord]) -> View | None:

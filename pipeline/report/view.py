@@ -94,7 +94,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "primary": maps[0] if maps else None,
         "trust": _trust(record, run),
         "sheets": _sheets(others, maps),
-        "budget": None if record.budget is None else _budget(record.budget),
+        "budget": record.budget,
         "debug": debug,
         "regions": _regions(record, pictures),
         "masking": _masking(record),
@@ -249,7 +249,6 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "is_drawn": facts.status in ("ok", "saturated"),
         "is_faint": is_faint,
         "threshold": _("half") if focus is None or focus.threshold == 0.5 else percent(focus.threshold),
-        "_names": (facts.class_name, facts.method, facts.layer),
         "_facts": facts,
     }
 
@@ -480,10 +479,8 @@ def _limits(run: RunRecord) -> View:
 def scale_view(run: RunRecord, own: float | None = None) -> View:
     """The colour bar, drawn upwards from 0 to the run's fixed end, or to the first map's own."""
     end = run.scale if own is None else own
-    stops = colour_bar_stops()
     view: View = {
-        "stops": stops,
-        "gradient": ", ".join(stops),
+        "gradient": ", ".join(colour_bar_stops()),
         "ticks": [],
         "end": None,
         "source": None,
@@ -574,9 +571,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
     that lie in none. Lungs have the sum of their zones; corners and single lungs stand in case.json only."""
     if not record.maps or not (record.regions or record.budget):
         return None
-    parts = (
-        {} if record.budget is None else {row["name"]: row for row in _budget(record.budget, _zones(record))["rows"]}
-    )
+    parts = {} if record.budget is None else {row["name"]: row for row in _budget(record.budget, _zones(record))}
     focus = {one.region: one for one in record.region_focus.get(record.maps[0].key, ())}
     rows: list[View] = []
     for region in record.regions:
@@ -752,26 +747,22 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
     }
 
 
-def _budget(budget: LogitBudget, zones: Sequence[str] = ()) -> View:
+def _budget(budget: LogitBudget, zones: Sequence[str]) -> list[View]:
     """The signed parts as bars around zero."""
     rows = [(_("Logit"), budget.logit, True), *((said(name), value, False) for name, value in budget.parts)]
     if zones:
         rows.append((said("lungs"), sum(value for name, value in budget.parts if name in zones), False))
     reach = max(1e-9, *(abs(value) for _name, value, _is_total in rows))
-    return {
-        "is_exact": budget.is_exact,
-        "map": budget.map,
-        "rows": [
-            {
-                "name": sentence(name),
-                "value": signed(value),
-                "left": f"{50 + min(0.0, 50 * value / reach):.1f}",
-                "width": f"{abs(50 * value / reach):.1f}",
-                "is_total": is_total,
-            }
-            for name, value, is_total in rows
-        ],
-    }
+    return [
+        {
+            "name": sentence(name),
+            "value": signed(value),
+            "left": f"{50 + min(0.0, 50 * value / reach):.1f}",
+            "width": f"{abs(50 * value / reach):.1f}",
+            "is_total": is_total,
+        }
+        for name, value, is_total in rows
+    ]
 
 
 def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:
@@ -780,7 +771,7 @@ def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:
         return None
     sides: list[View] = []
     for role, name in ((_("Expected"), prediction.expected), (_("Predicted"), prediction.predicted)):
-        found = next((one for one in maps if one["_names"][0] == name), None)
+        found = next((one for one in maps if one["_facts"].class_name == name), None)
         value = prediction.class_scores.get(name or "")
         sides.append(
             {

@@ -156,7 +156,9 @@ def sentence(text: str | None) -> str | None:
     if not text or not first.isalpha() or not first.islower():
         return text
     capital = text[:1].upper() + text[1:]
-    return AsRecorded(capital) if isinstance(text, AsRecorded) else capital
+    if not isinstance(text, AsRecorded):
+        return capital
+    return AsRecorded(capital, None if text.html == AsRecorded(text).html else text.html)  # mixed text keeps its marks
 
 
 def number(value: float, decimals: int = 2) -> str:
@@ -164,9 +166,9 @@ def number(value: float, decimals: int = 2) -> str:
     return fixed(value, decimals).replace("-", "\N{MINUS SIGN}")
 
 
-def signed(value: float) -> str:
-    """Two decimals with either sign; 0.00 has none."""
-    return ("+" if round(value, 2) > 0 else "") + number(value)
+def signed(value: float, decimals: int = 2) -> str:
+    """Fixed decimals with either sign; 0.00 has none."""
+    return ("+" if round(value, decimals) > 0 else "") + number(value, decimals)
 
 
 def score(probability: float, decimals: int = 2) -> str:

@@ -409,9 +409,10 @@ def test_a_file_that_cannot_be_read_is_named_but_in_private(folder: RunFolder, m
 def test_an_empty_folder_is_not_sealed(tmp_path: Path) -> None:
     folder, log = started(tmp_path / "run")
     audited(folder, log, "a")
-    (folder.cases / "b").mkdir()
+    (folder.cases / "b" / "c").mkdir(parents=True)
     sealed(folder, log)
     assert evidence.verify(folder) == []
+    assert "/\n" not in (folder.path / "SHA256SUMS").read_text()
 
 
 def test_an_unchanged_run_says_which_it_is(folder: RunFolder) -> None:

@@ -626,10 +626,7 @@ def test_the_quick_parser_reads_the_same_page(renderer, make, run, tmp_path, mon
 def test_no_bar_of_the_budget_leaves_its_column():
     """Lungs are the sum of their zones, 1.0 + 1.5: the longest bar of all, from the axis to the edge."""
     parts = (("right upper zone", 1.0), ("left upper zone", 1.5), ("border", -1.25), ("bias", -0.25))
-    bars = {
-        row["name"]: row
-        for row in _budget(LogitBudget("grad-cam", 1.0, parts, True), [parts[0][0], parts[1][0]])["rows"]
-    }
+    bars = {row["name"]: row for row in _budget(LogitBudget("grad-cam", 1.0, parts, True), [parts[0][0], parts[1][0]])}
     assert (bars["Lungs"]["left"], bars["Lungs"]["width"]) == ("50.0", "50.0")
     assert (bars["Border"]["left"], bars["Border"]["width"]) == ("25.0", "25.0")
 

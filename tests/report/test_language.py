@@ -21,7 +21,7 @@ from pipeline.report.documents import data_folder
 from pipeline.report.language import AsRecorded, _, decimals, languages, marked_up, plural, read_language, said, spoken
 from pipeline.report.messages import KEYWORDS, PACKAGE, TEMPLATES, catalogue, given, marked, sentences
 from pipeline.report.view import case_view
-from pipeline.report.words import number, percent, score, utc
+from pipeline.report.words import number, percent, score, sentence, utc
 from tests.report.test_documents import CHECKS, failed, masked, pages, with_regions
 
 BANNER = "Modell-Audit - keine Diagnose - nicht für klinische Entscheidungen"
@@ -407,3 +407,10 @@ def test_the_output_and_its_threshold(make, run, probability: float, words: str)
     prediction: Prediction = replace(record.prediction, probability=probability, threshold=0.319)
     with spoken("de"):
         assert case_view(replace(record, prediction=prediction), run, {})["prediction"]["sentence"] == words
+
+
+def test_only_the_recorded_part_of_a_sentence_is_marked_as_english() -> None:
+    with spoken("de"):
+        text = sentence(_("Replacing {part} {changes}.", part=said("measured by hand here"), changes="x"))
+    assert text is not None
+    assert text.__html__() == '<span lang="en">measured by hand here</span> ersetzt: x.'

@@ -146,6 +146,7 @@ def test_the_limit_is_what_pairs_share_and_two_standard_errors() -> None:
     error = np.sqrt(((more - more.mean()) ** 2).sum() / 2 / 3)
     own = np.stack([a, b, c])
     assert randomisation._limit(own, own) == pytest.approx(pairs.mean() + 2 * error, abs=1e-6)
+    assert randomisation._limit(own, -own) == randomisation._limit(own, own)  # a map against is as alike as one for
 
 
 def test_dead_maps_and_small_samples_are_not_run_with_the_reason() -> None:
