@@ -615,7 +615,7 @@ def _print_case(view: dict[str, Any]) -> None:
         out.print()
         out.print(maps, highlight=False)
     if regions := view["regions"]:
-        title = "Logit budget" if budget and budget["is_exact"] else "Where the evidence lies"
+        title = "Logit budget" if budget and budget.is_exact else "Where the evidence lies"
         names = ("region", "area", "evidence", "ratio", "log-odds")
         columns = [Column(name, justify="left" if name == "region" else "right") for name in names]
         table = Table(*columns, title=title, box=None, pad_edge=False)
