@@ -22,7 +22,7 @@ from weasyprint.css import ComputedStyle, InitialStyle, StyleFor
 from weasyprint.css.properties import Dimension
 from weasyprint.draw import text
 from weasyprint.draw.color import get_color
-from weasyprint.formatting_structure.boxes import Box, PageBox
+from weasyprint.formatting_structure.boxes import Box, LineBox, PageBox
 from weasyprint.layout import background, inline, percent
 from weasyprint.text import line_break
 from weasyprint.text.ffi import pango
@@ -41,14 +41,15 @@ CORNERS = ("top_left", "top_right", "bottom_right", "bottom_left")
 BARE = {"background": None} | {f"border_{corner}_radius": (0, 0) for corner in CORNERS}
 
 _plain = SimpleNamespace(
+    avoid_collisions=inline.avoid_collisions,
     draw_first_line=text.draw_first_line,
     font_key=line_break._font_style_cache_key,
-    get_font_description=line_break.get_font_description,
     is_in_normal_flow=Box.is_in_normal_flow,
     layout_box_backgrounds=background.layout_box_backgrounds,
     resolve_percentages=percent.resolve_percentages,
     set_text=Layout.set_text,
     split_first_line=line_break.split_first_line,
+    strut=line_break.strut,
     to_bytes=pydyf._to_bytes,
 )
 
@@ -65,6 +66,8 @@ def quick(kept: dict[Any, Any]) -> Iterator[None]:
         for owner, name, quicker in (
             (StyleFor, "set_computed_styles", _set_computed_styles(kept)),
             (inline, "split_first_line", _split_first_line(kept)),
+            (inline, "avoid_collisions", _avoid_collisions),
+            (inline, "strut", _strut),
             *((module, "resolve_percentages", _resolve_percentages) for module in _modules("resolve_percentages")),
             (Layout, "deactivate", _deactivate),
             (Layout, "reactivate", _reactivate),
@@ -72,7 +75,6 @@ def quick(kept: dict[Any, Any]) -> Iterator[None]:
             (text, "draw_first_line", _draw_first_line),
             (background, "layout_box_backgrounds", _layout_box_backgrounds),
             (line_break, "_font_style_cache_key", _font_key),
-            (line_break, "get_font_description", _get_font_description),
             (Box, "is_in_normal_flow", _is_in_normal_flow),
             (pydyf, "_to_bytes", _to_bytes),
             (pydyf, "zlib", SimpleNamespace(compressobj=lambda level: zlib.compressobj(COMPRESSION))),
@@ -158,6 +160,17 @@ def _split_first_line(kept: dict[Any, Any]) -> Any:
         return line
 
     return split_first_line
+
+
+def _avoid_collisions(context: Any, box: Any, block: Any, outer: bool = True) -> Any:
+    """A line asks three times, and most have no float beside them."""
+    if context.excluded_shapes or outer or not isinstance(box, LineBox) or block.style["direction"] != "ltr":
+        return _plain.avoid_collisions(context, box, block, outer)
+    return block.content_box_x(), box.position_y, block.width - box.margin_left - box.margin_right
+
+
+def _strut(style: Any) -> Any:
+    return _once(style, "strut", lambda: _plain.strut(style))
 
 
 def _resolve_percentages(box: Any, containing_block: Any) -> None:
@@ -255,10 +268,6 @@ def _is_bare(style: Any) -> Any:
 def _font_key(style: Any, include_size: bool = False) -> Any:
     name = "font_size_key" if include_size else "font_key"
     return _once(style, name, lambda: _plain.font_key(style, include_size))
-
-
-def _get_font_description(style: Any) -> Any:
-    return _once(style, "font_description", lambda: _plain.get_font_description(style))
 
 
 def _is_in_normal_flow(box: Any) -> bool:

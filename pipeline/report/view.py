@@ -59,6 +59,7 @@ PICTURE_MM = 56.0
 MAP_MM = 76.0
 SMALL_MAP_MM = 54.0
 REGIONS_MM = 44.0
+BAR_MM = 14.0
 MAPS_IN_A_ROW = 3
 METHODS, LAYERS, CLASSES = SHEETS = (N_("Methods"), N_("Layers, from shallow to deep"), N_("Classes"))
 MARKERS_IN_WORDS = 3
@@ -427,7 +428,7 @@ def _checks(checks: Sequence[Check]) -> Rows:
         if check.state == "not_run":
             reasons.setdefault(check.reason, []).append(_name(check))
     if reasons:
-        words = "; ".join(f"{', '.join(names)}: {said(why)}" for why, names in reasons.items())
+        words = ", ".join(f"{', '.join(names)} ({said(why)})" for why, names in reasons.items())
         rows.append((_("Checks that could not be made"), words))
     return rows
 
@@ -584,27 +585,27 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
                 "is_part": region.kind == "zone",
                 "area": percent(region.area_fraction),
                 "reason": said(next(iter(one.undefined.values()), None)),
-                "evidence": percent(one.relevance_mass_accuracy) if one.relevance_mass_accuracy is not None else None,
-                "controls": _controls(record.controls.get(region.name, {})),
+                "evidence": _evidence(one.relevance_mass_accuracy, record.controls.get(region.name, {})),
                 "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
-                "peak": _("yes") if one.pointing_game_hit else None,
+                "has_peak": one.pointing_game_hit,
                 "log_odds": parts.pop(name, None),
             }
         )
     for is_total in (False, True):
         rows += [
-            {"name": name, "is_part": False, "area": None, "log_odds": row}
+            {"name": name, "is_part": False, "area": None, "reason": None, "has_peak": None, "log_odds": row}
             for name, row in parts.items()
             if row["is_total"] == is_total
         ]
     reasons = {row["reason"] for row in rows if row["area"] is not None}
     undefined = sentence(reasons.pop()) if len(reasons) == 1 else None
-    columns = {"evidence": _("Evidence"), "controls": _("Controls"), "enrichment": _("Ratio"), "peak": _("Peak")}
+    columns = {"evidence": _("Evidence (controls)"), "enrichment": _("Ratio")}
     return {
         "rows": rows,
         "columns": [
             (key, name) for key, name in columns.items() if not undefined and any(one.get(key) for one in rows)
         ],
+        "peak": ", ".join(row["name"] for row in rows if row["has_peak"]),
         "undefined": undefined,
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
         "has_annotation": any(region.kind == "annotation" for region in record.regions),
@@ -614,10 +615,12 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
     }
 
 
-def _controls(shares: Mapping[str, float]) -> str | None:
-    """What edges, random and centre score, in whole per cent: "24, 25, 38"."""
-    scores = [number(100 * shares[name], 0) if name in shares else DASH for name in ("edges", "random", "centre")]
-    return ", ".join(scores) + " %" if shares else None
+def _evidence(share: float | None, controls: Mapping[str, float]) -> str | None:
+    """The share and, where they were made, those of edges, random and centre: "43 % (22 %, 21 %, 37 %)"."""
+    if share is None:
+        return None
+    scores = [percent(controls[name]) if name in controls else DASH for name in ("edges", "random", "centre")]
+    return f"{percent(share)} ({', '.join(scores)})" if controls else percent(share)
 
 
 def _masking(record: CaseRecord) -> View | None:
@@ -736,7 +739,7 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
             {
                 "of": of,
                 "name": sentence(_name(check)),
-                "what": sentence(said(check.reason if check.state == "not_run" else check.what)),
+                "what": sentence(said(check.reason)) if check.state == "not_run" else said(check.what),
                 "value": None if check.value is None else number(check.value),
                 "limit": said(check.limit),
                 "word": _(CHECK_STATES[check.state]),
@@ -757,8 +760,8 @@ def _budget(budget: LogitBudget, zones: Sequence[str]) -> list[View]:
         {
             "name": sentence(name),
             "value": signed(value),
-            "left": f"{50 + min(0.0, 50 * value / reach):.1f}",
-            "width": f"{abs(50 * value / reach):.1f}",
+            "is_against": value < 0,
+            "width_mm": f"{BAR_MM * abs(value) / reach:.1f}",
             "is_total": is_total,
         }
         for name, value, is_total in rows

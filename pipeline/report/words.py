@@ -93,25 +93,28 @@ UNIT_WORDS = {
 METRICS = {
     "high_focus_fraction": (
         N_("High-focus area"),
-        N_("Where the map reaches {threshold} of its maximum: the contour."),
+        N_("where the map reaches {threshold} of its maximum: the contour"),
     ),
-    "focus_band": (N_("Focus band"), N_("Focal below 30 % of the area, regional to 70 %, then diffuse.")),
-    "centroid": (N_("Centre of the evidence"), N_("Mean position of the positive evidence.")),
-    "peak": (N_("Highest point"), N_("Position of the map's maximum.")),
-    "entropy": (N_("Spread (entropy)"), N_("0 = all evidence in one cell, 1 = the same everywhere.")),
-    "gini": (N_("Concentration (Gini)"), N_("0 = the same everywhere, nearly 1 = all evidence in one cell.")),
-    "num_components": (N_("Separate areas"), N_("How many areas the contour encloses.")),
+    "focus_band": (N_("Focus band"), N_("focal below 30 % of the area, regional to 70 %, then diffuse")),
+    "centroid": (
+        N_("Centre of the evidence"),
+        N_("mean position of the positive evidence, from the upper left corner"),
+    ),
+    "peak": (N_("Highest point"), N_("position of the map's maximum, from the upper left corner")),
+    "entropy": (N_("Spread (entropy)"), N_("0 = all evidence in one cell, 1 = the same everywhere")),
+    "gini": (N_("Concentration (Gini)"), N_("0 = the same everywhere, nearly 1 = all evidence in one cell")),
+    "num_components": (N_("Separate areas"), N_("areas that the contour encloses")),
     "left_right_balance": (
         N_("Left and right"),
-        N_("\N{MINUS SIGN}1 = all in the image's left half, +1 = all in its right."),
+        N_("\N{MINUS SIGN}1 = all in the image's left half, +1 = all in its right"),
     ),
     "border_fraction": (
         N_("Evidence in the border"),
-        N_("Share in the outer 5 % ring. By area alone: {border_chance}."),
+        N_("share in the outer 5 % ring; by area alone {border_chance}"),
     ),
     "padding_fraction": (
         N_("Evidence in padding"),
-        N_("Share outside the radiograph, in padding added for the model."),
+        N_("share outside the radiograph, in padding added for the model"),
     ),
 }
 
@@ -130,7 +133,7 @@ RECORDED = (
     *(N_("duplicate UID"), N_("duplicate pixels")),
     *(N_("randomisation"), N_("deletion"), N_("insertion"), N_("ROAD"), N_("stability"), N_("worst stability")),
     *(N_("agreement"), N_("completeness")),
-    *(N_("{} (centre: {})"), N_("above {}"), N_("above {} of {}"), N_("above {}, 2 standard errors of {}")),
+    *(N_("{}, centre first: {}"), N_("above {}"), N_("above {} of {}"), N_("above {}, 2 standard errors of {}")),
     *(N_("at least {} of {}"), N_("none"), N_("pixels"), N_("{} or {}"), N_("{} and {}")),
     *(N_("right"), N_("left"), N_("upper"), N_("lower")),
     *(N_("model card"), N_("config"), N_("default, not validated")),

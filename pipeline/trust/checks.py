@@ -37,7 +37,7 @@ NOT_ASKED = "not asked for in the config"
 WHAT = {
     "deletion": "log-odds lost by blurring the highest first",
     "insertion": "log-odds won by sharpening the highest first",
-    "road": "log-odds of removing the lowest minus the highest (ROAD)",
+    "road": "log-odds of removing the lowest minus the highest",
     "stability": f"mean rank correlation under {len(CHANGES)} small changes of the input",
     "worst_stability": f"lowest rank correlation under {len(CHANGES)} small changes of the input",
     "agreement": "lowest rank correlation with another method",
@@ -218,7 +218,7 @@ class Checks:
 
 def _beside(centre: float | None) -> str:
     """What the order from the centre outwards scores."""
-    return "" if centre is None else f" (centre: {centre:.2f})"
+    return "" if centre is None else f", centre first: {centre:.2f}"
 
 
 def _has_order(values: Floats) -> bool:

@@ -134,9 +134,10 @@ def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_pa
     assert "2 passed, 2 failed, 1 not run, and 1 more reason" in first
     assert "was not checked" not in first
     for row in (
-        "Randomisation (model) SSIM once no trained weight is left 0.05; below 0.33, that of pairs of 32 cases passed",
-        "Agreement (case) No other method on this grid not run",
-        "Worst stability (case) Lowest rank correlation 0.43; at least 0.80 failed",
+        "Randomisation (model) passed 0.05; below 0.33, that of pairs of 32 cases (SSIM once no trained weight is "
+        "left)",
+        "Agreement (case) not run No other method on this grid",
+        "Worst stability (case) failed 0.43; at least 0.80 (lowest rank correlation)",
     ):
         assert row in second
     passed = replace(record, trust=Trust("passed", (), ()))
@@ -203,7 +204,7 @@ def test_cautions_come_first_and_every_check_is_in_the_provenance(renderer, run,
     assert caution in last
     assert "contrast 0.08 (at least 0.15)" in last
     assert "clipping 0.00 (at most 0.05)" in last
-    assert "view: the file states no view; age: the file states no age" in last
+    assert "view (the file states no view), age (the file states no age)" in last
 
 
 def test_without_a_caution_the_page_says_how_many_checks_there_were(renderer, run, make):
@@ -563,7 +564,7 @@ def test_a_dicom_case_of_many_attributes_and_decisions_is_three_pages(renderer, 
     trust = Trust("caution", ("it costs no more",), CASE_CHECKS)
     run = replace(run, checks=MODEL_CHECKS, config={"report": {"paper": paper}})
     _, _, third = pages(renderer.case_pdf(replace(record, trust=trust), run, folder))
-    for text in ("LossyImageCompressionRatio23 DERIVED\\PRIMARY", "Step 9 window 1 of 1", "Generated as PDF/A-3a"):
+    for text in ("LossyImageCompressionRatio23: DERIVED\\PRIMARY", "Step 9: window 1 of 1", "Generated as PDF/A-3a"):
         assert text in third
 
 
@@ -599,7 +600,7 @@ def test_what_is_undefined_for_all_regions_has_no_columns(renderer, make, run):
     record = replace(with_regions(record), region_focus={record.maps[0].key: focus}, controls={"lungs": {"edges": 0.3}})
     second = pages(renderer.case_pdf(record, run, folder))[1]
     assert "Evidence, ratio and peak are undefined: The map has no positive part." in second
-    assert "Region Area Log-odds" in second
+    assert "Region (area) Log-odds" in second
     assert second.count("he map has no positive part") == 1
 
 
@@ -627,8 +628,9 @@ def test_no_bar_of_the_budget_leaves_its_column():
     """Lungs are the sum of their zones, 1.0 + 1.5: the longest bar of all, from the axis to the edge."""
     parts = (("right upper zone", 1.0), ("left upper zone", 1.5), ("border", -1.25), ("bias", -0.25))
     bars = {row["name"]: row for row in _budget(LogitBudget("grad-cam", 1.0, parts, True), [parts[0][0], parts[1][0]])}
-    assert (bars["Lungs"]["left"], bars["Lungs"]["width"]) == ("50.0", "50.0")
-    assert (bars["Border"]["left"], bars["Border"]["width"]) == ("25.0", "25.0")
+    assert (bars["Lungs"]["is_against"], bars["Lungs"]["width_mm"]) == (False, "14.0")
+    assert (bars["Border"]["is_against"], bars["Border"]["width_mm"]) == (True, "7.0")
+    assert (bars["Bias"]["is_against"], bars["Bias"]["width_mm"]) == (True, "1.4")
 
 
 def test_places_in_words(make):
@@ -732,9 +734,10 @@ def test_page_one_says_how_much_lies_in_the_lungs_and_at_a_marker(renderer, make
 def test_page_two_lists_every_region_and_why_one_is_undefined(renderer, make, run) -> None:
     record, folder = make()
     second = pages(renderer.case_pdf(with_regions(record), run, folder))[1]
-    assert "Lungs 34 % 62 % 1.8 yes" in second
-    assert "Right upper zone 5 % undefined: the model did not see the region" in second
-    assert "Letter 1 <1 % 12 % 30.0 Border" in second  # its highest point is elsewhere
+    assert "Lungs (34 %) 62 % 1.8" in second
+    assert "Right upper zone (5 %) undefined: the model did not see the region" in second
+    assert "Letter 1 (<1 %) 12 % 30.0 Border" in second
+    assert "The maximum lies in (or half a cell from): Lungs." in second
 
 
 def test_lungs_that_were_not_found_are_said_with_the_reason(renderer, make, run) -> None:
@@ -812,9 +815,10 @@ def test_the_controls_and_the_annotation_stand_in_the_table(renderer, make, run)
         pictures={**record.pictures, "regions": "radiograph.jpg"},
     )
     first, second, third, *_ = pages(renderer.case_pdf(record, run, folder))
-    assert "Lungs 34 % 62 % 31, 30, 33 % 1.8 yes" in second
-    assert "Border 19 % 10 % \N{EN DASH}, 20, \N{EN DASH} % 0.5 Annotation" in second
-    assert "Annotation 10 % 40 % 4.0 Log-odds" not in second
+    assert "Evidence (controls)" in second
+    assert "Lungs (34 %) 62 % (31 %, 30 %, 33 %) 1.8" in second
+    assert "Border (19 %) 10 % (\N{EN DASH}, 20 %, \N{EN DASH}) 0.5 Annotation" in second
+    assert "Annotation (10 %) 40 % 4.0 Log-odds" not in second
     assert "the annotation dotted" in second
     assert "40 % of it lies in the annotated area (10 % by area alone), its highest point outside." in first
     assert "2 boxes of the manifest" in third
