@@ -13,7 +13,7 @@ Refused: a language without a catalogue.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -139,6 +139,14 @@ def _filled(text: str, values: Mapping[str, object]) -> str:
     if any(isinstance(value, AsRecorded) for value in values.values()):
         return AsRecorded(filled, escape(text).format(**values))
     return filled
+
+
+def joined(separator: str, parts: Iterable[str]) -> str:
+    """`separator.join(parts)` in which what is as recorded stays marked."""
+    parts = tuple(parts)
+    if any(isinstance(part, AsRecorded) for part in parts):
+        return AsRecorded(separator.join(parts), escape(separator).join(parts))
+    return separator.join(parts)
 
 
 @overload

@@ -21,7 +21,7 @@ from pipeline.records import (
     RadiographFacts,
     RunRecord,
 )
-from pipeline.report.language import N_, _, current, in_line, plural, said
+from pipeline.report.language import N_, _, current, in_line, joined, plural, said
 from pipeline.report.pictures import colour_bar_stops
 from pipeline.report.provenance import provenance
 from pipeline.report.words import (
@@ -264,7 +264,7 @@ def _notes(facts: MapFacts) -> list[str]:
     if facts.is_class_blind:
         notes.append(_("Class-blind: it would be the same map for any class."))
     if facts.how:
-        notes.append(f"{sentence(said(facts.how))}.")
+        notes.append(joined("", (sentence(said(facts.how)), ".")))
     return notes
 
 
@@ -416,21 +416,24 @@ def _fitness(record: CaseRecord) -> View:
 def _checks(checks: Sequence[Check]) -> Rows:
     """The checks of the input by state: those made with number and limit, the others with the reason why not."""
     rows: Rows = []
-    reasons: dict[str | None, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for state, name in (("failed", _("Checks not passed")), ("passed", _("Checks passed"))):
-        found = [
-            _name(check) + ("" if check.value is None else f" {_measured(check)} ({said(check.limit)})")
-            for check in checks
-            if check.state == state
-        ]
-        rows += [(name, ", ".join(found))] if found else []
+        found = [_made(check) for check in checks if check.state == state]
+        rows += [(name, joined(", ", found))] if found else []
     for check in checks:
         if check.state == "not_run":
-            reasons.setdefault(check.reason, []).append(_name(check))
+            reasons.setdefault(check.reason or DASH, []).append(_name(check))
     if reasons:
-        words = ", ".join(f"{', '.join(names)} ({said(why)})" for why, names in reasons.items())
-        rows.append((_("Checks that could not be made"), words))
+        words = [joined("", (", ".join(names), " (", said(why), ")")) for why, names in reasons.items()]
+        rows.append((_("Checks that could not be made"), joined(", ", words)))
     return rows
+
+
+def _made(check: Check) -> str:
+    """For example "contrast 0.61 (at least 0.15)"."""
+    if check.value is None:
+        return _name(check)
+    return joined("", (_name(check), f" {_measured(check)} (", said(check.limit) or DASH, ")"))
 
 
 # check of the input that is no share -> decimals and unit of its value
@@ -500,7 +503,7 @@ def scale_view(run: RunRecord, own: float | None = None) -> View:
         view["end"] = number(end, 2 if end >= 0.01 else 3)
     if run.scale_source:
         before = calibrated_before(run) if run.scale is not None else []
-        view["source"] = sentence("; ".join([said(run.scale_source.rstrip(".")), *before]))
+        view["source"] = sentence(joined("; ", (said(run.scale_source.rstrip(".")), *before)))
     if len(set(run.scales.values())) > 1:
         view["others"] = "; ".join(
             _("{map}: 0 to {end}", map=key.replace("@", ", "), end=number(end))

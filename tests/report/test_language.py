@@ -13,12 +13,24 @@ import pytest
 from babel.messages import Catalog
 from babel.messages.pofile import read_po
 from jinja2 import Environment
+from markupsafe import escape
 
 from pipeline.config import AuditConfig
 from pipeline.errors import ConfigError
 from pipeline.records import CaseRecord, Check, Flag, Prediction, Trust
 from pipeline.report.documents import data_folder
-from pipeline.report.language import AsRecorded, _, decimals, languages, marked_up, plural, read_language, said, spoken
+from pipeline.report.language import (
+    AsRecorded,
+    _,
+    decimals,
+    joined,
+    languages,
+    marked_up,
+    plural,
+    read_language,
+    said,
+    spoken,
+)
 from pipeline.report.messages import KEYWORDS, PACKAGE, TEMPLATES, catalogue, given, marked, sentences
 from pipeline.report.view import case_view
 from pipeline.report.words import number, percent, score, sentence, utc
@@ -414,3 +426,24 @@ def test_only_the_recorded_part_of_a_sentence_is_marked_as_english() -> None:
         text = sentence(_("Replacing {part} {changes}.", part=said("measured by hand here"), changes="x"))
     assert text is not None
     assert text.__html__() == '<span lang="en">measured by hand here</span> ersetzt: x.'
+
+
+def test_what_is_joined_keeps_the_mark_of_what_is_as_recorded() -> None:
+    with spoken("de"):
+        text = joined(" & ", (_("yes"), said("measured by hand here")))
+    assert text == "ja & measured by hand here"
+    assert str(escape(text)) == 'ja &amp; <span lang="en">measured by hand here</span>'
+    assert not isinstance(joined(" & ", ("a", "b")), AsRecorded)
+
+
+def test_a_check_of_the_input_in_words_that_no_catalogue_has_is_marked(make, run) -> None:
+    checks = (
+        Check("contrast", "", "passed", 0.5, "by a rule of old"),
+        Check("view", "", "not_run", reason="an old one"),
+    )
+    with spoken("de"):
+        view = case_view(replace(make()[0], quality=checks), run, {})
+    assert [str(escape(words)) for _name, words in view["checks"]] == [
+        'Kontrast 0,50 (<span lang="en">by a rule of old</span>)',
+        'Projektion (<span lang="en">an old one</span>)',
+    ]
