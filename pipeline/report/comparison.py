@@ -20,6 +20,7 @@ from pipeline.report.words import (
     TRUST_WORDS,
     View,
     number,
+    percent,
     quoted,
     score,
     sentence,
@@ -89,7 +90,7 @@ def _summary(found: Comparison) -> list[str]:
     share = found.another_class
     lines = [
         f"{len(moved)} of {share.num_cases} cases audited in both runs changed class"
-        + (f" ({_share(share.value)}; {_interval(share)})." if share.value is not None else ".")
+        + (f" ({percent(share.value, 1)}; {_interval(share)})." if share.value is not None else ".")
     ]
     auc = next((one for one in found.performance if one.metric == "auc"), None)
     if auc is not None and auc.change.value is not None and auc.a is not None and auc.b is not None:
@@ -226,15 +227,7 @@ def _interval(one: Estimate, is_change: bool = False) -> str:
 def _between(one: Estimate, is_change: bool = False) -> str:
     if one.interval_95 is None:
         return one.reason or ""
-    form = _signed if is_change else _share
-    return " to ".join(form(end) for end in one.interval_95)
-
-
-def _share(fraction: float) -> str:
-    """In per cent; neither 0.0 nor 100.0 unless it is exactly that."""
-    if 0 < fraction < 0.0005:
-        return "<0.1 %"
-    return ">99.9 %" if 0.9995 <= fraction < 1 else f"{number(100 * fraction, 1)} %"
+    return " to ".join(_signed(end) if is_change else percent(end, 1) for end in one.interval_95)
 
 
 def _signed(value: float) -> str:

@@ -175,22 +175,22 @@ def signed(value: float, decimals: int = 2) -> str:
 
 
 def score(probability: float, decimals: int = 2) -> str:
-    """A probability in two decimals; neither 0.00 nor 1.00 unless it is exactly that."""
+    """A probability; neither 0.00 nor 1.00 unless it is exactly that."""
+    return _of_whole(probability, 1, decimals)
+
+
+def percent(fraction: float, decimals: int = 0) -> str:
+    """Per cent; neither 0 % nor 100 % unless it is exactly that."""
+    return _("{num} %", num=_of_whole(100 * fraction, 100, decimals))
+
+
+def _of_whole(value: float, whole: int, decimals: int) -> str:
     last = 10.0**-decimals
-    if 0 < probability < last / 2:
+    if 0 < value < last / 2:
         return f"<{number(last, decimals)}"
-    if 1 - last / 2 <= probability < 1:
-        return f">{number(1 - last, decimals)}"
-    return number(probability, decimals)
-
-
-def percent(fraction: float) -> str:
-    """Whole per cent; neither 0 % nor 100 % unless it is exactly that."""
-    if 0 < fraction < 0.005:
-        return _("{num} %", num="<1")
-    if 0.995 <= fraction < 1:
-        return _("{num} %", num=">99")
-    return _("{num} %", num=number(100 * fraction, 0))
+    if whole - last / 2 <= value < whole:
+        return f">{number(whole - last, decimals)}"
+    return number(value, decimals)
 
 
 def calibrated_before(run: RunRecord) -> list[str]:
