@@ -32,7 +32,7 @@ def subject(
     x: np.ndarray, *found: Region, before: Prediction | None = None, placement: Placement = FULL, why: str | None = None
 ) -> Subject:
     shares = region_shares(placement, *x.shape[:2], np.stack([one.mask for one in found]))
-    on_radiograph = cell_shares(placement, *x.shape[:2], 0.05)[0]
+    on_radiograph = cell_shares(placement, *x.shape[:2])[0]
     return Subject.of(x, before or answer(0.0), on_radiograph, found, shares, why)
 
 
