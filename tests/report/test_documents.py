@@ -112,7 +112,7 @@ def test_a_case_is_three_pages_and_one_of_other_maps_with_everything_that_a_read
 
 MODEL_CHECKS = (
     Check(
-        "randomisation", "SSIM once no trained weight is left", "passed", 0.05, "below 0.33, that of pairs of 32 cases"
+        "randomisation", "SSIM once no trained weight is left", "passed", 0.05, "below 0.33 (maps of different cases)"
     ),
     Check("deletion", "log-odds lost beyond a moved map (centre first: 0.59)", "passed", 1.08, "above 0.42, 32 cases"),
     Check("road", "lowest minus highest cells imputed", "failed", 0.1, "above 0.69, 32 cases", "it costs no more"),
@@ -134,7 +134,7 @@ def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_pa
     assert "2 passed, 2 failed, 1 not run, and 1 more reason" in first
     assert "was not checked" not in first
     for row in (
-        "Randomisation (model) SSIM once no trained weight is left 0.05; below 0.33, that of pairs of 32 cases passed",
+        "Randomisation (model) SSIM once no trained weight is left 0.05; below 0.33 (maps of different cases) passed",
         "Agreement (case) No other method on this grid not run",
         "Worst stability (case) Lowest rank correlation 0.43; at least 0.80 failed",
     ):
