@@ -138,6 +138,13 @@ class RadiographFacts:
         if self.pixel_spacing_mm is not None:
             _require(all(s > 0 for s in self.pixel_spacing_mm), f"pixel spacing {self.pixel_spacing_mm}")
 
+    @property
+    def image_left(self) -> Literal["right", "left"] | None:
+        """Which side of the patient lies at the image's left, None where the file does not say: PS3.3 C.7.6.1.1.1, the
+        first value of Patient Orientation is where the rows run to."""
+        sides: dict[str, Literal["right", "left"]] = {"L": "right", "R": "left"}
+        return sides.get(self.patient_orientation[0][:1]) if self.patient_orientation else None
+
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:

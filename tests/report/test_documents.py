@@ -636,9 +636,9 @@ def test_places_in_words(make):
     assert place(0.1, 0.9, facts) == "upper third, image right (patient's left)"
     assert place(0.5, 0.5, facts) == "middle third, image centre"
     assert place(0.99, 0.0, replace(facts, patient_orientation=None)) == "lower third, image left"
-    assert (
-        place(0.99, 0.0, replace(facts, patient_orientation=("R", "F"))) == "lower third, image left (patient's left)"
-    )
+    turned = replace(facts, patient_orientation=("R", "F"))
+    assert place(0.99, 0.0, turned) == "lower third, image left (patient's left)"
+    assert place(0.99, 1.0, turned) == "lower third, image right (patient's right)"
 
 
 def test_the_printed_colour_bar_is_the_colour_map(renderer, make, run):
