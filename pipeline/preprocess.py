@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.config import Preprocess
-from pipeline.records import Decision, Floats, ModelInput, Placement, Radiograph, Resize
+from pipeline.records import TOUCHES, Decision, Floats, ModelInput, Placement, Radiograph, Resize
 
 Doubles = npt.NDArray[np.float64]
 
@@ -34,7 +34,6 @@ SCALINGS: dict[str, tuple[float | Doubles, float | Doubles]] = {
 CLAHE_TILES = 8
 SHIFTS = {"darker": -0.1, "brighter": 0.1}  # of the grey range
 FEWEST = 8  # radiographs whose mean is what is usual
-TOUCHES = 1e-3  # share of a pixel; less is rounding
 
 
 def place(rows: int, columns: int, input_rows: int, input_columns: int, resize: Resize) -> Placement:

@@ -190,6 +190,9 @@ class Placement:
         _require(self.scale_rows > 0 and self.scale_columns > 0, "scales must be positive")
 
 
+TOUCHES = 1e-3  # share of a pixel of the model input from which a part is in it; less is rounding
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInput:
     """`tensor` float32 (rows, columns, channels), in the range that the model was trained on."""
