@@ -447,6 +447,21 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
     assert verify(folder) == []
 
 
+def test_excluded_copies_have_no_part_in_the_calibration(config_file: Path) -> None:
+    alone = run(config_file, "run.name=alone").read_run()
+    images = config_file.parent / "images" / "NORMAL"
+    for n in range(3):
+        (images / f"copy {n}.png").write_bytes((images / "Doe^Jane_0.png").read_bytes())
+    record = run(config_file, "quality.exclude=[duplicate_pixels]").read_run()
+    assert record.counts == {"ok": 8, "excluded": 3, "failed": 0}
+    assert "over 8 cases" in str(record.scale_source)
+    assert record.logit_spread == pytest.approx(alone.logit_spread, rel=1e-4)
+    assert record.scale == alone.scale
+    counted = run(config_file, "run.name=counted").read_run()
+    assert "over 11 cases" in str(counted.scale_source)
+    assert counted.logit_spread != pytest.approx(alone.logit_spread, rel=1e-4)
+
+
 def test_what_is_no_chest_is_excluded_once_the_lungs_are_looked_for(config_file: Path) -> None:
     folder = run(config_file, "quality.exclude=[not_a_chest]", "regions.lungs=reference", limit=1)
     (row,) = rows_of(folder)

@@ -136,7 +136,7 @@ def audit(
     events = EventLog.open(folder)
     events.begin(folder, run, records)
     if run.scale_source is None:
-        run, mean = calibrate(run, explainer, checks, segmenter, engine, config, sources)
+        run, mean = calibrate(run, explainer, checks, segmenter, engine, config, sources, key)
         if mean is not None:
             evidence.write(folder.path / USUAL, npz({"usual": mean}))
             run = replace(run, usual_sha256=evidence.file_sha256(folder.path / USUAL))
@@ -266,18 +266,21 @@ def calibrate(
     engine: Engine,
     config: AuditConfig,
     sources: list[CaseSource],
+    key: CaseIdKey,
 ) -> tuple[RunRecord, Floats | None]:
     """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
     the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, the
     checks of the explanation that are made once a model, and, beside the record, the usual model input. What is
-    excluded has no part in it, but as a duplicate, which is not known yet."""
+    excluded has no part in it; of duplicates that are, the first in the sample stands for all."""
     size = config.engine.batch_size
     asked = sample(sources, config.trust.sample)
     chosen = [source for source in sources if source.case_id in asked]
+    duplicates = quality.Duplicates([source.case_id for source in chosen])
     inputs: list[ModelInput] = []
     peaks: dict[str, list[float]] = {}
     is_deterministic, num_cases, primary = None, 0, ""
     for prepared in _prepare_ahead(engine, config, batches(chosen, size)):
+        prepared = [mark_duplicates(case, duplicates, key, config) for case in prepared]
         if segmenter is not None:
             found = segment_batch(segmenter, [Explained(case) for case in prepared])
             prepared = [with_lungs(one.prepared, one.lungs, config) for one in found]
