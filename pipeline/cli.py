@@ -100,7 +100,9 @@ def version(
 def run(
     config: ConfigFile,
     resume: Annotated[bool, typer.Option("--resume", help="go on with a run that was broken off")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="audit the first N cases only")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="audit N cases only, spread over the list; --resume with more goes on")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="folder for runs; overrides run.output")] = None,
     overrides: Overrides = None,
 ) -> None:

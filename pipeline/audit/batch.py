@@ -107,6 +107,14 @@ def sample(sources: list[CaseSource], size: int | Literal["all", "none"]) -> set
     return {sources[n * len(sources) // num].case_id for n in range(num)}
 
 
+def limited(sources: list[CaseSource], num: int) -> list[CaseSource]:
+    """So many cases spread over the run, in its order; those of a smaller number are among those of a larger one."""
+    digits = len(sources).bit_length()
+    # By their binary digits read backwards (van der Corput): the first, the one at a half, at a quarter, and so on.
+    ranked = sorted(range(len(sources)), key=lambda n: f"{n:0{digits}b}"[::-1])
+    return [sources[n] for n in sorted(ranked[:num])]
+
+
 def spread(explainer: Explainer, seen: list[ModelInput], batch_size: int) -> float | None:
     """The standard deviation of the explained logit over some model inputs; None where it is no number."""
     selector = explainer.classifier.selector(explainer.classifier.target_class)

@@ -27,6 +27,7 @@ from pipeline import preprocess as geometry
 from pipeline.audit.batch import (
     check_batch,
     explain_batch,
+    limited,
     mask_batch,
     sample,
     segment_batch,
@@ -110,8 +111,8 @@ def audit(
     Parameters
     ----------
     resume : go on with a run folder that exists instead of refusing it.
-    limit : audit the first cases only; a run that goes on with more keeps the scale and the model checks of these,
-        and its documents say so.
+    limit : audit so many cases only, spread over the list; a run that goes on with more keeps the scale and the model
+        checks of these, and its documents say so.
     progress : called with (phase, done, total).
 
     Raises
@@ -122,7 +123,8 @@ def audit(
     for _ in range(engine.num_workers):
         engine.submit(warm_up, config.report.documents)
     key = find_key(config)
-    sources = find_sources(config, key)[:limit]
+    found = find_sources(config, key)
+    sources = found if limit is None else limited(found, limit)
     explainer, model = open_classifier(config)
     checks = open_checks(config, explainer)
     segmenter = open_segmenter(config)
@@ -135,6 +137,8 @@ def audit(
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
     events = EventLog.open(folder)
     events.begin(folder, run, records)
+    if limit is not None:
+        events.append("limited", num_cases=len(sources), of=len(found))
     if run.scale_source is None:
         run, mean = calibrate(run, explainer, checks, segmenter, engine, config, sources, key)
         if mean is not None:
