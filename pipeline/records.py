@@ -820,7 +820,7 @@ class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
     explanation that are made once a model, `cascade` the stages of the one that takes its weights away; scales and
-    checks are from a sample of the run's first `calibrated_cases`, all that it then had. `wall_s` is
+    checks are from a sample of the `calibrated_cases` that the run then had. `wall_s` is
     what the composer waited for, `cpu_s` what the stages used in all processes. `usual_sha256` is that of `usual.npz`,
     the mean model input of that sample, None where it is too small; `logit_spread` is the standard deviation of the
     explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same file by the same case id."""

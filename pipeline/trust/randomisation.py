@@ -71,10 +71,10 @@ def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) 
         names += group
         changed = classifier.exchanged({key: fresh[key] for key in _keys(classifier, names)})
         maps, edges = _maps(explainer.only_first(changed, (CONTROL,)), inputs, batch_size)
-        ranks, alike = _alike(spearman, own, maps), _alike(ssim, own, maps)
-        stages.append(CascadeStage(names[-1], len(names), float(ranks.mean()), float(alike.mean())))
-    pairs, found = _with_others(own), stages[-1].ssim
-    limit = _limit(alike, pairs)
+        means = (float(_alike(measure, own, maps).mean()) for measure in (spearman, ssim))
+        stages.append(CascadeStage(names[-1], len(names), *means))
+    alike, pairs = _alike(ssim, own, maps), _with_others(own)
+    limit, found = _limit(alike, pairs), float(alike.mean())
     shuffled = np.random.default_rng(seed).permuted(own.reshape(len(own), -1), axis=1).reshape(own.shape)
     broken = []
     if _digest(classifier) != before:
