@@ -279,7 +279,8 @@ Verdicts = dict[str, dict[str, bool]]
 
 def verdicts(records: Sequence[CaseRecord], limits: Acceptance) -> dict[str, bool]:
     """Is a run flagged: by its checks of dependence, and for what has none by the share of its cases."""
-    depends = {check.name.removesuffix("_dependence"): check.state == "failed" for check in dependence(records, limits)}
+    checks = dependence(records, limits, {one.case_id: n for n, one in enumerate(records)})  # a phantom is a patient
+    depends = {check.name.removesuffix("_dependence"): check.state == "failed" for check in checks}
     raised = {name: np.mean([any(flag.name == name for flag in one.flags) for one in records]) for name in JUDGED}
     return {name: depends.get(name, bool(raised[name] > RUN_SHARE)) for name in JUDGED}
 

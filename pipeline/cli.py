@@ -24,7 +24,7 @@ from rich.table import Column, Table
 from pipeline import __version__
 from pipeline.config import REFERENCE, AuditConfig, json_schema, load_config, starter
 from pipeline.errors import AcceptanceError, AuditError, CaseError, ConfigError, VerificationError
-from pipeline.records import CaseSource, CohortRecord, ServerInstance, VoiTransform, to_json
+from pipeline.records import MASKING_NUMBERS, CaseSource, CohortRecord, Fill, ServerInstance, VoiTransform, to_json
 from pipeline.reference import WEIGHTS, card_of
 
 EPILOG = (
@@ -100,7 +100,9 @@ def version(
 def run(
     config: ConfigFile,
     resume: Annotated[bool, typer.Option("--resume", help="go on with a run that was broken off")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="audit the first N cases only")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="audit N cases only, spread over the list; --resume with more goes on")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="folder for runs; overrides run.output")] = None,
     overrides: Overrides = None,
 ) -> None:
@@ -184,6 +186,7 @@ def check(
     """Everything that can be known without running: config, files, labels, model, layer, shapes, templates."""
     from pipeline.audit import check_labels, find_key, find_sources, open_checks, open_classifier, reading, sample
     from pipeline.ingest import probe
+    from pipeline.preprocess import SHIFTS
     from pipeline.report import Renderer
 
     audit_config = _load(config, overrides)
@@ -221,8 +224,10 @@ def check(
     checks = open_checks(audit_config, explainer)
     seconds = checks.seconds_an_input()
     cost = checks.num_inputs(len(sources))
-    cost["exposure, markers and border"] = VARIED * len(sources)
-    cost["causal masking"] = MASKINGS * len(sample(sources, audit_config.masking.cases))
+    # Of a case with one marker: darker, brighter, marker and border as usual; each part by each fill.
+    cost["exposure, markers and border"] = len((*SHIFTS, "marker", "border")) * len(sources)
+    masked = len(MASKING_NUMBERS) * len(get_args(Fill))
+    cost["causal masking"] = masked * len(sample(sources, audit_config.masking.cases))
     for what, num in cost.items():
         err.print(f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s", highlight=False)
     err.print(f"  at {1000 * seconds:.1f} ms an input, timed now; a gradient costs more", highlight=False)
@@ -230,10 +235,6 @@ def check(
     err.print("templates: complete")
     if problems:
         raise typer.Exit(CaseError.exit_code)
-
-
-# Model inputs a case where there is one marker: darker, brighter, marker and border as usual; two fills of four parts.
-VARIED, MASKINGS = 4, 8
 
 
 @app.command()

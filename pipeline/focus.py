@@ -27,7 +27,6 @@ from pipeline.records import (
     RegionFocus,
 )
 
-BORDER = 0.05
 REASONS: dict[MapStatus, str] = {
     "dead": "the map is zero everywhere",
     "negative_only": "the map has no positive part: nothing speaks for this class",
@@ -42,7 +41,7 @@ def measure(
     heatmap: Floats,
     seen: Mask,
     radiograph_share: Floats,
-    interior_share: Floats,
+    border_share: Floats,
     left_share: Floats,
     cell_positions: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     threshold: float,
@@ -54,7 +53,7 @@ def measure(
     values : (h, w), the signed map on its own grid.
     heatmap, seen : (rows, columns), the map over the radiograph, and where the model saw it.
     radiograph_share : (h, w), share of each cell's area on the radiograph; the rest is padding.
-    interior_share : (h, w), share of each cell's area on the radiograph but not in its border ring.
+    border_share : (h, w), share of each cell's area in the region `border`: the same as in `measure_regions`.
     left_share : (h, w), share of each cell's area in the left half of the radiograph.
     cell_positions : rows (h,) and columns (w,) of the cell centres, in fractions of the radiograph.
     threshold : share of the heatmap's maximum from which a pixel is high focus.
@@ -81,9 +80,8 @@ def measure(
     cells = (on_radiograph / mass)[radiograph_share > 0]
     found["entropy"], found["gini"] = _entropy(cells), _gini(cells)
     found["left_right_balance"] = float(1 - 2 * (positive * left_share).sum() / mass)
-    border = radiograph_share - interior_share
-    found["border_fraction"] = float((positive * border).sum() / mass)
-    found["border_chance"] = float(border.sum() / radiograph_share.sum())
+    found["border_fraction"] = float((positive * border_share).sum() / mass)
+    found["border_chance"] = float(border_share.sum() / radiograph_share.sum())
     reasons = {name: "the map has a single cell" for name in ("entropy", "gini") if found[name] is None}
     return FocusMetrics(threshold=threshold, **found, undefined=reasons)
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.config import Preprocess
-from pipeline.records import Decision, Floats, ModelInput, Placement, Radiograph, Resize
+from pipeline.records import TOUCHES, Decision, Floats, ModelInput, Placement, Radiograph, Resize
 
 Doubles = npt.NDArray[np.float64]
 
@@ -34,7 +34,6 @@ SCALINGS: dict[str, tuple[float | Doubles, float | Doubles]] = {
 CLAHE_TILES = 8
 SHIFTS = {"darker": -0.1, "brighter": 0.1}  # of the grey range
 FEWEST = 8  # radiographs whose mean is what is usual
-TOUCHES = 1e-3  # share of a pixel; less is rounding
 
 
 def place(rows: int, columns: int, input_rows: int, input_columns: int, resize: Resize) -> Placement:
@@ -129,7 +128,7 @@ def exposures(model_input: ModelInput, settings: Preprocess) -> dict[str, Floats
     tensor, placement = model_input.tensor, model_input.placement
     scale, offset = scaling_of(settings)
     rows, columns, _ = tensor.shape
-    on_radiograph, *_ = cell_shares(placement, rows, columns, 0.0)
+    on_radiograph, *_ = cell_shares(placement, rows, columns)
     grey = (tensor - offset) / scale
     return {
         name: (tensor + on_radiograph[..., None] * scale * (np.clip(grey + by, 0, 1) - grey)).astype(np.float32)
@@ -144,7 +143,7 @@ def usual(model_inputs: Sequence[ModelInput]) -> Floats | None:
         return None
     tensors = np.stack([one.tensor for one in model_inputs]).astype(np.float64)
     _, rows, columns, _ = tensors.shape
-    shares = [cell_shares(one.placement, rows, columns, 0.0)[0] for one in model_inputs]
+    shares = [cell_shares(one.placement, rows, columns)[0] for one in model_inputs]
     weights = np.stack(shares)[..., None].astype(np.float64)
     weights += ~(weights > 0).any(0)
     return np.asarray((tensors * weights).sum(0) / weights.sum(0), np.float32)
@@ -164,7 +163,10 @@ def as_usual(
     """
     tensor, placement = model_input.tensor, model_input.placement
     rows, columns, _ = tensor.shape
-    on_radiograph, interior, *_ = cell_shares(placement, rows, columns, border)
+    on_radiograph, *_ = cell_shares(placement, rows, columns)
+    height, width = placement.radiograph_rows, placement.radiograph_columns
+    inner = height * border, width * border, height * (1 - border), width * (1 - border)
+    interior = box_share(placement, rows, columns, inner)
     shares = {name: region_shares(placement, rows, columns, mask[None])[0] for name, mask in markers.items()}
     parts = {name: share > TOUCHES for name, share in (shares | {"border": on_radiograph - interior}).items()}
     return {name: np.where(part[..., None], usual, tensor) for name, part in parts.items() if part.any()}
@@ -214,19 +216,18 @@ def cell_edges(
 
 
 def cell_shares(
-    placement: Placement, grid_rows: int, grid_columns: int, border: float
-) -> tuple[Floats, Floats, Floats, tuple[Doubles, Doubles]]:
-    """What `focus` needs to know of a grid: each cell's share on the radiograph, inside the border ring (`border` of
-    each side) and in the left half, and the cell centres' rows and columns in fractions of the radiograph."""
+    placement: Placement, grid_rows: int, grid_columns: int
+) -> tuple[Floats, Floats, tuple[Doubles, Doubles]]:
+    """What `focus` needs to know of a grid: each cell's share on the radiograph and in its left half, and the cell
+    centres' rows and columns in fractions of the radiograph."""
     rows, columns = placement.radiograph_rows, placement.radiograph_columns
-    inner = (rows * border, columns * border, rows * (1 - border), columns * (1 - border))
     centres = []
     for axis, cells in enumerate((grid_rows, grid_columns)):
         size, scale, offset, extent = _axis(placement, axis)
         centres.append(((np.arange(cells) + 0.5) * (extent / cells) - offset) / scale / size)
     whole, left = (0, 0, rows, columns), (0, 0, rows, columns / 2)
-    share, interior, on_left = (box_share(placement, grid_rows, grid_columns, box) for box in (whole, inner, left))
-    return share, interior, on_left, (centres[0], centres[1])
+    share, on_left = (box_share(placement, grid_rows, grid_columns, box) for box in (whole, left))
+    return share, on_left, (centres[0], centres[1])
 
 
 def half_cell(placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int) -> tuple[float, float]:

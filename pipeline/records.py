@@ -138,6 +138,13 @@ class RadiographFacts:
         if self.pixel_spacing_mm is not None:
             _require(all(s > 0 for s in self.pixel_spacing_mm), f"pixel spacing {self.pixel_spacing_mm}")
 
+    @property
+    def image_left(self) -> Literal["right", "left"] | None:
+        """Which side of the patient lies at the image's left, None where the file does not say: PS3.3 C.7.6.1.1.1, the
+        first value of Patient Orientation is where the rows run to."""
+        sides: dict[str, Literal["right", "left"]] = {"L": "right", "R": "left"}
+        return sides.get(self.patient_orientation[0][:1]) if self.patient_orientation else None
+
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
@@ -181,6 +188,9 @@ class Placement:
         sizes = (self.radiograph_rows, self.radiograph_columns, self.input_rows, self.input_columns)
         _require(min(sizes) > 0, f"sizes must be positive, received {sizes}")
         _require(self.scale_rows > 0 and self.scale_columns > 0, "scales must be positive")
+
+
+TOUCHES = 1e-3  # share of a pixel of the model input from which a part is in it; less is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -810,7 +820,7 @@ class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
     explanation that are made once a model, `cascade` the stages of the one that takes its weights away; scales and
-    checks are from a sample of the run's first `calibrated_cases`, all that it then had. `wall_s` is
+    checks are from a sample of the `calibrated_cases` that the run then had. `wall_s` is
     what the composer waited for, `cpu_s` what the stages used in all processes. `usual_sha256` is that of `usual.npz`,
     the mean model input of that sample, None where it is too small; `logit_spread` is the standard deviation of the
     explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same file by the same case id."""

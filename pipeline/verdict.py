@@ -112,18 +112,16 @@ def _as_usual(record: CaseRecord, limit: float, names: Sequence[str]) -> Answer 
 def _by_map(record: CaseRecord, limits: Acceptance, names: Sequence[str]) -> Answer | None:
     if _no_evidence(record):
         return None
-    measured = [one for one in _focus(record, names) if one.enrichment is not None]
+    measured = [
+        (share >= limits.flag_region_share and ratio >= limits.flag_region_enrichment, ratio, share, one.region)
+        for one in _focus(record, names)
+        if (share := one.relevance_mass_accuracy) is not None and (ratio := one.enrichment) is not None
+    ]
     if not measured:
         return None
-
-    def is_beyond(one: RegionFocus) -> bool:
-        share, enrichment = one.relevance_mass_accuracy or 0.0, one.enrichment or 0.0
-        return share >= limits.flag_region_share and enrichment >= limits.flag_region_enrichment
-
-    one = max(measured, key=lambda one: (is_beyond(one), one.enrichment or 0.0))
-    share, enrichment = one.relevance_mass_accuracy or 0.0, one.enrichment or 0.0
-    return is_beyond(one), (
-        f"{_percent(share)} of the positive evidence lies at {one.region}, {enrichment:.1f} times its share of the "
+    is_beyond, ratio, share, region = max(measured, key=lambda one: one[:2])
+    return is_beyond, (
+        f"{_percent(share)} of the positive evidence lies at {region}, {ratio:.1f} times its share of the "
         f"area; limits {_percent(limits.flag_region_share)} and {limits.flag_region_enrichment:g} times"
     )
 

@@ -22,13 +22,14 @@ from pypdf import PdfReader
 
 from pipeline import ingest, load_config, run_audit
 from pipeline.audit import audit, cohort_of, render
+from pipeline.audit.batch import limited
 from pipeline.audit.run import _on_radiographs
 from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved, VerificationError
 from pipeline.evidence import UNFINISHED, EventLog, RunFolder, seal, verify
 from pipeline.records import DEPENDENCE, FOCUS_METRICS, CaseSource, Placement
 from pipeline.report.words import calibrated_before
 from tests.classifier.models import nested
-from tests.cohort.cases import a_case, a_failure
+from tests.cohort.cases import a_case, a_failure, a_source
 from tests.evidence.test_events import started, with_schema
 
 
@@ -447,6 +448,21 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
     assert verify(folder) == []
 
 
+def test_excluded_copies_have_no_part_in_the_calibration(config_file: Path) -> None:
+    alone = run(config_file, "run.name=alone").read_run()
+    images = config_file.parent / "images" / "NORMAL"
+    for n in range(3):
+        (images / f"copy {n}.png").write_bytes((images / "Doe^Jane_0.png").read_bytes())
+    record = run(config_file, "quality.exclude=[duplicate_pixels]").read_run()
+    assert record.counts == {"ok": 8, "excluded": 3, "failed": 0}
+    assert "over 8 cases" in str(record.scale_source)
+    assert record.logit_spread == pytest.approx(alone.logit_spread, rel=1e-4)
+    assert record.scale == alone.scale
+    counted = run(config_file, "run.name=counted").read_run()
+    assert "over 11 cases" in str(counted.scale_source)
+    assert counted.logit_spread != pytest.approx(alone.logit_spread, rel=1e-4)
+
+
 def test_what_is_no_chest_is_excluded_once_the_lungs_are_looked_for(config_file: Path) -> None:
     folder = run(config_file, "quality.exclude=[not_a_chest]", "regions.lungs=reference", limit=1)
     (row,) = rows_of(folder)
@@ -576,9 +592,9 @@ def test_resume_refuses_other_radiographs_and_labels(config_file: Path) -> None:
 
 MANIFEST = """path,label,patient_id,boxes,mask,ward
 images/NORMAL/Doe^Jane_0.png,NORMAL,p0,"0,0,50,30",,A
-images/NORMAL/Doe^Jane_1.png,NORMAL,p1,,upper.png,A
 images/NORMAL/Doe^Jane_2.png,NORMAL,p2,,,B
-"""
+images/NORMAL/Doe^Jane_1.png,NORMAL,p1,,upper.png,A
+"""  # two of these, spread, are the first and the last
 FROM_MANIFEST = ("ingest.source=manifest.csv", "ingest.labels=label")
 
 
@@ -616,7 +632,7 @@ def test_resume_takes_what_the_manifest_says_anew_of_cases_to_come(config_file: 
     folder = run(config_file, *FROM_MANIFEST, resume=True)
     assert verify(folder) == []
     kinds = [[r.kind for r in folder.read_case(row["case_id"]).regions] for row in rows_of(folder)]
-    assert ["annotation" in kinds_of_a_case for kinds_of_a_case in kinds] == [True, False, True]
+    assert ["annotation" in kinds_of_a_case for kinds_of_a_case in kinds] == [True, True, False]
 
 
 def test_what_is_told_of_a_case_is_not_to_be_guessed(config_file: Path) -> None:
@@ -673,16 +689,45 @@ def test_resuming_a_finished_run_writes_nothing(config_file: Path) -> None:
 
 
 def test_a_limited_run_goes_on_with_all_cases(config_file: Path) -> None:
-    """Its scale and the checks of the model stay those of the first cases, and it says so."""
-    first = run(config_file, limit=4).read_run()
+    """Its scale and the checks of the model stay those of the first run's cases, and it says so."""
+    folder = run(config_file, limit=4)
+    first = folder.read_run()
     assert calibrated_before(first) == []
+    some = [row["case_id"] for row in rows_of(folder)]
+    assert [row["label"] for row in rows_of(folder)] == ["NORMAL"] * 2 + ["PNEUMONIA"] * 2  # sorted by class
+    assert set(some) < {row["case_id"] for row in rows_of(run(config_file, resume=True, limit=6))}
+    with pytest.raises(ConfigError, match="or --limit"):
+        run(config_file, resume=True, limit=5)
     folder = run(config_file, resume=True)
+    assert [row["case_id"] for row in rows_of(folder)][::2] == some
+    events = [json.loads(line) for line in folder.events.read_text().splitlines()]
+    assert [(one["num_cases"], one["of"]) for one in events if one["event"] == "limited"] == [(4, 8), (6, 8)]
+    assert verify(folder) == []
     assert len(rows_of(folder)) == 8
     record = folder.read_run()
     assert (record.scales, record.checks, record.calibrated_cases) == (first.scales, first.checks, 4)
     assert calibrated_before(record) == ["from when the run had 4 cases, not 8"]
     texts = " ".join(page.extract_text() for page in PdfReader(folder.path / "summary.pdf").pages)
     assert "are from when the run had 4 cases, not 8." in " ".join(texts.split())
+
+
+def test_a_limit_spreads_over_the_list_and_a_larger_one_holds_a_smaller() -> None:
+    sources = [a_source(f"{n}") for n in range(6)]
+    # 000, 001, 010, 011, 100 and 101 backwards: 0, 4, 2, 6, 1 and 5 of 8.
+    ranked = (0, 4, 2, 1, 5, 3)
+    for num in range(1, 9):
+        assert [int(one.case_id) for one in limited(sources, num)] == sorted(ranked[:num])
+
+
+def test_a_copy_whose_first_comes_with_the_rest_is_marked_then(config_file: Path) -> None:
+    images = config_file.parent / "images"
+    (images / "PNEUMONIA" / "Doe^Jane_0.png").write_bytes((images / "NORMAL" / "Doe^Jane_3.png").read_bytes())
+    few = "trust.sample=7"  # for no mean radiograph
+    folder = run(config_file, few, limit=2)  # the first of each class
+    assert [row["quality"] for row in rows_of(folder)] == ["", ""]
+    folder = run(config_file, few, resume=True)
+    assert [row["quality"] for row in rows_of(folder)] == [""] * 4 + ["duplicate_pixels"] + [""] * 3
+    assert verify(folder) == []
 
 
 KILLED_WHILE_RENDERING = """

@@ -278,6 +278,8 @@ def test_check_says_what_expensive_methods_cost(config_file: Path) -> None:  # n
     done = cxr_audit("check", config_file, "--set", "explain.methods=[grad-cam, score-cam, smoothgrad]")
     assert "cost of score-cam: 8 further model inputs a radiograph, 64 for 8 radiographs" in done.stderr
     assert "cost of smoothgrad: 32 further model inputs a radiograph, 256 for 8 radiographs" in done.stderr
+    assert "cost of exposure, markers and border: 32 model inputs" in done.stderr  # 2 exposures, marker and border
+    assert "cost of causal masking: 64 model inputs" in done.stderr  # 4 parts by 2 fills
 
 
 @pytest.mark.parametrize("command", ["--help", "schema"])

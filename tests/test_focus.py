@@ -6,8 +6,19 @@ import pytest
 from scipy import ndimage
 
 from pipeline import focus
+from pipeline.audit import measuring
 from pipeline.preprocess import cell_shares, place, region_shares, restore, seen
-from pipeline.records import FOCUS_METRICS, REGION_METRICS, FocusMetrics, MapFacts, MapStatus, Region, RegionFocus
+from pipeline.records import (
+    FOCUS_METRICS,
+    REGION_METRICS,
+    ClassActivationMap,
+    FocusMetrics,
+    MapFacts,
+    MapStatus,
+    Region,
+    RegionFocus,
+)
+from pipeline.regions import find_regions, zones
 
 
 def measure(
@@ -17,8 +28,10 @@ def measure(
     placement = placement or place(100, 100, 100, 100, "stretch")
     rows, columns = placement.radiograph_rows, placement.radiograph_columns
     heatmap = restore(grid, placement, rows, columns)
-    shares = cell_shares(placement, *grid.shape, focus.BORDER)
-    return focus.measure(grid, status, heatmap, seen(placement, rows, columns), *shares, threshold)
+    share, on_left, centres = cell_shares(placement, *grid.shape)
+    (border,) = region_shares(placement, *grid.shape, zones.border((rows, columns))[None])
+    where = seen(placement, rows, columns), share, border, on_left, centres
+    return focus.measure(grid, status, heatmap, *where, threshold)
 
 
 def test_an_even_map() -> None:
@@ -44,6 +57,18 @@ def test_one_cell_of_sixteen() -> None:
     assert metrics.peak_row_fraction == pytest.approx(0.375, abs=0.01)
     assert metrics.entropy == 0
     assert metrics.border_fraction == 0
+
+
+def test_the_border_of_the_metrics_is_the_border_of_the_regions() -> None:
+    # 64 pixels a side: the centres of three lie within 3.2 of an edge.
+    placement, chance = place(64, 64, 64, 64, "stretch"), 1 - (58 / 64) ** 2
+    found = find_regions(np.full((64, 64), 128, np.uint8), None)
+    shares = region_shares(placement, 2, 2, np.stack([region.mask for region in found]))
+    class_map = ClassActivationMap(np.asarray([[3, 0], [0, 1]], np.float32), facts_of(None, None, False))
+    metrics, rows = measuring.measure(class_map, class_map.values, placement, found, shares, 0.5)
+    (border,) = (row for row in rows if row.region == "border")
+    assert metrics.border_fraction == border.relevance_mass_accuracy == pytest.approx(chance)
+    assert metrics.border_chance == border.chance == pytest.approx(chance)
 
 
 def test_entropy_of_two_equal_cells_of_four() -> None:
@@ -137,7 +162,7 @@ def measure_regions(
     rows, columns = masks[0].shape
     regions = [Region.of(mask, f"region {n}", "lung", "drawn by hand") for n, mask in enumerate(masks)]
     heatmap = restore(grid, placement, rows, columns)
-    share, *_ = cell_shares(placement, *grid.shape, focus.BORDER)
+    share, *_ = cell_shares(placement, *grid.shape)
     shares = region_shares(placement, *grid.shape, np.stack(masks))
     half_cell = (rows / grid.shape[0] / 2, columns / grid.shape[1] / 2)
     return focus.measure_regions(

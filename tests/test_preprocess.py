@@ -131,7 +131,7 @@ def test_seen_is_false_where_the_crop_cut() -> None:
 
 def test_shares_of_cells_are_areas() -> None:
     # 50x100 letterboxed into 100x100: rows 25 to 75 hold it; four cells of 25 rows: 0, 1, 1, 0.
-    share, _, _, (rows, columns) = cell_shares(place(50, 100, 100, 100, "letterbox"), 4, 4, 0.05)
+    share, _, (rows, columns) = cell_shares(place(50, 100, 100, 100, "letterbox"), 4, 4)
     np.testing.assert_allclose(share, np.outer([0, 1, 1, 0], np.ones(4)))
     np.testing.assert_allclose(rows, [-0.25, 0.25, 0.75, 1.25])
     np.testing.assert_allclose(columns, [0.125, 0.375, 0.625, 0.875])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,16 @@ def test_a_case_comes_back_from_its_json() -> None:
     record = CaseRecord("a", "ok", radiograph=FACTS, placement=Placement(2, 3, 4, 4, 2.0, 4 / 3), prediction=PREDICTION)
     assert from_json(to_json(record), CaseRecord) == record
     assert to_json(from_json(to_json(record), CaseRecord)) == to_json(record)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "side"),
+    [(("L", "F"), "right"), (("LP", "F"), "right"), (("R", "F"), "left"), (("A", "F"), None), (None, None)],
+)
+def test_the_rows_run_to_the_side_that_is_not_at_the_image_left(
+    orientation: tuple[str, str] | None, side: str | None
+) -> None:
+    assert replace(FACTS, patient_orientation=orientation).image_left == side
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"case_id": "a", "status": "fine"}', b'{"case_id": 3, "status": "ok"}'])

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pipeline import focus
 from pipeline import preprocess as geometry
+from pipeline import regions
 from pipeline.audit.case import Explained, Prepared, find_regions
 from pipeline.config import AuditConfig
 from pipeline.records import (
@@ -69,7 +69,7 @@ def vary_batch(
         if case.prediction is None or (seen := case.prepared.model_input) is None:
             continue
         markers = {one.facts.name: one.mask for one in case.prepared.regions if one.facts.kind == "marker"}
-        replaced = {} if usual is None else geometry.as_usual(seen, usual, markers, focus.BORDER)
+        replaced = {} if usual is None else geometry.as_usual(seen, usual, markers, regions.BORDER)
         made[n] = geometry.exposures(seen, config.preprocess), replaced
     inputs = (shown for varied in made.values() for by_name in varied for shown in by_name.values())
     logits = iter(explainer.ask(inputs, config.engine.batch_size) @ selector)
@@ -107,6 +107,14 @@ def sample(sources: list[CaseSource], size: int | Literal["all", "none"]) -> set
     return {sources[n * len(sources) // num].case_id for n in range(num)}
 
 
+def limited(sources: list[CaseSource], num: int) -> list[CaseSource]:
+    """So many cases spread over the run, in its order; those of a smaller number are among those of a larger one."""
+    digits = len(sources).bit_length()
+    # By their binary digits read backwards (van der Corput): the first, the one at a half, at a quarter, and so on.
+    ranked = sorted(range(len(sources)), key=lambda n: f"{n:0{digits}b}"[::-1])
+    return [sources[n] for n in sorted(ranked[:num])]
+
+
 def spread(explainer: Explainer, seen: list[ModelInput], batch_size: int) -> float | None:
     """The standard deviation of the explained logit over some model inputs; None where it is no number."""
     selector = explainer.classifier.selector(explainer.classifier.target_class)
@@ -127,7 +135,7 @@ def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], ba
         found = find_regions(case)
         size = placement.input_rows, placement.input_columns
         shares = geometry.region_shares(placement, *size, np.stack([region.mask for region in found]))
-        seen, *_ = geometry.cell_shares(placement, *size, focus.BORDER)
+        seen, *_ = geometry.cell_shares(placement, *size)
         reason = case.lungs.reason if case.lungs else None
         subjects[n] = masking.Subject.of(tensor, case.prediction, seen, found, shares, reason)
     answers = masking.ask_again(explainer, list(subjects.values()), batch_size)

@@ -288,8 +288,7 @@ def describe(
 def find_regions(case: Explained) -> tuple[Region, ...]:
     """All regions; the sides are the patient's, by the file's orientation where it states one."""
     facts = case.prepared.facts
-    rows_run_to, _ = facts.patient_orientation if facts and facts.patient_orientation else ("", "")
-    is_mirrored = rows_run_to.startswith("R")
+    is_mirrored = facts is not None and facts.image_left == "left"
     return regions.find_regions(case.prepared.pictures["radiograph"], case.lungs, case.prepared.regions, is_mirrored)
 
 

@@ -34,11 +34,12 @@ def measure(
     values, status, size = class_map.values, class_map.facts.status, found[0].mask.shape
     heatmap, seen = geometry.restore(finite, placement, *size), geometry.seen(placement, *size)
     grid = class_map.facts.grid_rows, class_map.facts.grid_columns
-    shares = geometry.cell_shares(placement, *grid, focus.BORDER)
+    share, on_left, centres = geometry.cell_shares(placement, *grid)
+    border = region_shares[[region.facts.kind for region in found].index("border")]
     half_cell = geometry.half_cell(placement, *grid, *size)
     return (
-        focus.measure(values, status, heatmap, seen, *shares, threshold),
-        focus.measure_regions(values, status, heatmap, seen, shares[0], found, region_shares, half_cell, threshold),
+        focus.measure(values, status, heatmap, seen, share, border, on_left, centres, threshold),
+        focus.measure_regions(values, status, heatmap, seen, share, found, region_shares, half_cell, threshold),
     )
 
 
@@ -50,7 +51,7 @@ def controls(
 ) -> dict[str, dict[str, float]]:
     """What share of each control lies in each region."""
     rows, columns = next(iter(maps.values())).shape
-    on_radiograph, *_ = geometry.cell_shares(placement, rows, columns, focus.BORDER)
+    on_radiograph, *_ = geometry.cell_shares(placement, rows, columns)
     return focus.controls(maps, on_radiograph, found, region_shares(rows, columns))
 
 
@@ -65,7 +66,7 @@ def budget(
         return None
     grid, parts = (chosen.facts.grid_rows, chosen.facts.grid_columns), regions.partition(found)
     shares = dict(zip(parts, geometry.region_shares(placement, *grid, np.stack(list(parts.values()))), strict=True))
-    on_radiograph, *_ = geometry.cell_shares(placement, *grid, focus.BORDER)
+    on_radiograph, *_ = geometry.cell_shares(placement, *grid)
     if on_radiograph.min() < 1:
         shares["padding"] = 1 - on_radiograph
     return focus.budget(chosen.values, chosen.facts, shares)

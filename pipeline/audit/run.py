@@ -27,6 +27,7 @@ from pipeline import preprocess as geometry
 from pipeline.audit.batch import (
     check_batch,
     explain_batch,
+    limited,
     mask_batch,
     sample,
     segment_batch,
@@ -110,8 +111,8 @@ def audit(
     Parameters
     ----------
     resume : go on with a run folder that exists instead of refusing it.
-    limit : audit the first cases only; a run that goes on with more keeps the scale and the model checks of these,
-        and its documents say so.
+    limit : audit so many cases only, spread over the list; a run that goes on with more keeps the scale and the model
+        checks of these, and its documents say so.
     progress : called with (phase, done, total).
 
     Raises
@@ -122,7 +123,8 @@ def audit(
     for _ in range(engine.num_workers):
         engine.submit(warm_up, config.report.documents)
     key = find_key(config)
-    sources = find_sources(config, key)[:limit]
+    found = find_sources(config, key)
+    sources = found if limit is None else limited(found, limit)
     explainer, model = open_classifier(config)
     checks = open_checks(config, explainer)
     segmenter = open_segmenter(config)
@@ -135,8 +137,10 @@ def audit(
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
     events = EventLog.open(folder)
     events.begin(folder, run, records)
+    if limit is not None:
+        events.append("limited", num_cases=len(sources), of=len(found))
     if run.scale_source is None:
-        run, mean = calibrate(run, explainer, checks, segmenter, engine, config, sources)
+        run, mean = calibrate(run, explainer, checks, segmenter, engine, config, sources, key)
         if mean is not None:
             evidence.write(folder.path / USUAL, npz({"usual": mean}))
             run = replace(run, usual_sha256=evidence.file_sha256(folder.path / USUAL))
@@ -266,18 +270,21 @@ def calibrate(
     engine: Engine,
     config: AuditConfig,
     sources: list[CaseSource],
+    key: CaseIdKey,
 ) -> tuple[RunRecord, Floats | None]:
     """What has to be known before the first picture is drawn, from a sample spread evenly over the cases:
     the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, the
     checks of the explanation that are made once a model, and, beside the record, the usual model input. What is
-    excluded has no part in it, but as a duplicate, which is not known yet."""
+    excluded has no part in it; of duplicates that are, the first in the sample stands for all."""
     size = config.engine.batch_size
     asked = sample(sources, config.trust.sample)
     chosen = [source for source in sources if source.case_id in asked]
+    duplicates = quality.Duplicates([source.case_id for source in chosen])
     inputs: list[ModelInput] = []
     peaks: dict[str, list[float]] = {}
     is_deterministic, num_cases, primary = None, 0, ""
     for prepared in _prepare_ahead(engine, config, batches(chosen, size)):
+        prepared = [mark_duplicates(case, duplicates, key, config) for case in prepared]
         if segmenter is not None:
             found = segment_batch(segmenter, [Explained(case) for case in prepared])
             prepared = [with_lungs(one.prepared, one.lungs, config) for one in found]

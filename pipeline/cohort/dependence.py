@@ -10,12 +10,13 @@ Every radiograph has a border and an exposure, and some logits move with them: h
     exposure  the AUC of the logit between the radiographs made brighter and the same made darker: 0.5 where it cannot
               tell one from the other; below, it falls with exposure, and counts as much
 
-Refuses what fewer than `MIN_PATIENTS` cases say: the check is not run, with the reason.
+Refuses what is known of fewer than `MIN_PATIENTS` patients: the check is not run, with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,46 +31,43 @@ WHAT = {
 }
 
 
-def dependence(records: Sequence[CaseRecord], limits: Acceptance) -> tuple[Check, ...]:
-    """A check of each of `records.DEPENDENCE`; failed = the answers depend on it."""
+def dependence(records: Sequence[CaseRecord], limits: Acceptance, patients: Mapping[str, int]) -> tuple[Check, ...]:
+    """A check of each of `records.DEPENDENCE`; failed = the answers depend on it. `patients`: of each case."""
     audited = [(record, record.prediction.logit) for record in records if record.status == "ok" and record.prediction]
-    judged = [record for record, _ in audited if "marker" not in record.flags_undefined]
-    bordered = [(y, -record.as_usual["border"]) for record, y in audited if "border" in record.as_usual]
-    exposed = [(y + r.exposure["darker"], y + r.exposure["brighter"]) for r, y in audited if r.exposure]
-    found = {
-        "marker_dependence": (len(judged), _share(judged), limits.dependence_marker_share),
-        "border_dependence": (len(bordered), variance_share(np.array(bordered)), limits.dependence_border_variance),
-        "exposure_dependence": (len(exposed), told_apart(np.array(exposed)), limits.dependence_exposure_auc),
+    judged = [r for r, _ in audited if "marker" not in r.flags_undefined]
+    marked = {r.case_id: any(flag.name == "marker" for flag in r.flags) for r in judged}
+    bordered = {r.case_id: (y, -r.as_usual["border"]) for r, y in audited if "border" in r.as_usual}
+    exposed = {r.case_id: (y + r.exposure["darker"], y + r.exposure["brighter"]) for r, y in audited if r.exposure}
+    found: dict[str, tuple[Mapping[str, Any], Callable[[Doubles], Any], float]] = {
+        "marker_dependence": (marked, np.mean, limits.dependence_marker_share),
+        "border_dependence": (bordered, variance_share, limits.dependence_border_variance),
+        "exposure_dependence": (exposed, told_apart, limits.dependence_exposure_auc),
     }
-    return tuple(_check(name, *found[name]) for name in DEPENDENCE)
+    return tuple(_check(name, patients, *found[name]) for name in DEPENDENCE)
 
 
 def variance_share(values: Doubles) -> float:
     """cov(b, y) / var(y) of rows (y, b), (N, 2); 0 where y never differs."""
-    if len(values) < 2 or not (spread := float(values[:, 0].var())):
-        return 0.0
-    return float(np.cov(values.T, bias=True)[0, 1]) / spread
+    spread = float(values[:, 0].var())
+    return float(np.cov(values.T, bias=True)[0, 1]) / spread if spread else 0.0
 
 
 def told_apart(values: Doubles) -> float:
     """The AUC between two columns (N, 2), in the direction in which it is at least 0.5."""
-    if not len(values):
-        return 0.5
     is_second = np.repeat([False, True], len(values))
     auc = float(auc_of(is_second, values.T.ravel(), np.ones((1, values.size)))[0])
     return max(auc, 1 - auc)
 
 
-def _share(judged: Sequence[CaseRecord]) -> float:
-    return sum(any(flag.name == "marker" for flag in record.flags) for record in judged) / max(1, len(judged))
-
-
-def _check(name: str, num_cases: int, value: float, limit: float) -> Check:
+def _check(
+    name: str, patients: Mapping[str, int], of_case: Mapping[str, Any], measure: Callable[[Doubles], Any], limit: float
+) -> Check:
     words = f"at most {limit:g}"
-    if num_cases < MIN_PATIENTS:
-        return Check(
-            name, WHAT[name], "not_run", None, words, f"it is known of {num_cases} cases, fewer than {MIN_PATIENTS}"
-        )
+    num = len({patients[case_id] for case_id in of_case})
+    if num < MIN_PATIENTS:
+        few = f"it is known of {num} patients, fewer than {MIN_PATIENTS}"
+        return Check(name, WHAT[name], "not_run", None, words, few)
+    value = float(measure(np.array(list(of_case.values()), np.float64)))
     if value <= limit:
         return Check(name, WHAT[name], "passed", value, words)
     return Check(name, WHAT[name], "failed", value, words, f"{value:.2f}: the answers depend on it")

@@ -70,7 +70,7 @@ def describe(
     whole = performance(outputs, asked.prevalence, asked.rounds, seed)
     outcomes = {name: list(compress(labelled, inside)) for name, inside in outputs.outcomes.items()}
     statuses = Counter(record.status for record in records)
-    depends = dependence(records, acceptance)
+    depends = dependence(records, acceptance, patients)
     return CohortRecord(
         target_class=next((record.prediction.target_class for record in audited if record.prediction), None),
         statuses={status: statuses[status] for status in get_args(CaseStatus)},

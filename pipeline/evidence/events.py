@@ -25,6 +25,7 @@ from pipeline.records import RunRecord
 Kind = Literal[
     "started",  # with which config, model, software
     "resumed",  # the same
+    "limited",  # by --limit, to so many cases spread over the list
     "repaired",  # a torn last line was cut away
     "calibrated",  # the colour scales
     "case",  # a case's record stands; its status

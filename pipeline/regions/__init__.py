@@ -11,9 +11,10 @@ import numpy.typing as npt
 from pipeline.records import Mask, Region, RegionKind
 from pipeline.regions.lungs import Lungs, LungSegmenter, segmenter_input
 from pipeline.regions.markers import find_markers
-from pipeline.regions.zones import find_zones
+from pipeline.regions.zones import BORDER, find_zones
 
 __all__ = [
+    "BORDER",
     "LungSegmenter",
     "Lungs",
     "annotation",

@@ -8,7 +8,7 @@ Definitions, on any grid that covers the radiograph. Right and left lung are the
   heart as far as the lungs reach down
 - outside the body: dark, joined to the picture's edge, not inside the hull of the lungs. Dark is the lowest 15 % of the
   grey range, 10 % where no lungs keep black lung tissue out; letters in it belong to it
-- border: the outer 5 %, as in `focus`; corners: 15 % of the height by 15 % of the width. By pixel centres
+- border: the outer 5 %, here and in `focus`; corners: 15 % of the height by 15 % of the width. By pixel centres
 
 Refuses lungs that are no masks of this grid or too flat to have three zones (`ValueError`). Without lungs there are
 no zones and no mediastinum, and a lung as black as air that touches the picture's edge cannot be told from it.

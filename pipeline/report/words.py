@@ -230,15 +230,9 @@ def _moment(timestamp: str) -> datetime:
 
 
 def patient_side(facts: RadiographFacts | None, third: int) -> str | None:
-    """PS3.3 C.7.6.1.1.1: the first value of Patient Orientation is where the rows run to."""
-    if facts is None or facts.patient_orientation is None or third == 1:
-        return None
-    towards = facts.patient_orientation[0][:1].upper()
-    if towards not in ("L", "R"):
-        return None
-    left_is = {"L": "right", "R": "left"}[towards]
-    right_is = {"L": "left", "R": "right"}[towards]
-    return left_is if third == 0 else right_is
+    """Of a third of the image's width; None in the middle, and where the file does not state the orientation."""
+    sides = {"right": ("right", None, "left"), "left": ("left", None, "right")}
+    return sides[facts.image_left][third] if facts and facts.image_left else None
 
 
 def times(rows: float, columns: float, decimals: int = 0) -> str:

@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from pipeline.explain.probing import baseline
-from pipeline.records import Fill, Floats, Mask, Masking, Prediction, Region
+from pipeline.records import TOUCHES, Fill, Floats, Mask, Masking, Prediction, Region
 
 if TYPE_CHECKING:
     from pipeline.explain import Explainer
 
 FILLS: tuple[Fill, ...] = get_args(Fill)
 LUNGS, ALL_BUT_LUNGS = "lungs", "all but the lungs"
-TOUCHES = 1e-3  # share of a pixel; less is rounding
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,17 +71,20 @@ def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) 
         names += group
         changed = classifier.exchanged({key: fresh[key] for key in _keys(classifier, names)})
         maps, edges = _maps(explainer.only_first(changed, (CONTROL,)), inputs, batch_size)
-        stages.append(CascadeStage(names[-1], len(names), _alike(spearman, own, maps), _alike(ssim, own, maps)))
-    limit, found = _limit(own, maps), _alike(ssim, own, maps)
+        means = (float(_alike(measure, own, maps).mean()) for measure in (spearman, ssim))
+        stages.append(CascadeStage(names[-1], len(names), *means))
+    alike, pairs = _alike(ssim, own, maps), _with_others(own)
+    limit, found = _limit(alike, pairs), float(alike.mean())
     shuffled = np.random.default_rng(seed).permuted(own.reshape(len(own), -1), axis=1).reshape(own.shape)
     broken = []
     if _digest(classifier) != before:
         broken.append("the weights of the classifier itself have changed")
-    if _alike(ssim, own_edges, edges) < _limit(own_edges, edges):
+    alike_edges, alike_shuffled = _alike(ssim, own_edges, edges), _alike(ssim, own, shuffled)
+    if alike_edges.mean() < _limit(alike_edges, _with_others(own_edges)):
         broken.append(f"the control {CONTROL}, which never asks the classifier, passed")
-    if _alike(ssim, own, shuffled) >= _limit(own, shuffled):
+    if alike_shuffled.mean() >= _limit(alike_shuffled, pairs):
         broken.append("the control, each map with its cells shuffled, failed")
-    words = f"below {limit:.3f}, that of pairs of {len(own)} cases + 2 s.e."
+    words = f"below {limit:.2f}, maps of different cases"
     state: CheckState = "passed"
     reason = None
     if broken:
@@ -107,26 +110,25 @@ def _maps(explainer: Explainer, inputs: Floats, batch_size: int) -> tuple[Floats
     return np.stack(found[0]), np.stack(found[1])
 
 
-def _alike(measure: Callable[[Floats, Floats], Doubles], own: Floats, maps: Floats) -> float:
-    """Mean over the cases. Untrained weights turn a map over by chance: the same places with the other sign are the
-    same map."""
-    return float(max(measure(own, maps).mean(), measure(own, -maps).mean()))
+def _alike(measure: Callable[[Floats, Floats], Doubles], own: Floats, maps: Floats) -> Doubles:
+    """Of each case, (N,). Untrained weights turn maps over by chance: the same places with the other sign are the same
+    map."""
+    return max((measure(own, maps), measure(own, -maps)), key=np.mean)
 
 
-def _limit(own: Floats, maps: Floats) -> float:
+def _limit(alike: Doubles, pairs: Doubles) -> float:
     """What is no more alike than different cases are: their mean SSIM, and two standard errors of what each case has
     more with its own other map than with other cases."""
-    pairs = _with_others(own)
-    alike = max((ssim(own, maps), ssim(own, -maps)), key=np.mean)
-    return float(pairs.mean() + 2 * np.std(alike - pairs, ddof=1) / np.sqrt(len(own)))
+    return float(pairs.mean() + 2 * np.std(alike - pairs, ddof=1) / np.sqrt(len(pairs)))
 
 
 def _with_others(maps: Floats) -> Doubles:
-    """Of each case, (N,): the mean SSIM of its map with those of the others."""
-    others = (np.delete(maps, n, axis=0) for n in range(len(maps)))
-    return np.array(
-        [ssim(np.broadcast_to(one, rest.shape), rest).mean() for one, rest in zip(maps, others, strict=True)]
-    )
+    """Of each case, (N,): the mean SSIM of its map with those of the others. Each pair is measured once."""
+    alike = np.zeros((len(maps), len(maps)))
+    for n, one in enumerate(maps):
+        rest = maps[n + 1 :]
+        alike[n, n + 1 :] = ssim(np.broadcast_to(one, rest.shape), rest)
+    return np.asarray((alike + alike.T).sum(0) / (len(maps) - 1))
 
 
 def _groups(explainer: Explainer) -> list[list[str]]:

@@ -26,8 +26,10 @@ def record(logit: float, border: float = 0.0, swing: float = 0.0, is_marked: boo
     )
 
 
-def found(records: list[CaseRecord]) -> dict[str, Check]:
-    return {check.name: check for check in dependence(records, LIMITS)}
+def found(records: list[CaseRecord], patients: int = len(LOGITS)) -> dict[str, Check]:
+    """The first record is of patient 0, the next of patient 1, and so on from the start."""
+    patient_of = {one.case_id: n % patients for n, one in enumerate(records)}
+    return {check.name: check for check in dependence(records, LIMITS, patient_of)}
 
 
 def test_nothing_moves_nothing_is_found() -> None:
@@ -37,13 +39,16 @@ def test_nothing_moves_nothing_is_found() -> None:
     assert [one.value for one in checks.values()] == [0.0, 0.0, 0.5]
 
 
-def test_a_border_that_is_the_whole_answer_brings_all_of_the_variance_and_half_of_it_half() -> None:
-    checks = found([record(y, border=-y) for y in LOGITS])  # as usual, every logit is 0
-    assert checks["border_dependence"].state == "failed"
-    assert checks["border_dependence"].value == pytest.approx(1)
-    assert found([record(y, border=-0.4 * y) for y in LOGITS])["border_dependence"].value == pytest.approx(0.4)
-    # The same push on every case makes no difference between them, however far it moves each.
-    assert found([record(y, border=-3.0) for y in LOGITS])["border_dependence"].state == "passed"
+@pytest.mark.parametrize(("share", "state"), [(1.0, "failed"), (0.6, "failed"), (0.4, "passed")])
+def test_a_border_that_is_a_share_of_the_answer_brings_that_share_of_the_variance(share: float, state: str) -> None:
+    check = found([record(y, border=-share * y) for y in LOGITS])["border_dependence"]
+    assert check.state == state
+    assert check.value == pytest.approx(share)
+
+
+def test_the_same_push_of_the_border_on_every_case_brings_nothing() -> None:
+    check = found([record(y, border=-3.0) for y in LOGITS])["border_dependence"]
+    assert (check.state, check.value) == ("passed", 0.0)
 
 
 def test_exposure_that_outweighs_the_cases_is_found_in_either_direction() -> None:
@@ -79,9 +84,15 @@ def test_markers_by_the_share_of_flagged_cases() -> None:
     assert found([one_of_ten[0], *unknown])["marker_dependence"].state == "not_run"
 
 
-def test_of_few_cases_nothing_is_said() -> None:
-    checks = found([record(y, border=-y, swing=5.0, is_marked=True) for y in LOGITS[:9]])
-    assert {one.state for one in checks.values()} == {"not_run"}
-    assert "9 cases" in (checks["border_dependence"].reason or "")
+def test_of_few_patients_nothing_is_said_however_many_their_cases() -> None:
+    marked = [record(y, border=-y, swing=5.0, is_marked=True) for y in LOGITS]
+    for records, patients in ((marked[:9], 9), (marked, 9)):
+        checks = found(records, patients)
+        assert {one.state for one in checks.values()} == {"not_run"}
+        assert {one.reason for one in checks.values()} == {"it is known of 9 patients, fewer than 10"}
+    assert {one.state for one in found(marked, 10).values()} == {"failed"}
+
+
+def test_of_cases_that_were_not_audited_nothing_is_said() -> None:
     failed = CaseRecord("x", "failed", reason="the file is empty")
     assert {one.state for one in found([failed] * 20).values()} == {"not_run"}

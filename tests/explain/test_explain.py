@@ -444,7 +444,7 @@ def test_property_3_the_budget_by_regions_adds_up_to_the_logit(head: str, method
     shares = {
         name: region_shares(placement, 8, 8, (drawn == n)[None])[0] for n, name in enumerate(("left lung", "marker"))
     }
-    shares["padding"] = 1 - cell_shares(placement, 8, 8, 0.05)[0]
+    shares["padding"] = 1 - cell_shares(placement, 8, 8)[0]
     budget = focus.budget(class_map.values, class_map.facts, shares)
     assert budget is not None
     probability = float(model.predict(batch, verbose=0)[0, 0])

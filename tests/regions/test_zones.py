@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline import focus
 from pipeline.records import Floats, Mask, Region
 from pipeline.regions import zones
 
@@ -130,8 +129,7 @@ def test_without_lungs_and_without_contrast(value: float) -> None:
     assert [region.facts.kind for region in found] == ["border", "corner", "corner", "corner", "corner"]
 
 
-def test_border_is_that_of_the_focus_metrics() -> None:
-    assert zones.BORDER == focus.BORDER
+def test_border_is_a_twentieth_of_each_side() -> None:
     assert np.array_equal(zones.border((20, 40)), ~box((20, 40), 1, 19, 2, 38))
 
 

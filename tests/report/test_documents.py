@@ -112,7 +112,7 @@ def test_a_case_is_three_pages_and_one_of_other_maps_with_everything_that_a_read
 
 MODEL_CHECKS = (
     Check(
-        "randomisation", "SSIM once no trained weight is left", "passed", 0.05, "below 0.33, that of pairs of 32 cases"
+        "randomisation", "SSIM once no trained weight is left", "passed", 0.05, "below 0.33, maps of different cases"
     ),
     Check("deletion", "log-odds lost beyond a moved map (centre first: 0.59)", "passed", 1.08, "above 0.42, 32 cases"),
     Check("road", "lowest minus highest cells imputed", "failed", 0.1, "above 0.69, 32 cases", "it costs no more"),
@@ -134,8 +134,7 @@ def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_pa
     assert "2 passed, 2 failed, 1 not run, and 1 more reason" in first
     assert "was not checked" not in first
     for row in (
-        "Randomisation (model) passed 0.05; below 0.33, that of pairs of 32 cases (SSIM once no trained weight is "
-        "left)",
+        "Randomisation (model) passed 0.05; below 0.33, maps of different cases (SSIM once no trained weight is left)",
         "Agreement (case) not run No other method on this grid",
         "Worst stability (case) failed 0.43; at least 0.80 (lowest rank correlation)",
     ):
@@ -638,9 +637,9 @@ def test_places_in_words(make):
     assert place(0.1, 0.9, facts) == "upper third, image right (patient's left)"
     assert place(0.5, 0.5, facts) == "middle third, image centre"
     assert place(0.99, 0.0, replace(facts, patient_orientation=None)) == "lower third, image left"
-    assert (
-        place(0.99, 0.0, replace(facts, patient_orientation=("R", "F"))) == "lower third, image left (patient's left)"
-    )
+    turned = replace(facts, patient_orientation=("R", "F"))
+    assert place(0.99, 0.0, turned) == "lower third, image left (patient's left)"
+    assert place(0.99, 1.0, turned) == "lower third, image right (patient's right)"
 
 
 def test_the_printed_colour_bar_is_the_colour_map(renderer, make, run):

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 from pipeline.classifier import Classifier
 from pipeline.explain import Explainer
 from pipeline.preprocess import cell_shares, place, region_shares
-from pipeline.records import Placement, Prediction, Region
-from pipeline.trust.masking import Subject, ask_again, fill, is_bad_news
+from pipeline.records import MASKING_NUMBERS, Placement, Prediction, Region
+from pipeline.trust.masking import FILLS, Subject, ask_again, fill, is_bad_news
 from tests.classifier.models import corner_detector
 
 FULL = place(16, 16, 16, 16, "stretch")
@@ -32,7 +32,7 @@ def subject(
     x: np.ndarray, *found: Region, before: Prediction | None = None, placement: Placement = FULL, why: str | None = None
 ) -> Subject:
     shares = region_shares(placement, *x.shape[:2], np.stack([one.mask for one in found]))
-    on_radiograph = cell_shares(placement, *x.shape[:2], 0.05)[0]
+    on_radiograph = cell_shares(placement, *x.shape[:2])[0]
     return Subject.of(x, before or answer(0.0), on_radiograph, found, shares, why)
 
 
@@ -89,6 +89,12 @@ def test_the_fills() -> None:
         smooth = gaussian_filter(x[..., channel].astype(float), 1, mode="nearest")
         np.testing.assert_allclose(blurred[~kept][:, channel], smooth[~kept], atol=1e-5)
         np.testing.assert_allclose(mean[~kept][:, channel], x[kept][:, channel].mean(dtype=float), rtol=1e-6)
+
+
+def test_a_case_with_one_marker_is_asked_again_eight_times() -> None:
+    border = region("border", "border", slice(14, 16), slice(None))
+    made = list(fill(subject(lit_corner(1.0), LUNGS, LETTER, border)))
+    assert len(made) == len(MASKING_NUMBERS) * len(FILLS) == 8  # what `cxr-audit check` counts
 
 
 def test_padding_is_neither_replaced_nor_counted() -> None:

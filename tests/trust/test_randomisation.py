@@ -127,26 +127,44 @@ def test_the_closed_form_of_a_pooling_head_uses_the_new_weights() -> None:
 
 def test_a_control_that_does_otherwise_breaks_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     explainer = Explainer(Classifier(nested(), SHAPE))
-    monkeypatch.setattr(randomisation, "_limit", lambda own, maps: 2.0)  # a limit that lets everything through
+    monkeypatch.setattr(randomisation, "_limit", lambda alike, pairs: 2.0)  # a limit that lets everything through
     through = randomise(explainer, chests(6), 6, seed=1).check
     assert through.state == "not_run"
     assert "edges, which never asks the classifier, passed" in str(through.reason)
-    monkeypatch.setattr(randomisation, "_limit", lambda own, maps: -2.0)  # and one that lets nothing through
+    monkeypatch.setattr(randomisation, "_limit", lambda alike, pairs: -2.0)  # and one that lets nothing through
     nothing = randomise(explainer, chests(6), 6, seed=1).check
     assert nothing.state == "not_run"
     assert "shuffled, failed" in str(nothing.reason)
 
 
 def test_the_limit_is_what_pairs_share_and_two_standard_errors() -> None:
-    """By hand: SSIM of a map with itself is 1. Of the pairs of a, b, c each case's mean is known from `ssim` alone."""
+    """Of the pairs of a, b, c each case's mean is known from `ssim` alone. A map with itself has 1."""
     a, b, c = (np.random.default_rng(n).random((6, 6)).astype(np.float32) for n in range(3))
     ab, ac, bc = (float(ssim(x[None], y[None])[0]) for x, y in ((a, b), (a, c), (b, c)))
     pairs = np.array([(ab + ac) / 2, (ab + bc) / 2, (ac + bc) / 2])
     more = 1 - pairs
     error = np.sqrt(((more - more.mean()) ** 2).sum() / 2 / 3)
     own = np.stack([a, b, c])
-    assert randomisation._limit(own, own) == pytest.approx(pairs.mean() + 2 * error, abs=1e-6)
-    assert randomisation._limit(own, -own) == randomisation._limit(own, own)  # a map against is as alike as one for
+    np.testing.assert_allclose(randomisation._with_others(own), pairs, atol=1e-12)
+    assert randomisation._limit(np.ones(3), pairs) == pytest.approx(pairs.mean() + 2 * error)
+    for other in (own, -own):  # a map against is as alike as one for
+        np.testing.assert_allclose(randomisation._alike(ssim, own, other), 1)
+
+
+def test_pairs_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of maps of one cell, alike by their product: 1, 2, 4 have 2, 4 and 8. Each pair is asked for once."""
+    asked: list[float] = []
+
+    def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        asked.extend((a * b).ravel())
+        return np.asarray((a * b).sum((-2, -1)))
+
+    monkeypatch.setattr(randomisation, "ssim", product)
+    pairs = randomisation._with_others(np.array([1, 2, 4], np.float32).reshape(3, 1, 1))
+    assert sorted(asked) == [2, 4, 8]
+    assert pairs.tolist() == [3, 5, 6]
+    # Alike by 4, 5, 9: 1, 0 and 3 more than others, their standard deviation the root of 7 / 3.
+    assert randomisation._limit(np.array([4.0, 5.0, 9.0]), pairs) == pytest.approx(14 / 3 + 2 * (7 / 9) ** 0.5)
 
 
 def test_dead_maps_and_small_samples_are_not_run_with_the_reason() -> None:
