@@ -823,7 +823,8 @@ class RunRecord:
     checks are from a sample of the `calibrated_cases` that the run then had. `wall_s` is
     what the composer waited for, `cpu_s` what the stages used in all processes. `usual_sha256` is that of `usual.npz`,
     the mean model input of that sample, None where it is too small; `logit_spread` is the standard deviation of the
-    explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same file by the same case id."""
+    explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same file by the same case id.
+    `num_found` is how many radiographs there were to choose from, where `--limit` asked for fewer."""
 
     name: str
     status: Literal["running", "finished"]
@@ -851,6 +852,7 @@ class RunRecord:
     usual_sha256: str | None = None
     logit_spread: float | None = None
     case_id_key: str | None = None
+    num_found: int | None = None
     schema_version: int = SCHEMA_VERSION
 
 

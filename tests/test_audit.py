@@ -231,7 +231,7 @@ def test_what_is_usual_is_not_another_for_the_rest_of_a_run(config_file: Path) -
 
 def test_few_radiographs_tell_nothing_usual(config_file: Path) -> None:
     folder = run(config_file, limit=7)
-    assert folder.read_run().usual_sha256 is None
+    assert (folder.read_run().num_found, folder.read_run().usual_sha256) == (8, None)
     assert not (folder.path / "usual.npz").exists()
     records = [folder.read_case(case_id) for case_id in folder.case_ids()]
     assert {len(record.as_usual) for record in records if record} == {0}
@@ -702,6 +702,7 @@ def test_a_limited_run_goes_on_with_all_cases(config_file: Path) -> None:
     assert [row["case_id"] for row in rows_of(folder)][::2] == some
     events = [json.loads(line) for line in folder.events.read_text().splitlines()]
     assert [(one["num_cases"], one["of"]) for one in events if one["event"] == "limited"] == [(4, 8), (6, 8)]
+    assert folder.read_run().num_found is None  # all, in the end
     assert verify(folder) == []
     assert len(rows_of(folder)) == 8
     record = folder.read_run()

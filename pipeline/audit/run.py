@@ -131,7 +131,7 @@ def audit(
     clock.mark("start")
 
     segmenter_sha256 = segmenter.sha256 if segmenter else None
-    folder, run, records = open_run(config, model, segmenter_sha256, sources, key, resume, engine)
+    folder, run, records = open_run(config, model, segmenter_sha256, sources, len(found), key, resume, engine)
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
@@ -204,6 +204,7 @@ def open_run(
     model: ModelFacts,
     segmenter_sha256: str | None,
     sources: list[CaseSource],
+    num_found: int,
     key: CaseIdKey,
     resume: bool,
     engine: Engine,
@@ -256,7 +257,13 @@ def open_run(
         )
     crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
     evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)
-    run = replace(run, status="running", num_cases=len(sources), crosswalk_sha256=crosswalk_sha256)
+    run = replace(
+        run,
+        status="running",
+        num_cases=len(sources),
+        num_found=num_found if num_found > len(sources) else None,
+        crosswalk_sha256=crosswalk_sha256,
+    )
     evidence.write(folder.path / evidence.SBOM, evidence.bill_of_materials(run))
     folder.write_run(run)
     return folder, run, records

@@ -774,6 +774,8 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
         f"Maps that are not to be interpreted: {_cases(mistrusted)}.": mistrusted,
         f"Failed a check of the input: {_cases(unfit)}.": unfit,
         f"Flagged: {_cases(flagged)}.": flagged,
+        f"Audited were {len(records):,} of the {run.num_found or 0:,} radiographs that there are, spread over the list "
+        "(--limit).": run.num_found,
         "No case was audited.": not statuses["ok"],
         "No audited case has a label: performance, calibration and errors are unknown.": statuses["ok"]
         and not positive + negative,

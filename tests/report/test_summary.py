@@ -148,6 +148,12 @@ def test_runs_with_little_in_them_have_sensible_pages(renderer, run, records, wo
     assert_allowed(text)
 
 
+def test_a_limited_run_says_of_how_many(renderer, run) -> None:
+    words = "Audited were 24 of the 1,200 radiographs that there are"
+    assert words in " ".join(pages(report(renderer, replace(run, num_found=1200), labelled())))
+    assert "Audited were" not in " ".join(pages(report(renderer, run, labelled())))
+
+
 def test_a_long_list_is_cut_and_says_so(renderer, run) -> None:
     failures = [replace(a_failure(f"f{n}"), reason=f"broken in way {n:02}") for n in range(30)]
     text = " ".join(pages(report(renderer, run, [*labelled(), *failures])))
