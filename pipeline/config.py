@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
@@ -87,12 +88,14 @@ def _printable(text: str) -> str:
 
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
 Origin = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+Words = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_printable)]
 # In YAML a class may be written as a number or a yes/no word; it is a name all the same.
 ClassName = Annotated[Name, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Year = Annotated[int, Field(ge=0, le=150)]
+Count = Annotated[int, Field(ge=0)]
 ViewPosition = Literal["PA", "AP", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"]
 
 
@@ -226,6 +229,40 @@ class Preprocess(_Section):
         return self
 
 
+class Validation(_Section):
+    """How often validation cases had the target class's label, by the classifier's output: page 1 says it of each case.
+
+    `cohort.json` of a run over these cases has such bins under `reliability`.
+    """
+
+    data: Name = Field(description="which cases, in a few words")
+    bins: Annotated[tuple[tuple[Share, Share, Count, Count], ...], Field(min_length=1)] = Field(
+        description="each [from, to, cases with an output from here to below there, how many of these have the label]"
+    )
+
+    @field_validator("bins")
+    @classmethod
+    def _count(cls, bins: tuple[tuple[float, float, int, int], ...]) -> tuple[tuple[float, float, int, int], ...]:
+        end = 0.0
+        for low, high, cases, labelled in bins:
+            if not end <= low < high or labelled > cases:
+                bad = [low, high, cases, labelled]
+                raise ValueError(f"{bad}: bins ascend, and no more cases have the label than there are")
+            end = high
+        return bins
+
+
+class Card(_Section):
+    """What its developer says of the classifier, printed in quotation marks in every document."""
+
+    intended_use: Words = Field(description="what it is for, for whom")
+    population: Words = Field(description="whose radiographs it was made for")
+    limits: tuple[Words, ...] = Field((), description="what it cannot tell; page 1 has the first four")
+    data: Words | None = Field(None, description="what it was trained on")
+    data_licence: Words | None = Field(None, description="the licence of that")
+    validation: Validation | None = Field(None, description="what its output meant in validation cases")
+
+
 class Classifier(_Section):
     """The Keras model under audit."""
 
@@ -241,6 +278,11 @@ class Classifier(_Section):
         None, description="probability from which the target class is predicted (one or two classes); default 0.5"
     )
     threshold_source: Origin | None = Field(None, description="where the threshold comes from; printed in every report")
+    card: Card | None = Field(
+        None,
+        description="its model card: {intended_use: ..., population: ..., limits: [...], data: ..., data_licence: ..., "
+        "validation: {data: ..., bins: [[from, to, cases, of these with the label], ...]}}; reference has its own",
+    )
 
     # Checked key by key, so that a mistake elsewhere in the section does not hide these.
     @field_validator("class_names")
@@ -733,6 +775,7 @@ def _names(key: tuple[str, ...]) -> list[str]:
     kind: Any = AuditConfig
     for part in key:
         kind = get_args(kind)[0] if part.isdigit() else kind.model_fields[part].annotation
+        kind = get_args(kind)[0] if isinstance(kind, UnionType) else kind  # a section or nothing
     return list(kind.model_fields)
 
 

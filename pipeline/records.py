@@ -752,6 +752,27 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputBin:
+    """The validation cases whose output lies in [low, high), the last bin with 1: how many there are, and how many of
+    these have the label, with the score interval of their share (Wilson, 1927)."""
+
+    low: float
+    high: float
+    num_cases: int
+    num_labelled: int
+    interval_95: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How often the cases of `data` had the label `class_name`, by the classifier's output for that class."""
+
+    data: str
+    class_name: str
+    bins: tuple[OutputBin, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """What a model is for, what it was made from and measured at, and where it ends (Mitchell et al., Model Cards
     for Model Reporting, FAT* 2019). Bound to its weights by `sha256`; so is the threshold.
@@ -769,19 +790,20 @@ class ModelCard:
     input: str
     intended_use: str
     population: str
-    data: str
-    data_licence: str
-    data_sha256: dict[str, str]
-    num_cases: dict[str, int]
-    measured: tuple[Measured, ...]
     limits: tuple[str, ...]
-    training: dict[str, Any]
+    data: str | None = None
+    data_licence: str | None = None
+    data_sha256: dict[str, str] = field(default_factory=dict)
+    num_cases: dict[str, int] = field(default_factory=dict)
+    measured: tuple[Measured, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     threshold: float | None = None
     threshold_source: str | None = None
     temperature: float | None = None
     age_years: tuple[int, int] | None = None
     views: tuple[str, ...] = ()
+    validation: Validation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -572,6 +572,24 @@ def test_resume_refuses_another_config(config_file: Path) -> None:
         run(config_file, "focus.high_focus_threshold=0.4", resume=True)
 
 
+def test_an_own_models_card_is_recorded_and_bound_to_it(config_file: Path) -> None:
+    """The interval is Wilson's for 9 of 10: 0.596 to 0.982 (Newcombe 1998, by hand)."""
+    validation = "validation: {data: ours, bins: [[0, 0.5, 0, 0], [0.5, 1, 10, 9]]}"
+    given = f"classifier.card={{intended_use: a second look, population: adults, {validation}}}"
+    model = run(config_file, given, limit=1).read_run().model
+    assert model.card is not None
+    assert (model.card.sha256, model.card.population, model.card.limits) == (model.sha256, "adults", ())
+    assert model.card.validation is not None
+    assert model.card.validation.class_name == "PNEUMONIA"
+    (one,) = model.card.validation.bins  # no case, no bin
+    assert (one.num_cases, one.num_labelled) == (10, 9)
+    assert one.interval_95 == pytest.approx((0.5958, 0.9821), abs=1e-4)
+    with pytest.raises(ConfigError, match="changed since it was made: config"):
+        run(config_file, given.replace("adults", "children"), resume=True, limit=1)
+    with pytest.raises(ConfigError, match="has its own model card"):
+        run(config_file, given, "classifier.path=reference", "run.name=other", limit=1)
+
+
 def test_resume_refuses_another_lung_segmenter(config_file: Path) -> None:
     folder = run(config_file, limit=2)
     folder.write_run(replace(folder.read_run(), segmenter_sha256="0" * 64))

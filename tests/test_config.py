@@ -188,6 +188,34 @@ def test_an_empty_key_takes_its_default(config_file: Path) -> None:
     assert config.focus.high_focus_threshold == 0.5
 
 
+CARD = "classifier.card={intended_use: a second look, population: adults"
+
+
+def test_a_model_card_of_an_own_model(config_file: Path) -> None:
+    card = load_config(
+        config_file, [CARD + ", limits: [one, two], validation: {data: ours, bins: [[0, 0.5, 9, 1], [0.5, 1, 4, 4]]}}"]
+    ).classifier.card
+    assert card is not None
+    assert (card.intended_use, card.limits, card.data) == ("a second look", ("one", "two"), None)
+    assert card.validation is not None
+    assert card.validation.bins == ((0, 0.5, 9, 1), (0.5, 1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (", reviewed_by: me", "reviewed_by"),
+        (", data: ' '", "nothing but spaces"),
+        (", validation: {data: ours, bins: []}", "at least 1 item"),
+        (", validation: {data: ours, bins: [[0, 0.5, 9, 10]]}", "no more cases have the label than there are"),
+        (", validation: {data: ours, bins: [[0, 0.5, 9, 1], [0.4, 1, 9, 1]]}", "bins ascend"),
+        (", validation: {data: ours, bins: [[0.5, 0.5, 9, 1]]}", "bins ascend"),
+    ],
+)
+def test_a_model_card_that_cannot_be(config_file: Path, given: str, expected: str) -> None:
+    assert expected in " ".join(problems(config_file, CARD + given + "}"))
+
+
 def test_criteria_are_checked_one_by_one_with_their_lines(config_file: Path) -> None:
     config_file.write_text(
         GOOD + "acceptance:\n  criteria:\n    - {metric: auc, bound: lower, at_least: 0.9}\n"

@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import ingest, reference, regions
 from pipeline import preprocess as geometry
-from pipeline.config import REFERENCE, AuditConfig
+from pipeline.cohort.intervals import score_interval
+from pipeline.config import REFERENCE, AuditConfig, Card
+from pipeline.config import Validation as AskedValidation
 from pipeline.errors import ConfigError
 from pipeline.evidence import CaseIdKey
 from pipeline.records import (
     CaseSource,
+    ModelCard,
     ModelFacts,
+    OutputBin,
+    Validation,
 )
 
 if TYPE_CHECKING:
+    from pipeline.classifier import Classifier
     from pipeline.explain import Explainer
     from pipeline.regions import LungSegmenter
     from pipeline.trust.checks import Checks
@@ -50,6 +56,8 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     asked, card = config.classifier, None
     path, sha256 = Path(asked.path), asked.sha256
     if asked.path == REFERENCE:
+        if asked.card is not None:
+            raise ConfigError("the classifier that ships has its own model card", "take classifier.card out")
         card = reference.card_of("classifier")
         path, sha256 = reference.WEIGHTS / card.weights, sha256 or card.sha256
     size = config.preprocess
@@ -73,9 +81,10 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         explain.against,
         Probing(explain.baseline, black, explain.steps, explain.score_cam_channels, config.run.seed),
     )
+    sha256 = file_sha256(path)
     return explainer, ModelFacts(
-        name=path.name if asked.path != REFERENCE else "cxr-audit reference classifier",
-        sha256=file_sha256(path),
+        name=card.name if card else path.name,
+        sha256=sha256,
         parameters=classifier.parameters,
         input_shape=classifier.input_shape,
         output_activation=classifier.output_activation,
@@ -85,8 +94,34 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         head=explainer.target.head_in_words,
         is_exact=explainer.target.is_affine,
         labels=classifier.labels,
-        card=card,
+        card=card or _card(asked.card, path.name, sha256, classifier),
     )
+
+
+def _card(asked: Card | None, name: str, sha256: str, classifier: Classifier) -> ModelCard | None:
+    """The model card of a config, bound to the model."""
+    if asked is None:
+        return None
+    return ModelCard(
+        name=name,
+        weights=name,
+        sha256=sha256,
+        parameters=classifier.parameters,
+        input=" x ".join(map(str, classifier.input_shape)),
+        intended_use=asked.intended_use,
+        population=asked.population,
+        limits=asked.limits,
+        data=asked.data,
+        data_licence=asked.data_licence,
+        validation=_validation(asked.validation, classifier.target_class),
+    )
+
+
+def _validation(asked: AskedValidation | None, class_name: str) -> Validation | None:
+    if asked is None:
+        return None
+    bins = (OutputBin(*one, score_interval(one[3] / one[2], one[2])) for one in asked.bins if one[2])
+    return Validation(asked.data, class_name, tuple(bins))
 
 
 def open_checks(config: AuditConfig, explainer: Explainer) -> Checks:

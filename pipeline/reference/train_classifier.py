@@ -23,9 +23,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from pipeline.records import Measured, ModelCard, from_json, to_json
+from pipeline.records import Measured, ModelCard, OutputBin, Validation, from_json, to_json
 from pipeline.reference.phantom import training_pixels
 
 Pixels = npt.NDArray[np.uint8]
@@ -327,7 +328,21 @@ def describe(arguments: argparse.Namespace, weights: Path, temperature: float | 
         temperature=temperature,
         age_years=(1, 5),
         views=("AP", "PA"),
+        validation=Validation("Kermany validation split", CLASS_NAMES[1], _counted(val_labels, validation)),
     )
+
+
+def _counted(labels: Labels, scores: Doubles, bins: int = 10) -> tuple[OutputBin, ...]:
+    """How many cases have an output of each tenth, and how many of these are positive."""
+    bin_of = np.minimum((scores * bins).astype(int), bins - 1)
+    found = []
+    for k in np.unique(bin_of).tolist():
+        num_cases, positive = int((bin_of == k).sum()), int(labels[bin_of == k].sum())
+        interval = binomtest(positive, num_cases).proportion_ci(method="wilson")
+        found.append(
+            OutputBin(k / bins, (k + 1) / bins, num_cases, positive, (float(interval.low), float(interval.high)))
+        )
+    return tuple(found)
 
 
 def _elsewhere(arguments: argparse.Namespace, model: keras.Model) -> dict[str, tuple[Doubles, int]]:

@@ -68,7 +68,7 @@ EVIDENCE = (
         "Training and test data are independent",
         "GMLP 4; CLAIM 20; STARD-AI",
         "run.json: model.card.data_sha256; case.json: file_sha256",
-        ("card", "patients"),
+        ("card_data", "patients"),
         "partly",
     ),
     Evidence(
@@ -247,8 +247,11 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
         *((f"Measured by its developer: {of}", "; ".join(figures)) for of, figures in measured.items()),
         ("Limits", " ".join(str(quoted(text)) for text in card.limits) if card and card.limits else None),
         ("Risks, human oversight, ethical considerations", None),
-        ("Training data", f"{quoted(card.data)}; licence {quoted(card.data_licence)}" if card else None),
-        ("Cases in the data", cases),
+        (
+            "Training data",
+            f"{quoted(card.data)}; licence {quoted(card.data_licence) or 'not stated'}" if card and card.data else None,
+        ),
+        ("Cases in the data", cases or None),
     ]
     return [{"name": name, "value": value or SUBMITTER, "is_open": value is None} for name, value in rows]
 
@@ -263,7 +266,7 @@ CLAIM: dict[int, tuple[str, str | None, str | None]] = {
     4: ("Aims, objectives, hypotheses", None, None),
     5: ("Prospective or retrospective study", None, None),
     6: ("Study goal", "acceptance", "criteria"),
-    7: ("Data sources", "annex B (training); section 1", "card"),
+    7: ("Data sources", "annex B (training); section 1", "card_data"),
     8: ("Inclusion and exclusion criteria", None, None),
     9: ("Data pre-processing", "section 3; case.json: preprocessing", "always"),
     10: ("Selection of data subsets", "run.json: config.ingest", "always"),

@@ -185,6 +185,7 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
     return {
         "always": True,
         "card": card is not None,
+        "card_data": card is not None and bool(card.data),
         "card_limits": card is not None and bool(card.limits),
         "card_measured": card is not None and bool(card.measured),
         "card_training": card is not None and bool(card.training),

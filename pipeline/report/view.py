@@ -16,10 +16,12 @@ from pipeline.records import (
     LogitBudget,
     MapFacts,
     Masking,
+    ModelCard,
     Placement,
     Prediction,
     RadiographFacts,
     RunRecord,
+    Validation,
 )
 from pipeline.report.language import N_, _, current, in_line, joined, plural, said
 from pipeline.report.pictures import colour_bar_stops
@@ -90,7 +92,7 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "radiograph": _picture(pictures.get("radiograph"), _shape(facts), PICTURE_MM),
         "model_input": _picture(pictures.get("model_input"), _input_shape(record.placement), PICTURE_MM),
         "facts": _facts(facts, record.placement),
-        "prediction": None if prediction is None else _prediction(prediction),
+        "prediction": None if prediction is None else _prediction(prediction, run.model.card),
         "maps": maps,
         "primary": maps[0] if maps else None,
         "trust": _trust(record, run),
@@ -164,12 +166,38 @@ def _facts(facts: RadiographFacts | None, placement: Placement | None) -> Rows:
     return rows
 
 
+def _validated(prediction: Prediction, validation: Validation | None) -> str | None:
+    """What such an output meant in validation cases, where the model card counts them for this class."""
+    if validation is None or validation.class_name != prediction.target_class:
+        return None
+    output = prediction.probability
+    found = next((one for one in validation.bins if one.low <= output < one.high or output == one.high == 1), None)
+    if found is None:
+        return _("No case of {data} had an output near this one.", data=quoted(validation.data))
+    low, high = found.interval_95
+    return plural(
+        "In {data} {num} case had an output from {low} to {high}: {labelled} of them ({share}; 95 % interval {least} "
+        "to {most}) labelled {target}.",
+        "In {data} {num} cases had an output from {low} to {high}: {labelled} of them ({share}; 95 % interval {least} "
+        "to {most}) labelled {target}.",
+        found.num_cases,
+        data=quoted(validation.data),
+        low=number(found.low),
+        high=number(found.high),
+        labelled=found.num_labelled,
+        share=percent(found.num_labelled / found.num_cases),
+        least=percent(low),
+        most=percent(high),
+        target=quoted(validation.class_name),
+    )
+
+
 def _side(facts: RadiographFacts) -> str:
     side = patient_side(facts, 0)
     return _(IMAGE_LEFT[side]) if side else _("not stated by the file")
 
 
-def _prediction(prediction: Prediction) -> View:
+def _prediction(prediction: Prediction, card: ModelCard | None) -> View:
     values = {"target": quoted(prediction.target_class), "output": score(prediction.probability)}
     source = clipped(said(prediction.threshold_source), 80)
     if prediction.threshold is None:
@@ -182,6 +210,7 @@ def _prediction(prediction: Prediction) -> View:
     return {
         "sentence": words,
         "reached": reached,
+        "validated": _validated(prediction, card.validation if card else None),
         "predicted": quoted(prediction.predicted),
         "expected": quoted(prediction.expected),
         "is_correct": prediction.is_correct,

@@ -19,6 +19,7 @@ import pikepdf
 import pypdf
 import pytest
 from PIL import ImageFile
+from scipy.stats import binomtest
 
 from pipeline.errors import ConfigError
 from pipeline.records import (
@@ -30,9 +31,11 @@ from pipeline.records import (
     FocusMetrics,
     LogitBudget,
     Masking,
+    OutputBin,
     RegionFacts,
     RegionFocus,
     Trust,
+    Validation,
     to_json,
 )
 from pipeline.report import Renderer
@@ -518,7 +521,7 @@ def test_scores_are_never_rounded_to_certainty(value, text):
 )
 def test_an_output_that_rounds_to_the_threshold_says_its_side(make, probability, threshold, words, reached):
     prediction = replace(make()[0].prediction, probability=probability, threshold=threshold)
-    view = _prediction(prediction)
+    view = _prediction(prediction, None)
     assert words in view["sentence"]
     assert view["reached"].startswith(f"The output is {reached}")
 
@@ -621,6 +624,30 @@ def test_the_quick_parser_reads_the_same_page(renderer, make, run, tmp_path, mon
     monkeypatch.undo()
     monkeypatch.setattr("pipeline.report.documents.ElementTree.fromstring", Mock(side_effect=ElementTree.ParseError))
     assert quick == (renderer.case_pdf(record, run, folder), renderer.case_pdf(failed(), run, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (0.8, 'In "our validation" 31 cases had an output from 0.80 to 0.90: 24 of them (77 %; 95 % interval 60 % to '
+         '89 %) labelled "PNEUMONIA".'),
+        (1.0, 'In "our validation" 1 case had an output from 0.90 to 1.00: 1 of them (100 %; 95 % interval 21 % to '
+         '100 %) labelled "PNEUMONIA".'),
+        (0.7, 'No case of "our validation" had an output near this one.'),
+    ],
+)  # fmt: skip
+def test_what_such_an_output_meant_in_validation_cases(renderer, make, run, output: float, words: str) -> None:
+    """Intervals by SciPy's Wilson score interval."""
+    bins = tuple(
+        OutputBin(low, high, num, hits, tuple(binomtest(hits, num).proportion_ci(method="wilson")))
+        for low, high, num, hits in ((0.8, 0.9, 31, 24), (0.9, 1.0, 1, 1))
+    )
+    record, folder = make(expected="PNEUMONIA")
+    record = replace(record, prediction=replace(record.prediction, probability=output))
+    for name in ("PNEUMONIA", "NORMAL"):
+        card = replace(run.model.card, validation=Validation("our validation", name, bins))
+        first = pages(renderer.case_pdf(record, replace(run, model=replace(run.model, card=card)), folder))[0]
+        assert (words in first) == (name == record.prediction.target_class == "PNEUMONIA")
 
 
 def test_no_bar_of_the_budget_leaves_its_column():
