@@ -229,9 +229,10 @@ def open_run(
                 f"{path} cannot be resumed; changed since it was made: {what}", "set run.name to start another run"
             )
         if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
+            evidence.require_unchanged(folder)
             return folder, run, records
         again = {f"cases/{source.case_id}" for source in sources if source.case_id not in records}
-        evidence.require_unchanged(folder, but=again)
+        evidence.require_unchanged(folder, but={*again, *evidence.SIGNATURES})
         folder.unseal()
     else:
         key.keep()
@@ -346,7 +347,7 @@ def render(
     if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(f"{path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
     case_ids = folder.case_ids()
-    evidence.require_unchanged(folder, but={*evidence.documents(folder), evidence.UNFINISHED})
+    evidence.require_unchanged(folder, but={*evidence.documents(folder), *evidence.SIGNATURES, *evidence.UNFINISHED})
     events = EventLog.open(folder)
     events.adopt(folder, run)
     events.append("rewriting")
