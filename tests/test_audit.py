@@ -697,6 +697,11 @@ def test_a_finished_run_that_does_not_verify_is_not_resumed(config_file: Path) -
     assert "cxr-audit sign RUN" in refused(config_file, limit=2)
     (folder.path / "index.html").write_bytes(b"x")
     assert "archived" in refused(config_file, limit=2)
+    cohort_of(folder.path)  # that is of the records alone
+    path = folder.case(folder.case_ids()[0]) / "case.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(VerificationError, match=r"changed: cases/.*/case\.json"):
+        cohort_of(folder.path)
 
 
 def test_a_limited_run_goes_on_with_all_cases(config_file: Path) -> None:

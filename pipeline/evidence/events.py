@@ -153,7 +153,7 @@ def read_chain(data: bytes, origin: str) -> tuple[list[Event], str, str | None]:
     for number, line in enumerate(data.splitlines(keepends=True)):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return events, head, f"line {number + 1} is no JSON"
         if not isinstance(entry, dict) or entry.get("number") != number:
             return events, head, f"line {number + 1} has not the number {number}: a line was dropped, added or moved"

@@ -196,7 +196,7 @@ def file_sha256(path: Path) -> str:
 def _read(path: Path, kind: type[Record]) -> Record:
     try:
         return from_json(path.read_bytes(), kind)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise VerificationError(
             f"{path.name} in {path.parent} cannot be read: {error}", "cxr-audit verify RUN"
         ) from error

@@ -232,9 +232,9 @@ def _checked_pdf(
     folder: RunFolder, file: str, context: ValidationContext, is_trust_asked: bool
 ) -> list[CheckedSignature]:
     try:
-        with (folder.path / file).open("rb") as data:
-            embedded = PdfFileReader(data).embedded_signatures
-            found = [asyncio.run(async_validate_pdf_signature(one, context)) for one in embedded]
+        data = (folder.path / file).read_bytes() if (folder.path / file).is_file() else b""  # a pipe would never end
+        embedded = PdfFileReader(io.BytesIO(data)).embedded_signatures
+        found = [asyncio.run(async_validate_pdf_signature(one, context)) for one in embedded]
     except (OSError, PdfError, *DAMAGED) as error:
         problem = Problem("changed", file, f"its signature cannot be read: {error}")
         return [CheckedSignature(file, "not readable", problem)]

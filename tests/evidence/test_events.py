@@ -442,6 +442,20 @@ def test_a_link_in_the_place_of_what_binds_the_folder_is_named(folder: RunFolder
     assert any(one.startswith(f"changed: {name}") for one in said(folder))
 
 
+def test_what_would_keep_a_reader_busy_is_named(folder: RunFolder) -> None:
+    """Brackets deeper than Python reads, and a pipe that nothing is written to."""
+    brackets, whole = b"[" * 100_000 + b"\n", folder.events.read_bytes()
+    folder.events.write_bytes(whole + brackets)
+    assert said(folder) == ["broken: events.jsonl: line 6 is no JSON", "changed: events.jsonl"]
+    folder.events.write_bytes(whole)
+    (folder.path / "run.json").write_bytes(brackets.replace(b"[", b'{"a":'))
+    assert any("unreadable: run.json" in one for one in said(folder))
+    (folder.path / "SHA256SUMS").unlink()
+    os.mkfifo(folder.path / "SHA256SUMS")
+    with pytest.raises(VerificationError, match="no readable SHA256SUMS"):
+        evidence.verify(folder)
+
+
 def test_a_file_that_cannot_be_read_is_named_but_in_private(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """As without the permission, which a superuser would have all the same. `private/` is its owner's alone."""
     real = Path.open
@@ -473,6 +487,8 @@ def test_an_unchanged_run_says_which_it_is(folder: RunFolder) -> None:
     assert evidence.in_words(folder) == words
     (folder.private / "crosswalk.csv").chmod(0o644)
     assert evidence.in_words(folder) == f"{words}; private/ names patients and is open to others than its owner"
+    (folder.private / "crosswalk.csv").unlink()
+    assert evidence.in_words(folder) == f"{words}; private/crosswalk.csv is not here, or closed, and was not checked"
     shutil.rmtree(folder.private)
     assert evidence.in_words(folder) == f"{words}; private/ is not here, or closed, and was not checked"
 

@@ -229,6 +229,9 @@ def test_a_flipped_byte_of_a_signed_pdf_is_found_even_with_new_checksums(folder:
 def test_a_pdf_that_lost_its_signature_is_found(folder: RunFolder) -> None:
     a_pdf(folder.path / "summary.pdf")
     assert [str(one.problem) for one in check_signatures(folder)][1] == "changed: summary.pdf: its signature is gone"
+    (folder.path / "summary.pdf").unlink()
+    os.mkfifo(folder.path / "summary.pdf")
+    assert "its signature cannot be read" in [str(one.problem) for one in check_signatures(folder)][1]
 
 
 def test_two_people_sign_one_after_the_other(folder: RunFolder, tmp_path: Path) -> None:
