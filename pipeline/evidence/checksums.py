@@ -33,7 +33,9 @@ from pipeline.evidence.folder import (
 from pipeline.evidence.private import crosswalk_problems, private_files
 
 TEMPORARY = ".*.tmp"  # what a killed process has left of `write`
-BEFORE_REWRITING = {"repaired", "started", "found"}  # events that a command may have added before it begins
+# The events that `render` and `sign` add, and those before them in a run that is older than events.
+OF_DOCUMENTS = {"repaired", "restored", "rewriting", "rendered", "signed", "reported", "sealed"}
+ADOPTED = {"started", "found"}
 # Made from the records, as each report.pdf is; the first two are documents.
 OF_RUN = ("index.html", "summary.pdf", "cases.csv", "cases.csv-metadata.json", "cohort.json")
 # By the name of the command that broke off, which given again ends it.
@@ -95,8 +97,8 @@ def verify(folder: RunFolder) -> list[Problem]:
     num_sealed = 0 if is_older else _num_named(whole, expected.get(name))
     since = [] if num_sealed is None else events[num_sealed:]
     kinds = {one.get("event") for one in since}
-    is_begun = num_sealed is not None and (log != whole or bool(since)) and kinds <= BEFORE_REWRITING
-    if is_begun or "rewriting" in kinds:
+    is_begun = num_sealed is not None and (since or log != whole)
+    if is_begun and kinds <= OF_DOCUMENTS | (ADOPTED if is_older else set()):
         again, broken_off = _broken_off(folder, since, {file: expected[file] for file in found if file in expected})
         problems = {one for one in problems if one.name not in again and not PurePath(one.name).match(TEMPORARY)}
         problems.add(broken_off)
@@ -243,7 +245,8 @@ def _event_problems(
             yield Problem("changed" if path.name in bound else "added", f"{PRIVATE}/{path.name}")
     kinds = [event.get("event") for event in events]
     seals = [0, 0, *(number for number, kind in enumerate(kinds) if kind == "sealed")]
-    is_signed = "signed" in kinds[seals[-2] :]
+    since = [kind for kind in kinds[seals[-2] :] if kind in ("signed", "rendered")]
+    is_signed = since[-1:] == ["signed"]
     if is_signed and not folder.is_signed:
         yield Problem("missing", SIGNATURE, f"{name} says that it was made")
     if folder.is_signed and not is_signed:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -407,6 +408,15 @@ def test_an_event_with_facts_of_another_kind_is_named(folder: RunFolder, facts: 
     event = {"number": len(lines), "event": "rewriting", **facts, "previous": hashlib.sha256(lines[-1]).hexdigest()}
     folder.events.write_bytes(b"".join(lines) + json.dumps(event, separators=(",", ":")).encode() + b"\n")
     assert said(folder) != []
+
+
+@pytest.mark.parametrize("kind", ["started", "resumed", "case", "found", "reopened", "calibrated"])
+def test_documents_that_broke_off_excuse_no_event_of_an_audit(folder: RunFolder, kind: Literal["resumed"]) -> None:
+    """Else, once they are written, the run would have taken over what the event says, as of `private/`."""
+    log = EventLog.open(folder)
+    log.append("rewriting")
+    log.append(kind, private={})
+    assert "changed: events.jsonl" in said(folder)
 
 
 def test_a_file_called_as_a_problem_is_one(folder: RunFolder) -> None:

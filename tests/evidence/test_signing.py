@@ -270,6 +270,18 @@ def test_documents_that_broke_off_leave_the_signature_until_they_are_sealed(fold
     assert (evidence.verify(folder), check_signatures(folder)) == ([], [])
 
 
+def test_documents_are_written_again_after_signing_broke_off(folder: RunFolder) -> None:
+    """Before SHA256SUMS was written: no signature is missed."""
+    log = EventLog.open(folder)
+    for event in ("rewriting", "signed"):
+        log.append(event, documents=["summary.pdf"])
+    log.append("rewriting")
+    assert said(folder) == UNFINISHED
+    log.append("rendered", cases=2)
+    evidence.seal(folder, log)
+    assert (evidence.verify(folder), check_signatures(folder)) == ([], [])
+
+
 def test_a_signature_that_the_events_do_not_know_is_named(folder: RunFolder, reviewer: Identity) -> None:
     """Sound in itself, on a run that was not signed: taken from this very run before it was sealed again."""
     log, names = EventLog.open(folder), ("SHA256SUMS.p7s", "SHA256SUMS.p7s.sha256")
