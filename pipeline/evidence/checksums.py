@@ -5,7 +5,8 @@
 how it holds together with `events.jsonl`.
 
 While documents are written again it stands as it was, and an event says that they are: where that breaks off, all but
-the documents is bound as before, and `verify` says how to end it.
+the documents is bound as before, and `verify` says how to end it. Documents that are signed only grow: what was sealed
+of them is still there, and is what is signed again.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def verify(folder: RunFolder) -> list[Problem]:
     num_sealed = 0 if is_older else _num_named(whole, expected.get(name))
     since = [] if num_sealed is None else events[num_sealed:]
     kinds = {one.get("event") for one in since}
-    is_begun = num_sealed is not None and (since or log != whole)
+    is_begun = num_sealed is not None and (since or log != whole) and not folder.events.is_symlink()
     if is_begun and kinds <= OF_DOCUMENTS | (ADOPTED if is_older else set()):
         again, broken_off = _broken_off(folder, since, {file: expected[file] for file in found if file in expected})
         problems = {one for one in problems if one.name not in again and not PurePath(one.name).match(TEMPORARY)}
@@ -144,7 +145,7 @@ def remedy(problems: Collection[Problem]) -> str:
     if len(commands) + sum(map(_is_gone, problems)) == len(problems):
         if commands:
             return f"all else is as it was; give the command again: cxr-audit {commands[0]} RUN"
-        return "all else is as it was: cxr-audit sign RUN, or take the signature from where the run was archived"
+        return "all else is as it was; sign it again: cxr-audit sign RUN, or put the signature back from an archive"
     if all(one.kind == "not trusted" for one in problems):
         return "nothing was changed; --trust takes the certificate of the authority that the signer's comes from"
     return "this folder is not what the run has written; take it from where it was archived"

@@ -450,6 +450,8 @@ def test_a_link_in_the_place_of_what_binds_the_folder_is_named(folder: RunFolder
     path = folder.path / name
     path.symlink_to(path.rename(folder.path.parent / name))
     assert any(one.startswith(f"changed: {name}") for one in said(folder))
+    EventLog.open(folder).append("rewriting")
+    assert any(one.startswith(f"changed: {name}") for one in said(folder))
 
 
 def test_what_would_keep_a_reader_busy_is_named(folder: RunFolder) -> None:
