@@ -252,14 +252,14 @@ def verify(
 
         signatures = check_signatures(folder, trust)
         problems += [one.problem for one in signatures if one.problem is not None and one.problem not in problems]
+        if trust is not None and not folder.is_signed and not any(one.name == evidence.SIGNATURE for one in problems):
+            problems.append(evidence.Problem("missing", evidence.SIGNATURE, "this run is not signed"))
         for one in signatures:
             err.print(one.words, highlight=False, markup=False)
-        if trust is not None and not signatures:
-            problems.append("missing: a signature; this run has none")
     if problems:
         raise VerificationError(
             f"{len(problems)} difference{'s' if len(problems) > 1 else ''} to {run_folder}/SHA256SUMS\n"
-            + "\n".join(problems),
+            + "\n".join(map(str, problems)),
             evidence.remedy(problems),
         )
     err.print(f"{run_folder}: unchanged; {evidence.in_words(folder)}", highlight=False, markup=False)

@@ -45,6 +45,8 @@ from pipeline.records import (
 )
 
 REFERENCE = "reference"
+# Where and how a run is made, not what is asked of it.
+PLACES = ("run.output", "run.name", "engine.name", "engine.workers", "privacy.key_file")
 
 Method = Literal[
     "grad-cam",
@@ -574,11 +576,12 @@ class AuditConfig(BaseModel):
         return self.model_dump(mode="json")
 
     def sha256(self) -> str:
-        """Identity of what the config asks for. Where it lands, how many workers it uses
-        and where the key of the case ids lies are not part of it."""
-        asked = self.resolved()
-        del asked["run"]["output"], asked["run"]["name"], asked["engine"], asked["privacy"]
-        asked["engine"] = {"batch_size": self.engine.batch_size}
+        """Identity of what the config asks for: of all but `PLACES`."""
+        asked = {
+            section: kept
+            for section, keys in self.resolved().items()
+            if (kept := {key: value for key, value in keys.items() if f"{section}.{key}" not in PLACES})
+        }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 

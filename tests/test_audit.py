@@ -25,12 +25,13 @@ from pipeline.audit import audit, cohort_of, render
 from pipeline.audit.batch import limited
 from pipeline.audit.run import _on_radiographs
 from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved, VerificationError
-from pipeline.evidence import UNFINISHED, EventLog, RunFolder, seal, verify
+from pipeline.evidence import EventLog, RunFolder, seal, verify
 from pipeline.records import DEPENDENCE, FOCUS_METRICS, CaseSource, Placement
 from pipeline.report.words import calibrated_before
 from tests.classifier.models import nested
 from tests.cohort.cases import a_case, a_failure, a_source
-from tests.evidence.test_events import started, with_schema
+from tests.evidence.test_events import UNFINISHED, started, with_schema
+from tests.evidence.test_folder import said
 
 
 class Inline:
@@ -706,6 +707,37 @@ def test_resuming_a_finished_run_writes_nothing(config_file: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
 
 
+def test_a_finished_run_that_does_not_verify_is_not_resumed(config_file: Path) -> None:
+    """What it lacks is no work of the run's: after `render` or `sign` broke off, or its signature was taken away."""
+    folder = run(config_file, limit=2)
+
+    def refused(config_file: Path, **asked: Any) -> str:
+        before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+        with pytest.raises(VerificationError) as error:
+            run(config_file, resume=True, **asked)
+        assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
+        return str(error.value.hint)
+
+    EventLog.open(folder).append("rewriting", documents=["summary.pdf"])
+    assert "cxr-audit sign RUN" in refused(config_file, limit=2)
+    EventLog.open(folder).append("rewriting")
+    assert "cxr-audit render RUN" in refused(config_file, limit=2)
+    assert "cxr-audit render RUN" in refused(config_file)  # nor with more cases
+    render(folder.path, Inline())
+    assert run(config_file, limit=2, resume=True) == folder
+    log = EventLog.open(folder)
+    log.append("signed", documents={})
+    seal(folder, log)
+    assert "cxr-audit sign RUN" in refused(config_file, limit=2)
+    (folder.path / "index.html").write_bytes(b"x")
+    assert "archived" in refused(config_file, limit=2)
+    cohort_of(folder.path)  # that is of the records alone
+    path = folder.case(folder.case_ids()[0]) / "case.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(VerificationError, match=r"changed: cases/.*/case\.json"):
+        cohort_of(folder.path)
+
+
 def test_a_limited_run_goes_on_with_all_cases(config_file: Path) -> None:
     """Its scale and the checks of the model stay those of the first run's cases, and it says so."""
     folder = run(config_file, limit=4)
@@ -781,7 +813,7 @@ def test_killed_while_its_documents_are_written_again(config_file: Path, tmp_pat
     assert done.returncode == -signal.SIGKILL, done.stderr
     changed = [case_id for case_id in before if (folder.case(case_id) / "report.pdf").read_bytes() != before[case_id]]
     assert changed == folder.case_ids()[:1]
-    assert verify(folder) == [f"unfinished: {UNFINISHED}"]
+    assert said(folder) == UNFINISHED
     path = folder.case(changed[0]) / "map.npz"
     whole = path.read_bytes()
     path.write_bytes(whole + b"x")
@@ -952,7 +984,7 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     events = EventLog.open(folder)
     events.append("signed", documents={})
     seal(folder, events)
-    assert verify(folder) == ["missing: SHA256SUMS.p7s: events.jsonl says that it was made"]
+    assert said(folder) == ["missing: SHA256SUMS.p7s: events.jsonl says that it was made"]
     render(folder.path, Inline())
     assert verify(folder) == []
 

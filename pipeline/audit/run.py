@@ -234,9 +234,10 @@ def open_run(
                 f"{path} cannot be resumed; changed since it was made: {what}", "set run.name to start another run"
             )
         if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
+            evidence.require_unchanged(folder)
             return folder, run, records
         again = {f"cases/{source.case_id}" for source in sources if source.case_id not in records}
-        evidence.require_unchanged(folder, but=again)
+        evidence.require_unchanged(folder, but={*again, *evidence.SIGNATURES})
         folder.unseal()
     else:
         key.keep()
@@ -360,7 +361,7 @@ def render(
     if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(f"{path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
     case_ids = folder.case_ids()
-    evidence.require_unchanged(folder, but={*evidence.documents(folder), evidence.UNFINISHED})
+    _require_unchanged_records(folder)
     events = EventLog.open(folder)
     events.adopt(folder, run)
     events.append("rewriting")
@@ -387,6 +388,11 @@ def finish_run(
         folder.write_run(run)
     evidence.seal(folder, events)
     return _result(folder, records, described)
+
+
+def _require_unchanged_records(folder: RunFolder) -> None:
+    """What is made from the records may be another."""
+    evidence.require_unchanged(folder, {*evidence.documents(folder), *evidence.SIGNATURES, *evidence.UNFINISHED})
 
 
 def _on_radiographs(folder: RunFolder, records: list[CaseRecord]) -> Iterator[tuple[str, Floats, Mask]]:
@@ -418,7 +424,10 @@ def describe_cohort(
 
 
 def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
-    """`describe_cohort` of a run folder; nothing is written. Raises `ConfigError` where the run has not finished."""
+    """`describe_cohort` of a run folder; nothing is written.
+
+    Raises `ConfigError` where the run has not finished, `VerificationError` where its records are not what they were.
+    """
     folder = RunFolder.open(path)
     run, records = folder.read_run(), _records(folder)
     if len(records) != run.num_cases:
@@ -426,6 +435,7 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
             f"{path} holds {len(records)} of {run.num_cases} cases: the run has not finished",
             "go on with cxr-audit run CONFIG --resume",
         )
+    _require_unchanged_records(folder)
     if config is not None:
         records = [verdict.flagged(record, config.acceptance, run.logit_spread) for record in records]
     return describe_cohort(folder, run, records, config)

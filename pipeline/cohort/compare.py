@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.cohort.cases import case_values
 from pipeline.cohort.describe import number_patients
 from pipeline.cohort.intervals import Doubles, Resampling
+from pipeline.config import PLACES
 from pipeline.errors import ConfigError
 from pipeline.records import (
     CASE_NUMBERS,
@@ -37,8 +38,6 @@ Run = tuple[RunRecord, str, Sequence[CaseRecord]]
 """A run, the SHA-256 of its `SHA256SUMS`, and its cases."""
 
 MOST_CHANGED = 20
-# Where and how it ran, not what was asked: as `AuditConfig.sha256` has it.
-PLACES = ("run.output", "run.name", "engine.name", "engine.workers", "privacy.key_file")
 
 
 def compare(a: Run, b: Run, patient_of: Mapping[str, str | None], rounds: int, seed: int) -> Comparison:

@@ -2,11 +2,15 @@
 
 The second says of every column of the first what it is: CSV on the Web, where a program that knows it looks (W3C,
 Metadata Vocabulary for Tabular Data, 2015, and Model for Tabular Data, 5.3). A value without its column is an error.
+
+Names of classes and layers are a model's. One that a spreadsheet would run as a formula gets a ' before it (CWE-1236;
+OWASP, CSV Injection); what it would show as it stands, such as -1 or +ve, and every number stays as it is.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,13 +53,14 @@ COLUMNS: dict[str, Term] = {
     "file_sha256": Term("SHA-256 of the file", "as it was read, hexadecimal", "string"),
 }
 LISTS = {"quality": ";", "flags": " "}
+FORMULA = re.compile(r"[=@\t\n\0]|[+-](?![\w .]*\Z)")
 
 
 def cases_table(records: Sequence[CaseRecord]) -> str:
     """`cases.csv`: one row a case, failed ones included; empty = undefined. Metrics are of the first map."""
     import pandas as pd
 
-    rows = [_row(record) for record in records]
+    rows = [{name: _inert(value) for name, value in _row(record).items()} for record in records]
     if unknown := {name for row in rows for name in row} - COLUMNS.keys():
         raise ValueError(f"no column is described for {', '.join(sorted(unknown))}")
     return str(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).to_csv(index=False, lineterminator="\n"))
@@ -78,7 +83,8 @@ def cases_metadata() -> str:
         "@context": "http://www.w3.org/ns/csvw",
         "url": "cases.csv",
         "dc:title": "Cases of an audit run",
-        "dc:description": "One row a case. Empty: undefined (case.json has the reason), or nothing to name.",
+        "dc:description": "One row a case. Empty: undefined (case.json has the reason), or nothing to name. "
+        "Text that a spreadsheet would run as a formula has ' before it (case.json has it without).",
         "null": "",
         "tableSchema": {"columns": columns, "primaryKey": "case_id"},
     }
@@ -100,6 +106,13 @@ def _row(record: CaseRecord) -> dict[str, Any]:
         **_as_usual_columns(record),
         "flags": LISTS["flags"].join(flag.name for flag in record.flags),
     }
+
+
+def _inert(value: Any) -> Any:
+    """As a cell that is one row's and no formula: pandas does not quote a carriage return, which would end the row."""
+    if not isinstance(value, str):
+        return value
+    return ("'" if FORMULA.match(value) else "") + value.replace("\r", "\\r")
 
 
 def _as_usual_columns(record: CaseRecord) -> dict[str, float | None]:

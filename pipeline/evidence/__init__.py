@@ -18,7 +18,7 @@ tables to the byte; their events differ, as their times do.
 
 from pipeline.evidence.checksums import UNFINISHED, documents, in_words, remedy, require_unchanged, seal, verify
 from pipeline.evidence.events import EventLog
-from pipeline.evidence.folder import CHECKSUMS, SIGNATURE, RunFolder, file_sha256, write
+from pipeline.evidence.folder import CHECKSUMS, SIGNATURE, SIGNATURES, Problem, RunFolder, file_sha256, write
 from pipeline.evidence.private import KEY_NAME, KEY_VARIABLE, CaseIdKey, read_crosswalk, write_crosswalk
 from pipeline.evidence.sbom import SBOM, bill_of_materials
 
@@ -28,9 +28,11 @@ __all__ = [
     "KEY_VARIABLE",
     "SBOM",
     "SIGNATURE",
+    "SIGNATURES",
     "UNFINISHED",
     "CaseIdKey",
     "EventLog",
+    "Problem",
     "RunFolder",
     "bill_of_materials",
     "documents",

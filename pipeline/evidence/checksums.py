@@ -1,31 +1,49 @@
-"""A run folder -> `SHA256SUMS`, and every difference to it in words.
+"""A run folder -> `SHA256SUMS`, and every difference to it.
 
 `SHA256SUMS` is in the format of coreutils' `sha256sum -c`. It names every file but itself, its signature and
 `private/`, which may be kept elsewhere: its files are bound by the event `started` or `resumed`. See the package for
 how it holds together with `events.jsonl`.
 
 While documents are written again it stands as it was, and an event says that they are: where that breaks off, all but
-the documents is bound as before, and `verify` says how to end it.
+the documents is bound as before, and `verify` says how to end it. Documents that are signed only grow: what was sealed
+of them is still there, and is what is signed again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Container, Iterator, Mapping
 from pathlib import Path, PurePath
 
 from pipeline.errors import AuditError, ConfigError, VerificationError
-from pipeline.evidence.events import EVENTS_SINCE, EventLog, cases_of, identity, read_chain
-from pipeline.evidence.folder import CHECKSUMS, PRIVATE, SEALS, SIGNATURE, SIGNATURE_SUM, RunFolder, file_sha256, write
+from pipeline.evidence.events import EVENTS_SINCE, Event, EventLog, cases_of, identity, read_chain
+from pipeline.evidence.folder import (
+    CHECKSUMS,
+    PRIVATE,
+    SEALS,
+    SIGNATURE,
+    SIGNATURE_SUM,
+    SIGNATURES,
+    Difference,
+    Problem,
+    RunFolder,
+    file_sha256,
+    write,
+)
 from pipeline.evidence.private import crosswalk_problems, private_files
-from pipeline.records import RunRecord
 
 TEMPORARY = ".*.tmp"  # what a killed process has left of `write`
-# How the problems of the signature alone end; signing or rendering that a kill or a server has broken off leaves them.
-OF_SIGNATURE = ("says that it was made", "one does not fit the other")
+# The events that `render` and `sign` add, and those before them in a run that is older than events.
+OF_DOCUMENTS = {"repaired", "restored", "rewriting", "rendered", "signed", "reported", "sealed"}
+ADOPTED = {"started", "found"}
 # Made from the records, as each report.pdf is; the first two are documents.
 OF_RUN = ("index.html", "summary.pdf", "cases.csv", "cases.csv-metadata.json", "cohort.json")
-UNFINISHED = "documents were being written again, and that broke off"
+# By the name of the command that broke off, which given again ends it.
+BEGINNING = Problem("unfinished", "render or sign", "documents were about to be written, and that broke off")
+RENDERING = Problem("unfinished", "render", "documents were being written again, and that broke off")
+SIGNING = Problem("unfinished", "sign", "documents were being signed, and that broke off")
+UNFINISHED = (BEGINNING, RENDERING, SIGNING)
 
 
 def seal(folder: RunFolder, events: EventLog) -> None:
@@ -39,55 +57,62 @@ def seal(folder: RunFolder, events: EventLog) -> None:
     sums = {name: file_sha256(folder.path / name) for name in _names(folder) if name != folder.events.name}
     events.append("sealed", files=len(sums), sha256=hashlib.sha256(_lines(sums)).hexdigest())
     sums[folder.events.name] = file_sha256(folder.events)
-    for name in (SIGNATURE, SIGNATURE_SUM):  # of the SHA256SUMS that was
+    for name in reversed(SIGNATURES):  # of the SHA256SUMS that was
         (folder.path / name).unlink(missing_ok=True)
     write(folder.path / CHECKSUMS, _lines(sums))
 
 
-def verify(folder: RunFolder) -> list[str]:
-    """Every difference between the folder and its checksums and events, in words; empty = nothing was changed.
+def verify(folder: RunFolder) -> list[Problem]:
+    """Every difference between the folder and its checksums and events; empty = nothing was changed.
 
     Raises `VerificationError` where there is no readable `SHA256SUMS`, `ConfigError` where a run of its schema version
     cannot be read here.
     """
-    try:
-        data = (folder.path / CHECKSUMS).read_bytes()
-        lines = data.decode().removesuffix("\n").split("\n")
-        expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    except (OSError, ValueError) as error:
-        raise VerificationError(
-            f"{folder.path} has no readable {CHECKSUMS}",
-            "the run has not finished: cxr-audit run CONFIG --resume",
-        ) from error
+    expected = read_sums(folder)
     found = {name: _digest(folder.path / name) for name in _names(folder)}
-    problems = [f"missing: {name}" for name in expected if name not in found]
-    problems += [f"added: {name}" for name in found if name not in expected]
-    problems += [f"changed: {name}" for name in expected if name in found and found[name] != expected[name]]
-    problems += [f"changed: {name}: a link in its place" for name in SEALS if (folder.path / name).is_symlink()]
-    if data != _lines(expected):
-        problems.append(f"changed: {CHECKSUMS}: not as it is written")
-    signature, its_sum = (folder.path / name for name in (SIGNATURE, SIGNATURE_SUM))
-    if (signature.exists() or its_sum.exists()) and not (
-        its_sum.is_file() and its_sum.read_bytes() == sum_of(signature)
-    ):
-        problems.append(f"changed: {SIGNATURE}, or its .sha256: {OF_SIGNATURE[1]}")
+    problems = {Problem("missing", name) for name in expected if name not in found}
+    problems |= {Problem("added", name) for name in found if name not in expected}
+    problems |= {Problem("changed", name) for name in expected if found.get(name, expected[name]) != expected[name]}
+    problems |= {Problem("changed", name, "a link in its place") for name in SEALS if (folder.path / name).is_symlink()}
+    if (folder.path / CHECKSUMS).read_bytes() != _lines(expected):
+        problems.add(Problem("changed", CHECKSUMS, "not as it is written"))
+    signature, its_sum = (folder.path / name for name in SIGNATURES)
+    if signature.exists() and not its_sum.exists():
+        problems.add(Problem("missing", SIGNATURE_SUM))
+    elif its_sum.exists() and not (its_sum.is_file() and its_sum.read_bytes() == sum_of(signature)):
+        problems.add(Problem("changed", SIGNATURE, f"it and {SIGNATURE_SUM} do not fit"))
     try:
         run = folder.read_run()
     except AuditError as error:
-        if isinstance(error, ConfigError) and "changed: run.json" not in problems:
+        if isinstance(error, ConfigError) and Problem("changed", "run.json") not in problems:
             raise
-        return sorted([*problems, f"unreadable: {error}"])
+        return sorted([*problems, Problem("unreadable", str(error))])
+    problems |= set(crosswalk_problems(folder, run))
     name = folder.events.name
+    is_older = run.schema_version < EVENTS_SINCE and name not in expected
+    if name not in found:
+        return sorted(problems if is_older else problems | {Problem("missing", name)})
     log = folder.events.read_bytes() if folder.events.is_file() else b""
-    num_sealed = _rewritten_since(log, expected.get(name))
-    if num_sealed is not None:
-        log = log[: log.rfind(b"\n") + 1]  # it may have broken off within a line
-        found[name] = expected.get(name, found[name])
-        again = {*documents(folder), *OF_RUN, name}
-        problems = [one for one in problems if not (_name(one) in again or PurePath(_name(one)).match(TEMPORARY))]
-        problems.append(f"unfinished: {UNFINISHED}")
-    of_events = _event_problems(folder, run, found, expected, log, num_sealed)
-    return sorted({*problems, *crosswalk_problems(folder, run), *of_events})
+    whole = log[: log.rfind(b"\n") + 1]  # it may have broken off within a line
+    events, _, flaw = read_chain(whole, identity(run))
+    num_sealed = 0 if is_older else _num_named(whole, expected.get(name))
+    since = [] if num_sealed is None else events[num_sealed:]
+    kinds = {one.get("event") for one in since}
+    is_begun = num_sealed is not None and (since or log != whole) and not folder.events.is_symlink()
+    if is_begun and kinds <= OF_DOCUMENTS | (ADOPTED if is_older else set()):
+        again, broken_off = _broken_off(folder, since, {file: expected[file] for file in found if file in expected})
+        problems = {one for one in problems if one.name not in again and not PurePath(one.name).match(TEMPORARY)}
+        problems.add(broken_off)
+        events, found[name] = events[:num_sealed], expected.get(name, "")
+    elif log != whole:
+        flaw = flaw or "the last line is torn off"
+    if flaw is not None:
+        problems.add(Problem("broken", name, flaw))
+    elif not (since and is_older):
+        problems.update(_event_problems(folder, events, found, expected))
+    if any(map(_is_gone, problems)):
+        problems = {one for one in problems if not PurePath(one.name).match(f".{SIGNATURE}{TEMPORARY[1:]}")}
+    return sorted(problems)
 
 
 def documents(folder: RunFolder) -> set[str]:
@@ -95,23 +120,40 @@ def documents(folder: RunFolder) -> set[str]:
     return {*OF_RUN[:2], *(f"cases/{case_id}/report.pdf" for case_id in folder.case_ids())}
 
 
-def require_unchanged(folder: RunFolder, but: Container[str] = ()) -> None:
-    """Raise `VerificationError` where a sealed run is not what it was: sealed again, its changes would look its own.
+def require_unchanged(folder: RunFolder, but: Container[str | Problem] = ()) -> list[Problem]:
+    """The problems of a sealed run that `but` allows: sealed again, any other would look its own.
 
-    `but`: files, and folders of files, that may be others, since they are about to be written again, or `UNFINISHED`.
-    The signature may be gone: sealing takes it away.
+    Raises `VerificationError` where there is another.
+
+    Parameters
+    ----------
+    but : problems, and names of files, and of folders of files, that are about to be written again or taken away.
     """
-    found = [one for one in verify(folder) if not one.endswith(OF_SIGNATURE)] if folder.is_sealed else []
-    problems = [one for one in found if not (_name(one) in but or PurePath(_name(one)).parent.as_posix() in but)]
+    found = verify(folder) if folder.is_sealed else []
+    problems = [
+        one for one in found if not (one in but or one.name in but or PurePath(one.name).parent.as_posix() in but)
+    ]
     if problems:
-        raise VerificationError("this run is not what it was:\n" + "\n".join(problems), remedy(problems))
+        lines = "\n".join(map(str, problems))
+        raise VerificationError(f"{folder.path} is not what it was:\n{lines}", remedy(problems))
+    return found
 
 
-def remedy(problems: Sequence[str]) -> str:
+def remedy(problems: Collection[Problem]) -> str:
     """What to do about the problems that `verify` names."""
-    if [_name(one) for one in problems] == [UNFINISHED]:
-        return "all else is as it was; write them again: cxr-audit render RUN"
+    commands = [one.name for one in problems if one.kind == "unfinished"]
+    if len(commands) + sum(map(_is_gone, problems)) == len(problems):
+        if commands:
+            return f"all else is as it was; give the command again: cxr-audit {commands[0]} RUN"
+        return "all else is as it was; sign it again: cxr-audit sign RUN, or put the signature back from an archive"
+    if all(one.kind == "not trusted" for one in problems):
+        return "nothing was changed; --trust takes the certificate of the authority that the signer's comes from"
     return "this folder is not what the run has written; take it from where it was archived"
+
+
+def _is_gone(problem: Problem) -> bool:
+    """Whether it is that the signature of `SHA256SUMS` was taken away, or that making it broke off."""
+    return problem.kind == "missing" and problem.name in SIGNATURES
 
 
 def in_words(folder: RunFolder) -> str:
@@ -120,70 +162,104 @@ def in_words(folder: RunFolder) -> str:
     words = [f"run {run.name} of {run.started}, {run.num_cases:,} cases"]
     words.append(f"SHA-256 of {CHECKSUMS} {file_sha256(folder.path / CHECKSUMS)}")
     private = private_files(folder)
-    if not private:
-        words.append(f"{PRIVATE}/ is not here, or closed, and was not checked")
-    elif any(path.stat().st_mode & 0o077 for path in private):
+    missing = [name for name in ("config.json", "crosswalk.csv") if folder.private / name not in private]
+    words += [
+        f"{PRIVATE}/{name} is not here, or closed, and was not checked" for name in (missing if private else [""])
+    ]
+    if any(path.stat().st_mode & 0o077 for path in private):
         words.append(f"{PRIVATE}/ names patients and is open to others than its owner")
     return "; ".join(words)
 
 
-def _rewritten_since(log: bytes, named: str | None) -> int | None:
-    """How many events `SHA256SUMS` names (by its SHA-256 of them; None = it names none), where one that follows says
-    that documents are being written again; else None."""
-    begun, lines = hashlib.sha256(), log.splitlines(keepends=True)
-    for number, line in enumerate(lines):
-        if named in (None, begun.hexdigest()):
-            return number if any(b'"event":"rewriting"' in line for line in lines[number:]) else None
+def read_sums(folder: RunFolder) -> dict[str, str]:
+    """`SHA256SUMS`: file -> SHA-256. Raises `VerificationError` where it cannot be read."""
+    try:
+        data = (folder.path / CHECKSUMS).read_bytes() if folder.is_sealed else b""  # a pipe would never end
+        lines = data.decode().removesuffix("\n").split("\n")
+        return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except (OSError, ValueError) as error:
+        raise VerificationError(
+            f"{folder.path} has no readable {CHECKSUMS}",
+            "the run has not finished: cxr-audit run CONFIG --resume",
+        ) from error
+
+
+def sealed_part(path: Path, sha256: str | None) -> bytes | None:
+    """What a PDF was when it was sealed, None where it is another: signing only appends (ISO 32000-1, 7.5.6)."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    data = path.read_bytes()
+    ends = [len(data), *(one.end() + after for one in re.finditer(b"%%EOF", data) for after in range(3))]
+    return next((data[:end] for end in ends if hashlib.sha256(data[:end]).hexdigest() == sha256), None)
+
+
+def put_back(folder: RunFolder) -> None:
+    """After signing has broken off: every PDF as it was sealed, without the signatures that did not come to count."""
+    for name, sha256 in read_sums(folder).items():
+        if name.endswith(".pdf") and file_sha256(folder.path / name) != sha256:
+            data = sealed_part(folder.path / name, sha256)
+            assert data is not None, "verified before"
+            write(folder.path / name, data)
+
+
+def _num_named(log: bytes, sha256: str | None) -> int | None:
+    """How many events `SHA256SUMS` names, by its SHA-256 of them; None where it is none of the first so many."""
+    begun = hashlib.sha256()
+    for number, line in enumerate(log.splitlines(keepends=True), 1):
         begun.update(line)
+        if begun.hexdigest() == sha256:
+            return number
     return None
 
 
+def _broken_off(folder: RunFolder, since: list[Event], sealed: Mapping[str, str]) -> tuple[set[str], Problem]:
+    """The files that may be others, since they were being written, and which command broke off.
+
+    Signing says which documents, and only appends to them. Where the crosswalk is kept elsewhere, `cohort.json` cannot
+    be measured again, and stays.
+    """
+    begun = [one for one in since if one.get("event") == "rewriting"]
+    if not begun:
+        return {folder.events.name}, BEGINNING
+    if all("documents" in one for one in begun):
+        named = {str(file) for one in begun for file in one["documents"]} & sealed.keys()
+        signed = {file for file in named if sealed_part(folder.path / file, sealed[file]) is not None}
+        return signed | {folder.events.name}, SIGNING
+    of_run = OF_RUN if (folder.private / "crosswalk.csv").is_file() else OF_RUN[:-1]
+    return {*documents(folder), *of_run, folder.events.name}, RENDERING
+
+
 def _event_problems(
-    folder: RunFolder,
-    run: RunRecord,
-    found: Mapping[str, str],
-    expected: Mapping[str, str],
-    log: bytes,
-    num_sealed: int | None,
-) -> Iterator[str]:
+    folder: RunFolder, events: list[Event], found: Mapping[str, str], expected: Mapping[str, str]
+) -> Iterator[Problem]:
     """What the chain of events says against the folder: it binds each case's record and, when sealed, all files."""
     name = folder.events.name
-    if not log and name not in found:
-        if run.schema_version >= EVENTS_SINCE and name not in expected:
-            yield f"missing: {name}"
-        return
-    events, _, problem = read_chain(log, identity(run))
-    if problem is not None:
-        yield f"broken: {name}: {problem}"
-        return
-    if num_sealed == 0:
-        return  # of a run that is older than events
-    events = events[:num_sealed]
     records = cases_of(events)
     for case in sorted({*records, *folder.case_ids()}):
         file = f"cases/{case}/case.json"
         if found.get(file) == expected.get(file) != records.get(case):
-            what = "missing" if file not in found else "changed" if case in records else "added"
-            yield f"{what}: {file}: not the record that {name} has for this case"
+            what: Difference = "missing" if file not in found else "changed" if case in records else "added"
+            yield Problem(what, file, f"not the record that {name} has for this case")
     bound: dict[str, str] = next((event["private"] for event in reversed(events) if "private" in event), {})
     for path in private_files(folder):
         if file_sha256(path) != bound.get(path.name):
-            yield f"{'changed' if path.name in bound else 'added'}: {PRIVATE}/{path.name}"
+            yield Problem("changed" if path.name in bound else "added", f"{PRIVATE}/{path.name}")
     kinds = [event.get("event") for event in events]
     seals = [0, 0, *(number for number, kind in enumerate(kinds) if kind == "sealed")]
-    is_signed = "signed" in kinds[seals[-2] :]
+    since = [kind for kind in kinds[seals[-2] :] if kind in ("signed", "rendered")]
+    is_signed = since[-1:] == ["signed"]
     if is_signed and not folder.is_signed:
-        yield f"missing: {SIGNATURE}: {name} {OF_SIGNATURE[0]}"
+        yield Problem("missing", SIGNATURE, f"{name} says that it was made")
     if folder.is_signed and not is_signed:
-        yield f"added: {SIGNATURE}: {name} does not know of it"
+        yield Problem("added", SIGNATURE, f"{name} does not know of it")
     sealed = {file: digest for file, digest in expected.items() if file != name}
     last = events[-1] if events else {}
     is_sealed = last.get("event") == "sealed" and last.get("sha256") == hashlib.sha256(_lines(sealed)).hexdigest()
     is_named = found.get(name) == expected.get(name)
     if is_named and not is_sealed:
-        yield f"changed: {CHECKSUMS}: not the one that the last line of {name} has sealed"
+        yield Problem("changed", CHECKSUMS, f"not the one that the last line of {name} has sealed")
     if is_sealed and not is_named:
-        yield f"changed: {CHECKSUMS}, where it names {name}, or the last line of {name}"
+        yield Problem("changed", CHECKSUMS, f"where it names {name}; or the last line of {name}")
 
 
 def sum_of(path: Path) -> bytes:
@@ -193,11 +269,6 @@ def sum_of(path: Path) -> bytes:
 
 def _lines(sums: Mapping[str, str]) -> bytes:
     return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
-
-
-def _name(problem: str) -> str:
-    """Of the file that a problem is about; what follows it are words."""
-    return problem.partition(": ")[2].partition(": ")[0]
 
 
 def _digest(path: Path) -> str:

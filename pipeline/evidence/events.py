@@ -32,12 +32,19 @@ Kind = Literal[
     "found",  # a record stands that a broken off run had no time to enter here
     "reopened",  # a case is audited again
     "rewriting",  # documents are about to be written again, by render or sign
+    "restored",  # documents are as they were sealed, after signing has broken off
     "rendered",  # the documents were written again
     "reported",  # the documents of the whole run stand
     "signed",  # by whom, what for, which files
     "sealed",  # what SHA256SUMS holds beside this file
 ]
 Event = dict[str, Any]
+FACTS: dict[str, type | tuple[type, ...]] = {
+    "event": str,
+    "case_id": str,
+    "private": dict,
+    "documents": (dict, list),
+}  # what is read again
 EVENTS_SINCE = 2  # schema version of run.json
 
 
@@ -147,16 +154,18 @@ def read_chain(data: bytes, origin: str) -> tuple[list[Event], str, str | None]:
     for number, line in enumerate(data.splitlines(keepends=True)):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return events, head, f"line {number + 1} is no JSON"
         if not isinstance(entry, dict) or entry.get("number") != number:
             return events, head, f"line {number + 1} has not the number {number}: a line was dropped, added or moved"
+        if not all(isinstance(entry[name], kind) for name, kind in FACTS.items() if name in entry):
+            return events, head, f"line {number + 1} is no event of a run"
         if entry.get("previous") != head:
             broken = f"line {number} was changed" if number else "line 1 is of another run, or of another run.json"
             return events, head, f"{broken}: line {number + 1} does not follow from it" if number else broken
         events.append(entry)
         head = hashlib.sha256(line).hexdigest()
-    return events, head, None if data.endswith(b"\n") or not data else "the last line is torn off"
+    return events, head, None
 
 
 def cases_of(events: list[Event], what: str = "sha256") -> dict[str, str | None]:

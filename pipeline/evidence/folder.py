@@ -14,6 +14,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pipeline.errors import ConfigError, EngineError, VerificationError
 from pipeline.evidence.sbom import SBOM
@@ -22,10 +23,27 @@ from pipeline.records import CaseRecord, CohortRecord, Record, RunRecord, from_j
 CHECKSUMS = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.p7s"
 SIGNATURE_SUM = "SHA256SUMS.p7s.sha256"  # a CMS signature has parts that it does not sign
-SEALS = (CHECKSUMS, SIGNATURE, SIGNATURE_SUM)
+SIGNATURES = (SIGNATURE, SIGNATURE_SUM)
+SEALS = (CHECKSUMS, *SIGNATURES)
 PRIVATE = "private"  # names and paths of patients' files; never hand it on
 MARKS = ("case.json", "run.json", CHECKSUMS, SIGNATURE_SUM)  # each says that what stands beside it is whole
 MAKE_ROOM = "make room, then give the same command again; an audit goes on with cxr-audit run CONFIG --resume"
+
+
+Difference = Literal["added", "broken", "changed", "missing", "not trusted", "unfinished", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One difference between a run and what it was. `name`: a file by its path in the run, or a command that broke off;
+    `why`: what else there is to say."""
+
+    kind: Difference
+    name: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.kind, self.name, self.why)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +196,7 @@ def file_sha256(path: Path) -> str:
 def _read(path: Path, kind: type[Record]) -> Record:
     try:
         return from_json(path.read_bytes(), kind)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise VerificationError(
             f"{path.name} in {path.parent} cannot be read: {error}", "cxr-audit verify RUN"
         ) from error

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError, VerificationError
-from pipeline.evidence.folder import PRIVATE, RunFolder, file_sha256, write
+from pipeline.evidence.folder import PRIVATE, Problem, RunFolder, file_sha256, write
 from pipeline.records import CaseSource, RunRecord
 
 KEY_NAME = ".case-id-key"  # beside the runs, not in them: runs stay comparable, and none carries it
@@ -104,7 +104,7 @@ def read_crosswalk(folder: RunFolder) -> list[CaseSource]:
     if not path.is_file():
         return []
     if problems := crosswalk_problems(folder, folder.read_run()):
-        raise VerificationError("; ".join(problems), "put the run's own crosswalk back, or take it away")
+        raise VerificationError("; ".join(map(str, problems)), "put the run's own crosswalk back, or take it away")
     header, *rows = csv.reader(io.StringIO(path.read_bytes().decode("utf-8", "surrogateescape"), newline=""))
     columns, num = header[len(CROSSWALK) :], len(CROSSWALK)
     found = []
@@ -116,11 +116,11 @@ def read_crosswalk(folder: RunFolder) -> list[CaseSource]:
     return found
 
 
-def crosswalk_problems(folder: RunFolder, run: RunRecord) -> list[str]:
+def crosswalk_problems(folder: RunFolder, run: RunRecord) -> list[Problem]:
     """The crosswalk may be kept elsewhere; where it is present it must be the run's own."""
     crosswalk = folder.private / "crosswalk.csv"
     is_own = crosswalk not in private_files(folder) or file_sha256(crosswalk) == run.crosswalk_sha256
-    return [] if is_own else [f"changed: {PRIVATE}/{crosswalk.name}"]
+    return [] if is_own else [Problem("changed", f"{PRIVATE}/{crosswalk.name}")]
 
 
 def private_files(folder: RunFolder) -> list[Path]:

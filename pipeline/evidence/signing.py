@@ -18,9 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.evidence.checksums import require_unchanged, seal, sum_of
+from pipeline.evidence.checksums import BEGINNING, SIGNING, put_back, require_unchanged, seal, sum_of
 from pipeline.evidence.events import EventLog, identity, read_chain
-from pipeline.evidence.folder import CHECKSUMS, SIGNATURE, SIGNATURE_SUM, RunFolder, file_sha256, write
+from pipeline.evidence.folder import (
+    CHECKSUMS,
+    SIGNATURE,
+    SIGNATURE_SUM,
+    SIGNATURES,
+    Problem,
+    RunFolder,
+    file_sha256,
+    write,
+)
 
 try:
     from asn1crypto import cms, pem, x509
@@ -52,7 +61,7 @@ class CheckedSignature:
 
     file: str
     words: str
-    problem: str | None = None
+    problem: Problem | None = None
 
 
 def signer_of_files(key: Path, certificate: Path, chain: Sequence[Path], passphrase: str | None) -> Any:
@@ -115,13 +124,18 @@ def sign(
     run = folder.read_run()
     if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
-    require_unchanged(folder)
-    events = EventLog.open(folder)
+    found = require_unchanged(folder, but={*SIGNATURES, BEGINNING, SIGNING})
+    documents = [_pdf_of(folder, file) for file in documents]
+    if SIGNING in found:
+        put_back(folder)
     try:
         signed = {
-            file: _signed_pdf(_pdf_of(folder, file).read_bytes(), signer, name, meaning, timestamper)
+            file: _signed_pdf((folder.path / file).read_bytes(), signer, name, meaning, timestamper)
             for file in documents
         }
+        events = EventLog.open(folder)
+        if SIGNING in found:
+            events.append("restored")
         events.adopt(folder, run)
         events.append("rewriting", documents=list(signed))
         for file, data in signed.items():
@@ -160,11 +174,12 @@ def check_signatures(folder: RunFolder, trust: Path | None = None) -> list[Check
     return found
 
 
-def _pdf_of(folder: RunFolder, file: str) -> Path:
-    path = (folder.path / file).resolve()
-    if not path.is_relative_to(folder.path.resolve()) or path.suffix != ".pdf" or not path.is_file():
+def _pdf_of(folder: RunFolder, file: str) -> str:
+    """A document by its path in the run folder, however it was written."""
+    path, run = (folder.path / file).resolve(), folder.path.resolve()
+    if not path.is_relative_to(run) or path.suffix != ".pdf" or not path.is_file():
         raise ConfigError(f"{file} is no PDF of this run", "name one by its path in the run folder")
-    return path
+    return path.relative_to(run).as_posix()
 
 
 def _signed_pdf(data: bytes, signer: Any, name: str, meaning: str, timestamper: Any) -> bytes:
@@ -187,12 +202,17 @@ def _signed_documents(folder: RunFolder) -> list[str]:
         return []
     events, _, _ = read_chain(folder.events.read_bytes(), identity(folder.read_run()))
     names: dict[str, None] = {}
+    before = names
     for event in events:
         kind = event.get("event")
-        if kind in ("rendered", "resumed"):
+        if kind in ("rendered", "resumed") or (kind == "rewriting" and "documents" not in event):
             names = {}
+        elif kind == "rewriting":
+            before = names
+        elif kind == "restored":
+            names = before
         elif kind == "signed":
-            names |= dict.fromkeys(event.get("documents", ()))
+            names = names | dict.fromkeys(event.get("documents", ()))
     return list(names)
 
 
@@ -204,7 +224,7 @@ def _checked_cms(folder: RunFolder, context: ValidationContext, is_trust_asked: 
         data = (folder.path / CHECKSUMS).read_bytes()
         status = asyncio.run(async_validate_detached_cms(data, content["content"], context))
     except DAMAGED as error:
-        return CheckedSignature(SIGNATURE, "not readable", f"changed: {SIGNATURE}: it cannot be read: {error}")
+        return CheckedSignature(SIGNATURE, "not readable", Problem("changed", SIGNATURE, f"it cannot be read: {error}"))
     return _checked(SIGNATURE, status, is_trust_asked)
 
 
@@ -212,13 +232,14 @@ def _checked_pdf(
     folder: RunFolder, file: str, context: ValidationContext, is_trust_asked: bool
 ) -> list[CheckedSignature]:
     try:
-        with (folder.path / file).open("rb") as data:
-            embedded = PdfFileReader(data).embedded_signatures
-            found = [asyncio.run(async_validate_pdf_signature(one, context)) for one in embedded]
+        data = (folder.path / file).read_bytes() if (folder.path / file).is_file() else b""  # a pipe would never end
+        embedded = PdfFileReader(io.BytesIO(data)).embedded_signatures
+        found = [asyncio.run(async_validate_pdf_signature(one, context)) for one in embedded]
     except (OSError, PdfError, *DAMAGED) as error:
-        return [CheckedSignature(file, "not readable", f"changed: {file}: its signature cannot be read: {error}")]
+        problem = Problem("changed", file, f"its signature cannot be read: {error}")
+        return [CheckedSignature(file, "not readable", problem)]
     if not found:
-        return [CheckedSignature(file, "not signed", f"changed: {file}: its signature is gone")]
+        return [CheckedSignature(file, "not signed", Problem("changed", file, "its signature is gone"))]
     return [_checked(file, status, is_trust_asked) for status in found]
 
 
@@ -234,11 +255,12 @@ def _checked(file: str, status: Any, is_trust_asked: bool) -> CheckedSignature:
     )
     problem = None
     if not (status.intact and status.valid) or getattr(status, "docmdp_ok", True) is False:
-        problem = f"changed: {file}: the signed bytes are others"
+        problem = Problem("changed", file, "the signed bytes are others")
     elif stamp and not (stamp.intact and stamp.valid):
-        problem = f"changed: {file}: its time-stamp does not hold"
+        problem = Problem("changed", file, "its time-stamp does not hold")
     elif is_trust_asked and not (status.trusted and (stamp is None or stamp.trusted)):
-        problem = f"not trusted: {file}: the certificate of the signer or of the time-stamp is not from those given"
+        why = "the certificate of the signer or of the time-stamp is not from those given"
+        problem = Problem("not trusted", file, why)
     return CheckedSignature(file, words, problem)
 
 

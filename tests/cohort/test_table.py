@@ -64,5 +64,28 @@ def test_what_a_row_says() -> None:
     assert {name for name, text in failed.items() if text} == {"case_id", "status", "reason", "error", "label"}
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("-2+3", "'-2+3"),
+        ("-A1\n=1", "'-A1\n=1"),
+        ("\t=1", "'\t=1"),
+        ("conv\r=1", "conv\\r=1"),
+        *((text, text) for text in ("+ve", "-ve", "-", "-0.5", "+1", "no =1", "a-b", "'x", "")),
+        *((number, str(number)) for number in (-0.5, -7, -1e-9)),
+    ],
+)
+def test_no_column_has_a_formula_and_all_else_stays(
+    monkeypatch: pytest.MonkeyPatch, text: str | float, cell: str
+) -> None:
+    """CWE-1236: whatever a column may carry one day."""
+    monkeypatch.setattr(table, "_row", lambda record: dict.fromkeys(columns(), text))
+    (row,) = csv.DictReader(io.StringIO(cases_table(RECORDS[:1]), newline="\n"))
+    assert row == dict.fromkeys(columns(), cell)
+
+
 def test_the_table_of_no_cases_has_its_columns() -> None:
     assert cases_table([]) == ",".join(columns()) + "\n"

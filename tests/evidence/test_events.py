@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -18,7 +19,7 @@ from pipeline.errors import ConfigError, EngineError, VerificationError
 from pipeline.evidence import EventLog, RunFolder
 from pipeline.records import CaseSource, RunRecord, to_json
 from tests.cohort.cases import a_case, a_failure
-from tests.evidence.test_folder import MODEL
+from tests.evidence.test_folder import MODEL, said
 
 RUN = RunRecord("run", "running", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 2, {"python": "3"}, {})
 FILES = (
@@ -27,6 +28,8 @@ FILES = (
     "cases/a/report.pdf",
     "cases/b/case.json",
     "cases.csv",
+    "cases.csv-metadata.json",
+    "cohort.json",
     "events.jsonl",
     "index.html",
     "run.json",
@@ -59,6 +62,8 @@ def audited(folder: RunFolder, log: EventLog, case_id: str) -> None:
 
 def sealed(folder: RunFolder, log: EventLog) -> None:
     evidence.write(folder.path / "cases.csv", b"case_id\na\nb\n")
+    for name in ("cases.csv-metadata.json", "cohort.json"):
+        evidence.write(folder.path / name, b"{}\n")
     evidence.write(folder.path / "index.html", b"<html>")
     folder.write_run(replace(folder.read_run(), status="finished"))
     evidence.seal(folder, log)
@@ -131,7 +136,7 @@ def test_one_flipped_bit_is_found_and_its_file_named(folder: RunFolder, name: st
         data[round(tenth / 9 * (len(data) - 1))] ^= 1 << tenth % 8
         path.write_bytes(data)
         try:
-            problems = evidence.verify(folder)
+            problems = said(folder)
         except VerificationError as error:  # the list itself cannot be read any more
             problems = [str(error)]
         assert any(name in problem for problem in problems), tenth
@@ -141,7 +146,7 @@ def test_one_flipped_bit_is_found_and_its_file_named(folder: RunFolder, name: st
 def test_a_file_that_is_missing_is_named(folder: RunFolder, name: str) -> None:
     (folder.path / name).unlink()
     expected = [] if name.startswith("private/") else [f"missing: {name}"]  # those may be kept elsewhere
-    assert evidence.verify(folder) == expected
+    assert said(folder) == expected
 
 
 @pytest.mark.parametrize(
@@ -151,7 +156,7 @@ def test_a_file_that_was_added_is_named(folder: RunFolder, name: str) -> None:
     path = folder.path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"x")
-    assert evidence.verify(folder) == [f"added: {name}"]
+    assert said(folder) == [f"added: {name}"]
 
 
 @pytest.mark.parametrize(
@@ -175,14 +180,14 @@ def test_an_event_that_was_tampered_with_is_named_even_with_new_checksums(
 ) -> None:
     folder.events.write_bytes(b"".join(change(lines_of(folder))))
     resum(folder)
-    assert any(problem in line for line in evidence.verify(folder))
+    assert any(problem in line for line in said(folder))
 
 
 def test_a_record_changed_together_with_the_checksums_is_named(folder: RunFolder) -> None:
     path = folder.case("b") / "case.json"
     path.write_bytes(path.read_bytes().replace(b"the file is empty", b"the file is gone!"))
     resum(folder)
-    assert evidence.verify(folder) == [
+    assert said(folder) == [
         "changed: SHA256SUMS: not the one that the last line of events.jsonl has sealed",
         "changed: cases/b/case.json: not the record that events.jsonl has for this case",
     ]
@@ -194,13 +199,13 @@ def test_what_is_removed_together_with_its_checksum_is_named(folder: RunFolder, 
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     resum(folder)
     name = name if name == "events.jsonl" else f"{name}/case.json"
-    assert any(problem.startswith(f"missing: {name}") for problem in evidence.verify(folder))
+    assert any(problem.startswith(f"missing: {name}") for problem in said(folder))
 
 
 def test_the_chain_of_another_run_is_refused(folder: RunFolder) -> None:
     folder.write_run(replace(folder.read_run(), seed=1))
     resum(folder)
-    assert any("line 1 is of another run" in problem for problem in evidence.verify(folder))
+    assert any("line 1 is of another run" in problem for problem in said(folder))
 
 
 def test_a_torn_last_line_is_cut_away_and_said_so(tmp_path: Path) -> None:
@@ -304,7 +309,7 @@ def test_a_changed_run_is_not_sealed_again(folder: RunFolder) -> None:
         evidence.require_unchanged(folder, but=evidence.documents(folder))
 
 
-UNFINISHED = [f"unfinished: {evidence.UNFINISHED}"]
+UNFINISHED = ["unfinished: render: documents were being written again, and that broke off"]
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -321,22 +326,25 @@ def test_documents_that_broke_off_are_said_so_and_nothing_else_may_change(folder
         lambda: (folder.case("a") / "report.pdf").write_bytes(b"the new one"),
         lambda: (folder.case("b") / ".report.pdf.9.tmp").write_bytes(b"half"),
         lambda: log.append("rendered", cases=2),
+        lambda: (folder.path / "cases.csv").write_bytes(b"case_id\nb\na\n"),
+        lambda: (folder.path / "cases.csv-metadata.json").write_bytes(b"{}"),
+        lambda: (folder.path / "cohort.json").write_bytes(b"{}"),
         lambda: (folder.path / "index.html").unlink(),
         lambda: folder.events.write_bytes(folder.events.read_bytes() + b'{"number":'),
     ]
     for step in steps:
         step()
-        assert evidence.verify(folder) == UNFINISHED
+        assert said(folder) == UNFINISHED
         with pytest.raises(VerificationError, match="unfinished") as error:
             evidence.require_unchanged(folder, but=evidence.documents(folder))
         assert "cxr-audit render RUN" in str(error.value.hint)
-        evidence.require_unchanged(folder, but={*evidence.documents(folder), evidence.UNFINISHED})
+        evidence.require_unchanged(folder, but={*evidence.documents(folder), *evidence.UNFINISHED})
     for name in ("cases/a/map.npz", "cases/b/case.json", "run.json", "sbom.cdx.json", "cases/x/report.pdf"):
         path = folder.path / name
         path.parent.mkdir(exist_ok=True)
         before = path.read_bytes() if path.exists() else None
         path.write_bytes((before or b"") + b"\n")
-        assert [one for one in evidence.verify(folder) if name in one], name
+        assert [one for one in said(folder) if name in one], name
         path.write_bytes(before) if before else shutil.rmtree(path.parent)
     log = EventLog.open(folder)
     evidence.write(folder.path / "index.html", b"<html>")
@@ -352,7 +360,7 @@ def test_a_kill_between_the_last_event_and_the_checksums_is_said_so(folder: RunF
     (folder.path / "index.html").write_bytes(b"<html>\n")
     evidence.seal(folder, log)
     (folder.path / "SHA256SUMS").write_bytes(before)
-    assert evidence.verify(folder) == UNFINISHED
+    assert said(folder) == UNFINISHED
     evidence.seal(folder, EventLog.open(folder))
     assert evidence.verify(folder) == []
 
@@ -360,12 +368,65 @@ def test_a_kill_between_the_last_event_and_the_checksums_is_said_so(folder: RunF
 def test_who_changes_a_document_without_an_event_is_named(folder: RunFolder) -> None:
     """Nor does an event that does not follow from the chain excuse it."""
     (folder.path / "index.html").write_bytes(b"changed")
-    assert evidence.verify(folder) == ["changed: index.html"]
+    assert said(folder) == ["changed: index.html"]
     with folder.events.open("ab") as file:
         file.write(b'{"number":5,"event":"rewriting","previous":"00"}\n')
-    assert any("broken: events.jsonl: line 5 was changed" in one for one in evidence.verify(folder))
+    assert any("broken: events.jsonl: line 5 was changed" in one for one in said(folder))
     with pytest.raises(VerificationError, match="broken"):
-        evidence.require_unchanged(folder, but={*evidence.documents(folder), evidence.UNFINISHED})
+        evidence.require_unchanged(folder, but={*evidence.documents(folder), *evidence.UNFINISHED})
+
+
+def test_what_cannot_be_measured_again_may_not_change_where_documents_broke_off(folder: RunFolder) -> None:
+    """Without the crosswalk `render` keeps the cohort.json that stands."""
+    EventLog.open(folder).append("rewriting")
+    (folder.path / "cohort.json").write_bytes(b"{}")
+    assert said(folder) == UNFINISHED
+    (folder.private / "crosswalk.csv").unlink()
+    assert said(folder) == ["changed: cohort.json", *UNFINISHED]
+
+
+@pytest.mark.parametrize("digest", [hashlib.sha256().hexdigest(), None])
+def test_checksums_that_name_no_event_excuse_nothing(folder: RunFolder, digest: str | None) -> None:
+    """A record is changed, the documents are said to be written again, and SHA256SUMS is made to fit: as if its
+    events were none, or the run were older than events."""
+    EventLog.open(folder).append("rewriting")
+    path = folder.case("b") / "case.json"
+    path.write_bytes(path.read_bytes().replace(b"the file is empty", b"the file is gone!"))
+    resum(folder)
+    sums = (folder.path / "SHA256SUMS").read_text().splitlines(keepends=True)
+    named = f"{digest}  events.jsonl\n" if digest else ""
+    (folder.path / "SHA256SUMS").write_text(
+        "".join(named if line.endswith("  events.jsonl\n") else line for line in sums)
+    )
+    assert "changed: cases/b/case.json: not the record that events.jsonl has for this case" in said(folder)
+    assert UNFINISHED[0] not in said(folder)
+
+
+@pytest.mark.parametrize("facts", [{"documents": 5}, {"documents": [[]]}, {"case_id": []}, {"private": []}])
+def test_an_event_with_facts_of_another_kind_is_named(folder: RunFolder, facts: dict[str, object]) -> None:
+    lines = lines_of(folder)
+    event = {"number": len(lines), "event": "rewriting", **facts, "previous": hashlib.sha256(lines[-1]).hexdigest()}
+    folder.events.write_bytes(b"".join(lines) + json.dumps(event, separators=(",", ":")).encode() + b"\n")
+    assert said(folder) != []
+
+
+@pytest.mark.parametrize("kind", ["started", "resumed", "case", "found", "reopened", "calibrated"])
+def test_documents_that_broke_off_excuse_no_event_of_an_audit(folder: RunFolder, kind: Literal["resumed"]) -> None:
+    """Else, once they are written, the run would have taken over what the event says, as of `private/`."""
+    log = EventLog.open(folder)
+    log.append("rewriting")
+    log.append(kind, private={})
+    assert "changed: events.jsonl" in said(folder)
+
+
+def test_a_file_called_as_a_problem_is_one(folder: RunFolder) -> None:
+    """Problems are told apart by what they are, not by how they read."""
+    for problem in evidence.UNFINISHED:
+        for name in (problem.name, problem.why, "index.html: x"):
+            (folder.path / name).write_bytes(b"x")
+            with pytest.raises(VerificationError, match="added"):
+                evidence.require_unchanged(folder, but={*evidence.documents(folder), *evidence.UNFINISHED})
+            (folder.path / name).unlink()
 
 
 def test_what_is_no_file_is_named(folder: RunFolder) -> None:
@@ -376,7 +437,7 @@ def test_what_is_no_file_is_named(folder: RunFolder) -> None:
     os.mkfifo(folder.path / "pipe")
     (folder.cases / "c" / "d").mkdir(parents=True)
     (folder.path / "linked").symlink_to(folder.path.parent)
-    assert evidence.verify(folder) == [
+    assert said(folder) == [
         "added: cases/c/d/",
         "added: linked",
         "added: pipe",
@@ -388,7 +449,23 @@ def test_what_is_no_file_is_named(folder: RunFolder) -> None:
 def test_a_link_in_the_place_of_what_binds_the_folder_is_named(folder: RunFolder, name: str) -> None:
     path = folder.path / name
     path.symlink_to(path.rename(folder.path.parent / name))
-    assert any(one.startswith(f"changed: {name}") for one in evidence.verify(folder))
+    assert any(one.startswith(f"changed: {name}") for one in said(folder))
+    EventLog.open(folder).append("rewriting")
+    assert any(one.startswith(f"changed: {name}") for one in said(folder))
+
+
+def test_what_would_keep_a_reader_busy_is_named(folder: RunFolder) -> None:
+    """Brackets deeper than Python reads, and a pipe that nothing is written to."""
+    brackets, whole = b"[" * 100_000 + b"\n", folder.events.read_bytes()
+    folder.events.write_bytes(whole + brackets)
+    assert said(folder) == ["broken: events.jsonl: line 6 is no JSON", "changed: events.jsonl"]
+    folder.events.write_bytes(whole)
+    (folder.path / "run.json").write_bytes(brackets.replace(b"[", b'{"a":'))
+    assert any("unreadable: run.json" in one for one in said(folder))
+    (folder.path / "SHA256SUMS").unlink()
+    os.mkfifo(folder.path / "SHA256SUMS")
+    with pytest.raises(VerificationError, match="no readable SHA256SUMS"):
+        evidence.verify(folder)
 
 
 def test_a_file_that_cannot_be_read_is_named_but_in_private(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,7 +479,7 @@ def test_a_file_that_cannot_be_read_is_named_but_in_private(folder: RunFolder, m
 
     monkeypatch.setattr(Path, "open", refuse)
     monkeypatch.setattr(os, "access", lambda path, mode: path.parent.name != "private")
-    assert evidence.verify(folder) == ["changed: cases/a/map.npz", "changed: cases/b/map.npz"]
+    assert said(folder) == ["changed: cases/a/map.npz", "changed: cases/b/map.npz"]
     assert "closed, and was not checked" in evidence.in_words(folder)
 
 
@@ -422,6 +499,8 @@ def test_an_unchanged_run_says_which_it_is(folder: RunFolder) -> None:
     assert evidence.in_words(folder) == words
     (folder.private / "crosswalk.csv").chmod(0o644)
     assert evidence.in_words(folder) == f"{words}; private/ names patients and is open to others than its owner"
+    (folder.private / "crosswalk.csv").unlink()
+    assert evidence.in_words(folder) == f"{words}; private/crosswalk.csv is not here, or closed, and was not checked"
     shutil.rmtree(folder.private)
     assert evidence.in_words(folder) == f"{words}; private/ is not here, or closed, and was not checked"
 
@@ -438,7 +517,7 @@ def test_a_run_older_than_events_is_read_and_verified_by_its_checksums(folder: R
     assert folder.read_run().schema_version == 1
     assert evidence.verify(folder) == []
     (folder.case("a") / "map.npz").write_bytes(b"x")
-    assert evidence.verify(folder) == ["changed: cases/a/map.npz"]
+    assert said(folder) == ["changed: cases/a/map.npz"]
 
 
 @pytest.mark.parametrize(("version", "age"), [(0, "older"), (3, "newer")])

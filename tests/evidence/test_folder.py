@@ -20,6 +20,11 @@ from pipeline.records import Box, CaseSource, ModelFacts, RunRecord
 MODEL = ModelFacts("m", "0" * 64, 1, (8, 8, 1), "sigmoid", ("a", "b"), "conv", (4, 4), "gap", True)
 
 
+def said(folder: RunFolder) -> list[str]:
+    """What `verify` prints."""
+    return [str(one) for one in evidence.verify(folder)]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     folder = RunFolder.create(tmp_path / "run")
@@ -52,14 +57,14 @@ def test_one_changed_byte_is_named(folder: RunFolder, name: str) -> None:
     data = bytearray((folder.path / name).read_bytes())
     data[-1] ^= 1
     (folder.path / name).write_bytes(data)
-    assert f"changed: {name}" in evidence.verify(folder)
+    assert f"changed: {name}" in said(folder)
 
 
 def test_missing_added_and_replaced_files_are_named(folder: RunFolder) -> None:
     (folder.case("0001") / "report.pdf").unlink()
     (folder.path / "cases" / "extra.txt").write_text("x")
     (folder.case("0001") / "link.pdf").symlink_to("nowhere")
-    assert evidence.verify(folder) == [
+    assert said(folder) == [
         "added: cases/0001/link.pdf",
         "added: cases/extra.txt",
         "missing: cases/0001/report.pdf",
@@ -69,7 +74,7 @@ def test_missing_added_and_replaced_files_are_named(folder: RunFolder) -> None:
 def test_a_changed_crosswalk_is_named_and_a_missing_one_is_not(folder: RunFolder) -> None:
     crosswalk = folder.private / "crosswalk.csv"
     crosswalk.write_text(crosswalk.read_text().replace("0001", "0002"))
-    assert evidence.verify(folder) == ["changed: private/crosswalk.csv"]
+    assert said(folder) == ["changed: private/crosswalk.csv"]
     shutil.rmtree(folder.private)
     assert evidence.verify(folder) == []
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import pytest
 from asn1crypto import keys, x509
 from cryptography import x509 as pyca
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pkcs11 import PKCS11Error
@@ -28,7 +30,8 @@ from pipeline.cli import app
 from pipeline.errors import ConfigError, VerificationError
 from pipeline.evidence import EventLog, RunFolder
 from pipeline.evidence.signing import check_signatures, sign, signer_of_files, signer_of_pkcs12
-from tests.evidence.test_events import audited, lines_of, resum, sealed, started, with_schema
+from tests.evidence.test_events import UNFINISHED, audited, lines_of, resum, sealed, started, with_schema
+from tests.evidence.test_folder import said
 
 DAY = datetime.timedelta(days=1)
 NOW = datetime.datetime.now(datetime.UTC)
@@ -47,9 +50,9 @@ class Identity:
         return signer_of_files(self.key, self.certificate, (), None)
 
 
-def identity(folder: Path, name: str, issuer: Identity | None = None, purpose: Any = None) -> Identity:
+def identity(folder: Path, name: str, issuer: Identity | None = None, purpose: Any = None, key: Any = None) -> Identity:
     """A key with a certificate, its own or the issuer's."""
-    key = rsa.generate_private_key(65537, 2048)
+    key = key or rsa.generate_private_key(65537, 2048)
     subject = pyca.Name([pyca.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = dict.fromkeys(
         ("key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
@@ -142,8 +145,9 @@ def test_a_signed_run_says_who_when_and_what_for(folder: RunFolder, reviewer: Id
 def test_who_signed_is_asked_only_if_told_whom_to_trust(folder: RunFolder, tmp_path: Path) -> None:
     assert all("not checked: --trust" in one.words for one in check_signatures(folder))
     stranger = identity(tmp_path, "Stranger")
-    problems = [one.problem or "" for one in check_signatures(folder, stranger.certificate)]
+    problems = [str(one.problem) for one in check_signatures(folder, stranger.certificate)]
     assert all(problem.startswith("not trusted: ") for problem in problems)
+    assert "--trust takes" in evidence.remedy([one.problem for one in check_signatures(folder, stranger.certificate)])
     assert len(problems) == 2
     with pytest.raises(ConfigError, match="no certificates can be read"):
         check_signatures(folder, stranger.key.with_name("none"))
@@ -180,9 +184,9 @@ def test_who_makes_the_whole_folder_anew_lacks_the_signature(folder: RunFolder) 
     sealed(forged, log)
     for name in ("SHA256SUMS.p7s", "SHA256SUMS.p7s.sha256"):
         shutil.copy(folder.path / name, forged.path)
-    assert evidence.verify(forged) == ["added: SHA256SUMS.p7s: events.jsonl does not know of it"]
+    assert said(forged) == ["added: SHA256SUMS.p7s: events.jsonl does not know of it"]
     (found,) = check_signatures(forged)
-    assert found.problem == "changed: SHA256SUMS.p7s: the signed bytes are others"
+    assert str(found.problem) == "changed: SHA256SUMS.p7s: the signed bytes are others"
 
 
 @pytest.mark.parametrize("name", ["SHA256SUMS.p7s", "SHA256SUMS.p7s.sha256"])
@@ -195,7 +199,7 @@ def test_a_flipped_byte_of_the_signature_is_found(folder: RunFolder, name: str) 
         data = bytearray(whole)
         data[place] ^= 1
         path.write_bytes(data)
-        assert evidence.verify(folder) == ["changed: SHA256SUMS.p7s, or its .sha256: one does not fit the other"]
+        assert said(folder) == ["changed: SHA256SUMS.p7s: it and SHA256SUMS.p7s.sha256 do not fit"]
     path.unlink()
     assert evidence.verify(folder) != []
 
@@ -218,13 +222,16 @@ def test_a_flipped_byte_of_a_signed_pdf_is_found_even_with_new_checksums(folder:
     path = folder.path / "summary.pdf"
     path.write_bytes(path.read_bytes().replace(b"[0 0 9 9]", b"[0 0 8 9]"))
     resum(folder)
-    problems = {one.file: one.problem for one in check_signatures(folder)}
+    problems = {one.file: str(one.problem) for one in check_signatures(folder)}
     assert problems["summary.pdf"] == "changed: summary.pdf: the signed bytes are others"
 
 
 def test_a_pdf_that_lost_its_signature_is_found(folder: RunFolder) -> None:
     a_pdf(folder.path / "summary.pdf")
-    assert [one.problem for one in check_signatures(folder)][1] == "changed: summary.pdf: its signature is gone"
+    assert [str(one.problem) for one in check_signatures(folder)][1] == "changed: summary.pdf: its signature is gone"
+    (folder.path / "summary.pdf").unlink()
+    os.mkfifo(folder.path / "summary.pdf")
+    assert "its signature cannot be read" in [str(one.problem) for one in check_signatures(folder)][1]
 
 
 def test_two_people_sign_one_after_the_other(folder: RunFolder, tmp_path: Path) -> None:
@@ -255,9 +262,21 @@ def test_documents_that_broke_off_leave_the_signature_until_they_are_sealed(fold
     log = EventLog.open(folder)
     log.append("rewriting")
     (folder.path / "summary.pdf").write_bytes(b"half of the new ones")
-    assert evidence.verify(folder) == [f"unfinished: {evidence.UNFINISHED}"]
-    assert check_signatures(folder)[0].problem is None
+    assert said(folder) == UNFINISHED
+    assert [(one.file, one.problem) for one in check_signatures(folder)] == [("SHA256SUMS.p7s", None)]
     a_pdf(folder.path / "summary.pdf")
+    log.append("rendered", cases=2)
+    evidence.seal(folder, log)
+    assert (evidence.verify(folder), check_signatures(folder)) == ([], [])
+
+
+def test_documents_are_written_again_after_signing_broke_off(folder: RunFolder) -> None:
+    """Before SHA256SUMS was written: no signature is missed."""
+    log = EventLog.open(folder)
+    for event in ("rewriting", "signed"):
+        log.append(event, documents=["summary.pdf"])
+    log.append("rewriting")
+    assert said(folder) == UNFINISHED
     log.append("rendered", cases=2)
     evidence.seal(folder, log)
     assert (evidence.verify(folder), check_signatures(folder)) == ([], [])
@@ -273,7 +292,7 @@ def test_a_signature_that_the_events_do_not_know_is_named(folder: RunFolder, rev
     assert evidence.verify(folder) == []
     for name, data in kept.items():
         (folder.path / name).write_bytes(data)
-    assert evidence.verify(folder) == ["added: SHA256SUMS.p7s: events.jsonl does not know of it"]
+    assert said(folder) == ["added: SHA256SUMS.p7s: events.jsonl does not know of it"]
 
 
 class NoServer:
@@ -300,13 +319,111 @@ def test_what_a_server_or_a_token_has_broken_off_is_signed_again(folder: RunFold
         with pytest.raises(ConfigError, match=f"not signed: .*{what}") as error:
             sign(folder, signer, "R", "reviewed", [], clock)
         assert "try again" in str(error.value.hint)
-        assert evidence.verify(folder) == ["missing: SHA256SUMS.p7s: events.jsonl says that it was made"]
+        assert said(folder) == ["missing: SHA256SUMS.p7s: events.jsonl says that it was made"]
+        assert "cxr-audit sign RUN" in evidence.remedy(evidence.verify(folder))
     sign(folder, reviewer.signer, "R", "reviewed", [])
     assert evidence.verify(folder) == []
     (folder.path / "SHA256SUMS.p7s.sha256").unlink()  # as after a kill between the two
     sign(folder, reviewer.signer, "R", "reviewed", [])
     assert evidence.verify(folder) == []
     assert [one.problem for one in check_signatures(folder)] == [None, None]
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing is tidied up."""
+
+
+def kill_at(patch: pytest.MonkeyPatch, step: int) -> None:
+    """Die at one of the steps that change the disk: half of a write, or in place of a rename or of a removal."""
+    left, write = [step], os.write
+
+    def is_last() -> bool:
+        left[0] -= 1
+        return left[0] < 0
+
+    def written(descriptor: int, data: bytes) -> int:
+        if is_last():
+            write(descriptor, data[: len(data) // 2])
+            raise Killed
+        return write(descriptor, data)
+
+    patch.setattr(os, "write", written)
+    for name in ("replace", "unlink"):
+        real = getattr(Path, name)
+
+        def moved(path: Path, *arguments: Any, real: Any = real, **options: Any) -> Any:
+            if is_last():
+                raise Killed
+            return real(path, *arguments, **options)
+
+        patch.setattr(Path, name, moved)
+
+
+def test_signing_that_is_killed_at_any_step_is_signed_again(
+    folder: RunFolder, tmp_path: Path, reviewer: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two PDFs, one of them signed before; the second time only that one. What did not come to count is gone from the
+    PDFs, what did is there."""
+    approver, seen = identity(tmp_path, "A. Approver", key=ec.generate_private_key(ec.SECP256R1())), []
+    a_pdf(folder.case("a") / "report.pdf")
+    evidence.seal(folder, EventLog.open(folder))
+    sign(folder, reviewer.signer, "R. Reviewer", "approved", ["summary.pdf"])
+    before, whole = (folder.path / "summary.pdf").read_bytes(), folder.path
+    for step in itertools.count():
+        folder = RunFolder(Path(shutil.copytree(whole, tmp_path / str(step))))
+        with monkeypatch.context() as patch:
+            kill_at(patch, step)
+            try:
+                sign(folder, approver.signer, "A", "approved", ["summary.pdf", "cases/a/report.pdf"])
+                break
+            except Killed:
+                pass
+        seen.append(said(folder))
+        assert not any(one.problem for one in check_signatures(folder))
+        assert "sign RUN" in evidence.remedy(evidence.verify(folder)), seen[-1]
+        is_sealed = not any("unfinished" in one for one in seen[-1])
+        sign(folder, approver.signer, "A", "approved", ["./summary.pdf"])
+        assert evidence.verify(folder) == []
+        found = [(one.file, one.problem) for one in check_signatures(folder)]
+        # Where the first one was sealed it counts, though the signature of SHA256SUMS was not made.
+        num = 4 if is_sealed else 3
+        files = ["summary.pdf"] * num + ["cases/a/report.pdf"] * is_sealed
+        assert found == [("SHA256SUMS.p7s", None), *((file, None) for file in files)]
+        assert (folder.path / "summary.pdf").read_bytes().startswith(before)
+    begun, gone = "unfinished: sign: documents were being signed, and that broke off", "missing: SHA256SUMS.p7s"
+    assert [lines for lines, _ in itertools.groupby(seen)] == [
+        ["unfinished: render or sign: documents were about to be written, and that broke off"],
+        [begun],
+        [f"{gone}.sha256", begun],
+        [f"{gone}: events.jsonl says that it was made", begun],
+        [f"{gone}: events.jsonl says that it was made"],
+        [f"{gone}.sha256"],
+    ]
+    assert evidence.verify(folder) == []
+
+
+def test_signing_that_broke_off_excuses_no_other_change(folder: RunFolder, reviewer: Identity) -> None:
+    """Nor another PDF in the place of one that was to be signed: only what is appended to it."""
+    EventLog.open(folder).append("rewriting", documents=["summary.pdf"])
+    path = folder.path / "summary.pdf"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"half of an update")
+    assert said(folder) == ["unfinished: sign: documents were being signed, and that broke off"]
+    elsewhere = folder.path.parent / "elsewhere.pdf"
+    elsewhere.write_bytes(whole)
+    for change in (
+        lambda: path.write_bytes(whole.replace(b"[0 0 9 9]", b"[0 0 8 9]")),
+        lambda: path.unlink(),
+        lambda: path.symlink_to(elsewhere),
+    ):
+        change()
+        with pytest.raises(VerificationError, match=r"(changed|missing): summary\.pdf"):
+            sign(folder, reviewer.signer, "R", "reviewed", ["summary.pdf"])
+    path.unlink()
+    path.write_bytes(whole)
+    (folder.path / "index.html").write_bytes(b"x")
+    with pytest.raises(VerificationError, match=r"changed: index\.html"):
+        sign(folder, reviewer.signer, "R", "reviewed", ["summary.pdf"])
 
 
 def test_a_run_that_goes_on_is_not_signed(folder: RunFolder, reviewer: Identity) -> None:
@@ -333,7 +450,7 @@ def test_a_run_older_than_events_is_signed_and_verifies(folder: RunFolder, revie
     kinds = [json.loads(line)["event"] for line in lines_of(folder)]
     assert kinds == ["started", "found", "found", "rewriting", "signed", "reported", "sealed"]
     folder.events.unlink()
-    assert "missing: events.jsonl" in evidence.verify(folder)
+    assert "missing: events.jsonl" in said(folder)
     assert [one.file for one in check_signatures(folder)] == ["SHA256SUMS.p7s"]
 
 
@@ -393,6 +510,16 @@ def test_the_commands_sign_and_verify(folder: RunFolder, reviewer: Identity, iss
     assert "Traceback" not in command("verify", folder.path).stderr
     for keys_given in ((), (*files, "--pkcs12", "x.p12"), files[:2]):
         assert isinstance(command(*asked, *keys_given).exception, ConfigError)
+    # Sealed again, as if it had never been signed: that the PDF is signed is not enough where a signer is asked for.
+    log = EventLog.open(folder)
+    log.append("reported", documents={})
+    evidence.seal(folder, log)
+    evidence.seal(folder, log)
+    assert command("verify", folder.path).exit_code == 0
+    unsigned = command("verify", folder.path, "--trust", issuer.certificate).exception
+    assert isinstance(unsigned, VerificationError)
+    assert str(unsigned).endswith("missing: SHA256SUMS.p7s: this run is not signed")
+    assert command(*asked, *files).exit_code == 0
     (folder.path / "SHA256SUMS.p7s").unlink()
     (folder.path / "SHA256SUMS.p7s.sha256").unlink()
     unsigned = command("verify", folder.path, "--trust", issuer.certificate).exception
