@@ -629,10 +629,10 @@ def test_the_quick_parser_reads_the_same_page(renderer, make, run, tmp_path, mon
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        (0.8, 'In "our validation" 31 cases had an output from 0.80 to 0.90: 24 of them (77 %; 95 % interval 60 % to '
-         '89 %) labelled "PNEUMONIA".'),
-        (1.0, 'In "our validation" 1 case had an output from 0.90 to 1.00: 1 of them (100 %; 95 % interval 21 % to '
-         '100 %) labelled "PNEUMONIA".'),
+        (0.8, 'In "our validation", 31 cases had an output from 0.80 to 0.90, of which 24 (77 %; 95 % interval 60 % to '
+         '89 %) have the label "PNEUMONIA".'),
+        (1.0, 'In "our validation", 1 case had an output from 0.90 to 1.00, of which 1 (100 %; 95 % interval 21 % to '
+         '100 %) have the label "PNEUMONIA".'),
         (0.7, 'No case of "our validation" had an output near this one.'),
     ],
 )  # fmt: skip
