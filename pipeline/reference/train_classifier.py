@@ -328,7 +328,9 @@ def describe(arguments: argparse.Namespace, weights: Path, temperature: float | 
         temperature=temperature,
         age_years=(1, 5),
         views=("AP", "PA"),
-        validation=Validation("Kermany validation split, children of 1 to 5 years", CLASS_NAMES[1], _counted(val_labels, validation)),
+        validation=Validation(
+            "Kermany validation split, children of 1 to 5 years", CLASS_NAMES[1], _counted(val_labels, validation)
+        ),
     )
 
 

@@ -19,11 +19,13 @@ from pipeline.records import (
     Measured,
     ModelCard,
     ModelFacts,
+    OutputBin,
     Placement,
     Prediction,
     RadiographFacts,
     RunRecord,
     SourceFile,
+    Validation,
 )
 from pipeline.report import Renderer, display, encode_jpeg, overlay
 
@@ -46,6 +48,7 @@ CARD = ModelCard(
     measured=(Measured("AUC", "test split", 0.9812, 624, (0.971, 0.99)),),
     limits=("Trained on children; an adult is out of population.", "Not for diagnosis."),
     training={"seed": 7},
+    validation=Validation("a validation split", "PNEUMONIA", (OutputBin(0.5, 1.0, 120, 96, (0.7194, 0.8616)),)),
 )
 
 
