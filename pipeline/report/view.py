@@ -176,10 +176,10 @@ def _validated(prediction: Prediction, validation: Validation | None) -> str | N
         return _("No case of {data} had an output near this one.", data=quoted(validation.data))
     low, high = found.interval_95
     return plural(
-        "In {data}, {num} case had an output from {low} to {high}, of which {labelled} ({share}; 95 % interval {least} "
-        "to {most}) have the label {target}.",
-        "In {data}, {num} cases had an output from {low} to {high}, of which {labelled} ({share}; 95 % interval {least} "
-        "to {most}) have the label {target}.",
+        "In {data}, {num} case had an output from {low} to {high}, of which {labelled} ({share}; 95 % interval "
+        "{least} to {most}) have the label {target}.",
+        "In {data}, {num} cases had an output from {low} to {high}, of which {labelled} ({share}; 95 % interval "
+        "{least} to {most}) have the label {target}.",
         found.num_cases,
         data=quoted(validation.data),
         low=number(found.low),
