@@ -31,7 +31,9 @@ CheckState = Literal["passed", "failed", "not_run"]
 Bound = Literal["estimate", "lower", "upper"]
 Fill = Literal["blurred", "mean"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
-RegionKind = Literal["lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner", "annotation"]
+RegionKind = Literal[
+    "lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner", "annotation", "elsewhere"
+]
 Mask = npt.NDArray[np.bool_]
 
 

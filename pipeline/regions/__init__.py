@@ -57,7 +57,8 @@ def find_regions(
         facts = region.facts
         mask = _on_grid(region.mask, rows, columns, 0.25 if facts.kind == "marker" else 0.5)
         found.append(Region.of(mask, facts.name, facts.kind, facts.found_by, facts.confidence))
-    return tuple(found)
+    known = np.logical_or.reduce([region.mask for region in found if region.facts.kind in PRECEDENCE])
+    return (*found, Region.of(~known, "elsewhere", "elsewhere", "what lies in none of these"))
 
 
 def annotation(mask: Mask, found_by: str) -> Region:

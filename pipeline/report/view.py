@@ -20,6 +20,7 @@ from pipeline.records import (
     Placement,
     Prediction,
     RadiographFacts,
+    RegionFocus,
     RunRecord,
     Validation,
 )
@@ -64,7 +65,7 @@ REGIONS_MM = 44.0
 BAR_MM = 14.0
 MAPS_IN_A_ROW = 3
 METHODS, LAYERS, CLASSES = SHEETS = (N_("Methods"), N_("Layers, from shallow to deep"), N_("Classes"))
-MARKERS_IN_WORDS = 3
+MARKERS_IN_WORDS = 2
 
 
 def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -> View:
@@ -372,13 +373,19 @@ def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None, is_faint
 def region_sentences(record: CaseRecord, key: str) -> list[str]:
     """How much of the evidence lies in the lungs and at markers, in one or two sentences; or why that is not known."""
     sentences = []
+    kinds = {region.name: region.kind for region in record.regions}
+    focus = record.region_focus.get(key, ())
+    peak = [said(one.region) for one in focus if one.pointing_game_hit and kinds[one.region] in AT_PEAK]
+    if peak:
+        sentences.append(_("In or beside the highest point: {regions}.", regions=joined(", ", peak)))
     if record.lungs_missing:
         reason = sentence(said(record.lungs_missing))
         sentences.append(_("{reason}; how much of it lies in them is not known.", reason=reason))
     if record.annotation_missing:
         sentences.append(_("The annotation was not used: {reason}.", reason=said(record.annotation_missing)))
-    kinds = {region.name: region.kind for region in record.regions}
-    for one in record.region_focus.get(key, ()):
+    markers = [one for one in focus if kinds[one.region] == "marker" and _is_at_marker(one)]
+    markers.sort(key=lambda one: -(one.relevance_mass_accuracy or 0))
+    for one in focus:
         share, chance = one.relevance_mass_accuracy, one.chance
         if share is None or chance is None:
             continue
@@ -387,10 +394,22 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
             sentences.append(_(IN_ANNOTATION[bool(one.pointing_game_hit)], **values))
         elif kinds[one.region] == "lungs":
             sentences.append(_("{share} of the evidence lies in the lungs ({chance} by area alone).", **values))
-        elif kinds[one.region] == "marker" and share >= max(0.01, chance):
+        elif one in markers[:MARKERS_IN_WORDS]:
             sentences.append(_("{share} of it lies at a marker ({region}; {chance} by area alone).", **values))
+    if num := len(markers[MARKERS_IN_WORDS:]):
+        sentences.append(
+            plural("Evidence also lies at {num} more marker.", "Evidence also lies at {num} more markers.", num)
+        )
     return sentences
 
+
+def _is_at_marker(one: RegionFocus) -> bool:
+    share, chance = one.relevance_mass_accuracy, one.chance
+    return share is not None and chance is not None and share >= max(0.01, chance)
+
+
+# Regions that are named where the map's maximum lies: the lungs by their zones.
+AT_PEAK = ("zone", "mediastinum", "outside_body", "border", "marker", "elsewhere")
 
 # Is the map's maximum in it?
 IN_ANNOTATION = {
@@ -413,8 +432,8 @@ def _flags(record: CaseRecord) -> View:
 
 # What masking says by both fills of a model that answers without the lungs.
 WITHOUT = {
-    "lungs": N_("Without the lungs the predicted class stays the same (page 2)."),
-    "all but the lungs": N_("From the lungs alone the predicted class is another (page 2)."),
+    "lungs": N_("Without the lungs the predicted class stays the same."),
+    "all but the lungs": N_("From the lungs alone the predicted class is another."),
 }
 
 
@@ -604,11 +623,14 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
     that lie in none. Lungs have the sum of their zones; corners and single lungs stand in case.json only."""
     if not record.maps or not (record.regions or record.budget):
         return None
-    parts = {} if record.budget is None else {row["name"]: row for row in _budget(record.budget, _zones(record))}
     focus = {one.region: one for one in record.region_focus.get(record.maps[0].key, ())}
+    kinds = {region.kind for region in record.regions}
+    markers = [region.name for region in record.regions if region.kind == "marker"]
+    rest = sorted(markers, key=lambda name: -(focus[name].relevance_mass_accuracy or 0))[MARKERS_IN_WORDS:]
+    parts = {} if record.budget is None else {row["name"]: row for row in _budget(record.budget, _zones(record), rest)}
     rows: list[View] = []
     for region in record.regions:
-        if region.kind in ("lung", "corner"):
+        if region.kind in ("lung", "corner") or region.name in rest:
             continue
         one, name = focus[region.name], sentence(said(region.name))
         rows.append(
@@ -619,32 +641,38 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
                 "reason": said(next(iter(one.undefined.values()), None)),
                 "evidence": _evidence(one.relevance_mass_accuracy, record.controls.get(region.name, {})),
                 "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
-                "has_peak": one.pointing_game_hit,
                 "log_odds": parts.pop(name, None),
             }
         )
     for is_total in (False, True):
         rows += [
-            {"name": name, "is_part": False, "area": None, "reason": None, "has_peak": None, "log_odds": row}
+            {"name": name, "is_part": False, "area": None, "reason": None, "log_odds": row}
             for name, row in parts.items()
             if row["is_total"] == is_total
         ]
     reasons = {row["reason"] for row in rows if row["area"] is not None}
-    undefined = sentence(reasons.pop()) if len(reasons) == 1 else None
+    undefined = reasons.pop() if len(reasons) == 1 else None
     columns = {"evidence": _("Evidence (controls)"), "enrichment": _("Ratio")}
     return {
         "rows": rows,
         "columns": [
             (key, name) for key, name in columns.items() if not undefined and any(one.get(key) for one in rows)
         ],
-        "peak": ", ".join(row["name"] for row in rows if row["has_peak"]),
         "undefined": undefined,
+        "legend": ", ".join(_(words) for kind, words in OUTLINED.items() if kind in kinds),
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
-        "has_annotation": any(region.kind == "annotation" for region in record.regions),
         "missing": sentence(said((record.lungs_missing or "").removeprefix("lungs not found: "))),
         "has_log_odds": record.budget is not None,
         "are_sides_stated": record.radiograph is not None and patient_side(record.radiograph, 0) is not None,
     }
+
+
+# kind -> how it is drawn into the picture of the regions
+OUTLINED = {
+    "lungs": N_("lungs and their zones outlined"),
+    "marker": N_("markers framed"),
+    "annotation": N_("the annotation dotted"),
+}
 
 
 def _evidence(share: float | None, controls: Mapping[str, float]) -> str | None:
@@ -676,7 +704,7 @@ def _masking(record: CaseRecord) -> View | None:
             {
                 "text": sentence(_("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found))),
                 "is_bad": bool(bad) and all(bad),
-                "note": _("with one of the two fills") if any(bad) and not all(bad) else None,
+                "note": _("True with one of the two fills only: not marked.") if any(bad) and not all(bad) else None,
             }
         )
     rest = [abs(one.change) for name in markers[MARKERS_IN_WORDS:] for one in of_part[name]]
@@ -772,7 +800,7 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
                 "of": of,
                 "name": sentence(_name(check)),
                 "what": sentence(said(check.reason)) if check.state == "not_run" else said(check.what),
-                "value": None if check.value is None else number(check.value),
+                "value": None if check.value is None else _small(check.value),
                 "limit": said(check.limit),
                 "word": _(CHECK_STATES[check.state]),
                 "is_failed": check.state == "failed",
@@ -782,9 +810,18 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
     }
 
 
-def _budget(budget: LogitBudget, zones: Sequence[str]) -> list[View]:
-    """The signed parts as bars around zero."""
-    rows = [(_("Logit"), budget.logit, True), *((said(name), value, False) for name, value in budget.parts)]
+def _small(value: float) -> str:
+    """Two decimals; of what these do not show, the first digit."""
+    return f"{value:.0e}" if 0 < abs(value) < 0.005 else number(value)
+
+
+def _budget(budget: LogitBudget, zones: Sequence[str], rest: Sequence[str] = ()) -> list[View]:
+    """The signed parts as bars around zero; those of the `rest` of the markers as one."""
+    rows = [(_("Logit"), budget.logit, True)]
+    rows += [(said(name), value, False) for name, value in budget.parts if name not in rest]
+    if rest:
+        more = plural("{num} more marker", "{num} more markers", len(rest))
+        rows.append((more, sum(value for name, value in budget.parts if name in rest), False))
     if zones:
         rows.append((said("lungs"), sum(value for name, value in budget.parts if name in zones), False))
     reach = max(1e-9, *(abs(value) for _name, value, _is_total in rows))

@@ -93,7 +93,7 @@ UNIT_WORDS = {
 METRICS = {
     "high_focus_fraction": (
         N_("High-focus area"),
-        N_("where the map reaches {threshold} of its maximum: the contour"),
+        N_("where the map reaches {threshold} of its maximum"),
     ),
     "focus_band": (N_("Focus band"), N_("focal below 30 % of the area, regional to 70 %, then diffuse")),
     "centroid": (
@@ -103,7 +103,7 @@ METRICS = {
     "peak": (N_("Highest point"), N_("position of the map's maximum, from the upper left corner")),
     "entropy": (N_("Spread (entropy)"), N_("0 = all evidence in one cell, 1 = the same everywhere")),
     "gini": (N_("Concentration (Gini)"), N_("0 = the same everywhere, nearly 1 = all evidence in one cell")),
-    "num_components": (N_("Separate areas"), N_("areas that the contour encloses")),
+    "num_components": (N_("Separate areas"), N_("areas of high focus")),
     "left_right_balance": (
         N_("Left and right"),
         N_("\N{MINUS SIGN}1 = all in the image's left half, +1 = all in its right"),
@@ -236,7 +236,7 @@ def patient_side(facts: RadiographFacts | None, third: int) -> str | None:
 
 
 def times(rows: float, columns: float, decimals: int = 0) -> str:
-    return f"{number(rows, decimals)} {TIMES} {number(columns, decimals)}"
+    return f"{number(rows, decimals)}\N{NO-BREAK SPACE}{TIMES}\N{NO-BREAK SPACE}{number(columns, decimals)}"
 
 
 def short_hash(value: str | None) -> str | None:

@@ -36,6 +36,16 @@ def test_all_masks_lie_on_one_grid_with_the_pictures_aspect() -> None:
     assert next(r.facts for r in found if r.facts.name == "lungs").area_fraction == pytest.approx(2 * 96 * 32 / 32768)
 
 
+def test_elsewhere_is_what_lies_in_none_of_the_others() -> None:
+    """A box below the lungs that somebody drew takes nothing away."""
+    drawn = annotation(block(slice(400, 480), slice(100, 150), (512, 256)), "a box")
+    found = find_regions(GREY, FOUND, (drawn,))
+    elsewhere = found[-1]
+    assert (elsewhere.facts.name, elsewhere.facts.kind) == ("elsewhere", "elsewhere")
+    assert np.array_equal(elsewhere.mask, sum(part.astype(int) for part in partition(found).values()) == 0)
+    assert elsewhere.mask[220, 60]  # in the box
+
+
 def test_without_lungs_nothing_that_needs_them() -> None:
     empty = np.zeros((256, 256), np.bool_)
     for lungs in (None, Lungs(empty, empty, 0.1, "lungs not found: nothing looks like lung")):

@@ -143,7 +143,10 @@ def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_pa
     ):
         assert row in second
     passed = replace(record, trust=Trust("passed", (), ()))
-    assert "Explanation checks passed Page 2" in pages(renderer.case_pdf(passed, checked, folder))[0]
+    assert (
+        "Explanation checks passed All of them stand under Numbers: 2 passed"
+        in pages(renderer.case_pdf(passed, checked, folder))[0]
+    )
     assert own_words(" ".join(pages(renderer.case_pdf(passed, checked, folder)))).count("confidence") == 0
 
 
@@ -601,9 +604,10 @@ def test_what_is_undefined_for_all_regions_has_no_columns(renderer, make, run):
     focus = tuple(RegionFocus(one.name, undefined=undefined) for one in REGIONS)
     record = replace(with_regions(record), region_focus={record.maps[0].key: focus}, controls={"lungs": {"edges": 0.3}})
     second = pages(renderer.case_pdf(record, run, folder))[1]
-    assert "Evidence, ratio and peak are undefined: The map has no positive part." in second
+    assert "Evidence and ratio are undefined: the map has no positive part." in second
     assert "Region (area) Log-odds" in second
     assert second.count("he map has no positive part") == 1
+    assert "in parentheses what maps" not in second
 
 
 def test_objects_serialised_once_are_the_same_bytes(renderer, make, run, monkeypatch):
@@ -755,6 +759,28 @@ def test_page_one_says_how_much_lies_in_the_lungs_and_at_a_marker(renderer, make
     first = pages(renderer.case_pdf(with_regions(record), run, folder))[0]
     assert "62 % of the evidence lies in the lungs (34 % by area alone)." in first
     assert "12 % of it lies at a marker (letter 1; <1 % by area alone)." in first
+    assert "In or beside the highest point" not in first  # the lungs are said by their zones
+
+
+def test_page_one_names_the_regions_at_the_highest_point_and_two_markers(renderer, make, run) -> None:
+    record, folder = make()
+    names = ("right upper zone", "elsewhere", *(f"letter {n}" for n in range(1, 6)))
+    kinds = {"right upper zone": "zone", "elsewhere": "elsewhere"}
+    facts = tuple(RegionFacts(name, kinds.get(name, "marker"), "by hand", 0.05) for name in names)
+    share = {"letter 2": 0.2, "letter 4": 0.1, "letter 5": 0.06}
+    focus = tuple(
+        RegionFocus(one, share.get(one, 0.01), 0.05, 1.0, 0.5, one in names[:2], 0.1, 0.2, 0.1, 0.2) for one in names
+    )
+    parts = tuple((name, 0.25) for name in names)
+    budget = LogitBudget(record.maps[0].key, 2.0, (*parts, ("bias", 0.25)), True)
+    record = replace(record, regions=facts, region_focus={record.maps[0].key: focus}, budget=budget)
+    first, second = pages(renderer.case_pdf(record, run, folder))[:2]
+    assert "In or beside the highest point: right upper zone, elsewhere." in first
+    assert "(letter 2; 5 % by area alone). 10 % of it lies at a marker (letter 4;" in first
+    assert "Evidence also lies at 1 more marker." in first
+    assert "Elsewhere (5 %) 1 % 1.0 +0.25 Letter 2 (5 %) 20 % 1.0 +0.25 Letter 4 (5 %) 10 % 1.0 +0.25" in second
+    assert "3 more markers +0.75" in second
+    assert "Regions as found: markers framed." not in second  # there is no picture
 
 
 def test_page_two_lists_every_region_and_why_one_is_undefined(renderer, make, run) -> None:
@@ -763,7 +789,6 @@ def test_page_two_lists_every_region_and_why_one_is_undefined(renderer, make, ru
     assert "Lungs (34 %) 62 % 1.8" in second
     assert "Right upper zone (5 %) undefined: the model did not see the region" in second
     assert "Letter 1 (<1 %) 12 % 30.0 Border" in second
-    assert "The maximum lies in (or half a cell from): Lungs." in second
 
 
 def test_lungs_that_were_not_found_are_said_with_the_reason(renderer, make, run) -> None:
@@ -811,9 +836,9 @@ def test_masking_is_told_in_words(renderer, make, run) -> None:
     assert f"Replacing all but the lungs {both}" in second
     # Of five markers the three that change it most; what only one fill does is said to be so.
     assert "Replacing letter 5 lowers the logit by 0.50 (blurred) or raises the logit by 0.50 (mean)" in second
-    assert "Marked with one of the two fills." in second
+    assert "True with one of the two fills only: not marked." in second
     assert "letter 2" not in second.split("What the answer depends on")[1].split("Focus of")[0]
-    assert "2 more markers change it by 0.20 or less each." in second
+    assert "3 more markers change it by 0.30 or less each." in second
     assert "Border: not replaced, the model did not see it." in second
     unmoved = replace(record, masking=tuple(Masking("lungs", fill, 0.8, 0.001, False) for fill in ("blurred", "mean")))
     assert case_view(unmoved, run, {})["masking"]["rows"][0]["text"] == "Replacing the lungs leaves the logit as it is."
@@ -822,7 +847,7 @@ def test_masking_is_told_in_words(renderer, make, run) -> None:
     second = pages(renderer.case_pdf(replace(record, as_usual=usual), run, folder))[1]
     assert (
         "Replaced by the run's mean radiograph: the border raises the logit by 2.50, "
-        "letter 2 lowers the logit by 0.60, letter 3 raises the logit by 0.30, letter 4 lowers the logit by 0.20."
+        "letter 2 lowers the logit by 0.60, letter 3 raises the logit by 0.30."
     ) in second
 
 
