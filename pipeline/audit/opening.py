@@ -83,7 +83,7 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     )
     sha256 = file_sha256(path)
     return explainer, ModelFacts(
-        name=card.name if card else path.name,
+        name=path.name if asked.path != REFERENCE else "cxr-audit reference classifier",
         sha256=sha256,
         parameters=classifier.parameters,
         input_shape=classifier.input_shape,

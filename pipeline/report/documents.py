@@ -57,7 +57,7 @@ if weasyprint.__version__ == "70.0":
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
 # `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
-PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "31mm"}}
+PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "25mm"}}
 # What every element is given by default, without rules that are tried on every element and never fit: those for
 # footnotes and list markers (they would style six of each) and those for margins where a `dir` is given. PDF/A forbids
 # that a picture asks to be smoothed (ISO 19005-3, 6.2.8), which "auto" does.

@@ -274,7 +274,14 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "small": _picture(pictures.get(facts.key), picture_shape, SMALL_MAP_MM),
         "focus": []
         if focus is None
-        else focus_sentences(focus, record.radiograph, is_faint) + region_sentences(record, facts.key),
+        else [
+            joined(" ", sentences)
+            for sentences in (
+                focus_sentences(focus, record.radiograph, is_faint),
+                region_sentences(record, facts.key),
+            )
+            if sentences
+        ],
         "metrics": [] if focus is None else _metrics(focus, record.radiograph),
         "columns": _metric_columns(focus),
         "is_drawn": facts.status in ("ok", "saturated"),

@@ -133,7 +133,7 @@ def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_pa
     trust = Trust("caution", ("it costs no more", "one change changes the map", "a third reason"), CASE_CHECKS)
     checked = replace(run, checks=MODEL_CHECKS)
     first, second, *_ = pages(renderer.case_pdf(replace(record, trust=trust), checked, folder))
-    assert "Explanation checks: caution It costs no more. One change changes the map." in first
+    assert "Explanation checks: caution. It costs no more. One change changes the map. All of them" in first
     assert "2 passed, 2 failed, 1 not run, and 1 more reason" in first
     assert "was not checked" not in first
     for row in (
@@ -144,7 +144,7 @@ def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_pa
         assert row in second
     passed = replace(record, trust=Trust("passed", (), ()))
     assert (
-        "Explanation checks passed All of them stand under Numbers: 2 passed"
+        "Explanation checks passed. All of them stand under Numbers: 2 passed"
         in pages(renderer.case_pdf(passed, checked, folder))[0]
     )
     assert own_words(" ".join(pages(renderer.case_pdf(passed, checked, folder)))).count("confidence") == 0

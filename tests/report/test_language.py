@@ -350,7 +350,7 @@ def test_the_german_document(renderer, cases, source) -> None:
         "Schwellenwertnähe. Das Logit liegt 0,15 Log-Odds vom Schwellenwert entfernt; Grenze 1.",
         "Nicht beurteilt: Belichtung zählt; Gründe unter Herkunft.",
         "Nicht beurteilte Hinweise Belichtung zählt: die Aufnahme wurde nicht dunkler und heller geprüft",
-        "Prüfungen der Erklärung: Vorsicht Kleine Änderungen der Eingabe ändern die Karte.",
+        "Prüfungen der Erklärung: Vorsicht. Kleine Änderungen der Eingabe ändern die Karte.",
         "Alle stehen unter Zahlen: 1 nicht bestanden.",
         "Stabilität (Fall) nicht bestanden 0,70; mindestens 0,90 (mittlere Rangkorrelation bei 4 kleinen Änderungen)",
         "Lunge ersetzt: senkt das Logit um 2,10 (weichgezeichnet) oder 0,50 (Mittelwert).",
