@@ -806,7 +806,7 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
             {
                 "of": of,
                 "name": sentence(_name(check)),
-                "what": sentence(said(check.reason)) if check.state == "not_run" else said(check.what),
+                "what": said(check.reason if check.state == "not_run" else check.what),
                 "value": None if check.value is None else _small(check.value),
                 "limit": said(check.limit),
                 "word": _(CHECK_STATES[check.state]),

@@ -137,9 +137,9 @@ def test_the_trust_state_stands_on_page_1_with_its_reasons_and_every_check_on_pa
     assert "2 passed, 2 failed, 1 not run, and 1 more reason" in first
     assert "was not checked" not in first
     for row in (
-        "Randomisation (model) passed 0.05; below 0.33, maps of different cases (SSIM once no trained weight is left)",
-        "Agreement (case) not run No other method on this grid",
-        "Worst stability (case) failed 0.43; at least 0.80 (lowest rank correlation)",
+        "Randomisation (model) passed: 0.05; below 0.33, maps of different cases (SSIM once no trained weight is left)",
+        "Agreement (case) not run: no other method on this grid",
+        "Worst stability (case) failed: 0.43; at least 0.80 (lowest rank correlation)",
     ):
         assert row in second
     passed = replace(record, trust=Trust("passed", (), ()))

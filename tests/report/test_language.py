@@ -352,7 +352,7 @@ def test_the_german_document(renderer, cases, source) -> None:
         "Nicht beurteilte Hinweise Belichtung zählt: die Aufnahme wurde nicht dunkler und heller geprüft",
         "Prüfungen der Erklärung: Vorsicht. Kleine Änderungen der Eingabe ändern die Karte.",
         "Alle stehen unter Zahlen: 1 nicht bestanden.",
-        "Stabilität (Fall) nicht bestanden 0,70; mindestens 0,90 (mittlere Rangkorrelation bei 4 kleinen Änderungen)",
+        "Stabilität (Fall) nicht bestanden: 0,70; mindestens 0,90 (mittlere Rangkorrelation bei 4 kleinen Änderungen)",
         "Lunge ersetzt: senkt das Logit um 2,10 (weichgezeichnet) oder 0,50 (Mittelwert).",
         "Alles außer der Lunge ersetzt: lässt das Logit, wie es ist (weichgezeichnet) oder senkt das Logit um 1,25",
         "Ganze Aufnahme verändert: dunkler senkt das Logit um 0,52, heller erhöht das Logit um 0,31.",
