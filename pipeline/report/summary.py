@@ -72,6 +72,14 @@ OUTCOMES = {
     "no_label": "No label",
 }
 
+# part that was replaced -> what the class does that speaks against a classifier that reads lungs
+WITHOUT = {
+    "lungs": "stays without the lungs",
+    "all but the lungs": "changes with the lungs alone",
+    "border": "changes without the border",
+    "marker": "changes without a marker",
+}
+
 # metric -> what an even map would score
 FOCUS = {
     "high_focus_fraction": None,
@@ -141,7 +149,7 @@ def summary_view(
         "model": {"name": run.model.name, "hash": run.model.sha256[:12]},
         "urls": {**dict.fromkeys(("roc", "reliability", "focus", "cascade")), **urls},
         "acceptance": _acceptance(cohort),
-        "glance": _glance(records, cohort),
+        "glance": _glance(records, run, cohort),
         "scoping": _scoping(records, run, cohort),
         "mapping": _mapping(records, run, cohort),
         "artefacts": _artefacts(records, run),
@@ -265,12 +273,13 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     }
 
 
-def _glance(records: Sequence[CaseRecord], cohort: CohortRecord) -> list[tuple[str, str]]:
+def _glance(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) -> list[tuple[str, str]]:
     statuses, outcomes = cohort.statuses, cohort.outcomes
     labelled = sum(outcomes.values())
     counts = f"{statuses['ok']:,} audited, {statuses['excluded']:,} excluded, {statuses['failed']:,} failed"
+    found = f" of {run.num_found:,} found (--limit)" if run.num_found else ""
     rows = [
-        ("Cases", f"{len(records):,}: {counts}"),
+        ("Cases", f"{len(records):,}{found}: {counts}"),
         ("Patients", f"{cohort.num_patients:,} ({cohort.patients})"),
         ("With a label", f"{labelled:,} of {statuses['ok']:,} audited"),
     ]
@@ -346,9 +355,8 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
     gaps = [abs(one.gap) for record in audited for one in record.maps[:1] if one.gap is not None]
     shown = [f"largest difference to the logit {max(gaps):.0e}"] if gaps else []
     if run.checks:
-        shown.append(f"{sum(one.state == 'failed' for one in run.checks)} of {len(run.checks)} checks failed")
-    masked = [one for record in audited for one in record.masking]
-    bad = [one for one in masked if one.is_bad_news]
+        states = Counter[str](one.state for one in run.checks)
+        shown.append(f"checks: {', '.join(f'{states[key]} {word}' for key, word in CHECK_STATES.items())}")
     hazards = (
         ("The file is no usable frontal radiograph", "reading, checks of the input", unread + quality),
         (
@@ -365,9 +373,9 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
         ),
         ("It reads a shortcut, not the lungs", "evidence in lungs, border, markers", _shortcut(audited)),
         (
-            "A part that should not matter changes the output",
+            "The lungs do not decide the output, or another part does",
             "causal masking",
-            f"{len(bad):,} of {len(masked):,} maskings speak against the classifier" if masked else None,
+            _masked(audited),
         ),
         ("The map does not show what the model used", "its sum against the logit; trust checks", "; ".join(shown)),
         (
@@ -403,6 +411,17 @@ def _shortcut(audited: Sequence[CaseRecord]) -> str | None:
         raised = sum(any(flag.name == name for flag in record.flags) for record in judged)
         words.append(f"{FLAG_WORDS[name].lower()} in {raised:,} of {len(judged):,}")
     return "; ".join(words) if any(record.flags or record.flags_undefined for record in audited) else None
+
+
+def _masked(audited: Sequence[CaseRecord]) -> str | None:
+    """By part: how many maskings speak against the classifier, of those that can say something of it."""
+    asked = [record for record in audited if record.masking]
+    answers: dict[str, list[bool]] = {part: [] for part in WITHOUT}
+    for one in (one for record in asked for one in record.masking if one.is_bad_news is not None):
+        answers[one.removed if one.removed in WITHOUT else "marker"].append(one.is_bad_news)
+    words = "; ".join(f"{WITHOUT[part]}: {sum(bad):,} of {len(bad):,}" for part, bad in answers.items() if bad)
+    masked = f"{len(asked):,} of {_cases(len(audited))} masked"
+    return (f"{masked}. Maskings after which the class {words}" if words else masked) if asked else None
 
 
 # ---- 3 artefacts

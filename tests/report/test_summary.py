@@ -152,6 +152,8 @@ def test_a_limited_run_says_of_how_many(renderer, run) -> None:
     words = "Audited were 24 of the 1,200 radiographs that there are"
     assert words in " ".join(pages(report(renderer, replace(run, num_found=1200), labelled())))
     assert "Audited were" not in " ".join(pages(report(renderer, run, labelled())))
+    for found, words in ((1200, "24 of 1,200 found (--limit): 24 audited"), (None, "24: 24 audited")):
+        assert dict(view(replace(run, num_found=found), labelled())["glance"])["Cases"].startswith(words)
 
 
 def test_a_long_list_is_cut_and_says_so(renderer, run) -> None:
@@ -331,8 +333,30 @@ def test_what_was_not_measured_says_so(run) -> None:
     assert len(found["unmeasured"]) == 4
     assert (found["trust"], found["flags"], found["masking"], found["quality"]) == (None, None, None, None)
     results = {one["hazard"]: one["result"] for one in found["mapping"]}
-    assert results["A part that should not matter changes the output"] is None
+    assert results["The lungs do not decide the output, or another part does"] is None
     assert "Whether the maps can be trusted was not checked." in found["open"]
+
+
+def test_a_hazard_says_what_was_not_run_and_of_how_many(run) -> None:
+    """Each masking of the lungs says something only where the class was called: None elsewhere."""
+    states = ("passed", "failed", "not_run", "not_run")
+    checks = tuple(Check(f"c{n}", "what", one, reason=None if one == "passed" else "why") for n, one in enumerate(states))
+    masked = (
+        Masking("lungs", "mean", 0.0, 1.0, True),
+        Masking("all but the lungs", "mean", 0.0, 1.0, False),
+        Masking("border", "mean", 0.0, 1.0, False),
+        Masking("letter 1", "mean", 0.0, 1.0, True),
+        Masking("text 2", "mean", 0.0, 1.0, False),
+    )
+    one, two, *rest = labelled()
+    undecided = Masking("lungs", "mean", 0.0, 1.0, None)
+    records = [replace(one, masking=masked), replace(two, masking=(undecided, masked[1])), *rest]
+    results = {one["hazard"]: one["result"] for one in view(replace(run, checks=checks), records)["mapping"]}
+    assert results["The map does not show what the model used"].endswith("checks: 1 passed, 1 failed, 2 not run")
+    assert results["The lungs do not decide the output, or another part does"] == (
+        "2 of 24 cases masked. Maskings after which the class stays without the lungs: 1 of 1; changes with the lungs "
+        "alone: 0 of 2; changes without the border: 0 of 1; changes without a marker: 1 of 2"
+    )
 
 
 def test_the_confusion_matrix_has_labels_in_rows(run) -> None:
