@@ -72,6 +72,9 @@ OUTCOMES = {
     "no_label": "No label",
 }
 
+FAR_ENDS = {"upper": "at least", "lower": "at most"}
+"""What is met already where the data do not contradict it."""
+
 # part that was replaced -> what the class does that speaks against a classifier that reads lungs
 WITHOUT = {
     "lungs": "stays without the lungs",
@@ -232,7 +235,10 @@ def _acceptance(cohort: CohortRecord) -> View:
         shape, verdict = "square", f"{len(missed)} of {total} acceptance criteria not met.{note}"
     else:
         shape, verdict = "circle", f"{total} of {total} acceptance criteria met."
-    return {"shape": shape, "verdict": verdict, "rows": [_criterion(one) for one in cohort.acceptance]}
+    rows = [_criterion(one) for one in cohort.acceptance]
+    bounds = [(one.limit or "", FAR_ENDS[one.bound]) for one in cohort.acceptance if one.bound in FAR_ENDS]
+    is_far = any(limit.startswith(far) for limit, far in bounds)
+    return {"shape": shape, "verdict": verdict, "rows": rows, "is_far": is_far}
 
 
 def _state(one: CriterionResult) -> tuple[str, str]:
@@ -242,7 +248,11 @@ def _state(one: CriterionResult) -> tuple[str, str]:
 
 
 def _criterion(one: CriterionResult) -> View:
-    notes = [f"counted against it, in {_cases(count)}: {reason}" for reason, count in one.undefined.items()]
+    kinds: dict[str, dict[str, int]] = {}
+    for reason, count in one.undefined.items():
+        kind, _, detail = reason.partition(": ")
+        kinds.setdefault(kind, {})[detail] = count
+    notes = [f"counted against it, in {_cases(sum(of.values()))}: {_by_detail(kind, of)}" for kind, of in kinds.items()]
     if one.reason:
         notes.insert(0, f"{one.reason}: counts as not met")
     elif one.limit_value is None and not one.is_met:
@@ -256,6 +266,13 @@ def _criterion(one: CriterionResult) -> View:
         "note": sentence("; ".join(notes)),
         **_estimate(one.found, one.limit_value),
     }
+
+
+def _by_detail(kind: str, counts: Mapping[str, int]) -> str:
+    """For example "lungs not found, in 8 the left one too ragged, in 2 one area only"."""
+    if len(counts) == 1:
+        return ": ".join(filter(None, (kind, *counts)))
+    return ", ".join([kind, *(f"in {count:,} {detail}" for detail, count in counts.items() if detail)])
 
 
 def _estimate(one: Estimate, limit: float | None = None) -> View:

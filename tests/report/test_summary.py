@@ -203,6 +203,35 @@ def test_the_figure_that_is_compared_is_marked(run) -> None:
     assert float(row["ends"][1]) > 0.8
 
 
+@pytest.mark.parametrize(
+    ("criterion", "is_far"),
+    [
+        (Criterion(metric="sensitivity", bound="upper", at_least=0.8), True),
+        (Criterion(metric="ece", bound="lower", at_most=0.1), True),
+        (Criterion(metric="sensitivity", bound="lower", at_least=0.8), False),
+        (Criterion(metric="sensitivity", at_least=0.8), False),
+    ],
+)
+def test_a_limit_that_few_cases_make_easy_is_explained(renderer, run, criterion, is_far) -> None:
+    text = " ".join(pages(report(renderer, run, labelled(), described(labelled(), (criterion,)))))
+    assert ("met unless the whole interval misses it: the data do not contradict the claim" in text) == is_far
+
+
+def test_reasons_of_one_kind_are_counted_together(run) -> None:
+    one = CriterionResult("c", True, Estimate(0.9, 12, 12, (0.8, 0.95)))
+    lungs = {"lungs not found: too ragged": 8, "lungs not found: one area only, expected two": 2}
+    for undefined, note in (
+        (
+            {**lungs, "no map": 1},
+            "Counted against it, in 10 cases: lungs not found, in 8 too ragged, in 2 one area only, expected two; "
+            "counted against it, in 1 case: no map",
+        ),
+        ({"lungs not found: too ragged": 8}, "Counted against it, in 8 cases: lungs not found: too ragged"),
+    ):
+        cohort = replace(described(labelled()), acceptance=(replace(one, undefined=undefined),))
+        assert view(run, labelled(), cohort)["acceptance"]["rows"][0]["note"] == note
+
+
 def test_a_criterion_of_an_older_record_keeps_its_words(run) -> None:
     old = CriterionResult("auc at least 0.5", True, Estimate(0.6, 9, 9, reason="no interval below 10 patients"))
     cohort = replace(described(labelled()), acceptance=(old,), num_cases_of_known_patients=None)
