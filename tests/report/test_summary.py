@@ -24,6 +24,7 @@ from pipeline.records import (
     CohortRecord,
     CriterionResult,
     Estimate,
+    Fill,
     Flag,
     Masking,
     RunRecord,
@@ -161,6 +162,15 @@ def test_a_long_list_is_cut_and_says_so(renderer, run) -> None:
     text = " ".join(pages(report(renderer, run, [*labelled(), *failures])))
     assert len(set(re.findall(r"Broken in way \d\d", text))) == 10
     assert "20 more rows: see cases.csv" in text
+
+
+def test_every_row_of_the_maskings_is_printed(renderer, run) -> None:
+    parts = ("lungs", "all but the lungs", "border", "letter 1", "text 1", "foreign object 1")
+    tried = tuple(Masking(part, fill, 0.0, 1.0) for part in parts for fill in get_args(Fill))
+    usual = dict.fromkeys(("border", "letter 1", "text 1", "foreign object 1"), 1.0)
+    records = [replace(record, masking=tried, as_usual=usual) for record in labelled()]
+    assert len(view(run, records)["masking"]["rows"]) == 6 * len(get_args(Fill)) + 4 > 14
+    assert "more rows" not in " ".join(pages(report(renderer, run, records)))
 
 
 def test_the_roc_has_the_area_that_pairs_give() -> None:
