@@ -434,8 +434,9 @@ def _masked(audited: Sequence[CaseRecord]) -> str | None:
     """By part: how many maskings speak against the classifier, of those that can say something of it."""
     asked = [record for record in audited if record.masking]
     answers: dict[str, list[bool]] = {part: [] for part in WITHOUT}
-    for one in (one for record in asked for one in record.masking if one.is_bad_news is not None):
-        answers[one.removed if one.removed in WITHOUT else "marker"].append(one.is_bad_news)
+    for one in (one for record in asked for one in record.masking):
+        if one.is_bad_news is not None:
+            answers[one.removed if one.removed in WITHOUT else "marker"].append(one.is_bad_news)
     words = "; ".join(f"{WITHOUT[part]}: {sum(bad):,} of {len(bad):,}" for part, bad in answers.items() if bad)
     masked = f"{len(asked):,} of {_cases(len(audited))} masked"
     return (f"{masked}. Maskings after which the class {words}" if words else masked) if asked else None

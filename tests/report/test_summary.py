@@ -379,7 +379,9 @@ def test_what_was_not_measured_says_so(run) -> None:
 def test_a_hazard_says_what_was_not_run_and_of_how_many(run) -> None:
     """Each masking of the lungs says something only where the class was called: None elsewhere."""
     states = ("passed", "failed", "not_run", "not_run")
-    checks = tuple(Check(f"c{n}", "what", one, reason=None if one == "passed" else "why") for n, one in enumerate(states))
+    checks = tuple(
+        Check(f"c{n}", "what", one, reason=None if one == "passed" else "why") for n, one in enumerate(states)
+    )
     masked = (
         Masking("lungs", "mean", 0.0, 1.0, True),
         Masking("all but the lungs", "mean", 0.0, 1.0, False),
