@@ -62,10 +62,16 @@ def main() -> None:
     except AuditError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}")
         if error.hint:
-            err.print(f"[bold]hint:[/] {escape(error.hint)}")
+            err.print(f"[bold]hint:[/] {escape(_after_colon(error.hint))}")
         sys.exit(error.exit_code)
     finally:
         sys.excepthook = _unexpected  # Typer has set its own
+
+
+def _after_colon(hint: str) -> str:
+    """Small first letter, no full stop: those of ingest are sentences, since a case's PDF has them too."""
+    first = hint.split(maxsplit=1)[0]
+    return (hint[:1].lower() + hint[1:] if first.istitle() else hint).removesuffix(".")
 
 
 def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -183,7 +189,10 @@ def check(
     names: Annotated[bool, typer.Option("--names", help="print the names of files; they may name patients")] = False,
     overrides: Overrides = None,
 ) -> None:
-    """Everything that can be known without running: config, files, labels, model, layer, shapes, templates."""
+    """Everything that can be known without running: config, files, labels, model, layer, shapes, templates.
+
+    It writes the radiographs that ship, where they are the source, to <run.output>/reference-radiographs; nothing else.
+    """
     from pipeline.audit import check_labels, find_key, find_sources, open_checks, open_classifier, reading, sample
     from pipeline.ingest import probe
     from pipeline.preprocess import SHIFTS
@@ -317,7 +326,7 @@ def render(
     from pipeline.engines import render_run
 
     with _progress() as progress:
-        result = render_run(run_folder, template, workers, progress, language)
+        result = render_run(run_folder, template, workers, progress, language and language.lower())
     out.print(str(result.folder / "index.html"), highlight=False)
 
 

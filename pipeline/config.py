@@ -694,7 +694,9 @@ class _Document:
         known = next((k for n in range(len(key), -1, -1) if (k := key[:n]) in self.lines), ())
         line = self.lines.get(known, 1)
         place = f"{self.file}:{line}" if self.lines else self.file
-        where = f"--set {dotted}" if key[:2] in self.overridden else f"{place}: {dotted}"
+        # A section that is there by an override alone is named by it.
+        given = min((one for one in self.overridden if one[:1] == key and key not in self.lines), default=key)
+        where = f"--set {'.'.join(given)}" if given[:2] in self.overridden else f"{place}: {dotted}"
         self.problems.append((line, where, message))
 
 

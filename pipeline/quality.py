@@ -76,14 +76,14 @@ def check_picture(pixels: Floats, asked: Quality) -> tuple[Check, ...]:
         ),
         _at_least(
             "contrast",
-            "the same inside the exposed field, 5th to 95th percentile",
+            "span of the grey values inside the exposed field, 5th to 95th percentile",
             span(field, 5),
             asked.contrast_range,
             "the contrast is low",
         ),
         _at_most(
             "clipping",
-            "share of its middle that is wholly black or white",
+            "share of the picture's middle that is wholly black or white",
             clipped_fraction(field),
             asked.clipped_fraction,
             "grey values are cut off at black or white",

@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from pipeline import evidence, load_config
-from pipeline.cli import init
+from pipeline.cli import _after_colon, init, render
 from pipeline.evidence import RunFolder
 from pipeline.records import RunRecord, to_json
 from tests.classifier.models import nested
@@ -208,6 +209,29 @@ def test_named_errors_have_their_exit_code_and_no_traceback(config_file: Path) -
         assert done.stderr.startswith("error:")
         assert "hint:" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("hint", "printed"),
+    [
+        ("Convert it to PNG. Audits read DICOM.", "convert it to PNG. Audits read DICOM"),
+        ("REQUESTS_CA_BUNDLE=FILE names your own authority.", "REQUESTS_CA_BUNDLE=FILE names your own authority"),
+        ("set run.name to start another", "set run.name to start another"),
+        ("--resume goes on with it", "--resume goes on with it"),
+    ],
+)
+def test_hints_are_printed_by_one_rule(hint: str, printed: str) -> None:
+    assert _after_colon(hint) == printed
+
+
+def test_a_language_is_known_in_any_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "pipeline.engines.render_run", lambda *given: asked.append(given[-1]) or SimpleNamespace(folder=tmp_path)
+    )
+    for language in ("DE", None):
+        render(tmp_path, language=language)
+    assert asked == ["de", None]
 
 
 def test_init_from_a_model_then_check(config_file: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -15,7 +15,8 @@ from pipeline import evidence
 from pipeline.compare import compare_runs
 from pipeline.errors import ConfigError, VerificationError
 from pipeline.evidence import EventLog, RunFolder
-from pipeline.records import CaseSource, Check, Flag, RunRecord, to_json
+from pipeline.records import CaseSource, Check, ComparedRun, Flag, RunRecord, to_json
+from pipeline.report.comparison import _name
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL
 
@@ -85,6 +86,12 @@ def test_the_documents_say_what_changed(output: Path) -> None:
         assert "audited, then failed" in shown
     assert pdf.attachments["compare.json"] == [(output / "compare.json").read_bytes()]
     assert (pdf.metadata or {})["/Title"] == "Comparison of run old with run new"
+
+
+def test_two_runs_of_one_name_are_told_apart_by_their_times() -> None:
+    old, new = (ComparedRun("demo", f"2026-01-02T03:0{n}:05Z", 1, "m", "a", "b", "c") for n in (4, 7))
+    assert [_name(old, new), _name(new, old)] == ["demo (2026-01-02 03:04 UTC)", "demo (2026-01-02 03:07 UTC)"]
+    assert _name(old, replace(new, name="other")) == "demo"
 
 
 def test_the_page_is_offline_and_names_no_patient(output: Path) -> None:

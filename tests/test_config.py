@@ -98,6 +98,7 @@ def test_an_override_is_parsed_as_yaml_and_an_empty_one_unsets(config_file: Path
     ("override", "expected"),
     [
         ("engine.workrs=2", "--set engine.workrs: unknown key. Perhaps you meant 'workers'"),
+        ("foo.bar=1", "--set foo.bar: unknown section"),
         ("nonsense", "--set nonsense: expected section.key=value"),
         ("run.name=../../etc", "--set run.name: string should match pattern"),
         ("preprocess.scale=2", "give either scaling, or both scale and offset"),

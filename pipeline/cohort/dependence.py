@@ -65,7 +65,7 @@ def _check(
     words = f"at most {limit:g}"
     num = len({patients[case_id] for case_id in of_case})
     if num < MIN_PATIENTS:
-        few = f"it is known of {num} patients, fewer than {MIN_PATIENTS}"
+        few = f"it takes {MIN_PATIENTS} patients of whom it is known; there are {num}"
         return Check(name, WHAT[name], "not_run", None, words, few)
     value = float(measure(np.array(list(of_case.values()), np.float64)))
     if value <= limit:

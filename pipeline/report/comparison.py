@@ -39,7 +39,7 @@ def comparison_view(found: Comparison) -> View:
     """Everything that `compare.html.j2` prints."""
     return {
         "banner": BANNER,
-        "title": f"Comparison of run {found.a.name} with run {found.b.name}",
+        "title": f"Comparison of run {_name(found.a, found.b)} with run {_name(found.b, found.a)}",
         "a": _run(found.a),
         "b": _run(found.b),
         "created": w3c(found.b.started),
@@ -68,6 +68,11 @@ def comparison_view(found: Comparison) -> View:
         "method": sentence(found.method),
         "patients": found.patients,
     }
+
+
+def _name(one: ComparedRun, other: ComparedRun) -> str:
+    """With its time where the other has the same name."""
+    return f"{one.name} ({utc(one.started)})" if one.name == other.name else one.name
 
 
 def _run(one: ComparedRun) -> View:

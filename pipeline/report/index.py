@@ -87,7 +87,7 @@ def _index_row(record: CaseRecord, has_documents: bool) -> View:
         "thumbnail": f"{folder}/{quote(found)}" if (found := thumbnail or radiograph) else None,
         "pdf": f"{folder}/report.pdf" if has_documents else None,
         "json": f"{folder}/case.json",
-        "num_warnings": len(cautions(record)),
+        "num_cautions": len(cautions(record)),
         "flags": [FLAG_WORDS[name] for name in flags],
         "flag_names": " ".join(flags),
     }

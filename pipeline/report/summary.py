@@ -72,6 +72,17 @@ OUTCOMES = {
     "no_label": "No label",
 }
 
+FAR_ENDS = {"upper": "at least", "lower": "at most"}
+"""What is met already where the data do not contradict it."""
+
+# part that was replaced -> what the class does that speaks against a classifier that reads lungs
+WITHOUT = {
+    "lungs": "stays without the lungs",
+    "all but the lungs": "changes with the lungs alone",
+    "border": "changes without the border",
+    "marker": "changes without a marker",
+}
+
 # metric -> what an even map would score
 FOCUS = {
     "high_focus_fraction": None,
@@ -141,7 +152,7 @@ def summary_view(
         "model": {"name": run.model.name, "hash": run.model.sha256[:12]},
         "urls": {**dict.fromkeys(("roc", "reliability", "focus", "cascade")), **urls},
         "acceptance": _acceptance(cohort),
-        "glance": _glance(records, cohort),
+        "glance": _glance(records, run, cohort),
         "scoping": _scoping(records, run, cohort),
         "mapping": _mapping(records, run, cohort),
         "artefacts": _artefacts(records, run),
@@ -224,7 +235,10 @@ def _acceptance(cohort: CohortRecord) -> View:
         shape, verdict = "square", f"{len(missed)} of {total} acceptance criteria not met.{note}"
     else:
         shape, verdict = "circle", f"{total} of {total} acceptance criteria met."
-    return {"shape": shape, "verdict": verdict, "rows": [_criterion(one) for one in cohort.acceptance]}
+    rows = [_criterion(one) for one in cohort.acceptance]
+    bounds = [(one.limit or "", FAR_ENDS[one.bound]) for one in cohort.acceptance if one.bound in FAR_ENDS]
+    is_far = any(limit.startswith(far) for limit, far in bounds)
+    return {"shape": shape, "verdict": verdict, "rows": rows, "is_far": is_far}
 
 
 def _state(one: CriterionResult) -> tuple[str, str]:
@@ -234,7 +248,11 @@ def _state(one: CriterionResult) -> tuple[str, str]:
 
 
 def _criterion(one: CriterionResult) -> View:
-    notes = [f"counted against it, in {_cases(count)}: {reason}" for reason, count in one.undefined.items()]
+    kinds: dict[str, dict[str, int]] = {}
+    for reason, count in one.undefined.items():
+        kind, _, detail = reason.partition(": ")
+        kinds.setdefault(kind, {})[detail] = count
+    notes = [f"counted against it, in {_cases(sum(of.values()))}: {_by_detail(kind, of)}" for kind, of in kinds.items()]
     if one.reason:
         notes.insert(0, f"{one.reason}: counts as not met")
     elif one.limit_value is None and not one.is_met:
@@ -248,6 +266,13 @@ def _criterion(one: CriterionResult) -> View:
         "note": sentence("; ".join(notes)),
         **_estimate(one.found, one.limit_value),
     }
+
+
+def _by_detail(kind: str, counts: Mapping[str, int]) -> str:
+    """For example "lungs not found, in 8 the left one too ragged, in 2 one area only"."""
+    if len(counts) == 1:
+        return ": ".join(filter(None, (kind, *counts)))
+    return ", ".join([kind, *(f"in {count:,} {detail}" for detail, count in counts.items() if detail)])
 
 
 def _estimate(one: Estimate, limit: float | None = None) -> View:
@@ -265,12 +290,13 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     }
 
 
-def _glance(records: Sequence[CaseRecord], cohort: CohortRecord) -> list[tuple[str, str]]:
+def _glance(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) -> list[tuple[str, str]]:
     statuses, outcomes = cohort.statuses, cohort.outcomes
     labelled = sum(outcomes.values())
     counts = f"{statuses['ok']:,} audited, {statuses['excluded']:,} excluded, {statuses['failed']:,} failed"
+    found = f" of {run.num_found:,} found (--limit)" if run.num_found else ""
     rows = [
-        ("Cases", f"{len(records):,}: {counts}"),
+        ("Cases", f"{len(records):,}{found}: {counts}"),
         ("Patients", f"{cohort.num_patients:,} ({cohort.patients})"),
         ("With a label", f"{labelled:,} of {statuses['ok']:,} audited"),
     ]
@@ -346,9 +372,8 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
     gaps = [abs(one.gap) for record in audited for one in record.maps[:1] if one.gap is not None]
     shown = [f"largest difference to the logit {max(gaps):.0e}"] if gaps else []
     if run.checks:
-        shown.append(f"{sum(one.state == 'failed' for one in run.checks)} of {len(run.checks)} checks failed")
-    masked = [one for record in audited for one in record.masking]
-    bad = [one for one in masked if one.is_bad_news]
+        states = Counter[str](one.state for one in run.checks)
+        shown.append(f"checks: {', '.join(f'{states[key]} {word}' for key, word in CHECK_STATES.items())}")
     hazards = (
         ("The file is no usable frontal radiograph", "reading, checks of the input", unread + quality),
         (
@@ -365,9 +390,9 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
         ),
         ("It reads a shortcut, not the lungs", "evidence in lungs, border, markers", _shortcut(audited)),
         (
-            "A part that should not matter changes the output",
+            "The lungs do not decide the output, or another part does",
             "causal masking",
-            f"{len(bad):,} of {len(masked):,} maskings speak against the classifier" if masked else None,
+            _masked(audited),
         ),
         ("The map does not show what the model used", "its sum against the logit; trust checks", "; ".join(shown)),
         (
@@ -403,6 +428,18 @@ def _shortcut(audited: Sequence[CaseRecord]) -> str | None:
         raised = sum(any(flag.name == name for flag in record.flags) for record in judged)
         words.append(f"{FLAG_WORDS[name].lower()} in {raised:,} of {len(judged):,}")
     return "; ".join(words) if any(record.flags or record.flags_undefined for record in audited) else None
+
+
+def _masked(audited: Sequence[CaseRecord]) -> str | None:
+    """By part: how many maskings speak against the classifier, of those that can say something of it."""
+    asked = [record for record in audited if record.masking]
+    answers: dict[str, list[bool]] = {part: [] for part in WITHOUT}
+    for one in (one for record in asked for one in record.masking):
+        if one.is_bad_news is not None:
+            answers[one.removed if one.removed in WITHOUT else "marker"].append(one.is_bad_news)
+    words = "; ".join(f"{WITHOUT[part]}: {sum(bad):,} of {len(bad):,}" for part, bad in answers.items() if bad)
+    masked = f"{len(asked):,} of {_cases(len(audited))} masked"
+    return (f"{masked}. Maskings after which the class {words}" if words else masked) if asked else None
 
 
 # ---- 3 artefacts
@@ -727,7 +764,7 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
         }
         for key in sorted(changes, key=lambda key: (-size[key], key))
     ]
-    return {"columns": [OUTCOMES[column] for column in columns], **_capped(rows, 14)}
+    return {"columns": [OUTCOMES[column] for column in columns], "rows": rows}
 
 
 def _quality(records: Sequence[CaseRecord]) -> View | None:
@@ -750,7 +787,7 @@ def _quality(records: Sequence[CaseRecord]) -> View | None:
         }
         for name, found in sorted(counts.items(), key=lambda item: (-item[1]["failed"], item[0]))
     ]
-    return _capped(rows, 14) if rows else None
+    return {"rows": rows} if rows else None
 
 
 # ---- 5 reflection, 6 what to watch after

@@ -89,7 +89,7 @@ def test_of_few_patients_nothing_is_said_however_many_their_cases() -> None:
     for records, patients in ((marked[:9], 9), (marked, 9)):
         checks = found(records, patients)
         assert {one.state for one in checks.values()} == {"not_run"}
-        assert {one.reason for one in checks.values()} == {"it is known of 9 patients, fewer than 10"}
+        assert {one.reason for one in checks.values()} == {"it takes 10 patients of whom it is known; there are 9"}
     assert {one.state for one in found(marked, 10).values()} == {"failed"}
 
 

@@ -15,6 +15,7 @@ from pipeline.records import CaseRecord, Flag, RegionFacts, RegionFocus, Trust
 from pipeline.report.documents import data_folder
 from tests.report.test_documents import failed
 
+REASON = failed().reason
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AT_ONCE = 100
 
@@ -149,6 +150,28 @@ def test_sorted_by_error_trust_lungs_and_number_of_flags(opened):
     assert cases(page) == ["case-00003"]
     page.get_by_label("Flag").select_option(label="Near the threshold")
     assert cases(page) == []
+
+
+def test_flags_are_not_broken_within_a_word_nor_a_reason_into_a_column(opened):
+    page, _ = opened(12, lambda record, n: replace(judged(record, n), label="PNEUMONIA"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    fits = "cells => cells.every(cell => cell.scrollWidth <= cell.clientWidth)"
+    flags = page.locator("#cases tbody td.flags:visible")
+    assert flags.count() == 11
+    assert flags.evaluate_all(fits)
+    row = page.locator("#cases tbody tr", has_text="case-00009")  # failed
+    assert row.locator("td:visible").all_inner_texts()[1:] == ["failed", "", REASON, ""]
+    assert row.bounding_box()["height"] < 90
+    page.get_by_label("Text").fill("3,145,728")
+    assert cases(page) == ["case-00009"]
+    page.get_by_label("Text").fill("")
+    ends = {"Output": slice(1), "Lungs": slice(2), "High focus": slice(1), "Flags": slice(2), "Trust": slice(-2, None)}
+    for heading, end in ends.items():  # case 0 has no lungs, flags and trust either
+        page.locator("th button", has_text=heading).click()
+        assert "case-00009" in cases(page)[end]
+    row.get_by_role("button").click()
+    names = page.locator("#facts dt").all_inner_texts()
+    assert names == ["Outcome", "Reason"]
 
 
 def test_class_names_are_not_broken_within_a_word(opened):

@@ -24,6 +24,7 @@ from pipeline.records import (
     CohortRecord,
     CriterionResult,
     Estimate,
+    Fill,
     Flag,
     Masking,
     RunRecord,
@@ -152,6 +153,8 @@ def test_a_limited_run_says_of_how_many(renderer, run) -> None:
     words = "Audited were 24 of the 1,200 radiographs that there are"
     assert words in " ".join(pages(report(renderer, replace(run, num_found=1200), labelled())))
     assert "Audited were" not in " ".join(pages(report(renderer, run, labelled())))
+    for found, words in ((1200, "24 of 1,200 found (--limit): 24 audited"), (None, "24: 24 audited")):
+        assert dict(view(replace(run, num_found=found), labelled())["glance"])["Cases"].startswith(words)
 
 
 def test_a_long_list_is_cut_and_says_so(renderer, run) -> None:
@@ -159,6 +162,15 @@ def test_a_long_list_is_cut_and_says_so(renderer, run) -> None:
     text = " ".join(pages(report(renderer, run, [*labelled(), *failures])))
     assert len(set(re.findall(r"Broken in way \d\d", text))) == 10
     assert "20 more rows: see cases.csv" in text
+
+
+def test_every_row_of_the_maskings_is_printed(renderer, run) -> None:
+    parts = ("lungs", "all but the lungs", "border", "letter 1", "text 1", "foreign object 1")
+    tried = tuple(Masking(part, fill, 0.0, 1.0) for part in parts for fill in get_args(Fill))
+    usual = dict.fromkeys(("border", "letter 1", "text 1", "foreign object 1"), 1.0)
+    records = [replace(record, masking=tried, as_usual=usual) for record in labelled()]
+    assert len(view(run, records)["masking"]["rows"]) == 6 * len(get_args(Fill)) + 4 > 14
+    assert "more rows" not in " ".join(pages(report(renderer, run, records)))
 
 
 def test_the_roc_has_the_area_that_pairs_give() -> None:
@@ -199,6 +211,35 @@ def test_the_figure_that_is_compared_is_marked(run) -> None:
     assert (row["state"][1], row["value"], row["bound"]) == ("Met", "0.75", "upper")
     assert row["what"] == "Sensitivity, upper end of the 95 % interval"
     assert float(row["ends"][1]) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("criterion", "is_far"),
+    [
+        (Criterion(metric="sensitivity", bound="upper", at_least=0.8), True),
+        (Criterion(metric="ece", bound="lower", at_most=0.1), True),
+        (Criterion(metric="sensitivity", bound="lower", at_least=0.8), False),
+        (Criterion(metric="sensitivity", at_least=0.8), False),
+    ],
+)
+def test_a_limit_that_few_cases_make_easy_is_explained(renderer, run, criterion, is_far) -> None:
+    text = " ".join(pages(report(renderer, run, labelled(), described(labelled(), (criterion,)))))
+    assert ("met unless the whole interval misses it: the data do not contradict the claim" in text) == is_far
+
+
+def test_reasons_of_one_kind_are_counted_together(run) -> None:
+    one = CriterionResult("c", True, Estimate(0.9, 12, 12, (0.8, 0.95)))
+    lungs = {"lungs not found: too ragged": 8, "lungs not found: one area only, expected two": 2}
+    for undefined, note in (
+        (
+            {**lungs, "no map": 1},
+            "Counted against it, in 10 cases: lungs not found, in 8 too ragged, in 2 one area only, expected two; "
+            "counted against it, in 1 case: no map",
+        ),
+        ({"lungs not found: too ragged": 8}, "Counted against it, in 8 cases: lungs not found: too ragged"),
+    ):
+        cohort = replace(described(labelled()), acceptance=(replace(one, undefined=undefined),))
+        assert view(run, labelled(), cohort)["acceptance"]["rows"][0]["note"] == note
 
 
 def test_a_criterion_of_an_older_record_keeps_its_words(run) -> None:
@@ -331,8 +372,32 @@ def test_what_was_not_measured_says_so(run) -> None:
     assert len(found["unmeasured"]) == 4
     assert (found["trust"], found["flags"], found["masking"], found["quality"]) == (None, None, None, None)
     results = {one["hazard"]: one["result"] for one in found["mapping"]}
-    assert results["A part that should not matter changes the output"] is None
+    assert results["The lungs do not decide the output, or another part does"] is None
     assert "Whether the maps can be trusted was not checked." in found["open"]
+
+
+def test_a_hazard_says_what_was_not_run_and_of_how_many(run) -> None:
+    """Each masking of the lungs says something only where the class was called: None elsewhere."""
+    states = ("passed", "failed", "not_run", "not_run")
+    checks = tuple(
+        Check(f"c{n}", "what", one, reason=None if one == "passed" else "why") for n, one in enumerate(states)
+    )
+    masked = (
+        Masking("lungs", "mean", 0.0, 1.0, True),
+        Masking("all but the lungs", "mean", 0.0, 1.0, False),
+        Masking("border", "mean", 0.0, 1.0, False),
+        Masking("letter 1", "mean", 0.0, 1.0, True),
+        Masking("text 2", "mean", 0.0, 1.0, False),
+    )
+    one, two, *rest = labelled()
+    undecided = Masking("lungs", "mean", 0.0, 1.0, None)
+    records = [replace(one, masking=masked), replace(two, masking=(undecided, masked[1])), *rest]
+    results = {one["hazard"]: one["result"] for one in view(replace(run, checks=checks), records)["mapping"]}
+    assert results["The map does not show what the model used"].endswith("checks: 1 passed, 1 failed, 2 not run")
+    assert results["The lungs do not decide the output, or another part does"] == (
+        "2 of 24 cases masked. Maskings after which the class stays without the lungs: 1 of 1; changes with the lungs "
+        "alone: 0 of 2; changes without the border: 0 of 1; changes without a marker: 1 of 2"
+    )
 
 
 def test_the_confusion_matrix_has_labels_in_rows(run) -> None:
