@@ -22,7 +22,7 @@ from weasyprint.css import ComputedStyle, InitialStyle, StyleFor
 from weasyprint.css.properties import Dimension
 from weasyprint.draw import text
 from weasyprint.draw.color import get_color
-from weasyprint.formatting_structure.boxes import Box, PageBox
+from weasyprint.formatting_structure.boxes import Box, LineBox, PageBox
 from weasyprint.layout import background, inline, percent
 from weasyprint.text import line_break
 from weasyprint.text.ffi import pango
@@ -41,6 +41,7 @@ CORNERS = ("top_left", "top_right", "bottom_right", "bottom_left")
 BARE = {"background": None} | {f"border_{corner}_radius": (0, 0) for corner in CORNERS}
 
 _plain = SimpleNamespace(
+    avoid_collisions=inline.avoid_collisions,
     draw_first_line=text.draw_first_line,
     font_key=line_break._font_style_cache_key,
     is_in_normal_flow=Box.is_in_normal_flow,
@@ -65,6 +66,7 @@ def quick(kept: dict[Any, Any]) -> Iterator[None]:
         for owner, name, quicker in (
             (StyleFor, "set_computed_styles", _set_computed_styles(kept)),
             (inline, "split_first_line", _split_first_line(kept)),
+            (inline, "avoid_collisions", _avoid_collisions),
             (inline, "strut", _strut),
             *((module, "resolve_percentages", _resolve_percentages) for module in _modules("resolve_percentages")),
             (Layout, "deactivate", _deactivate),
@@ -158,6 +160,13 @@ def _split_first_line(kept: dict[Any, Any]) -> Any:
         return line
 
     return split_first_line
+
+
+def _avoid_collisions(context: Any, box: Any, block: Any, outer: bool = True) -> Any:
+    """A line asks three times, and most have no float beside them."""
+    if context.excluded_shapes or outer or not isinstance(box, LineBox) or block.style["direction"] != "ltr":
+        return _plain.avoid_collisions(context, box, block, outer)
+    return block.content_box_x(), box.position_y, block.width - box.margin_left - box.margin_right
 
 
 def _strut(style: Any) -> Any:
