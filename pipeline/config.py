@@ -234,7 +234,7 @@ class Preprocess(_Section):
 class Validation(_Section):
     """How often validation cases had the target class's label, by the classifier's output: page 1 says it of each case.
 
-    `cohort.json` of a run over these cases has such bins under `reliability`.
+    `cohort.json` of a run over these cases has such bins under `reliability`: of its `num_cases`, the share `value`.
     """
 
     data: Name = Field(description="which cases, in a few words")
@@ -247,6 +247,8 @@ class Validation(_Section):
     def _count(cls, bins: tuple[tuple[float, float, int, int], ...]) -> tuple[tuple[float, float, int, int], ...]:
         end = 0.0
         for low, high, cases, labelled in bins:
+            if any(edge != round(edge, 2) for edge in (low, high)):
+                raise ValueError(f"{[low, high]}: what is printed has two decimals, and so have the ends of bins")
             if not end <= low < high or labelled > cases:
                 bad = [low, high, cases, labelled]
                 raise ValueError(f"{bad}: bins ascend, and no more cases have the label than there are")
@@ -255,7 +257,7 @@ class Validation(_Section):
 
 
 class Card(_Section):
-    """What its developer says of the classifier, printed in quotation marks in every document."""
+    """What its developer says of the classifier, printed in quotation marks in the case PDFs and the run report."""
 
     intended_use: Words = Field(description="what it is for, for whom")
     population: Words = Field(description="whose radiographs it was made for")

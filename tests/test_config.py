@@ -211,6 +211,7 @@ def test_a_model_card_of_an_own_model(config_file: Path) -> None:
         (", validation: {data: ours, bins: [[0, 0.5, 9, 10]]}", "no more cases have the label than there are"),
         (", validation: {data: ours, bins: [[0, 0.5, 9, 1], [0.4, 1, 9, 1]]}", "bins ascend"),
         (", validation: {data: ours, bins: [[0.5, 0.5, 9, 1]]}", "bins ascend"),
+        (", validation: {data: ours, bins: [[0.995, 1, 9, 1]]}", "two decimals"),
     ],
 )
 def test_a_model_card_that_cannot_be(config_file: Path, given: str, expected: str) -> None:

@@ -4,7 +4,7 @@ The second says of every column of the first what it is: CSV on the Web, where a
 Metadata Vocabulary for Tabular Data, 2015, and Model for Tabular Data, 5.3). A value without its column is an error.
 
 Names of classes and layers are a model's. One that a spreadsheet would run as a formula gets a ' before it (CWE-1236;
-OWASP, CSV Injection); what it would show as it stands, such as -1 or +ve, and every number stays as it is.
+OWASP, CSV Injection); what it would show as it stands, such as -1, and every number stays as it is.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ COLUMNS: dict[str, Term] = {
     "file_sha256": Term("SHA-256 of the file", "as it was read, hexadecimal", "string"),
 }
 LISTS = {"quality": ";", "flags": " "}
-FORMULA = re.compile(r"[=@\t\n\0]|[+-](?![\w .]*\Z)")
+FORMULA = re.compile("[=@\uff1d\uff20\uff0b\uff0d\ufeff\t\n\0]|[+-](?![0-9.]*\\Z)")
 
 
 def cases_table(records: Sequence[CaseRecord]) -> str:

@@ -144,7 +144,8 @@ def remedy(problems: Collection[Problem]) -> str:
     commands = [one.name for one in problems if one.kind == "unfinished"]
     if len(commands) + sum(map(_is_gone, problems)) == len(problems):
         if commands:
-            return f"all else is as it was; give the command again: cxr-audit {commands[0]} RUN"
+            again = commands[0].replace(" or ", " RUN, or cxr-audit ")
+            return f"all else is as it was; give the command again: cxr-audit {again} RUN"
         return "all else is as it was; sign it again: cxr-audit sign RUN, or put the signature back from an archive"
     if all(one.kind == "not trusted" for one in problems):
         return "nothing was changed; --trust takes the certificate of the authority that the signer's comes from"

@@ -39,12 +39,13 @@ Kind = Literal[
     "sealed",  # what SHA256SUMS holds beside this file
 ]
 Event = dict[str, Any]
+# What is read again.
 FACTS: dict[str, type | tuple[type, ...]] = {
     "event": str,
     "case_id": str,
     "private": dict,
     "documents": (dict, list),
-}  # what is read again
+}
 EVENTS_SINCE = 2  # schema version of run.json
 
 

@@ -43,7 +43,8 @@ class Problem:
     why: str = ""
 
     def __str__(self) -> str:
-        return ": ".join(filter(None, (self.kind, self.name, self.why)))
+        name = self.name if self.name.isprintable() else repr(self.name)
+        return ": ".join(filter(None, (self.kind, name, self.why)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ EVIDENCE = (
         "Training and test data are independent",
         "GMLP 4; STARD-AI",
         "run.json: model.card.data_sha256; case.json: file_sha256",
-        ("card_data", "patients"),
+        ("card_sha256", "patients"),
         "partly",
     ),
     Evidence(

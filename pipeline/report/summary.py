@@ -197,6 +197,7 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "always": True,
         "card": card is not None,
         "card_data": card is not None and bool(card.data),
+        "card_sha256": card is not None and bool(card.data_sha256),
         "card_limits": card is not None and bool(card.limits),
         "card_measured": card is not None and bool(card.measured),
         "card_training": card is not None and bool(card.training),

@@ -174,7 +174,7 @@ def _validated(prediction: Prediction, validation: Validation | None) -> str | N
     output = prediction.probability
     found = next((one for one in validation.bins if one.low <= output < one.high or output == one.high == 1), None)
     if found is None:
-        return _("No case of {data} had an output near this one.", data=quoted(validation.data))
+        return _("In {data}, no case with such an output was counted.", data=quoted(validation.data))
     low, high = found.interval_95
     return plural(
         "In {data}, {num} case had an output from {low} to {high}, of which {labelled} ({share}; 95 % interval "
@@ -382,9 +382,12 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     sentences = []
     kinds = {region.name: region.kind for region in record.regions}
     focus = record.region_focus.get(key, ())
-    peak = [said(one.region) for one in focus if one.pointing_game_hit and kinds[one.region] in AT_PEAK]
+    peak = [one.region for one in focus if one.pointing_game_hit and kinds[one.region] in AT_PEAK]
+    peak.sort(key=lambda name: kinds[name] == "marker")
     if peak:
-        sentences.append(_("In or beside the highest point: {regions}.", regions=joined(", ", peak)))
+        sentences.append(
+            _("The highest point lies in or beside: {regions}.", regions=joined(", ", map(said, peak[:4])))
+        )
     if record.lungs_missing:
         reason = sentence(said(record.lungs_missing))
         sentences.append(_("{reason}; how much of it lies in them is not known.", reason=reason))
@@ -634,6 +637,7 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
     kinds = {region.kind for region in record.regions}
     markers = [region.name for region in record.regions if region.kind == "marker"]
     rest = sorted(markers, key=lambda name: -(focus[name].relevance_mass_accuracy or 0))[MARKERS_IN_WORDS:]
+    rest = rest if record.budget else []
     parts = {} if record.budget is None else {row["name"]: row for row in _budget(record.budget, _zones(record), rest)}
     rows: list[View] = []
     for region in record.regions:
@@ -818,8 +822,8 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
 
 
 def _small(value: float) -> str:
-    """Two decimals; of what these do not show, the first digit."""
-    return f"{value:.0e}" if 0 < abs(value) < 0.005 else number(value)
+    """Two decimals; four of what these do not show."""
+    return number(value, 4 if abs(value) < 0.005 else 2) if value else number(value)
 
 
 def _budget(budget: LogitBudget, zones: Sequence[str], rest: Sequence[str] = ()) -> list[View]:

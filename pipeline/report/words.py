@@ -186,7 +186,7 @@ def percent(fraction: float, decimals: int = 0) -> str:
 
 def _of_whole(value: float, whole: int, decimals: int) -> str:
     last = 10.0**-decimals
-    if 0 < value < last / 2:
+    if 0 < value <= last / 2:
         return f"<{number(last, decimals)}"
     if whole - last / 2 <= value < whole:
         return f">{number(whole - last, decimals)}"

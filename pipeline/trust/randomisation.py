@@ -84,7 +84,8 @@ def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) 
         broken.append(f"the control {CONTROL}, which never asks the classifier, passed")
     if alike_shuffled.mean() >= _limit(alike_shuffled, pairs):
         broken.append("the control, each map with its cells shuffled, failed")
-    words = f"below {limit:.2f}, maps of different cases"
+    num_decimals = 2 if f"{limit:.2f}" != f"{found:.2f}" else 4
+    words = f"below {limit:.{num_decimals}f}, maps of different cases"
     state: CheckState = "passed"
     reason = None
     if broken:

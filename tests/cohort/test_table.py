@@ -74,7 +74,10 @@ def test_what_a_row_says() -> None:
         ("-A1\n=1", "'-A1\n=1"),
         ("\t=1", "'\t=1"),
         ("conv\r=1", "conv\\r=1"),
-        *((text, text) for text in ("+ve", "-ve", "-", "-0.5", "+1", "no =1", "a-b", "'x", "")),
+        ("+ve", "'+ve"),
+        ("-A1", "'-A1"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        *((text, text) for text in ("-", "-0.5", "+1", "no =1", "a-b", "'x", "")),
         *((number, str(number)) for number in (-0.5, -7, -1e-9)),
     ],
 )

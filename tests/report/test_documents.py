@@ -637,7 +637,7 @@ def test_the_quick_parser_reads_the_same_page(renderer, make, run, tmp_path, mon
          '89 %) have the label "PNEUMONIA".'),
         (1.0, 'In "our validation", 1 case had an output from 0.90 to 1.00, of which 1 (100 %; 95 % interval 21 % to '
          '100 %) have the label "PNEUMONIA".'),
-        (0.7, 'No case of "our validation" had an output near this one.'),
+        (0.7, 'In "our validation", no case with such an output was counted.'),
     ],
 )  # fmt: skip
 def test_what_such_an_output_meant_in_validation_cases(renderer, make, run, output: float, words: str) -> None:
@@ -759,7 +759,7 @@ def test_page_one_says_how_much_lies_in_the_lungs_and_at_a_marker(renderer, make
     first = pages(renderer.case_pdf(with_regions(record), run, folder))[0]
     assert "62 % of the evidence lies in the lungs (34 % by area alone)." in first
     assert "12 % of it lies at a marker (letter 1; <1 % by area alone)." in first
-    assert "In or beside the highest point" not in first  # the lungs are said by their zones
+    assert "The highest point lies" not in first  # the lungs are said by their zones
 
 
 def test_page_one_names_the_regions_at_the_highest_point_and_two_markers(renderer, make, run) -> None:
@@ -775,12 +775,14 @@ def test_page_one_names_the_regions_at_the_highest_point_and_two_markers(rendere
     budget = LogitBudget(record.maps[0].key, 2.0, (*parts, ("bias", 0.25)), True)
     record = replace(record, regions=facts, region_focus={record.maps[0].key: focus}, budget=budget)
     first, second = pages(renderer.case_pdf(record, run, folder))[:2]
-    assert "In or beside the highest point: right upper zone, elsewhere." in first
+    assert "The highest point lies in or beside: right upper zone, elsewhere." in first
     assert "(letter 2; 5 % by area alone). 10 % of it lies at a marker (letter 4;" in first
     assert "Evidence also lies at 1 more marker." in first
     assert "Elsewhere (5 %) 1 % 1.0 +0.25 Letter 2 (5 %) 20 % 1.0 +0.25 Letter 4 (5 %) 10 % 1.0 +0.25" in second
     assert "3 more markers +0.75" in second
     assert "Regions as found: markers framed." not in second  # there is no picture
+    second = pages(renderer.case_pdf(replace(record, budget=None), run, folder))[1]
+    assert "Letter 3 (5 %)" in second  # nothing adds up the rest of the markers
 
 
 def test_page_two_lists_every_region_and_why_one_is_undefined(renderer, make, run) -> None:
