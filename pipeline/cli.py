@@ -70,7 +70,7 @@ def main() -> None:
 
 def _after_colon(hint: str) -> str:
     """Small first letter, no full stop: those of ingest are sentences, since a case's PDF has them too."""
-    first = hint.split(maxsplit=1)[0]
+    first = hint.partition(" ")[0]
     return (hint[:1].lower() + hint[1:] if first.istitle() else hint).removesuffix(".")
 
 

@@ -137,8 +137,8 @@ def audit(
         return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
     events = EventLog.open(folder)
     events.begin(folder, run, records)
-    if limit is not None:
-        events.append("limited", num_cases=len(sources), of=len(found))
+    if run.num_found is not None:
+        events.append("limited", num_cases=run.num_cases, of=run.num_found)
     if run.scale_source is None:
         run, mean = calibrate(run, explainer, checks, segmenter, engine, config, sources, key)
         if mean is not None:

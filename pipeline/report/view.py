@@ -823,7 +823,7 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
 
 def _small(value: float) -> str:
     """Two decimals; four of what these do not show."""
-    return number(value, 4 if abs(value) < 0.005 else 2) if value else number(value)
+    return number(value, 4 if 0 < abs(value) < 0.005 else 2)
 
 
 def _budget(budget: LogitBudget, zones: Sequence[str], rest: Sequence[str] = ()) -> list[View]:
