@@ -12,9 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-
-from pipeline.evidence import RunFolder
-from pipeline.records import CaseRecord
+from cxr_audit.evidence import RunFolder
+from cxr_audit.records import CaseRecord
 
 COLUMNS = ("zone", "mediastinum", "outside_body", "marker", "border", "elsewhere", "bias")
 

@@ -17,9 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from pipeline.records import ModelCard, from_json
-from pipeline.reference import WEIGHTS
+from cxr_audit.records import ModelCard, from_json
+from cxr_audit.reference import WEIGHTS
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "kermany" / "test"
 Floats = npt.NDArray[np.float32]

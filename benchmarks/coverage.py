@@ -19,10 +19,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from cxr_audit.cohort.intervals import Resampling, auc_of
+from cxr_audit.cohort.performance import NUM_BINS, Outputs, performance
 from scipy.special import expit, logit, ndtr
-
-from pipeline.cohort.intervals import Resampling, auc_of
-from pipeline.cohort.performance import NUM_BINS, Outputs, performance
 
 PERCENTILE = ("auc", "sensitivity", "specificity", "ppv", "npv")
 

@@ -27,13 +27,12 @@ import data_store
 import numpy as np
 import numpy.typing as npt
 import pydicom
+from cxr_audit.errors import CaseError
+from cxr_audit.ingest import read
+from cxr_audit.records import CaseSource, Radiograph
 from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
-
-from pipeline.errors import CaseError
-from pipeline.ingest import read
-from pipeline.records import CaseSource, Radiograph
 
 # (file, who) -> why it differs, checked by hand. "*" stands for every file.
 EXPLAINED: dict[tuple[str, str], str] = {}

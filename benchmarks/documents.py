@@ -20,14 +20,13 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from cxr_audit.evidence import RunFolder
+from cxr_audit.records import CaseRecord
+from cxr_audit.report import Renderer
+from cxr_audit.report.documents import data_folder
 from weasyprint import CSS, HTML
 from weasyprint.text.fonts import FontConfiguration
 from weasyprint.urls import URLFetcher
-
-from pipeline.evidence import RunFolder
-from pipeline.records import CaseRecord
-from pipeline.report import Renderer
-from pipeline.report.documents import data_folder
 
 ROWS = "".join(f"<tr><th>Row {n}</th><td>{n}.00</td><td>what it is, in a few words</td></tr>" for n in range(40))
 BARE = """@font-face { font-family: Plex; src: url("ibm-plex-sans-latin-400-normal.woff2") }

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from unittest.mock import patch
 
-from pipeline import evidence
+from cxr_audit import evidence
 
 SIZES = {
     "radiograph.jpg": 60,

@@ -16,13 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline import load_config, run_audit
+from cxr_audit import load_config, run_audit
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "kermany" / "test"
 
 
 def densenet(path: Path) -> None:
-    import pipeline.classifier  # noqa: F401, I001  first: it imports TensorFlow without its start-up notices
+    import cxr_audit.classifier  # noqa: F401  first: it imports TensorFlow without its start-up notices
     import keras
 
     keras.utils.set_random_seed(1)
@@ -38,8 +38,8 @@ def radiographs(folder: Path, num_cases: int) -> None:
         files = sorted(REAL.rglob("*.jpeg"))
         files = files[:: max(1, len(files) // num_cases)]
     else:
-        from pipeline.reference.phantom.files import write_cases
-        from pipeline.reference.phantom.phantom import cohort
+        from cxr_audit.reference.phantom.files import write_cases
+        from cxr_audit.reference.phantom.phantom import cohort
 
         files = sorted(write_cases(folder.parent / "drawn", cohort(num_cases, seed=1)).parent.glob("*.png"))
     for n, file in enumerate(files[:num_cases]):

@@ -56,8 +56,8 @@ def plain_keras(model: Any, batch: np.ndarray) -> Callable[[], Any]:
 
 def ours(head: str, method: str) -> Callable[[np.ndarray], Pair]:
     def pair(batch: np.ndarray) -> Pair:
-        from pipeline.classifier import Classifier
-        from pipeline.explain import Explainer
+        from cxr_audit.classifier import Classifier
+        from cxr_audit.explain import Explainer
 
         model = densenet(head, is_nested=True)
         explainer = Explainer(Classifier(model, SHAPE), (method,))
@@ -167,8 +167,7 @@ def measure(pair: Pair, rounds: int) -> dict[str, float]:
 def pictures() -> None:
     """An overlay at print size and its JPEG."""
     import cv2
-
-    from pipeline.report.pictures import encode_jpeg, overlay
+    from cxr_audit.report.pictures import encode_jpeg, overlay
 
     cv2.setNumThreads(1)  # as in a worker
     row, column = np.mgrid[0:900, 0:760].astype(np.float32) / 900

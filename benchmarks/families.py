@@ -48,7 +48,7 @@ class Gap(NamedTuple):
 
 def compare(family: str, variants: tuple[tuple[str, str], ...], folder: Path) -> list[Gap]:
     """Save, load and split a family's model in each variant."""
-    from pipeline.classifier import Classifier, load_keras  # noqa: I001  first: it silences TensorFlow's start-up
+    from cxr_audit.classifier import Classifier, load_keras  # noqa: I001  first: it silences TensorFlow's start-up
     import keras
 
     keras.utils.set_random_seed(7)

@@ -18,11 +18,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-
-from pipeline import preprocess as geometry
-from pipeline import regions, report
-from pipeline.audit import measuring
-from pipeline.records import ClassActivationMap, MapFacts, Region
+from cxr_audit import preprocess as geometry
+from cxr_audit import regions, report
+from cxr_audit.audit import measuring
+from cxr_audit.records import ClassActivationMap, MapFacts, Region
 
 
 def ellipse(shape: tuple[int, int], centre: tuple[float, float], axes: tuple[float, float]) -> np.ndarray:

@@ -28,13 +28,12 @@ from pathlib import Path
 import data_store
 import numpy as np
 import pydicom
+from cxr_audit.errors import CaseError
+from cxr_audit.ingest import Display, decoding, read
+from cxr_audit.records import CaseSource
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
-
-from pipeline.errors import CaseError
-from pipeline.ingest import Display, decoding, read
-from pipeline.records import CaseSource
 
 LIMIT_S, LIMIT_MIB = 10.0, 1024
 LARGEST = 400_000  # bytes of a base file: larger ones only cost time

@@ -15,10 +15,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from cxr_audit.evidence import RunFolder
+from cxr_audit.report import Renderer
 from playwright.sync_api import Page, sync_playwright
-
-from pipeline.evidence import RunFolder
-from pipeline.report import Renderer
 
 TO_NEXT_FRAME = """action => new Promise(done => {
   const start = performance.now();

@@ -29,13 +29,13 @@ import numpy as np
 import numpy.typing as npt
 import openjpeg
 import pydicom
+from cxr_audit.ingest import codecs, discover, read
 from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import get_frame
 
 from benchmarks.dicom_agreement import pydicom_display
-from pipeline.ingest import codecs, discover, read
 
 SERVE = """
 import json, sys, time, warnings

@@ -29,21 +29,20 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from cxr_audit import preprocess as geometry
+from cxr_audit.audit.batch import explain_batch, sample, segment_batch, vary_batch
+from cxr_audit.audit.case import Explained, document, prepare
+from cxr_audit.audit.opening import find_key, find_sources, open_classifier, open_segmenter
+from cxr_audit.cohort.cases import case_values
+from cxr_audit.cohort.dependence import dependence
+from cxr_audit.cohort.intervals import Resampling
+from cxr_audit.config import Acceptance, AuditConfig, config_of
+from cxr_audit.evidence import RunFolder
+from cxr_audit.records import CaseRecord, RunRecord
+from cxr_audit.reference.phantom.phantom import LABELS, case_spec, draw
+from cxr_audit.reference.phantom.shortcuts import on_picture
+from cxr_audit.verdict import flagged
 from sklearn.metrics import roc_auc_score
-
-from pipeline import preprocess as geometry
-from pipeline.audit.batch import explain_batch, sample, segment_batch, vary_batch
-from pipeline.audit.case import Explained, document, prepare
-from pipeline.audit.opening import find_key, find_sources, open_classifier, open_segmenter
-from pipeline.cohort.cases import case_values
-from pipeline.cohort.dependence import dependence
-from pipeline.cohort.intervals import Resampling
-from pipeline.config import Acceptance, AuditConfig, config_of
-from pipeline.evidence import RunFolder
-from pipeline.records import CaseRecord, RunRecord
-from pipeline.reference.phantom.phantom import LABELS, case_spec, draw
-from pipeline.reference.phantom.shortcuts import on_picture
-from pipeline.verdict import flagged
 
 PHANTOM_PX, AUDITED_PX, INPUT_PX, MARKER_PX = 256, 512, 96, 70.0
 CUES = {"marker": "marker_r", "border": "border", "exposure": "bias"}
@@ -238,7 +237,7 @@ def prepared(config: AuditConfig) -> list[Explained]:
 
 
 def audited(config: AuditConfig, cases: list[Explained]) -> list[CaseRecord]:
-    """The stages of `pipeline.audit` that know the classifier, without documents: its records, kept."""
+    """The stages of `cxr_audit.audit` that know the classifier, without documents: its records, kept."""
     path = config.run.output / config.run.name
     ids = [case.prepared.source.case_id for case in cases]
     sampled = sample([case.prepared.source for case in cases], config.trust.sample)

@@ -16,14 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import cxr_audit.classifier  # noqa: F401  first: it imports TensorFlow without its start-up notices
 import numpy as np
 import pydicom
+from cxr_audit.reference import WEIGHTS, card_of
+from cxr_audit.reference.train_lungs import (
+    DICE,
+    INSIDE,
+    IOU,
+    NOT_FOUND,
+    SETS,
+    SIZE,
+    Case,
+    measure,
+    read_data,
+    summarise,
+)
+from cxr_audit.regions.lungs import BATCH, LungSegmenter, find_lungs, segmenter_input
 from pydicom.data import get_testdata_file
-
-import pipeline.classifier  # noqa: F401  first: it imports TensorFlow without its start-up notices
-from pipeline.reference import WEIGHTS, card_of
-from pipeline.reference.train_lungs import DICE, INSIDE, IOU, NOT_FOUND, SETS, SIZE, Case, measure, read_data, summarise
-from pipeline.regions.lungs import BATCH, LungSegmenter, find_lungs, segmenter_input
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CUTS = {

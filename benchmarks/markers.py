@@ -22,11 +22,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from cxr_audit.records import Floats, Mask, Region
+from cxr_audit.reference.phantom import case_spec, draw
+from cxr_audit.regions import find_markers
 from PIL import Image, ImageDraw, ImageFont
-
-from pipeline.records import Floats, Mask, Region
-from pipeline.reference.phantom import case_spec, draw
-from pipeline.regions import find_markers
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LABELS = Path(__file__).with_name("markers_labels.json")

@@ -23,8 +23,7 @@ from pathlib import Path
 
 import pydicom
 import requests
-
-from pipeline.reference.radiographs import write_radiographs
+from cxr_audit.reference.radiographs import write_radiographs
 
 PROGRAM = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")  # not on every user's path
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -115,7 +114,7 @@ def main() -> None:
                 upload(address, file)
             environment = {**os.environ, "CXR_AUDIT_DICOMWEB_USER": USER, "CXR_AUDIT_DICOMWEB_PASSWORD": PASSWORD}
             source = f"dicomweb+{address}/dicom-web?Modality=CR&Modality=DX"
-            command = [sys.executable, "-m", "pipeline.cli"]
+            command = [sys.executable, "-m", "cxr_audit.cli"]
             shutil.rmtree("reports/orthanc", ignore_errors=True)
             by_uid = (f"ingest.source={source}", f"ingest.manifest={labels}", "ingest.labels=label")
             by_path = (f"ingest.source={labels}", "ingest.labels=label", "run.name=local", f"run.output={folder}")

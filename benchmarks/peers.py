@@ -66,8 +66,8 @@ def random_torchxrayvision() -> Any:
 
 
 def ours(path: Path, images: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    from pipeline.classifier import Classifier, load_keras
-    from pipeline.explain import METHODS
+    from cxr_audit.classifier import Classifier, load_keras
+    from cxr_audit.explain import METHODS
 
     classifier = Classifier(load_keras(path), (224, 224, 1))
     selectors = np.tile(classifier.selector(classifier.class_names[FINDING]), (IMAGES, 1))
@@ -148,8 +148,7 @@ def xplique_maps(path: Path, images: np.ndarray) -> dict[tuple[str, str, str], n
     """On the flat Keras model with its sigmoid taken off; before the ReLU, which leaves nothing of a negative map."""
     import keras
     import xplique.attributions as attributions
-
-    from pipeline.classifier import load_keras
+    from cxr_audit.classifier import load_keras
 
     model = load_keras(path)
     dense = model.get_layer("findings")
@@ -174,8 +173,7 @@ def xplique_maps(path: Path, images: np.ndarray) -> dict[tuple[str, str, str], n
 
 def main() -> int:
     import torch
-
-    from pipeline.classifier import import_torchxrayvision
+    from cxr_audit.classifier import import_torchxrayvision
 
     network = random_torchxrayvision()
     images = np.random.default_rng(0).uniform(-1024, 1024, (IMAGES, 28, 28, 1))

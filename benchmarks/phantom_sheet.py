@@ -15,8 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
-from pipeline.reference.phantom import case_spec, draw
+from cxr_audit.reference.phantom import case_spec, draw
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 REAL = {

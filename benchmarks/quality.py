@@ -17,17 +17,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
+import cxr_audit.classifier  # noqa: F401  first: it imports TensorFlow without its start-up notices
 import numpy as np
+from cxr_audit import quality
+from cxr_audit.config import Quality
+from cxr_audit.records import Check, Floats
+from cxr_audit.reference import WEIGHTS
+from cxr_audit.reference.phantom import case_spec, draw
+from cxr_audit.reference.radiographs import draw_test_object
+from cxr_audit.regions import LungSegmenter, find_markers, segmenter_input
 
-import pipeline.classifier  # noqa: F401  first: it imports TensorFlow without its start-up notices
 from benchmarks.lungs import no_chests
-from pipeline import quality
-from pipeline.config import Quality
-from pipeline.records import Check, Floats
-from pipeline.reference import WEIGHTS
-from pipeline.reference.phantom import case_spec, draw
-from pipeline.reference.radiographs import draw_test_object
-from pipeline.regions import LungSegmenter, find_markers, segmenter_input
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 ASKED = Quality()

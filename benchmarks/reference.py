@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.reference [--data ../shared/data]
 
 About ten minutes on two cores. Ends with exit code 1 where a limit is not met. Each part has its own command:
-benchmarks.phantom_sheet, .lungs, .markers; pipeline.reference.train_classifier --card-only.
+benchmarks.phantom_sheet, .lungs, .markers; cxr_audit.reference.train_classifier --card-only.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import time
 from pathlib import Path
 
 import cv2
-
-import pipeline.classifier  # noqa: F401  first: it imports TensorFlow without its start-up notices
-from pipeline.reference import WEIGHTS, card_of
-from pipeline.reference.phantom import case_spec, draw
-from pipeline.reference.train_classifier import describe
+import cxr_audit.classifier  # noqa: F401  first: it imports TensorFlow without its start-up notices
+from cxr_audit.reference import WEIGHTS, card_of
+from cxr_audit.reference.phantom import case_spec, draw
+from cxr_audit.reference.train_classifier import describe
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PHANTOM_S = 0.5

@@ -18,16 +18,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from cxr_audit import ingest, load_config, run_audit
+from cxr_audit.audit import audit, cohort_of, render
+from cxr_audit.audit.batch import limited
+from cxr_audit.audit.run import _on_radiographs
+from cxr_audit.errors import ConfigError, EngineError, ModelError, NotRetrieved, VerificationError
+from cxr_audit.evidence import EventLog, RunFolder, seal, verify
+from cxr_audit.records import DEPENDENCE, FOCUS_METRICS, CaseSource, Placement
+from cxr_audit.report.words import calibrated_before
 from pypdf import PdfReader
 
-from pipeline import ingest, load_config, run_audit
-from pipeline.audit import audit, cohort_of, render
-from pipeline.audit.batch import limited
-from pipeline.audit.run import _on_radiographs
-from pipeline.errors import ConfigError, EngineError, ModelError, NotRetrieved, VerificationError
-from pipeline.evidence import EventLog, RunFolder, seal, verify
-from pipeline.records import DEPENDENCE, FOCUS_METRICS, CaseSource, Placement
-from pipeline.report.words import calibrated_before
 from tests.classifier.models import nested
 from tests.cohort.cases import a_case, a_failure, a_source
 from tests.evidence.test_events import UNFINISHED, started, with_schema
@@ -278,7 +278,7 @@ def test_a_model_that_answers_differently_twice_is_recorded(config_file: Path, m
     image = keras.Input((32, 32, 3))
     x = keras.layers.GlobalAveragePooling2D()(Noise()(keras.layers.Conv2D(2, 3)(image)))
     model = keras.Model(image, keras.layers.Dense(1, "sigmoid")(x))
-    monkeypatch.setattr("pipeline.classifier.load_keras", lambda *_: model)
+    monkeypatch.setattr("cxr_audit.classifier.load_keras", lambda *_: model)
     record = run(config_file).read_run()
     assert record.model.is_deterministic is False
 
@@ -515,7 +515,7 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
     """SIGKILL to the process and its workers as soon as two cases stand."""
     for n in range(20, 40):
         write_image(config_file.parent / "images" / "NORMAL" / f"more_{n}.png", n)
-    command = [sys.executable, "-m", "pipeline.cli", "run", str(config_file), "--set", "run.name=killed"]
+    command = [sys.executable, "-m", "cxr_audit.cli", "run", str(config_file), "--set", "run.name=killed"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     folder = RunFolder(config_file.parent / "reports" / "killed")
     deadline = time.monotonic() + 120
@@ -784,7 +784,7 @@ def test_a_copy_whose_first_comes_with_the_rest_is_marked_then(config_file: Path
 KILLED_WHILE_RENDERING = """
 import os, signal, sys
 from pathlib import Path
-from pipeline.audit import render, run
+from cxr_audit.audit import render, run
 from tests.test_audit import Inline
 
 class Killed(Inline):

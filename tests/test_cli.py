@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from cxr_audit import evidence, load_config
+from cxr_audit.cli import _after_colon, init, render
+from cxr_audit.evidence import RunFolder
+from cxr_audit.records import RunRecord, to_json
 
-from pipeline import evidence, load_config
-from pipeline.cli import _after_colon, init, render
-from pipeline.evidence import RunFolder
-from pipeline.records import RunRecord, to_json
 from tests.classifier.models import nested
 from tests.cohort.cases import a_case, a_failure, a_source
 from tests.evidence.test_folder import MODEL
@@ -22,7 +22,7 @@ from tests.test_audit import config_file, model_file  # noqa: F401
 
 
 def cxr_audit(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "cxr_audit.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
 
 
@@ -122,7 +122,7 @@ def test_workers_end_with_a_killed_run_and_ctrl_c_says_how_to_go_on(config_file:
         # A shell that starts the tests in the background has them ignore SIGINT; a user's terminal does not.
         code = (
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "from pipeline.cli import main; main()"
+            "from cxr_audit.cli import main; main()"
         )
         command = [sys.executable, "-c", code, "run", str(config_file), "--set", f"run.name={name}"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -227,7 +227,7 @@ def test_hints_are_printed_by_one_rule(hint: str, printed: str) -> None:
 def test_a_language_is_known_in_any_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = []
     monkeypatch.setattr(
-        "pipeline.engines.render_run", lambda *given: asked.append(given[-1]) or SimpleNamespace(folder=tmp_path)
+        "cxr_audit.engines.render_run", lambda *given: asked.append(given[-1]) or SimpleNamespace(folder=tmp_path)
     )
     for language in ("DE", None):
         render(tmp_path, language=language)
@@ -310,7 +310,7 @@ def test_check_says_what_expensive_methods_cost(config_file: Path) -> None:  # n
 def test_light_commands_do_not_import_tensorflow(command: str) -> None:
     code = (
         "import sys; sys.argv = ['cxr-audit', sys.argv[1]]\n"
-        "from pipeline.cli import main\n"
+        "from cxr_audit.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"

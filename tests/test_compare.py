@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cxr_audit import evidence
+from cxr_audit.compare import compare_runs
+from cxr_audit.errors import ConfigError, VerificationError
+from cxr_audit.evidence import EventLog, RunFolder
+from cxr_audit.records import CaseSource, Check, ComparedRun, Flag, RunRecord, to_json
+from cxr_audit.report.comparison import _name
 from pypdf import PdfReader
 
-from pipeline import evidence
-from pipeline.compare import compare_runs
-from pipeline.errors import ConfigError, VerificationError
-from pipeline.evidence import EventLog, RunFolder
-from pipeline.records import CaseSource, Check, ComparedRun, Flag, RunRecord, to_json
-from pipeline.report.comparison import _name
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL
 

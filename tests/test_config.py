@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-
-from pipeline.config import json_schema, load_config, measured_by, starter
-from pipeline.errors import ConfigError
+from cxr_audit.config import json_schema, load_config, measured_by, starter
+from cxr_audit.errors import ConfigError
 
 GOOD = """\
 run: {name: a}

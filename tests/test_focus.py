@@ -3,12 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-from scipy import ndimage
-
-from pipeline import focus
-from pipeline.audit import measuring
-from pipeline.preprocess import cell_shares, place, region_shares, restore, seen
-from pipeline.records import (
+from cxr_audit import focus
+from cxr_audit.audit import measuring
+from cxr_audit.preprocess import cell_shares, place, region_shares, restore, seen
+from cxr_audit.records import (
     FOCUS_METRICS,
     REGION_METRICS,
     ClassActivationMap,
@@ -18,7 +16,8 @@ from pipeline.records import (
     Region,
     RegionFocus,
 )
-from pipeline.regions import find_regions, zones
+from cxr_audit.regions import find_regions, zones
+from scipy import ndimage
 
 
 def measure(

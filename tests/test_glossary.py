@@ -6,11 +6,10 @@ import re
 from typing import get_args
 
 import pytest
-
-from pipeline.config import QualityCheck
-from pipeline.glossary import FLAG_WORDS, GLOSSARY, OF_RUN, Term, check_name
-from pipeline.records import CASE_FLAGS, CASE_NUMBERS, FLAGS, PERFORMANCE_METRICS
-from pipeline.report.words import METRICS
+from cxr_audit.config import QualityCheck
+from cxr_audit.glossary import FLAG_WORDS, GLOSSARY, OF_RUN, Term, check_name
+from cxr_audit.records import CASE_FLAGS, CASE_NUMBERS, FLAGS, PERFORMANCE_METRICS
+from cxr_audit.report.words import METRICS
 
 
 def test_every_metric_of_a_run_and_of_a_case_has_a_word() -> None:

@@ -42,12 +42,12 @@ def test_every_module_says_what_it_is(module: Path) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "pipeline.cli",
-        "pipeline.config",
-        "pipeline.evidence",
-        "pipeline.report",
-        "pipeline.lung_masks",
-        "pipeline.compare",
+        "cxr_audit.cli",
+        "cxr_audit.config",
+        "cxr_audit.evidence",
+        "cxr_audit.report",
+        "cxr_audit.lung_masks",
+        "cxr_audit.compare",
     ],
 )
 def test_starts_without_tensorflow(module: str) -> None:

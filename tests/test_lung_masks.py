@@ -8,11 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from cxr_audit.cli import app
+from cxr_audit.errors import ConfigError
+from cxr_audit.lung_masks import write_lung_masks
 from typer.testing import CliRunner
-
-from pipeline.cli import app
-from pipeline.errors import ConfigError
-from pipeline.lung_masks import write_lung_masks
 
 runner = CliRunner()
 

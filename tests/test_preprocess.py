@@ -4,9 +4,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
-
-from pipeline.config import Preprocess
-from pipeline.preprocess import (
+from cxr_audit.config import Preprocess
+from cxr_audit.preprocess import (
     SCALINGS,
     box_share,
     cell_edges,
@@ -19,7 +18,7 @@ from pipeline.preprocess import (
     restore,
     seen,
 )
-from pipeline.records import Placement, Radiograph, RadiographFacts, Resize, SourceFile
+from cxr_audit.records import Placement, Radiograph, RadiographFacts, Resize, SourceFile
 
 SOURCE = SourceFile("0" * 64, "0" * 64, "PNG", None, "test")
 RESIZES = get_args(Resize)

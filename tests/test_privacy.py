@@ -195,7 +195,7 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     (tmp_path / "temporary").mkdir()
     code = (
         "import sys\n"
-        "from pipeline.cli import main\n"
+        "from cxr_audit.cli import main\n"
         "if __name__ == '__main__':\n"
         "    for arguments in (['check', 'audit.yaml'], ['run', 'audit.yaml'], ['verify', 'runs/test']):\n"
         "        sys.argv = ['cxr-audit', *arguments]\n"
@@ -241,8 +241,8 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
 
 FAILURES = """\
 import os, sys
-import pipeline.cli, pipeline.config
-from pipeline.engines.local import LocalEngine
+import cxr_audit.cli, cxr_audit.config
+from cxr_audit.engines.local import LocalEngine
 import broken
 
 def cause(*_):
@@ -262,9 +262,9 @@ def loop(*_):
 
 if __name__ == "__main__":
     for failure in [globals()[name] for name in sys.argv[1:]]:
-        pipeline.cli.load_config = failure
+        cxr_audit.cli.load_config = failure
         sys.argv = ["cxr-audit", "check", "none.yaml"]
-        try: pipeline.cli.main()
+        try: cxr_audit.cli.main()
         except Exception as error: sys.excepthook(type(error), error, error.__traceback__)  # as Python does at its end
 """
 

@@ -8,10 +8,10 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from cxr_audit import quality
+from cxr_audit.config import Quality, QualityCheck
+from cxr_audit.records import Check, RadiographFacts, SourceFile
 
-from pipeline import quality
-from pipeline.config import Quality, QualityCheck
-from pipeline.records import Check, RadiographFacts, SourceFile
 from tests.conftest import ROOT
 
 ASKED = Quality()
@@ -259,6 +259,6 @@ def test_every_check_has_its_place() -> None:
 
 
 def test_no_report_calls_a_patient_or_an_image_healthy() -> None:
-    words = (ROOT / "pipeline" / "quality.py").read_text("utf-8").lower()
+    words = (ROOT / "pipeline" / "cxr_audit" / "quality.py").read_text("utf-8").lower()
     forbidden = ("diagnosis", "detected", "confirms", "rules out", "normal", "healthy", "confidence")
     assert not [word for word in forbidden if word in words]

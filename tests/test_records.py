@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from pipeline.records import (
+from cxr_audit.records import (
     CaseRecord,
     ClassActivationMap,
     Estimate,

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cxr_audit.cohort.cases import case_values
+from cxr_audit.config import Acceptance, Preprocess
+from cxr_audit.preprocess import FEWEST, as_usual, exposures, place, usual
+from cxr_audit.records import FLAGS, CaseRecord, Check, ModelInput, RegionFacts, RegionFocus
+from cxr_audit.verdict import judge
 
-from pipeline.cohort.cases import case_values
-from pipeline.config import Acceptance, Preprocess
-from pipeline.preprocess import FEWEST, as_usual, exposures, place, usual
-from pipeline.records import FLAGS, CaseRecord, Check, ModelInput, RegionFacts, RegionFocus
-from pipeline.verdict import judge
 from tests.cohort.cases import a_case
 
 LIMITS = Acceptance(

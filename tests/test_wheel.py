@@ -28,11 +28,11 @@ def test_init_and_run_from_a_wheel(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     site = tmp_path / "site"
     call(*pip, "install", "-q", "--no-deps", "--target", site, wheel, cwd=tmp_path)
-    where = call("-c", "import pipeline; print(pipeline.__file__)", cwd=tmp_path, pythonpath=site)
+    where = call("-c", "import cxr_audit; print(cxr_audit.__file__)", cwd=tmp_path, pythonpath=site)
     assert where.startswith(str(site))
-    call("-m", "pipeline.cli", "init", "mine.yaml", cwd=tmp_path, pythonpath=site)
-    index = call("-m", "pipeline.cli", "run", "mine.yaml", "--limit", 1, cwd=tmp_path, pythonpath=site).strip()
+    call("-m", "cxr_audit.cli", "init", "mine.yaml", cwd=tmp_path, pythonpath=site)
+    index = call("-m", "cxr_audit.cli", "run", "mine.yaml", "--limit", 1, cwd=tmp_path, pythonpath=site).strip()
     assert Path(index).is_file()
     assert len(list(Path(index).parent.glob("cases/*/report.pdf"))) == 1
     # Nothing was found in the checkout instead.
-    assert (site / "pipeline" / "_data" / "configs" / "demo.yaml").is_file()
+    assert (site / "cxr_audit" / "_data" / "configs" / "demo.yaml").is_file()

@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from cxr_audit.classifier import Classifier, load_keras
+from cxr_audit.errors import ModelError
 
-from pipeline.classifier import Classifier, load_keras
-from pipeline.errors import ModelError
 from tests.classifier.models import corner_detector, images, layers, nested
 
 
@@ -192,7 +192,7 @@ def test_an_output_with_another_activation_is_refused() -> None:
 
 
 def test_property_9_a_corner_detector_puts_everything_in_its_corner() -> None:
-    from pipeline.explain import Explainer
+    from cxr_audit.explain import Explainer
 
     classifier = Classifier(corner_detector(), (16, 16, 1))
     explainer = Explainer(classifier, ("hirescam",))

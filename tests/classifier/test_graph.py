@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from cxr_audit.classifier import Classifier
+from cxr_audit.errors import ModelError
 
-from pipeline.classifier import Classifier
-from pipeline.errors import ModelError
 from tests.classifier.models import images, layers, small_backbone
 
 SHAPE = (32, 32, 3)

@@ -14,9 +14,9 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from cxr_audit.classifier import convert, load_keras
+from cxr_audit.errors import ModelError
 
-from pipeline.classifier import convert, load_keras
-from pipeline.errors import ModelError
 from tests.classifier.models import images, layers
 
 KERAS_2 = importlib.util.find_spec("tf_keras") is not None

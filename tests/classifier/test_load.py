@@ -8,9 +8,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from cxr_audit.classifier import file_sha256, inspect_model, load_keras
+from cxr_audit.errors import ModelError
 
-from pipeline.classifier import file_sha256, inspect_model, load_keras
-from pipeline.errors import ModelError
 from tests.classifier.models import layers, nested
 
 

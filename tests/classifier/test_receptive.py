@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cxr_audit.classifier import Classifier
+from cxr_audit.classifier.receptive import receptive_fields
 
-from pipeline.classifier import Classifier
-from pipeline.classifier.receptive import receptive_fields
 from tests.classifier.models import layers
 
 SIZE = (41, 38)

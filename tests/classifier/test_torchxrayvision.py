@@ -25,11 +25,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from pipeline.classifier import Classifier, import_torchxrayvision, inspect_model, load_keras
-from pipeline.classifier.checkpoint import read_checkpoint
-from pipeline.classifier.torchxrayvision import FINDINGS, THRESHOLDS
-from pipeline.errors import ModelError
+from cxr_audit.classifier import Classifier, import_torchxrayvision, inspect_model, load_keras
+from cxr_audit.classifier.checkpoint import read_checkpoint
+from cxr_audit.classifier.torchxrayvision import FINDINGS, THRESHOLDS
+from cxr_audit.errors import ModelError
 
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "torchxrayvision"))
 
@@ -311,7 +310,7 @@ def test_an_address_is_opened_only_with_its_hash(
     assert f"its SHA-256 is {right}" in error_of("w.pt", "0" * 64)
     assert "no PyTorch checkpoint" in error_of("w.pt", right.upper())  # the hash is right: only now it is opened
     assert "HTTP Error 404" in error_of("none.pt", right)
-    monkeypatch.setattr("pipeline.classifier.torchxrayvision._MAX_BYTES", 10)
+    monkeypatch.setattr("cxr_audit.classifier.torchxrayvision._MAX_BYTES", 10)
     assert "is larger than" in error_of("w.pt", right)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.records import (
+from cxr_audit.records import (
     CaseRecord,
     CaseSource,
     FocusMetrics,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from cxr_audit.cohort import describe
+from cxr_audit.config import Acceptance, Cohort, Criterion
+from cxr_audit.records import CaseRecord, CriterionResult, Masking, RegionFacts
 
-from pipeline.cohort import describe
-from pipeline.config import Acceptance, Cohort, Criterion
-from pipeline.records import CaseRecord, CriterionResult, Masking, RegionFacts
 from tests.cohort.cases import a_case, a_failure
 
 # 20 true positives: 14 enriched in the lungs, 4 not, 2 with a dead map; 20 true negatives; 2 failed.

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cxr_audit.cohort import compare
+from cxr_audit.cohort.compare import match, mcnemar
+from cxr_audit.cohort.intervals import Resampling
+from cxr_audit.errors import ConfigError
+from cxr_audit.records import CaseRecord, Comparison, Flag, RunRecord, Trust, from_json, to_json
 from scipy import stats
 
-from pipeline.cohort import compare
-from pipeline.cohort.compare import match, mcnemar
-from pipeline.cohort.intervals import Resampling
-from pipeline.errors import ConfigError
-from pipeline.records import CaseRecord, Comparison, Flag, RunRecord, Trust, from_json, to_json
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL
 

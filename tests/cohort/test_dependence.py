@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cxr_audit.cohort.dependence import dependence, told_apart, variance_share
+from cxr_audit.config import Acceptance
+from cxr_audit.records import DEPENDENCE, CaseRecord, Check, Flag
 
-from pipeline.cohort.dependence import dependence, told_apart, variance_share
-from pipeline.config import Acceptance
-from pipeline.records import DEPENDENCE, CaseRecord, Check, Flag
 from tests.cohort.cases import a_case
 
 LIMITS = Acceptance(dependence_marker_share=0.1, dependence_border_variance=0.5, dependence_exposure_auc=0.7)

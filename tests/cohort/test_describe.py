@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from cxr_audit.cohort import describe, in_words
+from cxr_audit.config import Acceptance, Cohort
+from cxr_audit.records import CaseRecord, CaseSource, CohortRecord, Distribution, from_json, to_json
 
-from pipeline.cohort import describe, in_words
-from pipeline.config import Acceptance, Cohort
-from pipeline.records import CaseRecord, CaseSource, CohortRecord, Distribution, from_json, to_json
 from tests.cohort.cases import a_case, a_failure, a_source
 
 ASKED = Cohort(rounds=200, min_cases=10)

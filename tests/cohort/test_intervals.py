@@ -7,11 +7,10 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
+from cxr_audit.cohort.intervals import Resampling, auc_of, kish_number, predictive_value, score_interval
+from cxr_audit.records import Estimate
 from scipy import stats
 from sklearn.metrics import roc_auc_score
-
-from pipeline.cohort.intervals import Resampling, auc_of, kish_number, predictive_value, score_interval
-from pipeline.records import Estimate
 
 ROUNDS = 2000
 

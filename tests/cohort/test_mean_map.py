@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from pipeline.cohort import RASTER, mean_maps
-from pipeline.cohort.mean_map import MARGIN, lungs_box, on_lungs
+from cxr_audit.cohort import RASTER, mean_maps
+from cxr_audit.cohort.mean_map import MARGIN, lungs_box, on_lungs
 
 
 def lungs(top: int, left: int, height: int, width: int, size: int = 120) -> np.ndarray:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from pipeline.cohort.performance import Outputs, performance
+from cxr_audit.cohort.performance import Outputs, performance
 
 # 12 positive, 9 of them called; 20 negative, 4 of them called.
 POSITIVE = np.arange(32) < 12

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cxr_audit.cohort import cases_metadata, cases_table, table
+from cxr_audit.records import Check, Flag, Trust
 
-from pipeline.cohort import cases_metadata, cases_table, table
-from pipeline.records import Check, Flag, Trust
 from tests.cohort.cases import a_case, a_failure
 
 TYPES = {"number": float, "integer": int, "boolean": {"True": True, "False": False}.__getitem__, "string": str}

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from cxr_audit import evidence
+from cxr_audit.errors import ConfigError, EngineError, VerificationError
+from cxr_audit.evidence import EventLog, RunFolder
+from cxr_audit.records import CaseSource, RunRecord, to_json
 
-from pipeline import evidence
-from pipeline.errors import ConfigError, EngineError, VerificationError
-from pipeline.evidence import EventLog, RunFolder
-from pipeline.records import CaseSource, RunRecord, to_json
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL, said
 

@@ -11,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from pipeline import evidence
-from pipeline.errors import ConfigError, EngineError, VerificationError
-from pipeline.evidence import CaseIdKey, EventLog, RunFolder
-from pipeline.records import Box, CaseSource, ModelFacts, RunRecord
+from cxr_audit import evidence
+from cxr_audit.errors import ConfigError, EngineError, VerificationError
+from cxr_audit.evidence import CaseIdKey, EventLog, RunFolder
+from cxr_audit.records import Box, CaseSource, ModelFacts, RunRecord
 
 MODEL = ModelFacts("m", "0" * 64, 1, (8, 8, 1), "sigmoid", ("a", "b"), "conv", (4, 4), "gap", True)
 

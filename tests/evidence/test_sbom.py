@@ -8,10 +8,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from cxr_audit.evidence import bill_of_materials
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from pipeline.evidence import bill_of_materials
 from tests.evidence.test_events import RUN
 
 BILL = replace(RUN, segmenter_sha256="5" * 64)
@@ -61,7 +61,7 @@ def test_what_a_broken_uninstall_has_left_is_no_distribution(
 
 
 def distribution(tmp_path: Path, lines: str) -> dict[str, object]:
-    from pipeline.evidence.sbom import _distribution
+    from cxr_audit.evidence.sbom import _distribution
 
     folder = tmp_path / "some_thing-1.0+x.dist-info"
     folder.mkdir(exist_ok=True)

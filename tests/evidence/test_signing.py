@@ -21,15 +21,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cxr_audit import evidence
+from cxr_audit.cli import app
+from cxr_audit.errors import ConfigError, VerificationError
+from cxr_audit.evidence import EventLog, RunFolder
+from cxr_audit.evidence.signing import check_signatures, sign, signer_of_files, signer_of_pkcs12
 from pkcs11 import PKCS11Error
 from pyhanko.sign.timestamps import DummyTimeStamper, TimestampRequestError
 from typer.testing import CliRunner
 
-from pipeline import evidence
-from pipeline.cli import app
-from pipeline.errors import ConfigError, VerificationError
-from pipeline.evidence import EventLog, RunFolder
-from pipeline.evidence.signing import check_signatures, sign, signer_of_files, signer_of_pkcs12
 from tests.evidence.test_events import UNFINISHED, audited, lines_of, resum, sealed, started, with_schema
 from tests.evidence.test_folder import said
 
@@ -533,9 +533,9 @@ import sys
 from pathlib import Path
 import pkcs11
 from pkcs11.util.x509 import decode_x509_certificate
-from pipeline.errors import ConfigError
-from pipeline.evidence import RunFolder
-from pipeline.evidence.signing import sign, signer_of_pkcs11
+from cxr_audit.errors import ConfigError
+from cxr_audit.evidence import RunFolder
+from cxr_audit.evidence.signing import sign, signer_of_pkcs11
 library, certificate, run = map(Path, sys.argv[1:])
 with pkcs11.lib(str(library)).get_token(token_label="audit").open(user_pin="1234", rw=True) as session:
     facts = decode_x509_certificate(certificate.read_bytes())

@@ -8,13 +8,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from cxr_audit import focus
+from cxr_audit.classifier import Classifier, load_keras
+from cxr_audit.errors import ModelError
+from cxr_audit.explain import CONTROLS, METHODS, Explainer, Probing
+from cxr_audit.preprocess import cell_shares, place, region_shares
+from cxr_audit.records import ClassActivationMap
 
-from pipeline import focus
-from pipeline.classifier import Classifier, load_keras
-from pipeline.errors import ModelError
-from pipeline.explain import CONTROLS, METHODS, Explainer, Probing
-from pipeline.preprocess import cell_shares, place, region_shares
-from pipeline.records import ClassActivationMap
 from tests.classifier.models import images, layers, nested
 
 SHAPE = (32, 32, 3)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from pipeline.explain.controls import CONTROLS
-from pipeline.explain.methods import fuse
-from pipeline.explain.probing import baseline, grid_of, integrated_gradients, score_cam, smoothgrad, sum_cells
+from cxr_audit.explain.controls import CONTROLS
+from cxr_audit.explain.methods import fuse
+from cxr_audit.explain.probing import baseline, grid_of, integrated_gradients, score_cam, smoothgrad, sum_cells
 
 RNG = np.random.default_rng(0)
 X = RNG.random((6, 5, 2)).astype(np.float32)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cxr_audit.ingest import discover, read
+from cxr_audit.records import Radiograph
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -18,9 +20,6 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     generate_uid,
 )
-
-from pipeline.ingest import discover, read
-from pipeline.records import Radiograph
 
 TRAPS = {
     "inversion": ("MONOCHROME1; with INVERSE; MONOCHROME2 with INVERSE", "PS3.3 C.7.6.3.1.2, C.8.11.3.1.2"),

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cxr_audit.errors import UnreadableFile, UnsupportedRadiograph, UnusableAnnotation
+from cxr_audit.ingest import read_annotation
+from cxr_audit.records import Box, CaseSource
 from PIL import Image
-
-from pipeline.errors import UnreadableFile, UnsupportedRadiograph, UnusableAnnotation
-from pipeline.ingest import read_annotation
-from pipeline.records import Box, CaseSource
 
 ROWS, COLUMNS = 30, 40
 

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.errors import ConfigError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
-from pipeline.ingest import archive, discover, read
+from cxr_audit.errors import ConfigError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
+from cxr_audit.ingest import archive, discover, read
 
 Entry = tuple[str | zipfile.ZipInfo, bytes]
 NOISE = os.urandom(2000)

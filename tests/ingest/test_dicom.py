@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from cxr_audit import quality
+from cxr_audit.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
+from cxr_audit.ingest import Display, decoding, discover, probe, read
+from cxr_audit.records import CaseSource, to_json
 from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
@@ -16,10 +20,6 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.sequence import Sequence
 
 from benchmarks.ingest_speed import to_jpeg_lossless
-from pipeline import quality
-from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
-from pipeline.ingest import Display, decoding, discover, probe, read
-from pipeline.records import CaseSource, to_json
 from tests.ingest.codestreams import CODESTREAMS, waves
 
 PROJECT_TEXT = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")

@@ -19,14 +19,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
+from cxr_audit import audit, cli
+from cxr_audit.errors import ConfigError, ModelError, NotRetrieved, UnsupportedRadiograph
+from cxr_audit.ingest import dicomweb, discover, probe, read
+from cxr_audit.records import Box
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 from benchmarks import orthanc
-from pipeline import audit, cli
-from pipeline.errors import ConfigError, ModelError, NotRetrieved, UnsupportedRadiograph
-from pipeline.ingest import dicomweb, discover, probe, read
-from pipeline.records import Box
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"
 

@@ -6,6 +6,9 @@ import struct
 from contextlib import suppress
 
 import pytest
+from cxr_audit.errors import CaseError
+from cxr_audit.ingest import Display, read
+from cxr_audit.records import CaseSource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import uid
@@ -13,9 +16,6 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from benchmarks import fuzz as module
 from benchmarks.fuzz import fuzz
-from pipeline.errors import CaseError
-from pipeline.ingest import Display, read
-from pipeline.records import CaseSource
 
 NAMED = {"Radiograph", "UnreadableFile", "NotARadiograph", "UnsupportedRadiograph"}
 

@@ -10,11 +10,10 @@ from contextlib import suppress
 import cv2
 import numpy as np
 import pytest
+from cxr_audit.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
+from cxr_audit.ingest import discover, probe, read
+from cxr_audit.records import CaseSource
 from PIL import Image, ImageFile
-
-from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
-from pipeline.ingest import discover, probe, read
-from pipeline.records import CaseSource
 
 RAMP = np.arange(0, 240, 10, np.uint8).reshape(4, 6)  # 0, 10, ... 230
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cxr_audit.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
+from cxr_audit.ingest import Display, read
+from cxr_audit.ingest import dicom as dicom_module
+from cxr_audit.records import CaseSource
 from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from pipeline.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
-from pipeline.ingest import Display, read
-from pipeline.ingest import dicom as dicom_module
-from pipeline.records import CaseSource
 from tests.ingest.codestreams import CODESTREAMS, waves
 
 pytestmark = pytest.mark.trap("bombs")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.errors import ConfigError
-from pipeline.ingest import discover
-from pipeline.ingest import manifest as room
-from pipeline.records import Box
+from cxr_audit.errors import ConfigError
+from cxr_audit.ingest import discover
+from cxr_audit.ingest import manifest as room
+from cxr_audit.records import Box
 
 
 @pytest.fixture

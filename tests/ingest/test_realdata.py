@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from pipeline.ingest import discover, probe, read
+from cxr_audit.ingest import discover, probe, read
 
 pytestmark = pytest.mark.realdata
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cxr_audit.errors import CaseError, ConfigError, UnreadableFile
+from cxr_audit.ingest import discover, read, sources
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
@@ -19,9 +21,6 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
     generate_uid,
 )
-
-from pipeline.errors import CaseError, ConfigError, UnreadableFile
-from pipeline.ingest import discover, read, sources
 
 
 @pytest.fixture

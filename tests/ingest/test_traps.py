@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from cxr_audit.audit import reading
+from cxr_audit.config import AuditConfig
+from cxr_audit.errors import UnsupportedRadiograph
+from cxr_audit.ingest import Display, discover, read
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from benchmarks.dicom_agreement import GREY_LEVEL, beside_dcmtk, pydicom_display
-from pipeline.audit import reading
-from pipeline.config import AuditConfig
-from pipeline.errors import UnsupportedRadiograph
-from pipeline.ingest import Display, discover, read
 
 SIGNED = np.int16
 # Why another reader shows something else, by row. One that no longer differs fails.

@@ -7,10 +7,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+from cxr_audit.cli import app
+from cxr_audit.errors import ConfigError, UnsupportedRadiograph
 from typer.testing import CliRunner
-
-from pipeline.cli import app
-from pipeline.errors import ConfigError, UnsupportedRadiograph
 
 # MONOCHROME1, c 2048, w 4096: (x - 2047.5) / 4095 + 0.5 = x / 4095, inverted
 STORED = np.array([[0, 819, 4095], [4095, 819, 0]], np.uint16)

@@ -10,12 +10,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-
-from pipeline.errors import ConfigError
-from pipeline.reference.phantom import Spec, case_spec, draw, training_pixels
-from pipeline.reference.phantom.acquisition import WATER_PER_MM, Exposure, expose
-from pipeline.reference.phantom.phantom import RANGES, cohort
-from pipeline.reference.phantom.projection import Grid, dome, tubes
+from cxr_audit.errors import ConfigError
+from cxr_audit.reference.phantom import Spec, case_spec, draw, training_pixels
+from cxr_audit.reference.phantom.acquisition import WATER_PER_MM, Exposure, expose
+from cxr_audit.reference.phantom.phantom import RANGES, cohort
+from cxr_audit.reference.phantom.projection import Grid, dome, tubes
 
 SIZE = 256
 PLAIN = Spec(7, "M", "adult", rotation_deg=0, tilt_deg=0, inspiration=0.8, exposure=1, collimation=0)
@@ -230,7 +229,7 @@ def test_any_shape_is_drawn():
 
 def test_the_same_seed_is_the_same_in_another_process():
     code = (
-        "import hashlib; from pipeline.reference.phantom import training_pixels as t;"
+        "import hashlib; from cxr_audit.reference.phantom import training_pixels as t;"
         "print(hashlib.sha256(b''.join(t(s, 'PNEUMONIA', 96).tobytes() for s in (5, 6))).hexdigest())"
     )
     here = hashlib.sha256(b"".join(training_pixels(s, "PNEUMONIA", 96).tobytes() for s in (5, 6))).hexdigest()

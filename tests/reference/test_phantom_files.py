@@ -13,11 +13,10 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
-
-from pipeline.errors import ConfigError
-from pipeline.ingest import discover, read
-from pipeline.reference.phantom import Spec, draw
-from pipeline.reference.phantom.files import COMPRESSED, NATIVE, DicomOptions, write_cases, write_dicom, write_image
+from cxr_audit.errors import ConfigError
+from cxr_audit.ingest import discover, read
+from cxr_audit.reference.phantom import Spec, draw
+from cxr_audit.reference.phantom.files import COMPRESSED, NATIVE, DicomOptions, write_cases, write_dicom, write_image
 
 PIXELS = draw(Spec(3, "F", "adult"), 96, 80).pixels
 
@@ -225,7 +224,7 @@ def test_the_command_writes_the_same_bytes_as_another_process(tmp_path):
     for folder in folders:
         command = [
             "-m",
-            "pipeline.cli",
+            "cxr_audit.cli",
             "phantom",
             folder,
             "--cases",
@@ -250,7 +249,7 @@ def test_the_command_writes_the_same_bytes_as_another_process(tmp_path):
     [("--size", "32", "64 .. 3000"), ("--format", "bmp", "png8"), ("--shortcut", "logo", "marker_r")],
 )
 def test_the_command_names_the_range(tmp_path, option, value, said):
-    command = [sys.executable, "-m", "pipeline.cli", "phantom", str(tmp_path / "x"), option, value]
+    command = [sys.executable, "-m", "cxr_audit.cli", "phantom", str(tmp_path / "x"), option, value]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert said in done.stderr

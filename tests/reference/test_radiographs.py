@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+from cxr_audit.errors import NotARadiograph
+from cxr_audit.ingest import discover, read
+from cxr_audit.reference import radiographs
+from cxr_audit.reference.radiographs import write_radiographs
 from pydicom.data import get_testdata_file
-
-from pipeline.errors import NotARadiograph
-from pipeline.ingest import discover, read
-from pipeline.reference import radiographs
-from pipeline.reference.radiographs import write_radiographs
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from pipeline.reference.train_classifier import (
+from cxr_audit.reference.train_classifier import (
     bootstrap,
     choose_threshold,
     expected_calibration_error,

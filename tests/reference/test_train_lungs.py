@@ -9,10 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from pipeline.records import Mask
-from pipeline.reference import train_lungs
-from pipeline.reference.train_lungs import (
+from cxr_audit.records import Mask
+from cxr_audit.reference import train_lungs
+from cxr_audit.reference.train_lungs import (
     SIZE,
     augment,
     build_segmenter,
@@ -24,7 +23,7 @@ from pipeline.reference.train_lungs import (
     measure_boxes,
     parts_of,
 )
-from pipeline.regions.lungs import Lungs
+from cxr_audit.regions.lungs import Lungs
 
 NAMES = [f"MCUCXR_{k:04}_0" for k in range(120)] + [f"CHNCXR_{k:04}_1" for k in range(240)]
 

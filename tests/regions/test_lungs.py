@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-
-from pipeline.errors import ModelError
-from pipeline.reference import WEIGHTS, card_of
-from pipeline.reference.phantom import Spec, draw
-from pipeline.regions.lungs import SIZE, LungSegmenter, find_lungs, on_radiograph, segmenter_input
+from cxr_audit.errors import ModelError
+from cxr_audit.reference import WEIGHTS, card_of
+from cxr_audit.reference.phantom import Spec, draw
+from cxr_audit.regions.lungs import SIZE, LungSegmenter, find_lungs, on_radiograph, segmenter_input
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -216,7 +215,7 @@ def test_held_out_radiographs(segmenter: LungSegmenter, shared_data: Path) -> No
 
 @pytest.mark.realdata
 def test_an_extremity_has_no_lungs(segmenter: LungSegmenter, shared_data: Path) -> None:
-    from pipeline.ingest import discover, read
+    from cxr_audit.ingest import discover, read
 
     (case,) = discover(shared_data / "dicom" / "nema-rg3-extremity-mono1-10bit-jpeg2000.dcm")
     lungs = find_lungs(segmenter.probabilities(segmenter_input(read(case).pixels)[None])[0])

@@ -7,9 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from pipeline.records import Floats, Mask
-from pipeline.regions import find_markers
+from cxr_audit.records import Floats, Mask
+from cxr_audit.regions import find_markers
 
 
 def chest(side: int = 512) -> Floats:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from pipeline.records import Mask, Region
-from pipeline.regions import Lungs, annotation, find_regions, partition
+from cxr_audit.records import Mask, Region
+from cxr_audit.regions import Lungs, annotation, find_regions, partition
 
 
 def block(rows: slice, columns: slice, shape: tuple[int, int] = (256, 256)) -> Mask:

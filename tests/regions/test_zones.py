@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from pipeline.records import Floats, Mask, Region
-from pipeline.regions import zones
+from cxr_audit.records import Floats, Mask, Region
+from cxr_audit.regions import zones
 
 
 def box(shape: tuple[int, int], top: int, bottom: int, left: int, right: int) -> Mask:

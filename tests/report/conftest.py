@@ -9,8 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from pipeline.records import (
+from cxr_audit.records import (
     CaseRecord,
     Decision,
     FocusMetrics,
@@ -27,7 +26,7 @@ from pipeline.records import (
     SourceFile,
     Validation,
 )
-from pipeline.report import Renderer, display, encode_jpeg, overlay
+from cxr_audit.report import Renderer, display, encode_jpeg, overlay
 
 GRID = 14
 SCALE = 0.4

@@ -18,11 +18,8 @@ import numpy as np
 import pikepdf
 import pypdf
 import pytest
-from PIL import ImageFile
-from scipy.stats import binomtest
-
-from pipeline.errors import ConfigError
-from pipeline.records import (
+from cxr_audit.errors import ConfigError
+from cxr_audit.records import (
     FOCUS_METRICS,
     REGION_METRICS,
     CaseRecord,
@@ -38,10 +35,13 @@ from pipeline.records import (
     Validation,
     to_json,
 )
-from pipeline.report import Renderer
-from pipeline.report.documents import data_folder
-from pipeline.report.view import _budget, _prediction, case_view
-from pipeline.report.words import BANNER, place, score, sentence
+from cxr_audit.report import Renderer
+from cxr_audit.report.documents import data_folder
+from cxr_audit.report.view import _budget, _prediction, case_view
+from cxr_audit.report.words import BANNER, place, score, sentence
+from PIL import ImageFile
+from scipy.stats import binomtest
+
 from tests.report.conftest import CARD
 
 FORBIDDEN = (
@@ -264,7 +264,7 @@ def test_the_same_records_give_the_same_bytes_in_any_process(renderer, make, run
     (tmp_path / "record.json").write_bytes(to_json(record))
     (tmp_path / "run.json").write_bytes(to_json(run))
     code = (
-        "import sys, hashlib, pathlib; from pipeline.records import *; from pipeline.report import Renderer\n"
+        "import sys, hashlib, pathlib; from cxr_audit.records import *; from cxr_audit.report import Renderer\n"
         "t = pathlib.Path(sys.argv[1]); f = pathlib.Path(sys.argv[2])\n"
         "record = from_json((t / 'record.json').read_bytes(), CaseRecord)\n"
         "run = from_json((t / 'run.json').read_bytes(), RunRecord)\n"
@@ -380,7 +380,7 @@ def test_names_cannot_load_or_inject_anything(renderer, make, run):
 def test_the_fetcher_denies_everything_else(renderer, tmp_path, make, run):
     (tmp_path / "case.css").write_text('p { background: url("file:///etc/passwd") } body { color: red }')
     (tmp_path / "secret.txt").write_text("secret")
-    from pipeline.report.documents import TEMPLATE_URL, _Fetcher
+    from cxr_audit.report.documents import TEMPLATE_URL, _Fetcher
 
     fetcher = _Fetcher(Renderer(tmp_path)._template_file, {})
     for url in (
@@ -613,7 +613,7 @@ def test_what_is_undefined_for_all_regions_has_no_columns(renderer, make, run):
 def test_objects_serialised_once_are_the_same_bytes(renderer, make, run, monkeypatch):
     record, folder = make()
     quick = renderer.case_pdf(record, run, folder)
-    monkeypatch.setattr("pipeline.report.documents._Serialised", lambda one: one)
+    monkeypatch.setattr("cxr_audit.report.documents._Serialised", lambda one: one)
     assert quick == renderer.case_pdf(record, run, folder)
 
 
@@ -626,7 +626,7 @@ def test_the_quick_parser_reads_the_same_page(renderer, make, run, tmp_path, mon
     monkeypatch.setattr("weasyprint.tinyhtml5.parse", unused)
     renderer.case_pdf(record, run, folder)
     monkeypatch.undo()
-    monkeypatch.setattr("pipeline.report.documents.ElementTree.fromstring", Mock(side_effect=ElementTree.ParseError))
+    monkeypatch.setattr("cxr_audit.report.documents.ElementTree.fromstring", Mock(side_effect=ElementTree.ParseError))
     assert quick == (renderer.case_pdf(record, run, folder), renderer.case_pdf(failed(), run, tmp_path))
 
 

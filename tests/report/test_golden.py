@@ -15,9 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from cxr_audit.report import Renderer
+from cxr_audit.report.documents import data_folder
 
-from pipeline.report import Renderer
-from pipeline.report.documents import data_folder
 from tests.report.test_documents import failed, with_regions
 
 GOLDEN = Path(__file__).parent / "golden"

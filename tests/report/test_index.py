@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cxr_audit.records import CaseRecord, Flag, RegionFacts, RegionFocus, Trust
+from cxr_audit.report.documents import data_folder
 
-from pipeline.records import CaseRecord, Flag, RegionFacts, RegionFocus, Trust
-from pipeline.report.documents import data_folder
 from tests.report.test_documents import failed
 
 REASON = failed().reason

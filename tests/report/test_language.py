@@ -12,14 +12,11 @@ import pypdf
 import pytest
 from babel.messages import Catalog
 from babel.messages.pofile import read_po
-from jinja2 import Environment
-from markupsafe import escape
-
-from pipeline.config import AuditConfig
-from pipeline.errors import ConfigError
-from pipeline.records import CaseRecord, Check, Flag, Prediction, Trust
-from pipeline.report.documents import data_folder
-from pipeline.report.language import (
+from cxr_audit.config import AuditConfig
+from cxr_audit.errors import ConfigError
+from cxr_audit.records import CaseRecord, Check, Flag, Prediction, Trust
+from cxr_audit.report.documents import data_folder
+from cxr_audit.report.language import (
     AsRecorded,
     _,
     decimals,
@@ -31,9 +28,12 @@ from pipeline.report.language import (
     said,
     spoken,
 )
-from pipeline.report.messages import KEYWORDS, PACKAGE, TEMPLATES, catalogue, given, marked, sentences
-from pipeline.report.view import case_view
-from pipeline.report.words import number, percent, score, sentence, utc
+from cxr_audit.report.messages import KEYWORDS, PACKAGE, TEMPLATES, catalogue, given, marked, sentences
+from cxr_audit.report.view import case_view
+from cxr_audit.report.words import number, percent, score, sentence, utc
+from jinja2 import Environment
+from markupsafe import escape
+
 from tests.report.test_documents import CHECKS, failed, masked, pages, with_regions
 
 BANNER = "Modell-Audit - keine Diagnose - nicht für klinische Entscheidungen"

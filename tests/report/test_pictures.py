@@ -6,9 +6,8 @@ import sys
 import cv2
 import numpy as np
 import pytest
-
-from pipeline.records import Region
-from pipeline.report.pictures import colour_bar_stops, display, encode_jpeg, is_faint, outlines, overlay
+from cxr_audit.records import Region
+from cxr_audit.report.pictures import colour_bar_stops, display, encode_jpeg, is_faint, outlines, overlay
 
 RNG = np.random.default_rng(7)
 
@@ -173,7 +172,7 @@ def test_colour_bar_is_the_colour_map():
 
 
 def test_pictures_do_not_import_weasyprint():
-    code = "import pipeline.report, sys; print([m for m in ('weasyprint', 'jinja2', 'PIL') if m in sys.modules])"
+    code = "import cxr_audit.report, sys; print([m for m in ('weasyprint', 'jinja2', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

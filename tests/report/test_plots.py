@@ -7,8 +7,7 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
-
-from pipeline.report import plots
+from cxr_audit.report import plots
 
 SVG = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
@@ -66,7 +65,7 @@ def test_text_is_text_in_the_font_of_the_report() -> None:
 def test_the_same_numbers_give_the_same_bytes_in_another_process() -> None:
     """And matplotlib is not imported before something is drawn."""
     code = (
-        "import sys; from pipeline.report import plots\n"
+        "import sys; from cxr_audit.report import plots\n"
         "assert 'matplotlib' not in sys.modules\n"
         f"sys.stdout.write({DRAWN})"
     )

@@ -8,11 +8,11 @@ import re
 import typing
 
 import pytest
+from cxr_audit.cohort import cases_table
+from cxr_audit.records import CaseRecord, CohortRecord, RunRecord
+from cxr_audit.report.regulations import CLAIM, EVIDENCE, Evidence, claim_rows, regulatory_rows, state_of
+from cxr_audit.report.summary import supply
 
-from pipeline.cohort import cases_table
-from pipeline.records import CaseRecord, CohortRecord, RunRecord
-from pipeline.report.regulations import CLAIM, EVIDENCE, Evidence, claim_rows, regulatory_rows, state_of
-from pipeline.report.summary import supply
 from tests.cohort.cases import a_case, a_failure
 from tests.report.test_summary import described
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 import weasyprint
+from cxr_audit.records import Trust
+from cxr_audit.report import Renderer, shortcuts
 
-from pipeline.records import Trust
-from pipeline.report import Renderer, shortcuts
 from tests.report.test_documents import CASE_CHECKS, MODEL_CHECKS, failed, masked, with_regions
 
 # What our own templates do not use and a hospital's may: what is kept must not reach into it.
@@ -45,7 +45,7 @@ def test_the_same_bytes_as_without(documents, tmp_path, monkeypatch, css):
     (tmp_path / "own" / "letterhead.css").write_text(css)
     renderer = Renderer(tmp_path / "own")
     with monkeypatch.context() as plain:
-        plain.setattr("pipeline.report.documents.quick", nullcontext)
+        plain.setattr("cxr_audit.report.documents.quick", nullcontext)
         expected = [renderer.case_pdf(*document) for document in documents]
     monkeypatch.setattr(shortcuts, "COMPRESSION", 9)
     for order in (1, -1, 1):  # from what another document left, too

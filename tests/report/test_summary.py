@@ -13,11 +13,10 @@ from typing import get_args
 import numpy as np
 import pypdf
 import pytest
-
-from pipeline.cohort import describe
-from pipeline.cohort.mean_map import MeanMap
-from pipeline.config import Acceptance, Cohort, Criterion, Preprocess
-from pipeline.records import (
+from cxr_audit.cohort import describe
+from cxr_audit.cohort.mean_map import MeanMap
+from cxr_audit.config import Acceptance, Cohort, Criterion, Preprocess
+from cxr_audit.records import (
     CascadeStage,
     CaseRecord,
     Check,
@@ -32,10 +31,11 @@ from pipeline.records import (
     from_json,
     to_json,
 )
-from pipeline.report import Renderer, encode_jpeg
-from pipeline.report.pictures import mean_map_picture
-from pipeline.report.summary import SCALINGS, _estimate, _roc, summary_view
-from pipeline.report.words import percent, score
+from cxr_audit.report import Renderer, encode_jpeg
+from cxr_audit.report.pictures import mean_map_picture
+from cxr_audit.report.summary import SCALINGS, _estimate, _roc, summary_view
+from cxr_audit.report.words import percent, score
+
 from tests.cohort.cases import a_case, a_failure
 from tests.report.test_documents import FORBIDDEN, own_words, pages
 

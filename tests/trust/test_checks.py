@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cxr_audit.classifier import Classifier
+from cxr_audit.config import Trust as Asked
+from cxr_audit.explain import Explainer, Probing
+from cxr_audit.records import Check
+from cxr_audit.trust.checks import Checks
+from cxr_audit.trust.faithfulness import NUM_INPUTS
+from cxr_audit.trust.stability import CHANGES
+from cxr_audit.trust.state import judge
 
-from pipeline.classifier import Classifier
-from pipeline.config import Trust as Asked
-from pipeline.explain import Explainer, Probing
-from pipeline.records import Check
-from pipeline.trust.checks import Checks
-from pipeline.trust.faithfulness import NUM_INPUTS
-from pipeline.trust.stability import CHANGES
-from pipeline.trust.state import judge
 from tests.classifier.models import corner_detector, nested
 from tests.trust.test_randomisation import SHAPE, chests
 

@@ -6,8 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-
-from pipeline.trust.faithfulness import NUM_INPUTS, STEPS, impute, measure, order_of, solve
+from cxr_audit.trust.faithfulness import NUM_INPUTS, STEPS, impute, measure, order_of, solve
 
 GRID = (7, 1)  # as many cells as steps: each step takes one cell more
 

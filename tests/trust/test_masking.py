@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cxr_audit.classifier import Classifier
+from cxr_audit.explain import Explainer
+from cxr_audit.preprocess import cell_shares, place, region_shares
+from cxr_audit.records import MASKING_NUMBERS, Placement, Prediction, Region
+from cxr_audit.trust.masking import FILLS, Subject, ask_again, fill, is_bad_news
 from scipy.ndimage import gaussian_filter
 
-from pipeline.classifier import Classifier
-from pipeline.explain import Explainer
-from pipeline.preprocess import cell_shares, place, region_shares
-from pipeline.records import MASKING_NUMBERS, Placement, Prediction, Region
-from pipeline.trust.masking import FILLS, Subject, ask_again, fill, is_bad_news
 from tests.classifier.models import corner_detector
 
 FULL = place(16, 16, 16, 16, "stretch")

@@ -8,12 +8,12 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from cxr_audit.classifier import Classifier
+from cxr_audit.explain import Explainer
+from cxr_audit.trust import randomisation
+from cxr_audit.trust.randomisation import randomise, untrained
+from cxr_audit.trust.similarity import ssim
 
-from pipeline.classifier import Classifier
-from pipeline.explain import Explainer
-from pipeline.trust import randomisation
-from pipeline.trust.randomisation import randomise, untrained
-from pipeline.trust.similarity import ssim
 from tests.classifier.models import layers, nested
 
 SHAPE = (32, 32, 3)

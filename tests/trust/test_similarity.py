@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cxr_audit.trust.similarity import spearman, ssim
 from scipy import stats
-
-from pipeline.trust.similarity import spearman, ssim
 
 
 def slow_ssim(a: np.ndarray, b: np.ndarray, side: int) -> float:

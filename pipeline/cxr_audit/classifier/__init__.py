@@ -1,0 +1,38 @@
+"""A Keras model file -> Classifier = features, then head; logits; target layers."""
+
+import os
+
+
+def _import_tensorflow() -> None:
+    """Import TensorFlow without the notices of its C++ start-up (no GPU, instruction sets), which no setting stops, and
+    without its advice on tracing: a function a layer and a stage is meant."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        import tensorflow
+
+        tensorflow.get_logger().setLevel("ERROR")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
+
+
+_import_tensorflow()
+
+from cxr_audit.classifier.classifier import Classifier, Split  # noqa: E402
+from cxr_audit.classifier.inspection import inspect_model  # noqa: E402
+from cxr_audit.classifier.keras2 import convert  # noqa: E402
+from cxr_audit.classifier.load import file_sha256, load_keras  # noqa: E402
+from cxr_audit.classifier.torchxrayvision import import_torchxrayvision  # noqa: E402
+
+__all__ = [
+    "Classifier",
+    "Split",
+    "convert",
+    "file_sha256",
+    "import_torchxrayvision",
+    "inspect_model",
+    "load_keras",
+]

@@ -1,0 +1,117 @@
+"""A model file -> what it is, for `cxr-audit inspect` and for a first config."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from cxr_audit.classifier.classifier import Classifier
+from cxr_audit.classifier.graph import flatten
+from cxr_audit.classifier.load import file_sha256, load_keras
+from cxr_audit.classifier.receptive import Field, receptive_fields
+from cxr_audit.errors import ModelError
+
+# Value range by the family in the model's or a layer's name: how keras.applications trained it.
+_SCALINGS = {
+    "inception_resnet": "minus_one_one",
+    "inception": "minus_one_one",
+    "xception": "minus_one_one",
+    "mobilenetv3": "raw_255",
+    "mobilenet": "minus_one_one",
+    "nasnet": "minus_one_one",
+    "efficientnet": "raw_255",
+    "convnext": "raw_255",
+    "densenet": "imagenet",
+    "resnet50v2": "minus_one_one",
+    "resnet101v2": "minus_one_one",
+    "resnet152v2": "minus_one_one",
+    "resnet": "caffe",
+    "vgg": "caffe",
+}
+
+
+def inspect_model(path: Path) -> dict[str, Any]:
+    """Plain facts of a model, JSON-ready. `layers` are those with a grid, from the first convolution to the logit.
+
+    A model card beside the file (the same name with the suffix .json, as `import-torchxrayvision` writes it) is
+    believed where its SHA-256 is the file's. Raises `ModelError` as `load_keras` and `Classifier` do.
+    """
+    model = load_keras(path)
+    sha256 = file_sha256(path)
+    shape = flatten(model, (224, 224, 3)).input_shape
+    if len(shape) != 4:
+        raise ModelError(
+            f"the model takes {shape}, expected one image (batch, rows, columns, channels)",
+            "audit an image classifier of one input",
+        )
+    rows, columns, channels = (size or default for size, default in zip(shape[1:], (224, 224, 3), strict=True))
+    classifier = Classifier(model, (rows, columns, channels))
+    target = classifier.split()
+    card = _card(path, sha256)
+    scaling, why = (card["scaling"], "its model card") if "scaling" in card else _guess_scaling(classifier)
+    fields = receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)
+    return {
+        "file": path.name,
+        "sha256": sha256,
+        "name": classifier.name,
+        "keras": keras.__version__,
+        "parameters": classifier.parameters,
+        "input": f"{shape[1] or 'any'}x{shape[2] or 'any'}x{shape[3] or 'any'} (rows x columns x channels)",
+        "rows": rows,
+        "columns": columns,
+        "channels": channels,
+        "scaling_guess": scaling,
+        "scaling_reason": why,
+        "resize": card.get("resize"),
+        "output_units": classifier.num_units,
+        "output_activation": classifier.output_activation,
+        "class_names": card.get("class_names"),
+        "threshold": card.get("threshold"),
+        "threshold_source": card.get("threshold_source"),
+        "target_layer": target.layer.name,
+        "head": target.head_in_words,
+        "logit_is_sum_of_cells": target.is_affine,
+        "layers": [
+            {
+                "name": candidate.name,
+                "kind": candidate.kind,
+                "grid": f"{candidate.grid[0]}x{candidate.grid[1]}",
+                "channels": candidate.channels,
+                "receptive_field": _in_words(fields[candidate.name]),
+                "head": "affine" if classifier.split(candidate.name).is_affine else "not affine",
+            }
+            for candidate in classifier.candidates
+        ],
+    }
+
+
+def _card(path: Path, sha256: str) -> dict[str, Any]:
+    try:
+        card = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) and card.get("sha256") == sha256 else {}
+
+
+def _in_words(field: Field) -> str | None:
+    """Size in input pixels; None where it is not known."""
+    if field is None:
+        return None
+    sizes = [axis.size_px for axis in field]
+    return "whole image" if not all(map(math.isfinite, sizes)) else "x".join(f"{size:.0f}" for size in sizes) + " px"
+
+
+def _guess_scaling(classifier: Classifier) -> tuple[str, str]:
+    """A value range and why; a guess to be checked against the training program."""
+    names = [classifier.name, *(step.name for step in classifier.graph.steps)]
+    in_front = [type(step.operation).__name__ for step in classifier.graph.steps[:4]]
+    if "Rescaling" in in_front or "Normalization" in in_front:
+        return "raw_255", "a guess: the model rescales by itself"
+    for family, scaling in _SCALINGS.items():
+        if any(family in name.lower() for name in names):
+            return scaling, f"a guess: keras.applications trains {family} so"
+    return "unit", "a guess: no known family"

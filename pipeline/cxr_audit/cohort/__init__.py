@@ -1,0 +1,10 @@
+"""Many CaseRecords -> performance with intervals, subgroups, errors, distributions, acceptance; their mean map."""
+
+from cxr_audit.cohort.cases import case_values
+from cxr_audit.cohort.compare import compare
+from cxr_audit.cohort.describe import describe
+from cxr_audit.cohort.mean_map import RASTER, mean_maps
+from cxr_audit.cohort.table import cases_metadata, cases_table
+from cxr_audit.cohort.words import in_words
+
+__all__ = ["RASTER", "case_values", "cases_metadata", "cases_table", "compare", "describe", "in_words", "mean_maps"]

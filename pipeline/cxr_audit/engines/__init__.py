@@ -1,0 +1,34 @@
+"""Where the work runs; never what the work is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cxr_audit import audit
+from cxr_audit.config import AuditConfig
+from cxr_audit.engines.local import LocalEngine
+
+ENGINES = {"local": LocalEngine}
+
+
+def run_audit(
+    config: AuditConfig,
+    resume: bool = False,
+    limit: int | None = None,
+    progress: audit.Progress = lambda phase, done, total: None,
+) -> audit.RunResult:
+    """Audit every case of a config on the engine that it names; see `cxr_audit.audit.audit`."""
+    with ENGINES[config.engine.name](config.engine.workers) as engine:
+        return audit.audit(config, engine, resume, limit, progress)
+
+
+def render_run(
+    path: Path,
+    template_dir: Path | None = None,
+    workers: int | None = None,
+    progress: audit.Progress = lambda phase, done, total: None,
+    language: str | None = None,
+) -> audit.RunResult:
+    """Write the documents of a run again from its records; see `cxr_audit.audit.render`."""
+    with LocalEngine(workers) as engine:
+        return audit.render(path, engine, template_dir, progress, language)

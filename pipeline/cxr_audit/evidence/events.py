@@ -1,0 +1,187 @@
+"""What happened to a run, in order -> `events.jsonl`, a hash chain.
+
+One JSON object a line: number, time (UTC), event, its facts, and `previous`, the SHA-256 of the line before, bytes
+and line end; the first line's `previous` is the identity of the run. So no line can be changed, dropped, added or
+moved without a break in all that follow (linking: Haber and Stornetta, J Cryptology 3, 1991). Lines are only ever
+added; a line that a kill has torn off is cut away when the run goes on, and an event says so. Refuses to go on from a
+broken chain, and with a case whose record is not the one of its event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from cxr_audit.errors import EngineError, VerificationError
+from cxr_audit.evidence.folder import MAKE_ROOM, RunFolder, file_sha256, write_whole
+from cxr_audit.evidence.sbom import SBOM
+from cxr_audit.records import RunRecord
+
+Kind = Literal[
+    "started",  # with which config, model, software
+    "resumed",  # the same
+    "limited",  # by --limit, to so many cases spread over the list
+    "repaired",  # a torn last line was cut away
+    "calibrated",  # the colour scales
+    "case",  # a case's record stands; its status
+    "found",  # a record stands that a broken off run had no time to enter here
+    "reopened",  # a case is audited again
+    "rewriting",  # documents are about to be written again, by render or sign
+    "restored",  # documents are as they were sealed, after signing has broken off
+    "rendered",  # the documents were written again
+    "reported",  # the documents of the whole run stand
+    "signed",  # by whom, what for, which files
+    "sealed",  # what SHA256SUMS holds beside this file
+]
+Event = dict[str, Any]
+# What is read again.
+FACTS: dict[str, type | tuple[type, ...]] = {
+    "event": str,
+    "case_id": str,
+    "private": dict,
+    "documents": (dict, list),
+}
+EVENTS_SINCE = 2  # schema version of run.json
+
+
+class EventLog:
+    """The chain of a run, opened to go on. `open` makes it where there is none.
+
+    Raises `VerificationError` where the chain is broken, `EngineError` where it cannot be written.
+    """
+
+    def __init__(self, folder: RunFolder, events: list[Event], head: str) -> None:
+        self._path, self._number, self._head = folder.events, len(events), head
+        self._cases, self._beside = cases_of(events), cases_of(events, "beside_sha256")
+
+    @classmethod
+    def open(cls, folder: RunFolder) -> EventLog:
+        path = folder.events
+        data = path.read_bytes() if path.is_file() else b""
+        whole, torn = data[: data.rfind(b"\n") + 1], data[data.rfind(b"\n") + 1 :]
+        events, head, problem = read_chain(whole, identity(folder.read_run()))
+        if problem is not None:
+            raise VerificationError(f"{path.name}: {problem}", "take the run from where it was archived")
+        log = cls(folder, events, head)
+        if torn:
+            os.truncate(path, len(whole))
+            log.append("repaired", dropped_bytes=len(torn), dropped_sha256=hashlib.sha256(torn).hexdigest())
+        return log
+
+    def append(self, event: Kind, **facts: Any) -> None:
+        """Add a line; it stands whole or not at all. A case's may be lost in a power cut: it is then found again."""
+        time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        entry = {"number": self._number, "time": time, "event": event, **facts, "previous": self._head}
+        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                write_whole(descriptor, line)
+                if event != "case":
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise EngineError(f"cannot write {self._path.name}: {error.strerror}", MAKE_ROOM) from error
+        self._number, self._head = self._number + 1, hashlib.sha256(line).hexdigest()
+        self._cases |= cases_of([entry])
+        self._beside |= cases_of([entry], "beside_sha256")
+
+    def begin(self, folder: RunFolder, run: RunRecord, finished: Collection[str]) -> None:
+        """A run starts, or goes on with the cases that are finished; those not entered yet are entered now.
+
+        Raises `VerificationError` where a finished case's record, or what stands beside it, is not that of its event.
+        """
+        self.append(
+            "resumed" if self._number else "started",
+            config_sha256=run.config_sha256,
+            model_sha256=run.model.sha256,
+            segmenter_sha256=run.segmenter_sha256,
+            sbom_sha256=file_sha256(folder.path / SBOM),
+            num_cases=run.num_cases,
+            versions=run.versions,
+            private=_sums(folder.private.glob("*")),
+        )
+        for case_id in sorted(set(self._cases) - set(finished)):
+            if self._cases[case_id] is not None:
+                self.append("reopened", case_id=case_id, sha256=None)
+        for case_id in finished:
+            known, now = self._cases.get(case_id), _sums_of_case(folder, case_id)
+            if known is None:
+                self.append("found", case_id=case_id, **now)
+            elif known != now["sha256"] or self._beside[case_id] not in (None, now["beside_sha256"]):
+                what = "/case.json is not the record" if known != now["sha256"] else ": its files are not those"
+                raise VerificationError(
+                    f"changed: cases/{case_id}{what} that {self._path.name} has for this case",
+                    "remove the folder of this case, and --resume audits it again",
+                )
+
+    def adopt(self, folder: RunFolder, run: RunRecord) -> None:
+        """The cases of a finished run that is older than events are entered, before anything else happens to it."""
+        case_ids = folder.case_ids()
+        if run.schema_version < EVENTS_SINCE and not self._cases.keys() >= set(case_ids):
+            self.begin(folder, run, case_ids)
+
+    def add_case(self, folder: RunFolder, case_id: str, status: str) -> None:
+        """A case's record stands."""
+        self.append("case", case_id=case_id, status=status, **_sums_of_case(folder, case_id))
+
+    def add_documents(self, folder: RunFolder) -> None:
+        """The documents of the whole run stand."""
+        self.append("reported", documents=_sums(folder.path.glob("*.html")) | _sums(folder.path.glob("*.pdf")))
+
+
+def identity(run: RunRecord) -> str:
+    """What the first line follows: SHA-256 of the run's name, start, config, model and seed."""
+    parts = (run.name, run.started, run.config_sha256, run.model.sha256, run.seed)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def read_chain(data: bytes, origin: str) -> tuple[list[Event], str, str | None]:
+    """The events of whole lines, the SHA-256 that the next one has to follow, and what breaks the chain first.
+
+    Parameters
+    ----------
+    data : the file.
+    origin : what the first line follows, see `identity`.
+    """
+    events: list[Event] = []
+    head = origin
+    for number, line in enumerate(data.splitlines(keepends=True)):
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            return events, head, f"line {number + 1} is no JSON"
+        if not isinstance(entry, dict) or entry.get("number") != number:
+            return events, head, f"line {number + 1} has not the number {number}: a line was dropped, added or moved"
+        if not all(isinstance(entry[name], kind) for name, kind in FACTS.items() if name in entry):
+            return events, head, f"line {number + 1} is no event of a run"
+        if entry.get("previous") != head:
+            broken = f"line {number} was changed" if number else "line 1 is of another run, or of another run.json"
+            return events, head, f"{broken}: line {number + 1} does not follow from it" if number else broken
+        events.append(entry)
+        head = hashlib.sha256(line).hexdigest()
+    return events, head, None
+
+
+def cases_of(events: list[Event], what: str = "sha256") -> dict[str, str | None]:
+    """The SHA-256 of each case's record after some events, or of what stands beside it; None where it was to be
+    audited again."""
+    return {event["case_id"]: event.get(what) for event in events if "case_id" in event}
+
+
+def _sums(paths: Iterable[Path]) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in sorted(paths)}
+
+
+def _sums_of_case(folder: RunFolder, case_id: str) -> dict[str, str]:
+    """Of its record, and of the sums of all that stands beside it but its PDF, which may be written again."""
+    sums = _sums(folder.case(case_id).iterdir())
+    record = sums.pop("case.json")
+    sums.pop("report.pdf", None)
+    return {"sha256": record, "beside_sha256": hashlib.sha256(json.dumps(sums).encode()).hexdigest()}

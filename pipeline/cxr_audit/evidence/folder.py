@@ -1,0 +1,203 @@
+"""Records and files -> the run folder, whole or not at all.
+
+Every file is written under a temporary name beside its place and renamed, so that nothing half-written stands under
+a final name. `case.json` is a case's last file and the mark "done": before it gets its name all that stands beside it
+is brought to the disk (fsync), so that after a power cut no case looks done that is not. What that costs:
+`python -m benchmarks.durability`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cxr_audit.errors import ConfigError, EngineError, VerificationError
+from cxr_audit.evidence.sbom import SBOM
+from cxr_audit.records import CaseRecord, CohortRecord, Record, RunRecord, from_json, to_json
+
+CHECKSUMS = "SHA256SUMS"
+SIGNATURE = "SHA256SUMS.p7s"
+SIGNATURE_SUM = "SHA256SUMS.p7s.sha256"  # a CMS signature has parts that it does not sign
+SIGNATURES = (SIGNATURE, SIGNATURE_SUM)
+SEALS = (CHECKSUMS, *SIGNATURES)
+PRIVATE = "private"  # names and paths of patients' files; never hand it on
+MARKS = ("case.json", "run.json", CHECKSUMS, SIGNATURE_SUM)  # each says that what stands beside it is whole
+MAKE_ROOM = "make room, then give the same command again; an audit goes on with cxr-audit run CONFIG --resume"
+
+
+Difference = Literal["added", "broken", "changed", "missing", "not trusted", "unfinished", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One difference between a run and what it was. `name`: a file by its path in the run, or a command that broke off;
+    `why`: what else there is to say."""
+
+    kind: Difference
+    name: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        name = self.name if self.name.isprintable() else repr(self.name)
+        return ": ".join(filter(None, (self.kind, name, self.why)))
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths of a run. `create` makes a new one, `open` takes one that exists."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """A new run folder. Raises `ConfigError` where there is one already or it cannot be written.
+
+        What a run has left that came to its end before its `run.json` stood is no run, and may be begun again.
+        """
+        if path.exists() and not _is_before_a_run(path):
+            raise ConfigError(
+                f"the run folder {path} exists already; evidence is never overwritten",
+                "--resume goes on with it, --set run.name=NAME starts another",
+            )
+        folder = cls(path)
+        try:
+            folder.cases.mkdir(parents=True, exist_ok=True)
+            folder.private.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the run folder {path}: {error.strerror}", "set run.output to a folder that you can write"
+            ) from error
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """A run folder that exists. Raises `ConfigError` where `path` is none."""
+        if not (path / "run.json").is_file():
+            raise ConfigError(f"{path} is no run folder: it has no run.json", "give the folder that a run has written")
+        return cls(path)
+
+    @property
+    def cases(self) -> Path:
+        return self.path / "cases"
+
+    @property
+    def private(self) -> Path:
+        return self.path / PRIVATE
+
+    def case(self, case_id: str) -> Path:
+        return self.cases / case_id
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the run's last file stands."""
+        return (self.path / CHECKSUMS).is_file()
+
+    @property
+    def is_signed(self) -> bool:
+        return (self.path / SIGNATURE).exists()
+
+    def unseal(self) -> None:
+        """Take the checksums and their signature away, before anything that they name is written again."""
+        for name in SEALS:
+            (self.path / name).unlink(missing_ok=True)
+
+    def read_run(self) -> RunRecord:
+        return _read(self.path / "run.json", RunRecord)
+
+    def write_run(self, record: RunRecord) -> None:
+        write(self.path / "run.json", to_json(record))
+
+    def read_case(self, case_id: str) -> CaseRecord | None:
+        """The record of a finished case, None where the case is not finished."""
+        path = self.case(case_id) / "case.json"
+        return _read(path, CaseRecord) if path.is_file() else None
+
+    def read_cohort(self) -> CohortRecord | None:
+        """What the run says about the classifier, None where it is not finished."""
+        path = self.path / "cohort.json"
+        return _read(path, CohortRecord) if path.is_file() else None
+
+    def clear_case(self, case_id: str) -> None:
+        """Remove what an unfinished case has left."""
+        shutil.rmtree(self.case(case_id), ignore_errors=True)
+
+    def case_ids(self) -> list[str]:
+        """Finished cases, in order of their ids."""
+        return sorted(path.parent.name for path in self.cases.glob("*/case.json"))
+
+
+def _is_before_a_run(path: Path) -> bool:
+    known = ("cases", PRIVATE, SBOM)
+    return path.is_dir() and not any(path.glob("cases/*")) and all(one.name in known for one in path.iterdir())
+
+
+def write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file so that it stands there whole or not at all; a mark only after all that stands beside it.
+
+    Raises `EngineError` where the disk is full or the folder is gone.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            write_whole(descriptor, data)
+        finally:
+            os.close(descriptor)
+        if path.name in MARKS:
+            _settle(path.parent)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise EngineError(f"cannot write {path.name} in {path.parent}: {error.strerror}", MAKE_ROOM) from error
+
+
+def write_whole(descriptor: int, data: bytes) -> None:
+    """Write at the end of a file all or nothing, as far as the disk lets us."""
+    size = os.fstat(descriptor).st_size
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def _settle(folder: Path) -> None:
+    """Bring the files in a folder and their names to the disk; together, which takes little longer than one."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(_sync, [*(path for path in folder.iterdir() if path.is_file()), folder]))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digits; "not a file" for a folder, a broken link or nothing."""
+    if not path.is_file():
+        return "not a file"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path, kind: type[Record]) -> Record:
+    try:
+        return from_json(path.read_bytes(), kind)
+    except (OSError, ValueError, RecursionError) as error:
+        raise VerificationError(
+            f"{path.name} in {path.parent} cannot be read: {error}", "cxr-audit verify RUN"
+        ) from error

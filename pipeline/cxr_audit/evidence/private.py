@@ -1,0 +1,128 @@
+"""What names patients: the secret of the case ids beside the runs, and a run's crosswalk in `private/`.
+
+Refuses a key that is no secret and a crosswalk that is not the run's own.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+import io
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr_audit.errors import ConfigError, VerificationError
+from cxr_audit.evidence.folder import PRIVATE, Problem, RunFolder, file_sha256, write
+from cxr_audit.records import CaseSource, RunRecord
+
+KEY_NAME = ".case-id-key"  # beside the runs, not in them: runs stay comparable, and none carries it
+KEY_VARIABLE = "CXR_AUDIT_CASE_ID_KEY"
+MIN_KEY_BYTES = 16
+CROSSWALK = ("case_id", "path", "file_sha256", "label", "patient_id", "split", "boxes", "mask")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseIdKey:
+    """The secret of the case ids. `path` is where it has to be kept, None where it is kept already."""
+
+    value: bytes
+    path: Path | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells keys apart, and nothing else about them."""
+        return hmac.digest(self.value, b"cxr-audit case id key", "sha256").hex()[:16]
+
+    @classmethod
+    def find(cls, output: Path, key_file: Path | None) -> CaseIdKey:
+        """The key of a file, else of the environment, else of a folder of runs; else a new one, not yet written.
+
+        Raises `ConfigError` where it cannot be read or is too short to be a secret.
+        """
+        own, given = output / KEY_NAME, os.fsencode(os.environ.get(KEY_VARIABLE, ""))
+        try:
+            path = key_file or (own if own.exists() and not given else None)
+            if path is None and not given:
+                return cls(secrets.token_hex(32).encode(), own)
+            value = (path.read_bytes() if path else given).strip()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read the key of the case ids: {error.strerror}", "set privacy.key_file to a file that you have"
+            ) from None
+        if len(value) < MIN_KEY_BYTES:
+            raise ConfigError(
+                f"the key of the case ids has {len(value)} bytes, at least {MIN_KEY_BYTES} are needed",
+                "make one with: openssl rand -hex 32",
+            )
+        return cls(value)
+
+    def keep(self) -> None:
+        """Write a new key for its owner only; one that another run has made meanwhile is not replaced."""
+        if self.path is None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(self.value + b"\n")
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write {self.path}: {error.strerror}",
+                "set run.output to a folder that you can write; if another run has just begun there, start this again",
+            ) from error
+
+
+def write_crosswalk(folder: RunFolder, sources: Iterable[CaseSource]) -> str:
+    """`private/crosswalk.csv`, mode 0600: which file, patient and manifest columns a case id stands for.
+
+    Returns its SHA-256, which the run record keeps.
+    """
+    sources = list(sources)
+    columns = sorted({name for source in sources for name in source.metadata})
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*CROSSWALK, *columns])  # a manifest's own may be called as one of ours: it comes after ours
+    for s in sources:
+        numbers = ((b.column_px, b.row_px, b.width_px, b.height_px) for b in s.boxes)
+        boxes = ";".join(",".join(f"{number:.10g}" for number in box) for box in numbers)
+        own = (s.case_id, s.relative_path, s.file_sha256, s.label, s.patient_id, s.split, boxes, s.mask)
+        table.writerow(["" if cell is None else cell for cell in own] + [s.metadata.get(name, "") for name in columns])
+    data = text.getvalue().encode("utf-8", "surrogateescape")
+    write(folder.private / "crosswalk.csv", data, 0o600)
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_crosswalk(folder: RunFolder) -> list[CaseSource]:
+    """What `write_crosswalk` wrote, in its order; empty where the crosswalk is kept elsewhere.
+
+    Raises `VerificationError` where it is not the run's own.
+    """
+    path = folder.private / "crosswalk.csv"
+    if not path.is_file():
+        return []
+    if problems := crosswalk_problems(folder, folder.read_run()):
+        raise VerificationError("; ".join(map(str, problems)), "put the run's own crosswalk back, or take it away")
+    header, *rows = csv.reader(io.StringIO(path.read_bytes().decode("utf-8", "surrogateescape"), newline=""))
+    columns, num = header[len(CROSSWALK) :], len(CROSSWALK)
+    found = []
+    for row in rows:
+        case_id, name, sha256, label, patient_id, split = row[:6]
+        further = dict(zip(columns, row[num:], strict=True))
+        known = (sha256 or None, label or None, patient_id or None)
+        found.append(CaseSource(case_id, Path(name), name, *known, further, split or None))
+    return found
+
+
+def crosswalk_problems(folder: RunFolder, run: RunRecord) -> list[Problem]:
+    """The crosswalk may be kept elsewhere; where it is present it must be the run's own."""
+    crosswalk = folder.private / "crosswalk.csv"
+    is_own = crosswalk not in private_files(folder) or file_sha256(crosswalk) == run.crosswalk_sha256
+    return [] if is_own else [Problem("changed", f"{PRIVATE}/{crosswalk.name}")]
+
+
+def private_files(folder: RunFolder) -> list[Path]:
+    """What stands in `private/` and may be read: it is its owner's, and others verify a run without it."""
+    return [path for path in folder.private.glob("*") if path.is_symlink() or os.access(path, os.R_OK)]

@@ -1,0 +1,43 @@
+"""One model input -> maps that know nothing of the classifier: what any explanation has to beat.
+
+Adebayo et al., arXiv 1810.03292: a map that a method draws for a classifier that has learned nothing is no
+explanation. `edges` looks at the image only, `random` at nothing, `centre` at the frame only. In no unit.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import cv2
+import numpy as np
+
+from cxr_audit.explain.probing import sum_cells
+from cxr_audit.records import Floats
+
+CENTRE = 0.2
+
+
+def edges(x: Floats, grid: tuple[int, int], seed: int) -> Floats:
+    """Length of the Sobel gradient of the grey image, summed over each cell."""
+    grey = np.ascontiguousarray(x.mean(2))
+    along = [cv2.Sobel(grey, cv2.CV_32F, *order, borderType=cv2.BORDER_REPLICATE) for order in ((1, 0), (0, 1))]
+    return sum_cells(np.hypot(*along), grid)
+
+
+def random(x: Floats, grid: tuple[int, int], seed: int) -> Floats:
+    """Uniform in [0, 1), the same for the same seed and case."""
+    return generator(x, seed).random(grid, np.float32)
+
+
+def centre(x: Floats, grid: tuple[int, int], seed: int) -> Floats:
+    """A Gaussian in the middle, its deviation a fifth of each side."""
+    along = [np.exp(-(((np.arange(n) + 0.5) / n - 0.5) ** 2) / (2 * CENTRE**2)) for n in grid]
+    return np.asarray(np.outer(*along), np.float32)
+
+
+def generator(x: Floats, seed: int) -> np.random.Generator:
+    """Random numbers of one case: by the run's seed and the case's pixels, whatever its place in a batch."""
+    return np.random.default_rng([seed, zlib.crc32(x.tobytes())])
+
+
+CONTROLS = {"edges": edges, "random": random, "centre": centre}

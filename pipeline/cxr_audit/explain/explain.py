@@ -1,0 +1,381 @@
+"""Batches of model inputs -> predictions' logits and signed class activation maps.
+
+The first map of a case is the first method at the target layer for the target class; its numbers are the
+audit's numbers. Further methods, layers and classes follow, each with its key in `map.npz`:
+`method`, `method@layer`, `method:class`, `method:class-class`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from types import MappingProxyType
+
+import numpy as np
+import tensorflow as tf
+
+from cxr_audit.classifier import Classifier, Split
+from cxr_audit.classifier.graph import run
+from cxr_audit.errors import ModelError
+from cxr_audit.explain import probing
+from cxr_audit.explain.controls import CONTROLS, generator
+from cxr_audit.explain.methods import METHODS, fuse
+from cxr_audit.records import ClassActivationMap, Floats, MapFacts, MapStatus
+
+EXACT = 1e-4
+GRADIENTS_AT_ONCE = 4  # a gradient keeps every activation of the model in memory
+
+FUSED = "layercam-fused"
+# The same map for global average pooling and one dense layer, where the gradient is one number a channel.
+POOLED = ("grad-cam", "xgrad-cam", "hirescam")
+ON_INPUT = ("integrated-gradients", "smoothgrad")
+CLASS_BLIND = ("eigen-cam", *CONTROLS)
+# What is not named here is in logits a cell.
+UNITS = {
+    "layercam": "logit, positive gradients only",
+    "grad-cam++": "activation times positive gradient weights",
+    "eigen-cam": "activation",
+    "score-cam": "activation, channel weights of sum 1",
+    "smoothgrad": "logit per unit of model input",
+    FUSED: "share of each layer's maximum",
+    **dict.fromkeys(CONTROLS, "none: a control that does not ask the classifier"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """How methods that ask the classifier again go about it; see `explain.probing`.
+
+    `black` is the radiograph's black in the model's range, one value or one a channel; `steps` are the path steps
+    of integrated-gradients and the noisy copies of smoothgrad.
+    """
+
+    baseline: str = "black"
+    black: tuple[float, ...] = (0.0,)
+    steps: int = 32
+    score_cam_channels: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is explained: the logit of a class, or of a class minus another one's."""
+
+    class_name: str
+    against: str | None = None
+
+    @property
+    def in_key(self) -> str:
+        return self.class_name if self.against is None else f"{self.class_name}-{self.against}"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """`logits` (N, units) float32; `maps`, one tuple a case, the first map being the one of the numbers; `controls`,
+    by name and case, what any map has to beat, (h, w) on the grid of the target layer."""
+
+    logits: Floats
+    maps: list[tuple[ClassActivationMap, ...]]
+    controls: list[dict[str, Floats]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """One case's map before its facts are known. `bias` is the part of the logit that lies in no cell; `is_promised`:
+    bias and map are the logit by construction; `is_lost`: the gradient is 0 over live activations."""
+
+    values: Floats
+    bias: float | None = None
+    how: str | None = None
+    is_promised: bool = False
+    is_lost: bool = False
+
+
+class Explainer:
+    """What to explain, set up once: one traced function a layer, used for every batch.
+
+    Parameters
+    ----------
+    methods : the first gives the numbers; none = `grad-cam` where the head is global average pooling and one dense
+        layer, else `hirescam`, whose sum is the logit for any affine head, then `grad-cam`.
+    layers, classes : further ones, each with a map of the first method that is made from a layer's gradients.
+    against : classes to contrast with the target: the target's logit minus theirs.
+
+    Raises
+    ------
+    ModelError : for a layer or class that the model lacks, and for a contrast of two classes.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        methods: tuple[str, ...] = (),
+        target_layer: str = "auto",
+        layers: tuple[str, ...] = (),
+        classes: tuple[str, ...] = (),
+        against: tuple[str, ...] = (),
+        probing: Probing = Probing(),
+    ) -> None:
+        self.classifier = classifier
+        self.target = classifier.split(target_layer)
+        default = ("grad-cam",) if self.target.pooled_weights is not None else ("hirescam", "grad-cam")
+        self.methods = methods or default
+        further = {classifier.split(name).layer for name in layers} - {self.target.layer}
+        self.layers = tuple(classifier.split(c.name) for c in classifier.candidates if c in further)  # shallow to deep
+        self.classes = tuple(name for name in classes if name != classifier.target_class)
+        self.against = against
+        self.probing = probing
+        self._sheet_method = next((m for m in self.methods if m in METHODS), "grad-cam")
+        self._biases: dict[tuple[str, bytes], float | None] = {}
+        self._input_gradients = tf.function(self._input_gradient_steps, reduce_retracing=True, autograph=False)
+        for name in (*self.classes, *against):
+            classifier.selector(name)
+        if against and (classifier.is_binary or classifier.target_class in against):
+            raise ModelError(
+                f"explain.against: the logit of {classifier.target_class!r} is already against the other class"
+                if classifier.is_binary
+                else f"explain.against names the explained class {classifier.target_class!r}",
+                "remove it from explain.against",
+            )
+
+    @property
+    def passes(self) -> dict[str, int]:
+        """Methods that ask the classifier again -> inputs asked for one case; gradients count like any other input."""
+        channels = self.probing.score_cam_channels or self.target.layer.channels
+        cost = {"score-cam": min(channels, self.target.layer.channels)}
+        cost |= dict.fromkeys(ON_INPUT, self.probing.steps)
+        return {method: cost[method] for method in self.methods if method in cost}
+
+    def only_first(self, classifier: Classifier | None = None, beside: tuple[str, ...] = ()) -> Explainer:
+        """The first method alone, with others `beside` it, and without further maps; of another classifier of the same
+        layers where one is given. Nothing that was traced or kept is taken over."""
+        layers = tuple(split.layer.name for split in self.layers) if self.methods[0] == FUSED else ()
+        methods = (self.methods[0], *beside)
+        return Explainer(classifier or self.classifier, methods, self.target.layer.name, layers, probing=self.probing)
+
+    def explain(
+        self, batch: Floats, expected: list[str | None], is_present: Sequence[bool] | None = None
+    ) -> BatchResult:
+        """Explain one batch.
+
+        Parameters
+        ----------
+        batch : float32 (N, rows, columns, channels); N should stay the same over a run (one trace).
+        expected : the label of each case or None; where the prediction differs from it, maps of the predicted
+            and the expected class are added.
+        is_present : False for places of the batch that hold no case; they get no maps.
+        """
+        num = len(batch)
+        subjects = [Subject(self.classifier.target_class)] * num
+        present = [n for n in range(num) if is_present is None or is_present[n]]
+        features, sides, logits, gradients = self.target.forward(batch, self._selectors(subjects))
+        assert gradients is not None
+        activations = np.asarray(features, np.float32)
+        at_layers = [(split, *self._at(split, batch, subjects)) for split in self.layers]
+
+        cases: list[list[ClassActivationMap]] = [[] for _ in range(num)]
+
+        def add(key: str, method: str, layer: str, subject: Subject, n: int, answer: _Answer) -> None:
+            cases[n].append(self._map(key, method, layer, subject, logits[n], answer))
+
+        done: dict[str, list[_Answer]] = {}
+        for method in self.methods:
+            layer = self.target.layer.name
+            if method in METHODS:
+                done[method] = self._cams(method, self.target, subjects, activations, gradients, done)
+            elif method == FUSED:
+                done[method] = self._fused([(self.target, activations, gradients), *at_layers])
+            for n in present:
+                if method in done:
+                    answer = done[method][n]
+                else:
+                    layer = "input" if method in ON_INPUT else layer
+                    answer = self._probe(method, batch[n], activations[n], logits[n], subjects[n], num)
+                add(method, method, layer, subjects[n], n, answer)
+
+        method = self._sheet_method
+        for split, layer_activations, layer_gradients in at_layers:
+            answers = self._cams(method, split, subjects, layer_activations, layer_gradients)
+            layer = split.layer.name
+            for n in present:
+                add(f"{method}@{layer}", method, layer, subjects[n], n, answers[n])
+        for wanted in self._further_subjects(logits, expected):
+            asked = [one or subjects[0] for one in wanted]
+            class_gradients = self.target.gradients(features, sides, self._selectors(asked))
+            answers = self._cams(method, self.target, asked, activations, class_gradients)
+            for n in present:
+                if (subject := wanted[n]) is not None:
+                    add(f"{method}:{subject.in_key}", method, self.target.layer.name, subject, n, answers[n])
+        controls: list[dict[str, Floats]] = [{} for _ in range(num)]
+        for n in present:
+            controls[n] = {name: self._control(name, batch[n]) for name in CONTROLS}
+        return BatchResult(logits, [tuple(case) for case in cases], controls)
+
+    def ask(self, inputs: Iterable[Floats], at_once: int) -> Floats:
+        """Logits (N, units) of any number of model inputs, made and asked `at_once` at a time."""
+        left = iter(inputs)
+        batches = iter(lambda: list(islice(left, at_once)), [])
+        asked = [self.target.forward(_filled(np.stack(some), at_once), None)[2][: len(some)] for some in batches]
+        return np.concatenate([np.zeros((0, self.classifier.num_units), np.float32), *asked])
+
+    def _further_subjects(self, logits: Floats, expected: list[str | None]) -> Iterable[list[Subject | None]]:
+        """Rounds of one further subject a case: those configured, then predicted and expected where they differ."""
+        target = self.classifier.target_class
+        wanted: list[list[Subject]] = []
+        for z, label in zip(logits, expected, strict=True):
+            names = list(self.classes)
+            if label is not None and np.isfinite(z).all():
+                prediction = self.classifier.predict(z, label)
+                if prediction.is_correct is False:
+                    names += [n for n in (prediction.predicted, prediction.expected) if n in self.classifier.labels]
+            wanted.append(
+                [Subject(n) for n in dict.fromkeys(names) if n != target]
+                + [Subject(target, name) for name in self.against]
+            )
+        for r in range(max(map(len, wanted), default=0)):
+            yield [subjects[r] if r < len(subjects) else None for subjects in wanted]
+
+    def _selector(self, subject: Subject) -> Floats:
+        selector = self.classifier.selector(subject.class_name)
+        return selector if subject.against is None else selector - self.classifier.selector(subject.against)
+
+    def _selectors(self, subjects: list[Subject]) -> Floats:
+        return np.stack([self._selector(subject) for subject in subjects])
+
+    def _at(self, split: Split, batch: Floats, subjects: list[Subject]) -> tuple[Floats, Floats]:
+        features, _, _, gradients = split.forward(batch, self._selectors(subjects))
+        assert gradients is not None
+        return np.asarray(features, np.float32), gradients
+
+    def _cams(
+        self,
+        method: str,
+        split: Split,
+        subjects: list[Subject],
+        activations: Floats,
+        gradients: Floats,
+        done: Mapping[str, list[_Answer]] = MappingProxyType({}),
+    ) -> list[_Answer]:
+        """A method of `METHODS` on a whole batch; what is equal by definition is computed once."""
+        is_pooled = split.pooled_weights is not None and method in POOLED
+        twin = next((name for name in done if name in POOLED), None) if is_pooled else None
+        how = f"the numbers of {twin}: for this head the two are one, their agreement says nothing" if twin else None
+        values = [answer.values for answer in done[twin]] if twin else METHODS[method](activations, gradients)
+        return [
+            _Answer(
+                values[n],
+                None if method in UNITS else self._bias(split, subject),
+                how,
+                is_promised=split.is_affine and (is_pooled or method == "hirescam"),
+                # A saturating head, not an absent pattern.
+                is_lost=bool(method not in CLASS_BLIND and np.any(activations[n]) and not np.any(gradients[n])),
+            )
+            for n, subject in enumerate(subjects)
+        ]
+
+    def _fused(self, at_layers: list[tuple[Split, Floats, Floats]]) -> list[_Answer]:
+        names = ", ".join(split.layer.name for split, _, _ in at_layers)
+        maps = fuse([METHODS["layercam"](*seen) for _, *seen in at_layers])
+        return [_Answer(values, how=f"fused from {names}") for values in maps]
+
+    def _control(self, name: str, x: Floats) -> Floats:
+        return CONTROLS[name](x, self.target.layer.grid, self.probing.seed)
+
+    def _probe(
+        self, method: str, x: Floats, activations: Floats, logits: Floats, subject: Subject, at_once: int
+    ) -> _Answer:
+        """A method that asks the classifier again, or a control, on one case."""
+        settings = self.probing
+        if method in CONTROLS:
+            return _Answer(self._control(method, x))
+        grid = self.target.layer.grid if method == "score-cam" else probing.grid_of(x.shape)
+        if not (np.isfinite(logits).all() and np.isfinite(activations).all()):
+            return _Answer(np.full(grid, np.nan, np.float32))
+        start = probing.baseline(x, settings.baseline, np.asarray(settings.black, np.float32))
+        score = partial(self._scores, subject, at_once)
+        gradient = partial(self._gradients, subject)
+        if method == "score-cam":
+            limit, total = settings.score_cam_channels, activations.shape[-1]
+            values, num = probing.score_cam(x, activations, score, start, at_once, limit)
+            return _Answer(values, how=f"{num} of {total} channels asked, background {settings.baseline}")
+        if method == "smoothgrad":
+            rng = generator(x, settings.seed)
+            values = probing.smoothgrad(x, gradient, settings.steps, rng, GRADIENTS_AT_ONCE)
+            how = f"{settings.steps} noisy copies, noise {probing.NOISE:.0%} of the input's range, seed {settings.seed}"
+            return _Answer(probing.sum_cells(values.sum(2), grid), how=how)
+        values = probing.integrated_gradients(x, start, gradient, settings.steps, GRADIENTS_AT_ONCE)
+        how = f"baseline {settings.baseline}, {settings.steps} steps; the bias is the logit of the baseline"
+        return _Answer(probing.sum_cells(values.sum(2), grid), float(score(start[None])[0]), how)
+
+    def _map(
+        self, key: str, method: str, layer: str, subject: Subject, logits: Floats, answer: _Answer
+    ) -> ClassActivationMap:
+        """A map with its facts. The gap is what an answer in logits leaves of the logit, its bias counted."""
+        values, bias, gap, is_exact = answer.values, answer.bias, None, False
+        status = _status(values, logits, answer.is_lost)
+        if status == "not_finite":
+            bias = None
+        elif method not in UNITS:
+            y = float(self._selector(subject).astype(np.float64) @ logits.astype(np.float64))
+            gap = y - (bias or 0.0) - float(values.sum(dtype=np.float64))
+            is_exact = answer.is_promised and abs(gap) <= EXACT * max(1.0, abs(y))
+        facts = MapFacts(
+            key=key,
+            method=method,
+            layer=layer,
+            class_name=subject.class_name,
+            status=status,
+            grid_rows=values.shape[0],
+            grid_columns=values.shape[1],
+            bias=bias,
+            gap=gap,
+            is_exact=is_exact,
+            against=subject.against,
+            unit=UNITS.get(method, "logit"),
+            how=answer.how,
+            is_class_blind=method in CLASS_BLIND,
+        )
+        return ClassActivationMap(np.ascontiguousarray(values), facts)
+
+    def _bias(self, split: Split, subject: Subject) -> float | None:
+        selector = self._selector(subject)
+        key = (split.layer.name, selector.tobytes())
+        if key not in self._biases:
+            self._biases[key] = split.bias(selector)
+        return self._biases[key]
+
+    def _scores(self, subject: Subject, at_once: int, inputs: Floats) -> Floats:
+        """y of some inputs."""
+        return self.ask(inputs, at_once) @ self._selector(subject)
+
+    def _gradients(self, subject: Subject, inputs: Floats) -> Floats:
+        """dy/dx of up to `GRADIENTS_AT_ONCE` inputs."""
+        filled = _filled(inputs, GRADIENTS_AT_ONCE)
+        return np.asarray(self._input_gradients(tf.constant(filled), tf.constant(self._selector(subject))))[
+            : len(inputs)
+        ]
+
+    def _input_gradient_steps(self, inputs: tf.Tensor, selector: tf.Tensor) -> tf.Tensor:
+        graph = self.classifier.graph
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            output = run(graph.steps, {graph.input: inputs})[graph.output]
+            logits = tf.cast(tf.reshape(output, (-1, self.classifier.num_units)), tf.float32)
+            explained = tf.reduce_sum(logits * selector)
+        return tape.gradient(explained, inputs, unconnected_gradients="zero")
+
+
+def _filled(inputs: Floats, num: int) -> Floats:
+    """Filled up with zeros to the batch of the one trace."""
+    rest = np.zeros((num - len(inputs), *inputs.shape[1:]), np.float32)
+    return np.concatenate([np.asarray(inputs, np.float32), rest])
+
+
+def _status(values: Floats, logits: Floats, is_lost: bool) -> MapStatus:
+    if not (np.isfinite(values).all() and np.isfinite(logits).all()):
+        return "not_finite"
+    if not np.any(values):
+        return "saturated" if is_lost else "dead"
+    return "ok" if values.max() > 0 else "negative_only"
