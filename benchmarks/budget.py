@@ -29,21 +29,40 @@ def parts_of(record: CaseRecord) -> Counter[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     folder = RunFolder.open(parser.parse_args().run)
-    records = [record for case_id in folder.case_ids() if (record := folder.read_case(case_id)) and record.budget]
+    records = [
+        record
+        for case_id in folder.case_ids()
+        if (record := folder.read_case(case_id)) and record.budget
+    ]
     by: dict[tuple[str, str], list[CaseRecord]] = {}
     for record in records:
         assert record.prediction is not None
         by.setdefault((record.label or "none", record.prediction.predicted), []).append(record)
-    print(f"{'label':12}{'predicted':12}{'cases':>7}{'no lungs':>9}" + "".join(f"{name:>14}" for name in COLUMNS))
+    print(
+        f"{'label':12}{'predicted':12}{'cases':>7}{'no lungs':>9}"
+        + "".join(f"{name:>14}" for name in COLUMNS)
+    )
     for (label, predicted), cases in sorted(by.items()):
         parts = [parts_of(case) for case in cases if case.lungs_missing is None]
-        means = "".join(f"{np.mean([part[name] for part in parts]):14.2f}" for name in COLUMNS) if parts else ""
+        means = (
+            "".join(f"{np.mean([part[name] for part in parts]):14.2f}" for name in COLUMNS)
+            if parts
+            else ""
+        )
         print(f"{label:12}{predicted:12}{len(cases):7}{len(cases) - len(parts):9}{means}")
-    marked = [abs(parts_of(record)["marker"]) for record in records if any(r.kind == "marker" for r in record.regions)]
-    print(f"{len(marked)} cases with a marker; it moves the logit by at most {max(marked, default=0.0):.2f}")
+    marked = [
+        abs(parts_of(record)["marker"])
+        for record in records
+        if any(r.kind == "marker" for r in record.regions)
+    ]
+    print(
+        f"{len(marked)} cases with a marker; it moves the logit by at most {max(marked, default=0.0):.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ class World:
 
     def sample(self, rng: np.random.Generator) -> Outputs:
         """The outputs of one run; called from a probability of 0.5."""
-        patients = np.repeat(np.arange(self.num_patients), rng.choice(self.images, self.num_patients))
+        patients = np.repeat(
+            np.arange(self.num_patients), rng.choice(self.images, self.num_patients)
+        )
         size = patients.size
         positive = rng.random(size if self.is_mixed else self.num_patients) < self.prevalence
         positive = positive if self.is_mixed else positive[patients]
@@ -52,7 +54,9 @@ class World:
         return Outputs(positive, probability, probability >= 0.5, patients)
 
     def probability(self, score: np.ndarray) -> np.ndarray:
-        return expit(self.sharpen * (self.distance * score - self.distance**2 / 2 + logit(self.prevalence)))
+        return expit(
+            self.sharpen * (self.distance * score - self.distance**2 / 2 + logit(self.prevalence))
+        )
 
     def truth(self) -> dict[str, float]:
         cut = (self.distance**2 / 2 - logit(self.prevalence)) / self.distance
@@ -60,11 +64,17 @@ class World:
         p = self.stated or self.prevalence
         step = 1e-4
         score = np.arange(-10, 10 + self.distance, step)
-        density = np.exp(-((score - np.array([[0], [self.distance]])) ** 2) / 2) / np.sqrt(2 * np.pi) * step
+        density = (
+            np.exp(-((score - np.array([[0], [self.distance]])) ** 2) / 2)
+            / np.sqrt(2 * np.pi)
+            * step
+        )
         negative, positive = density * [[1 - self.prevalence], [self.prevalence]]
         said = self.probability(score)
         excess = said * (negative + positive) - positive
-        bins = np.bincount(np.minimum((said * NUM_BINS).astype(int), NUM_BINS - 1), excess, NUM_BINS)
+        bins = np.bincount(
+            np.minimum((said * NUM_BINS).astype(int), NUM_BINS - 1), excess, NUM_BINS
+        )
         return {
             "auc": float(ndtr(self.distance / np.sqrt(2))),
             "sensitivity": sensitivity,
@@ -83,15 +93,26 @@ WORLDS = (
     World("patients with both labels", 100, 2, alike=0.3, is_mixed=True, sharpen=0.5),
     World("few patients, several images", 40, 2, sharpen=2),
     World("few patients, near 1", 40, 3, prevalence=0.5, images=(1,)),
-    World("near 1, one patient in four with six images", 100, 3, prevalence=0.3, images=(1, 1, 1, 6)),
+    World(
+        "near 1, one patient in four with six images", 100, 3, prevalence=0.3, images=(1, 1, 1, 6)
+    ),
     World("as the paediatric test split", 400, 2.9, prevalence=0.6, images=(1, 2, 3)),
     World("stated prevalence 0.1", 150, 2, stated=0.1, sharpen=2),
-    World("stated prevalence 0.1, few patients, near 1", 60, 3, prevalence=0.5, images=(1, 2), stated=0.1),
+    World(
+        "stated prevalence 0.1, few patients, near 1",
+        60,
+        3,
+        prevalence=0.5,
+        images=(1, 2),
+        stated=0.1,
+    ),
     World("stated prevalence 0.1, both labels", 100, 2, alike=0.3, is_mixed=True, stated=0.1),
 )
 
 
-def percentile(outputs: Outputs, stated: float | None, rounds: int, seed: int) -> dict[str, tuple[float, float]]:
+def percentile(
+    outputs: Outputs, stated: float | None, rounds: int, seed: int
+) -> dict[str, tuple[float, float]]:
     """Percentile intervals of the bootstrap of patients, the usual way, written out here."""
     draws = Resampling(outputs.patients, rounds, seed)
     weights = draws.times[:, draws.patients].astype(float)
@@ -110,7 +131,9 @@ def percentile(outputs: Outputs, stated: float | None, rounds: int, seed: int) -
     return {name: tuple(np.nanpercentile(values, [2.5, 97.5])) for name, values in found.items()}
 
 
-def coverage(world: World, samples: int, rounds: int, seed: int = 1) -> dict[tuple[str, str], tuple[float, float]]:
+def coverage(
+    world: World, samples: int, rounds: int, seed: int = 1
+) -> dict[tuple[str, str], tuple[float, float]]:
     """(metric, method) -> share of the samples whose interval holds the truth, and share without an interval."""
     rng, truth = np.random.default_rng(seed), world.truth()
     held, without = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
@@ -123,27 +146,43 @@ def coverage(world: World, samples: int, rounds: int, seed: int = 1) -> dict[tup
             for metric, estimate in performance(one, world.stated, rounds, number).metrics.items()
         }
         usual = percentile(outputs, world.stated, rounds, number)
-        intervals |= {(metric, "percentile"): usual[metric] for metric in PERCENTILE if intervals[metric, "ours"]}
+        intervals |= {
+            (metric, "percentile"): usual[metric]
+            for metric in PERCENTILE
+            if intervals[metric, "ours"]
+        }
         for (metric, method), interval in intervals.items():
             without[metric, method] += interval is None
-            held[metric, method] += interval is not None and interval[0] <= truth[metric] <= interval[1]
-    return {key: (held[key] / max(1, samples - without[key]), without[key] / samples) for key in without}
+            held[metric, method] += (
+                interval is not None and interval[0] <= truth[metric] <= interval[1]
+            )
+    return {
+        key: (held[key] / max(1, samples - without[key]), without[key] / samples) for key in without
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=500)
     arguments = parser.parse_args()
     print(f"coverage in % of 95 % intervals, {arguments.samples} samples of each kind")
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        found = [pool.submit(coverage, world, arguments.samples, arguments.rounds) for world in WORLDS]
+        found = [
+            pool.submit(coverage, world, arguments.samples, arguments.rounds) for world in WORLDS
+        ]
         for world, future in zip(WORLDS, found, strict=True):
             shares = future.result()
             print(f"\n{world.name} ({world.num_patients} patients)")
-            print(f"  {'':12} {'truth':>7} {'ours':>7} {'percentile':>11} {'by image':>9}  without an interval")
+            print(
+                f"  {'':12} {'truth':>7} {'ours':>7} {'percentile':>11} {'by image':>9}  without an interval"
+            )
             for metric, truth in world.truth().items():
-                usual = f"{100 * shares[metric, 'percentile'][0]:.1f}" if metric in PERCENTILE else "-"
+                usual = (
+                    f"{100 * shares[metric, 'percentile'][0]:.1f}" if metric in PERCENTILE else "-"
+                )
                 ours, by_image = shares[metric, "ours"], shares[metric, "images"]
                 print(
                     f"  {metric:12} {truth:7.3f} {100 * ours[0]:7.1f} {usual:>11} {100 * by_image[0]:9.1f}"

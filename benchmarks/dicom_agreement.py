@@ -36,7 +36,10 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 
 # (file, who) -> why it differs, checked by hand. "*" stands for every file.
 EXPLAINED: dict[tuple[str, str], str] = {}
-FOLDERS = Path(str(pydicom.__file__)).parent / "data" / "test_files", Path(str(data_store.__file__)).parent / "data"
+FOLDERS = (
+    Path(str(pydicom.__file__)).parent / "data" / "test_files",
+    Path(str(data_store.__file__)).parent / "data",
+)
 GREY_LEVEL = 1 / 255
 
 
@@ -52,7 +55,11 @@ class Row:
     @property
     def is_explained(self) -> bool:
         limit = 1.001 * GREY_LEVEL if self.who == "DCMTK" else 1e-3
-        return self.difference is None or self.difference <= limit or (self.file, self.who) in EXPLAINED
+        return (
+            self.difference is None
+            or self.difference <= limit
+            or (self.file, self.who) in EXPLAINED
+        )
 
 
 def compare(path: Path, folder: Path) -> list[Row]:
@@ -63,7 +70,11 @@ def compare(path: Path, folder: Path) -> list[Row]:
             dataset = pydicom.dcmread(path)
     except (pydicom.errors.InvalidDicomError, OSError, ValueError, TypeError, AttributeError):
         return []
-    if "PixelData" not in dataset or dataset.get("SamplesPerPixel") != 1 or dataset.get("BitsAllocated") not in (8, 16):
+    if (
+        "PixelData" not in dataset
+        or dataset.get("SamplesPerPixel") != 1
+        or dataset.get("BitsAllocated") not in (8, 16)
+    ):
         return []
     dataset.Modality = "CR"
     copy = folder / "x.dcm"
@@ -74,7 +85,10 @@ def compare(path: Path, folder: Path) -> list[Row]:
         return [Row(path.name, "ours", None, f"refused: {error}")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [*beside_pydicom(path.name, dataset, radiograph), beside_dcmtk(path.name, copy, dataset, radiograph)]
+        return [
+            *beside_pydicom(path.name, dataset, radiograph),
+            beside_dcmtk(path.name, copy, dataset, radiograph),
+        ]
 
 
 def beside_pydicom(name: str, dataset: FileDataset, radiograph: Radiograph) -> list[Row]:
@@ -85,10 +99,20 @@ def beside_pydicom(name: str, dataset: FileDataset, radiograph: Radiograph) -> l
         return [Row(name, "pydicom", None, f"pydicom cannot read it: {type(error).__name__}")]
     little = np.ascontiguousarray(stored, stored.dtype.newbyteorder("<"))
     found = hashlib.sha256(little.data).hexdigest()
-    rows = [Row(name, "pydicom stored values", float(found != radiograph.facts.source.pixel_sha256))]
+    rows = [
+        Row(name, "pydicom stored values", float(found != radiograph.facts.source.pixel_sha256))
+    ]
     try:
         shown = pydicom_display(dataset, stored)
-    except (AttributeError, IndexError, KeyError, NotImplementedError, OverflowError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        NotImplementedError,
+        OverflowError,
+        TypeError,
+        ValueError,
+    ) as error:
         return [*rows, Row(name, "pydicom", None, f"pydicom raises {type(error).__name__}")]
     return [*rows, Row(name, "pydicom", float(np.abs(shown - radiograph.pixels).max()))]
 
@@ -102,12 +126,17 @@ def pydicom_display(dataset: FileDataset, stored: npt.NDArray[Any]) -> npt.NDArr
     elif "WindowWidth" in dataset:
         bits = dataset.BitsStored
         low, high = (
-            (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if dataset.PixelRepresentation else (0.0, 2.0**bits - 1)
+            (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+            if dataset.PixelRepresentation
+            else (0.0, 2.0**bits - 1)
         )
         if "ModalityLUTSequence" in dataset:
             low, high = 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
         elif "RescaleSlope" in dataset:
-            low, high = (end * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept) for end in (low, high))
+            low, high = (
+                end * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+                for end in (low, high)
+            )
     else:
         low, high = shown.min(), shown.max()
     shown = (shown - low) / (high - low)
@@ -116,22 +145,40 @@ def pydicom_display(dataset: FileDataset, stored: npt.NDArray[Any]) -> npt.NDArr
 
 def beside_dcmtk(name: str, path: Path, dataset: FileDataset, radiograph: Radiograph) -> Row:
     """DCMTK's picture with the VOI transform that ours has used."""
-    is_ls = dataset.file_meta.get("TransferSyntaxUID") in (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+    is_ls = dataset.file_meta.get("TransferSyntaxUID") in (
+        uid.JPEGLSLossless,
+        uid.JPEGLSNearLossless,
+    )
     program = shutil.which("dcml2pnm" if is_ls else "dcmj2pnm")
     if program is None:
         return Row(name, "DCMTK", None, "DCMTK is not installed")
     whats = {decision.what: decision.how for decision in radiograph.facts.decisions}
-    voi = ["+Wl", "1"] if "display curve" in whats else ["+Wi", "1"] if "display window" in whats else []
+    voi = (
+        ["+Wl", "1"]
+        if "display curve" in whats
+        else ["+Wi", "1"]
+        if "display window" in whats
+        else []
+    )
     if whats.get("display window", "").startswith("none"):
         voi = ["+Wm"]
     picture = path.with_suffix(".pgm")
-    done = subprocess.run([program, "+op", "-O", *voi, path, picture], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, "+op", "-O", *voi, path, picture], capture_output=True, text=True, check=False
+    )
     if done.returncode or not picture.exists():
-        return Row(name, "DCMTK", None, "DCMTK cannot read it: " + (done.stderr.strip().splitlines() or [""])[-1][:70])
+        return Row(
+            name,
+            "DCMTK",
+            None,
+            "DCMTK cannot read it: " + (done.stderr.strip().splitlines() or [""])[-1][:70],
+        )
     theirs = cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)
     picture.unlink()
     if theirs.shape != radiograph.pixels.shape:
-        return Row(name, "DCMTK", None, f"DCMTK stretches it to {theirs.shape[0]} x {theirs.shape[1]}")
+        return Row(
+            name, "DCMTK", None, f"DCMTK stretches it to {theirs.shape[0]} x {theirs.shape[1]}"
+        )
     return Row(name, "DCMTK", float(np.abs(theirs - np.rint(radiograph.pixels * 255)).max() / 255))
 
 
@@ -145,11 +192,17 @@ def pydicom_files() -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--files", type=Path, help="a folder of DICOM files instead")
     parser.add_argument("--all", action="store_true", help="also print what agrees")
     arguments = parser.parse_args()
-    paths = sorted(p for p in arguments.files.rglob("*") if p.is_file()) if arguments.files else pydicom_files()
+    paths = (
+        sorted(p for p in arguments.files.rglob("*") if p.is_file())
+        if arguments.files
+        else pydicom_files()
+    )
     rows = report(paths)
     for row in rows:
         reason = EXPLAINED.get((row.file, row.who), "")
@@ -161,7 +214,9 @@ def main() -> None:
             )
     for who in sorted({row.who for row in rows} - {"ours"}):
         compared = [row for row in rows if row.who == who and row.difference is not None]
-        same = [row for row in compared if row.is_explained and (row.file, row.who) not in EXPLAINED]
+        same = [
+            row for row in compared if row.is_explained and (row.file, row.who) not in EXPLAINED
+        ]
         print(f"{who}: {len(same)} of {len(compared)} files that both read agree")
     unexplained = [row for row in rows if not row.is_explained]
     print(f"{len(unexplained)} unexplained")

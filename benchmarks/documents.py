@@ -28,7 +28,10 @@ from weasyprint import CSS, HTML
 from weasyprint.text.fonts import FontConfiguration
 from weasyprint.urls import URLFetcher
 
-ROWS = "".join(f"<tr><th>Row {n}</th><td>{n}.00</td><td>what it is, in a few words</td></tr>" for n in range(40))
+ROWS = "".join(
+    f"<tr><th>Row {n}</th><td>{n}.00</td><td>what it is, in a few words</td></tr>"
+    for n in range(40)
+)
 BARE = """@font-face { font-family: Plex; src: url("ibm-plex-sans-latin-400-normal.woff2") }
 @page { size: A4; margin: 16mm } body { font: 8pt Plex } img { width: 54mm; float: left; margin: 0 2mm 2mm 0 }
 table { clear: both; table-layout: fixed; width: 100% }"""
@@ -49,16 +52,24 @@ def cpu_ms(call: Callable[[], bytes]) -> tuple[float, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("--limit", type=int, default=40)
-    parser.add_argument("--profile", action="store_true", help="where our documents' time goes, by function")
+    parser.add_argument(
+        "--profile", action="store_true", help="where our documents' time goes, by function"
+    )
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ResourceWarning)  # WeasyPrint leaves files to the garbage collector
+    warnings.simplefilter(
+        "ignore", ResourceWarning
+    )  # WeasyPrint leaves files to the garbage collector
     run_folder = RunFolder.open(arguments.run)
     run, renderer = run_folder.read_run(), Renderer()
     records = [run_folder.read_case(case_id) for case_id in run_folder.case_ids()]
-    audited = [one for one in records if one is not None and one.status == "ok"][: arguments.limit + 1]
+    audited = [one for one in records if one is not None and one.status == "ok"][
+        : arguments.limit + 1
+    ]
     fonts = FontConfiguration()
     base_url = f"{(data_folder('templates') / 'fonts').resolve().as_uri()}/"
     css = CSS(string=BARE, base_url=base_url, url_fetcher=URLFetcher(), font_config=fonts)
@@ -72,14 +83,20 @@ def main() -> None:
     if arguments.profile:
         pstats.Stats(profile).sort_stats("cumulative").print_stats(60)
         pstats.Stats(profile).sort_stats("tottime").print_stats(40)
-    print(f"{len(audited) - 1} documents, {max(len(one.pictures) for one in audited)} pictures each")
+    print(
+        f"{len(audited) - 1} documents, {max(len(one.pictures) for one in audited)} pictures each"
+    )
     medians = []
     for name, timed in (("ours", ours[1:]), ("bare", bare[1:])):
         times, sizes = zip(*timed, strict=True)
         medians.append(statistics.median(times))
-        print(f"{name}: {medians[-1]:.0f} ms CPU (least {min(times):.0f}), {statistics.median(sizes) / 1e6:.2f} MB")
+        print(
+            f"{name}: {medians[-1]:.0f} ms CPU (least {min(times):.0f}), {statistics.median(sizes) / 1e6:.2f} MB"
+        )
     print(f"ratio: {medians[0] / medians[1]:.2f}")
-    print("TensorFlow was imported" if "tensorflow" in sys.modules else "TensorFlow was not imported")
+    print(
+        "TensorFlow was imported" if "tensorflow" in sys.modules else "TensorFlow was not imported"
+    )
 
 
 if __name__ == "__main__":

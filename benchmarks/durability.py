@@ -44,4 +44,7 @@ def main(folder: Path, cases: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."), int(sys.argv[2]) if len(sys.argv) > 2 else 50)
+    main(
+        Path(sys.argv[1] if len(sys.argv) > 1 else "."),
+        int(sys.argv[2]) if len(sys.argv) > 2 else 50,
+    )

@@ -26,8 +26,14 @@ def densenet(path: Path) -> None:
     import keras
 
     keras.utils.set_random_seed(1)
-    backbone = keras.applications.DenseNet121(weights=None, include_top=False, input_shape=(224, 224, 3))
-    tail = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.3), keras.layers.Dense(1, "sigmoid")]
+    backbone = keras.applications.DenseNet121(
+        weights=None, include_top=False, input_shape=(224, 224, 3)
+    )
+    tail = [
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(1, "sigmoid"),
+    ]
     keras.Sequential([keras.Input((224, 224, 3)), backbone, *tail]).save(path)
 
 
@@ -41,13 +47,17 @@ def radiographs(folder: Path, num_cases: int) -> None:
         from cxr_audit.reference.phantom.files import write_cases
         from cxr_audit.reference.phantom.phantom import cohort
 
-        files = sorted(write_cases(folder.parent / "drawn", cohort(num_cases, seed=1)).parent.glob("*.png"))
+        files = sorted(
+            write_cases(folder.parent / "drawn", cohort(num_cases, seed=1)).parent.glob("*.png")
+        )
     for n, file in enumerate(files[:num_cases]):
         shutil.copy(file, folder / f"{n:05}{file.suffix}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--model", choices=["reference", "densenet121"], default="densenet121")
     parser.add_argument("--records-only", action="store_true")
@@ -69,14 +79,19 @@ def main() -> None:
         wall = time.perf_counter() - start
         record = json.loads((result.folder / "run.json").read_text())
     num = sum(result.counts.values())
-    print(f"{num} cases with {arguments.model} in {wall:.1f} s, start-up included: {num / wall:.2f} cases a second")
+    print(
+        f"{num} cases with {arguments.model} in {wall:.1f} s, start-up included: {num / wall:.2f} cases a second"
+    )
     print(
         f"{1000 * wall / num:.0f} ms a case; without start-up {1000 * (wall - record['wall_s']['start']) / num:.0f} ms"
     )
     print("CPU ms a case by stage:")
     for stage, seconds in record["cpu_s"].items():
         print(f"  {stage:24}{1000 * seconds / num:8.1f}")
-    print("peak memory, MiB:", ", ".join(f"{name} {size:.0f}" for name, size in record["peak_memory_mib"].items()))
+    print(
+        "peak memory, MiB:",
+        ", ".join(f"{name} {size:.0f}" for name, size in record["peak_memory_mib"].items()),
+    )
 
 
 if __name__ == "__main__":

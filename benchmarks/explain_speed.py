@@ -70,7 +70,10 @@ def xplique(batch: np.ndarray) -> Pair:
     from xplique.attributions import GradCAM
 
     model = densenet("gap", is_nested=False)
-    explainer, targets = GradCAM(model, batch_size=len(batch)), np.eye(2, dtype=np.float32)[[1] * len(batch)]
+    explainer, targets = (
+        GradCAM(model, batch_size=len(batch)),
+        np.eye(2, dtype=np.float32)[[1] * len(batch)],
+    )
     return plain_keras(model, batch), lambda: explainer.explain(batch, targets)
 
 
@@ -172,22 +175,31 @@ def pictures() -> None:
     cv2.setNumThreads(1)  # as in a worker
     row, column = np.mgrid[0:900, 0:760].astype(np.float32) / 900
     heatmap = np.exp(-((row - 0.5) ** 2 + (column - 0.6) ** 2) / 0.02) - np.float32(0.02)
-    grey = cv2.GaussianBlur(np.random.default_rng(0).random(row.shape).astype(np.float32), (0, 0), 3)
+    grey = cv2.GaussianBlur(
+        np.random.default_rng(0).random(row.shape).astype(np.float32), (0, 0), 3
+    )
     picture = cv2.normalize(grey, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     covered = np.ones(row.shape, bool)
     drawn = overlay(picture, heatmap, covered, 0.9)
-    calls = {"overlay": lambda: overlay(picture, heatmap, covered, 0.9), "JPEG": lambda: encode_jpeg(drawn)}
+    calls = {
+        "overlay": lambda: overlay(picture, heatmap, covered, 0.9),
+        "JPEG": lambda: encode_jpeg(drawn),
+    }
     for name, call in calls.items():
         times = []
         for _ in range(50):
             start = time.perf_counter()
             call()
             times.append(time.perf_counter() - start)
-        print(f"{name:10} 900 x 760 px: median {1e3 * median(times):.1f} ms, quickest {1e3 * min(times):.1f} ms")
+        print(
+            f"{name:10} 900 x 760 px: median {1e3 * median(times):.1f} ms, quickest {1e3 * min(times):.1f} ms"
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--peers", type=Path, help="Python of the peers' environment")
@@ -204,12 +216,29 @@ def main() -> None:
     print(f"{'':34}{'plain ms':>10}{'Grad-CAM ms':>13}{'wall ratio':>12}{'CPU ratio':>11}")
     for name in (*OURS, *(PEERS if arguments.peers else ())):
         python = sys.executable if name in OURS else str(arguments.peers)
-        command = [python, __file__, "--only", name, f"--batch={arguments.batch}", f"--rounds={arguments.rounds}"]
-        paths = [str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.pathsep.join(paths)}
+        command = [
+            python,
+            __file__,
+            "--only",
+            name,
+            f"--batch={arguments.batch}",
+            f"--rounds={arguments.rounds}",
+        ]
+        paths = [
+            str(Path(__file__).resolve().parents[1]),
+            *filter(None, [os.environ.get("PYTHONPATH")]),
+        ]
+        environment = {
+            **os.environ,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            print(f"{name:34}does not run here: {(done.stderr.strip() or 'killed').splitlines()[-1][:120]}", flush=True)
+            print(
+                f"{name:34}does not run here: {(done.stderr.strip() or 'killed').splitlines()[-1][:120]}",
+                flush=True,
+            )
             continue
         found = json.loads(done.stdout.splitlines()[-1])
         print(

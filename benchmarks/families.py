@@ -54,17 +54,29 @@ def compare(family: str, variants: tuple[tuple[str, str], ...], folder: Path) ->
     keras.utils.set_random_seed(7)
     shape = (FAMILIES[family], FAMILIES[family], 3)
     images = np.random.default_rng(7).uniform(0, 255, (2, *shape)).astype(np.float32)
-    backbone = getattr(keras.applications, family)(weights=None, include_top=False, input_shape=shape)
+    backbone = getattr(keras.applications, family)(
+        weights=None, include_top=False, input_shape=shape
+    )
     features = np.asarray(backbone(images, training=False), np.float64)
     # Features of random weights are anywhere between 1e-20 and 1e3: a kernel that brings the logits near 1.
     pooled = features.mean((1, 2))
     kernel = np.random.default_rng(8).normal(0, 1 / np.linalg.norm(pooled[0]), (pooled.shape[1], 1))
-    maps, logits = features @ kernel[:, 0] / (features.shape[1] * features.shape[2]), pooled @ kernel + 0.25
+    maps, logits = (
+        features @ kernel[:, 0] / (features.shape[1] * features.shape[2]),
+        pooled @ kernel + 0.25,
+    )
 
-    tail = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.3), keras.layers.Dense(1, "sigmoid")]
+    tail = [
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(1, "sigmoid"),
+    ]
     nested = keras.Sequential([keras.Input(shape), backbone, *tail])
     tail[-1].set_weights([kernel, np.asarray([0.25])])
-    models = {"nested": nested, "flat": keras.Model(backbone.input, tail[2](tail[1](tail[0](backbone.output))))}
+    models = {
+        "nested": nested,
+        "flat": keras.Model(backbone.input, tail[2](tail[1](tail[0](backbone.output)))),
+    }
     gaps = []
     for layout, suffix in variants:
         path = folder / f"{family}-{layout}{suffix}"
@@ -73,25 +85,44 @@ def compare(family: str, variants: tuple[tuple[str, str], ...], folder: Path) ->
         path.unlink()
         assert split.pooled_weights is not None, split.head_in_words
         found, _, scores = split._forward_steps(images)  # without tracing, which would cost seconds
-        values = np.asarray(found, np.float64) @ split.pooled_weights[0][:, 0] / np.prod(split.layer.grid)
-        gaps.append(Gap(split.layer.name, float(np.abs(scores - logits).max()), float(np.abs(values - maps).max())))
+        values = (
+            np.asarray(found, np.float64)
+            @ split.pooled_weights[0][:, 0]
+            / np.prod(split.layer.grid)
+        )
+        gaps.append(
+            Gap(
+                split.layer.name,
+                float(np.abs(scores - logits).max()),
+                float(np.abs(values - maps).max()),
+            )
+        )
     return gaps
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("family", nargs="*", help=f"all, or some of: {', '.join(FAMILIES)}")
     families = parser.parse_args().family or list(FAMILIES)
     if unknown := set(families) - set(FAMILIES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
     print("largest difference of the logit / of the map to NumPy\n")
-    print(f"{'family':18}" + "".join(f"{layout + ' ' + suffix:>18}" for layout, suffix in VARIANTS) + "  target layer")
+    print(
+        f"{'family':18}"
+        + "".join(f"{layout + ' ' + suffix:>18}" for layout, suffix in VARIANTS)
+        + "  target layer"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for family in families:
             gaps = compare(family, VARIANTS, Path(folder))
             print(
-                f"{family:18}" + "".join(f"{g.logit:9.0e} /{g.map:7.0e}" for g in gaps), "", gaps[0].layer, flush=True
+                f"{family:18}" + "".join(f"{g.logit:9.0e} /{g.map:7.0e}" for g in gaps),
+                "",
+                gaps[0].layer,
+                flush=True,
             )
 
 

@@ -24,16 +24,22 @@ from cxr_audit.audit import measuring
 from cxr_audit.records import ClassActivationMap, MapFacts, Region
 
 
-def ellipse(shape: tuple[int, int], centre: tuple[float, float], axes: tuple[float, float]) -> np.ndarray:
+def ellipse(
+    shape: tuple[int, int], centre: tuple[float, float], axes: tuple[float, float]
+) -> np.ndarray:
     row, column = ((np.arange(n) + 0.5) / n for n in shape)
-    return ((row[:, None] - centre[0]) / axes[0]) ** 2 + ((column[None] - centre[1]) / axes[1]) ** 2 <= 1
+    return ((row[:, None] - centre[0]) / axes[0]) ** 2 + (
+        (column[None] - centre[1]) / axes[1]
+    ) ** 2 <= 1
 
 
 def a_case(grid: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     right, left = (ellipse((256, 256), (0.5, column), (0.32, 0.16)) for column in (0.3, 0.72))
     markers = [
-        Region.of(ellipse((512, 430), (0.08, column), (0.02, 0.02)), f"letter {n}", "marker", "drawn")
+        Region.of(
+            ellipse((512, 430), (0.08, column), (0.02, 0.02)), f"letter {n}", "marker", "drawn"
+        )
         for n, column in enumerate((0.1, 0.9), 1)
     ]
     annotation = regions.annotation(ellipse((1024, 860), (0.6, 0.3), (0.1, 0.08)), "drawn")
@@ -48,7 +54,9 @@ def a_case(grid: int) -> dict[str, Any]:
         "placement": placement,
         "picture": picture,
         "map": ClassActivationMap(values, facts),
-        "controls": {name: rng.random((grid, grid), np.float32) for name in ("edges", "random", "centre")},
+        "controls": {
+            name: rng.random((grid, grid), np.float32) for name in ("edges", "random", "centre")
+        },
     }
 
 
@@ -64,7 +72,9 @@ def cpu_ms(call: Callable[[], Any], rounds: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--grid", type=int, default=7)
     parser.add_argument("--rounds", type=int, default=200)
     arguments = parser.parse_args()

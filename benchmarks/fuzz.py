@@ -39,14 +39,31 @@ LIMIT_S, LIMIT_MIB = 10.0, 1024
 LARGEST = 400_000  # bytes of a base file: larger ones only cost time
 KEPT = Path("build/fuzz")
 FIRST_FRAME = Display(frame=1)
-OUTLANDISH = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
+OUTLANDISH = (
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0x8000,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFE,
+    0xFFFFFFFF,
+)
 LENGTHS = b"OB OW UN SQ US SS CS DS IS UI LO PN LT UL AT FD UT".split()
 
 
 @functools.cache
 def base_files() -> list[bytes]:
     """What is mutated, in a fixed order."""
-    roots = Path(str(pydicom.__file__)).parent / "data" / "test_files", Path(str(data_store.__file__)).parent / "data"
+    roots = (
+        Path(str(pydicom.__file__)).parent / "data" / "test_files",
+        Path(str(data_store.__file__)).parent / "data",
+    )
     paths = [path for root in roots for path in sorted(root.rglob("*")) if path.is_file()]
     found = [as_radiograph(path.read_bytes()) for path in paths if path.stat().st_size <= LARGEST]
     without_pixels = [data for data in found if b"\xe0\x7f\x10\x00" not in data]
@@ -64,7 +81,14 @@ def as_radiograph(data: bytes) -> bytes:
                 return data
             dataset.Modality = "CR"
             return _saved(dataset, enforce_file_format=False)
-    except (pydicom.errors.InvalidDicomError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+    except (
+        pydicom.errors.InvalidDicomError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ):
         return data
 
 
@@ -83,10 +107,15 @@ def generated() -> Iterator[bytes]:
     ):
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = syntax if not syntax.is_compressed else uid.ExplicitVRLittleEndian
+        dataset.file_meta.TransferSyntaxUID = (
+            syntax if not syntax.is_compressed else uid.ExplicitVRLittleEndian
+        )
         if syntax == uid.DeflatedExplicitVRLittleEndian:
             dataset.file_meta.TransferSyntaxUID = syntax
-        dataset.SOPClassUID, dataset.SOPInstanceUID = uid.DigitalXRayImageStorageForPresentation, "1.2.3"
+        dataset.SOPClassUID, dataset.SOPInstanceUID = (
+            uid.DigitalXRayImageStorageForPresentation,
+            "1.2.3",
+        )
         dataset.Modality, dataset.PhotometricInterpretation = "DX", "MONOCHROME1"
         dataset.Rows, dataset.Columns = grey.shape
         dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
@@ -97,12 +126,18 @@ def generated() -> Iterator[bytes]:
         lut.LUTDescriptor, lut.LUTData = [4, 0, 16], [0, 10, 20, 30]
         lut["LUTDescriptor"].VR = lut["LUTData"].VR = "US"
         dataset.VOILUTSequence = [lut]
-        dataset.PixelSpacing, dataset.PatientOrientation, dataset.ViewPosition = [0.1, 0.1], ["L", "F"], "PA"
+        dataset.PixelSpacing, dataset.PatientOrientation, dataset.ViewPosition = (
+            [0.1, 0.1],
+            ["L", "F"],
+            "PA",
+        )
         dataset.PixelData = grey.tobytes()
         dataset["PixelData"].VR = "OW"
         if syntax.is_compressed and syntax != uid.DeflatedExplicitVRLittleEndian:
             dataset.compress(
-                syntax, generate_instance_uid=False, **({"jls_error": 2} if syntax == uid.JPEGLSNearLossless else {})
+                syntax,
+                generate_instance_uid=False,
+                **({"jls_error": 2} if syntax == uid.JPEGLSNearLossless else {}),
             )
         yield _saved(dataset, enforce_file_format=True)
     eight = Image.fromarray((grey >> 4).astype(np.uint8))
@@ -195,13 +230,23 @@ def change_length(data: bytearray, chance: random.Random) -> None:
 
 def change_image(data: bytearray, chance: random.Random) -> None:
     """An element of the Image Pixel module, or the size in a codestream."""
-    elements = [struct.pack("<HH", 0x28, n) for n in (2, 8, 0x10, 0x11, 0x100, 0x101, 0x102, 0x103, 0x120, 0x1050)]
-    elements += [b"\xff\x4f\xff\x51\x00\x2f\x00\x00", b"\xff\xc0\x00\x0b\x08", b"\xff\xf7\x00\x0b", b"\xff\xc3\x00"]
+    elements = [
+        struct.pack("<HH", 0x28, n)
+        for n in (2, 8, 0x10, 0x11, 0x100, 0x101, 0x102, 0x103, 0x120, 0x1050)
+    ]
+    elements += [
+        b"\xff\x4f\xff\x51\x00\x2f\x00\x00",
+        b"\xff\xc0\x00\x0b\x08",
+        b"\xff\xf7\x00\x0b",
+        b"\xff\xc3\x00",
+    ]
     place = data.find(chance.choice(elements))
     if place >= 0:
         start = place + chance.choice((8, 8, 8, 9, 10, 12, 16))
         size = chance.choice((2, 4))
-        data[start : start + size] = (chance.choice(OUTLANDISH) & (256**size - 1)).to_bytes(size, "little")
+        data[start : start + size] = (chance.choice(OUTLANDISH) & (256**size - 1)).to_bytes(
+            size, "little"
+        )
 
 
 MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
@@ -256,8 +301,18 @@ class Worker:
     def __init__(self, seed: int) -> None:
         self.connection, theirs = Pipe()
         with theirs:
-            command = [sys.executable, "-m", "benchmarks.fuzz", "--work", str(theirs.fileno()), "--seed", str(seed)]
-            self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.fuzz",
+                "--work",
+                str(theirs.fileno()),
+                "--seed",
+                str(seed),
+            ]
+            self.process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE
+            )
 
     def outcome(self, index: int) -> tuple[str, float, bool]:
         """Outcome, peak MiB, and whether the worker still lives."""
@@ -268,8 +323,16 @@ class Worker:
             return (*self.connection.recv(), True)
         except (EOFError, OSError):
             self.process.wait(5)
-            last = (self.process.stderr.read() if self.process.stderr else b"").decode(errors="replace").strip()
-            return f"CRASH {self.process.returncode}: {last.splitlines()[-1] if last else ''}", 0, False
+            last = (
+                (self.process.stderr.read() if self.process.stderr else b"")
+                .decode(errors="replace")
+                .strip()
+            )
+            return (
+                f"CRASH {self.process.returncode}: {last.splitlines()[-1] if last else ''}",
+                0,
+                False,
+            )
 
     def end(self) -> None:
         self.connection.close()
@@ -279,7 +342,9 @@ class Worker:
             self.process.stderr.close()
 
 
-def fuzz(indices: Iterator[int] | range, seed: int, seconds: float = float("inf")) -> tuple[dict[str, int], list[str]]:
+def fuzz(
+    indices: Iterator[int] | range, seed: int, seconds: float = float("inf")
+) -> tuple[dict[str, int], list[str]]:
     """Run inputs; counts of outcomes, and a line for each finding."""
     counts: collections.Counter[str] = collections.Counter()
     findings: list[str] = []
@@ -311,7 +376,9 @@ def fuzz(indices: Iterator[int] | range, seed: int, seconds: float = float("inf"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=0)

@@ -39,7 +39,9 @@ def milliseconds(page: Page, action: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("--cases", type=int, default=10_000)
     arguments = parser.parse_args()
@@ -51,13 +53,19 @@ def main() -> None:
     ]
     start = time.process_time()
     html = Renderer().index_html(many, folder.read_run())
-    print(f"{len(many)} cases: written in {time.process_time() - start:.1f} s CPU, {len(html.encode()) / 1e6:.1f} MB")
+    print(
+        f"{len(many)} cases: written in {time.process_time() - start:.1f} s CPU, {len(html.encode()) / 1e6:.1f} MB"
+    )
     with tempfile.TemporaryDirectory() as where, sync_playwright() as driver:
         (Path(where) / "index.html").write_text(html, "utf-8")
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto((Path(where) / "index.html").as_uri())
-        print(f"load: {page.evaluate('performance.timing.loadEventEnd - performance.timing.navigationStart')} ms")
+        print(
+            f"load: {page.evaluate('performance.timing.loadEventEnd - performance.timing.navigationStart')} ms"
+        )
         for name, action in ACTIONS.items():
             print(f"{name}: {milliseconds(page, action):.0f} ms")
         browser.close()

@@ -55,7 +55,9 @@ for line in sys.stdin:
 def write_files(folder: Path) -> list[Path]:
     rows, columns = np.mgrid[0:2000, 0:2500]
     noise = np.random.default_rng(1).normal(0, 10, rows.shape)
-    stored = np.clip(2000 + 1500 * np.sin(rows / 300) * np.cos(columns / 400) + noise, 0, 4095).astype(np.uint16)
+    stored = np.clip(
+        2000 + 1500 * np.sin(rows / 300) * np.cos(columns / 400) + noise, 0, 4095
+    ).astype(np.uint16)
     files = {
         "uncompressed 16 bits": (stored * np.uint16(16), 16, uid.ExplicitVRLittleEndian),
         "JPEG 2000 lossless": (stored, 12, uid.JPEG2000Lossless),
@@ -66,7 +68,10 @@ def write_files(folder: Path) -> list[Path]:
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-        dataset.SOPClassUID, dataset.SOPInstanceUID = uid.DigitalXRayImageStorageForPresentation, uid.generate_uid()
+        dataset.SOPClassUID, dataset.SOPInstanceUID = (
+            uid.DigitalXRayImageStorageForPresentation,
+            uid.generate_uid(),
+        )
         dataset.Modality, dataset.PhotometricInterpretation = "DX", "MONOCHROME1"
         dataset.Rows, dataset.Columns = values.shape
         dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
@@ -96,7 +101,9 @@ def to_jpeg_lossless(path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, path], check=True)
 
 
-def readers(path: Path, radreader: Callable[[Path], float] | None) -> dict[str, Callable[[], float | None]]:
+def readers(
+    path: Path, radreader: Callable[[Path], float] | None
+) -> dict[str, Callable[[], float | None]]:
     """Name -> one timed run; a run that times itself returns its seconds."""
     (case,) = discover(path)
     dataset = pydicom.dcmread(path)
@@ -140,8 +147,12 @@ def by_gdcm_as_pydicom_does(frame: bytes, options: dict[str, Any]) -> bytes:
     image.SetNumberOfDimensions(2)
     image.SetDimensions((options["columns"], options["rows"], 1))
     image.SetDataElement(element)
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(options["transfer_syntax_uid"])))
+    image.SetPhotometricInterpretation(
+        gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2)
+    )
+    image.SetTransferSyntax(
+        gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(options["transfer_syntax_uid"]))
+    )
     bits = options["bits_stored"]
     image.SetPixelFormat(gdcm.PixelFormat(1, options["bits_allocated"], bits, bits - 1, 0))
     samples: bytes = image.GetBuffer().encode("utf-8", "surrogateescape")
@@ -158,10 +169,14 @@ def pydicom_chain(path: Path) -> npt.NDArray[np.float32]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only", default="", help="files whose name holds this")
-    parser.add_argument("--radreader", type=Path, help="the Python of an environment with radreader")
+    parser.add_argument(
+        "--radreader", type=Path, help="the Python of an environment with radreader"
+    )
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     server = None
@@ -184,18 +199,26 @@ def main() -> None:
                 for reader, run in runs.items():
                     start = time.perf_counter()
                     itself = run()
-                    times[reader].append(itself if itself is not None else time.perf_counter() - start)
+                    times[reader].append(
+                        itself if itself is not None else time.perf_counter() - start
+                    )
             reference = "codec" if "codec" in times else "pydicom"
             print(path.stem)
             for what, summary in (("median", median), ("least", min)):
                 found = {reader: 1000 * summary(seconds[1:]) for reader, seconds in times.items()}
                 shown = ", ".join(f"{reader} {ms:.1f}" for reader, ms in found.items())
-                print(f"  {what} ms: {shown}; ours / {reference}: {found['ours'] / found[reference]:.2f}")
+                print(
+                    f"  {what} ms: {shown}; ours / {reference}: {found['ours'] / found[reference]:.2f}"
+                )
             pixels = read(discover(path)[0]).pixels
-            print(f"  largest difference to pydicom: {np.abs(pixels - pydicom_chain(path)).max():.1e}")
+            print(
+                f"  largest difference to pydicom: {np.abs(pixels - pydicom_chain(path)).max():.1e}"
+            )
             if server:
                 ask_radreader(path, f"{name}/x.npy")
-                print(f"  largest difference to radreader: {np.abs(pixels - np.load(f'{name}/x.npy')).max():.1e}")
+                print(
+                    f"  largest difference to radreader: {np.abs(pixels - np.load(f'{name}/x.npy')).max():.1e}"
+                )
     if server is not None and server.stdin is not None:
         server.stdin.close()
         server.wait()

@@ -50,7 +50,9 @@ TRAINING, TWINS, AUDITED, BATCH = 1200, 300, 60, 20
 INK = 0.85  # grey value from which a pixel can be ink
 STRONG, NONE = 0.10, 0.05  # loss of AUC
 MOVES, STAYS = 1.0, 0.25  # log-odds
-RUN_SHARE = 0.1  # of the cases, from which a run counts as flagged for what no check of a run judges
+RUN_SHARE = (
+    0.1  # of the cases, from which a run counts as flagged for what no check of a run judges
+)
 JUDGED = ("outside_lungs", "marker", "border", "exposure", "diffuse")
 PARTS = ("development", "validation", "second validation", "held-out")
 EPOCHS, EPOCHS_MARKER = 6, 16  # a letter is small: it is learnt late
@@ -75,7 +77,9 @@ Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 
-def phantoms(out: Path, name: str, num: int, seed: int, side: int = PHANTOM_PX) -> tuple[Floats, Bools]:
+def phantoms(
+    out: Path, name: str, num: int, seed: int, side: int = PHANTOM_PX
+) -> tuple[Floats, Bools]:
     """Pixels (N, side, side) in [0, 1] without any cue, and who is ill; drawn once and kept."""
     path = out / f"{name}.npz"
     if not path.is_file():
@@ -95,7 +99,9 @@ def plant(pixels: Floats, cues: dict[str, Bools], seed: int) -> Floats:
     for n, shown in enumerate(pixels):
         for number, (cue, shortcut) in enumerate(CUES.items()):
             if cues[cue][n]:
-                shown, _ = on_picture(np.random.default_rng([seed, n, number]), shortcut, shown, MARKER_PX)
+                shown, _ = on_picture(
+                    np.random.default_rng([seed, n, number]), shortcut, shown, MARKER_PX
+                )
         planted.append(shown)
     return np.stack(planted)
 
@@ -108,15 +114,22 @@ def tossed(num: int, seed: int) -> dict[str, Bools]:
 def standing(is_ill: Bools, strengths: dict[str, float], seed: int) -> dict[str, Bools]:
     """Where the cues stand for a classifier's training: its own by strength, the others by the toss of a coin."""
     rng = np.random.default_rng([seed, 2])
-    return {cue: rng.random(is_ill.size) < np.where(is_ill, s := strengths.get(cue, 0.5), 1 - s) for cue in CUES}
+    return {
+        cue: rng.random(is_ill.size) < np.where(is_ill, s := strengths.get(cue, 0.5), 1 - s)
+        for cue in CUES
+    }
 
 
 def reduced(pixels: Floats) -> Floats:
     """As the audit stretches it: (N, 96, 96, 1)."""
-    return np.stack([cv2.resize(p, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_AREA) for p in pixels])[..., None]
+    return np.stack(
+        [cv2.resize(p, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_AREA) for p in pixels]
+    )[..., None]
 
 
-def train(path: Path, pixels: Floats, is_ill: Bools, strengths: dict[str, float], seed: int) -> None:
+def train(
+    path: Path, pixels: Floats, is_ill: Bools, strengths: dict[str, float], seed: int
+) -> None:
     epochs = EPOCHS_MARKER if "marker" in strengths else EPOCHS
     import keras
 
@@ -130,7 +143,9 @@ def train(path: Path, pixels: Floats, is_ill: Bools, strengths: dict[str, float]
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, layers.Dense(1, activation="sigmoid")(x))
     model.compile(
-        keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(4e-3, epochs * len(pixels) // 64), 1e-3),
+        keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(4e-3, epochs * len(pixels) // 64), 1e-3
+        ),
         "binary_crossentropy",
     )
     cues = standing(is_ill, strengths, seed)
@@ -159,7 +174,9 @@ def hand_built(path: Path, cells: Bools, pixels: Floats, is_bright_only: bool) -
     model = keras.Model(image, head(keras.layers.Flatten()(cell_layer(ink_layer(image)))))
     ink_layer.set_weights([np.ones((1, 1, 1, 1)), np.full(1, -INK if is_bright_only else 0.0)])
     cell_layer.set_weights([np.full((side, side, 1, 1), 1 / side**2)])
-    head.set_weights([slope * cells.reshape(-1, 1) / cells.sum(), np.full(1, -slope * float(seen.mean()))])
+    head.set_weights(
+        [slope * cells.reshape(-1, 1) / cells.sum(), np.full(1, -slope * float(seen.mean()))]
+    )
     model.save(path)
 
 
@@ -182,7 +199,12 @@ def places() -> dict[str, Bools]:
 EXACT: dict[str, dict[str, bool]] = {
     "sees the upper right corner": {"outside_lungs": True, "marker": False},
     "sees the outer ring": {"outside_lungs": True, "border": True, "marker": False},
-    "sees the whole picture": {"outside_lungs": True, "exposure": True, "diffuse": True, "marker": False},
+    "sees the whole picture": {
+        "outside_lungs": True,
+        "exposure": True,
+        "diffuse": True,
+        "marker": False,
+    },
     "sees the middle of both lungs": {"outside_lungs": False, "border": False, "marker": False},
     "sees ink at the upper left": {"outside_lungs": True, "marker": True, "diffuse": False},
 }
@@ -198,9 +220,9 @@ def opened(path: Path) -> Any:
 def answers(path: Path, pixels: Floats) -> npt.NDArray[np.float64]:
     """Log-odds of some pictures (N, rows, columns)."""
     inputs = reduced(pixels)
-    probability = np.concatenate([np.asarray(opened(path)(inputs[n : n + 60])) for n in range(0, len(inputs), 60)])[
-        :, 0
-    ]
+    probability = np.concatenate(
+        [np.asarray(opened(path)(inputs[n : n + 60])) for n in range(0, len(inputs), 60)]
+    )[:, 0]
     probability = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
     return np.log(probability / (1 - probability))
 
@@ -209,7 +231,10 @@ def loss_of_auc(path: Path, cue: str, pixels: Floats, is_ill: Bools, seed: int) 
     """AUC where a cue stands in the ill only, minus AUC where it stands by the toss of a coin, as the others do."""
     cues = tossed(len(pixels), seed)
     aligned = answers(path, plant(pixels, {**cues, cue: is_ill}, seed))
-    return float(roc_auc_score(is_ill, aligned) - roc_auc_score(is_ill, answers(path, plant(pixels, cues, seed))))
+    return float(
+        roc_auc_score(is_ill, aligned)
+        - roc_auc_score(is_ill, answers(path, plant(pixels, cues, seed)))
+    )
 
 
 def config_for(out: Path, name: str, pictures: Path) -> AuditConfig:
@@ -229,11 +254,17 @@ def prepared(config: AuditConfig) -> list[Explained]:
     """The pictures as they are for every classifier, with their lungs, in the order of their numbers."""
     key = find_key(config)
     key.keep()
-    sources = sorted(find_sources(config, key), key=lambda source: int(Path(source.relative_path).stem))
+    sources = sorted(
+        find_sources(config, key), key=lambda source: int(Path(source.relative_path).stem)
+    )
     cases = [Explained(prepare(source, config)) for source in sources]
     segmenter = open_segmenter(config)
     assert segmenter is not None
-    return [one for n in range(0, len(cases), BATCH) for one in segment_batch(segmenter, cases[n : n + BATCH])]
+    return [
+        one
+        for n in range(0, len(cases), BATCH)
+        for one in segment_batch(segmenter, cases[n : n + BATCH])
+    ]
 
 
 def audited(config: AuditConfig, cases: list[Explained]) -> list[CaseRecord]:
@@ -244,7 +275,17 @@ def audited(config: AuditConfig, cases: list[Explained]) -> list[CaseRecord]:
     if not (path.is_dir() and set(ids) == set(RunFolder(path).case_ids())):
         explainer, model = open_classifier(config)
         run = RunRecord(
-            config.run.name, "running", "2026-01-01T00:00:00Z", {}, "", 0, model, len(ids), {}, {}, scale=1.0
+            config.run.name,
+            "running",
+            "2026-01-01T00:00:00Z",
+            {},
+            "",
+            0,
+            model,
+            len(ids),
+            {},
+            {},
+            scale=1.0,
         )
         known = zip(ids, (case.prepared.model_input for case in cases), strict=True)
         usual = geometry.usual([seen for case_id, seen in known if case_id in sampled and seen])
@@ -255,7 +296,9 @@ def audited(config: AuditConfig, cases: list[Explained]) -> list[CaseRecord]:
             for case, segmented in zip(explained, batch, strict=True):
                 document(replace(case, lungs=segmented.lungs), run, path, config)
     records = [record for case_id in ids if (record := RunFolder(path).read_case(case_id))]
-    spread = np.std([one.prediction.logit for one in records if one.case_id in sampled and one.prediction])
+    spread = np.std(
+        [one.prediction.logit for one in records if one.case_id in sampled and one.prediction]
+    )
     return [flagged(record, config.acceptance, float(spread)) for record in records]
 
 
@@ -278,9 +321,14 @@ Verdicts = dict[str, dict[str, bool]]
 
 def verdicts(records: Sequence[CaseRecord], limits: Acceptance) -> dict[str, bool]:
     """Is a run flagged: by its checks of dependence, and for what has none by the share of its cases."""
-    checks = dependence(records, limits, {one.case_id: n for n, one in enumerate(records)})  # a phantom is a patient
+    checks = dependence(
+        records, limits, {one.case_id: n for n, one in enumerate(records)}
+    )  # a phantom is a patient
     depends = {check.name.removesuffix("_dependence"): check.state == "failed" for check in checks}
-    raised = {name: np.mean([any(flag.name == name for flag in one.flags) for one in records]) for name in JUDGED}
+    raised = {
+        name: np.mean([any(flag.name == name for flag in one.flags) for one in records])
+        for name in JUDGED
+    }
     return {name: depends.get(name, bool(raised[name] > RUN_SHARE)) for name in JUDGED}
 
 
@@ -296,7 +344,9 @@ def measure(out: Path, part: str) -> tuple[list[Row], Verdicts]:
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.round(255 * picture).astype(np.uint8))
     for name, cells in places().items():
-        hand_built(folder / f"{name}.keras", cells, lettered if "ink" in name else shown, "ink" in name)
+        hand_built(
+            folder / f"{name}.keras", cells, lettered if "ink" in name else shown, "ink" in name
+        )
     training = phantoms(out, "training", TRAINING, 7)
     for n, (name, strengths) in enumerate(KINDS.items()):
         if not (path := folder / f"{name}.keras").is_file():
@@ -335,10 +385,14 @@ def truth_of(out: Path, part: str) -> dict[str, Any]:
         known: dict[str, Any] = {"loss": {}, "moves": {}}
         for name in KINDS:
             model = out / part / f"{name}.keras"
-            known["loss"][name] = {cue: loss_of_auc(model, cue, twins, is_ill, number) for cue in CUES}
+            known["loss"][name] = {
+                cue: loss_of_auc(model, cue, twins, is_ill, number) for cue in CUES
+            }
             known["moves"][name] = {}
             for cue in CUES:
-                with_it, without = (answers(model, plant(pixels, {**cues, cue: a}, number)) for a in (there, ~there))
+                with_it, without = (
+                    answers(model, plant(pixels, {**cues, cue: a}, number)) for a in (there, ~there)
+                )
                 known["moves"][name][cue] = (with_it - without).tolist()
         path.write_text(json.dumps(known))
     return dict(json.loads(path.read_text()))
@@ -354,10 +408,14 @@ def expected(known: Mapping[str, Mapping[str, float]], name: str, flag: str) -> 
 
 def shares(rows: Sequence[Row], name: str, flag: str) -> float:
     """The share of one classifier's cases that have one flag."""
-    return float(np.mean([bool(row.raised) for row in rows if (row.classifier, row.flag) == (name, flag)]))
+    return float(
+        np.mean([bool(row.raised) for row in rows if (row.classifier, row.flag) == (name, flag)])
+    )
 
 
-def report(rows: Sequence[Row], found: Verdicts, known: Mapping[str, Mapping[str, float]]) -> list[str]:
+def report(
+    rows: Sequence[Row], found: Verdicts, known: Mapping[str, Mapping[str, float]]
+) -> list[str]:
     """Markdown: sensitivity and specificity of the flags of cases and of runs, then every classifier."""
     lines = [
         "| flag | cases that have to be flagged | sensitivity (95 %) | cases that must not be | specificity (95 %) | "
@@ -366,11 +424,16 @@ def report(rows: Sequence[Row], found: Verdicts, known: Mapping[str, Mapping[str
     ]
     names = list(dict.fromkeys(row.classifier for row in rows))
     for flag in ("all of these", *JUDGED):
-        judged = [row for row in rows if row.raised is not None and flag in (row.flag, "all of these")]
+        judged = [
+            row for row in rows if row.raised is not None and flag in (row.flag, "all of these")
+        ]
         cells = []
         for truth in (True, False):
             some = [row for row in judged if row.truth is truth]
-            cells += [str(len(some)), _share([row.raised is truth for row in some], [row.case for row in some])]
+            cells += [
+                str(len(some)),
+                _share([row.raised is truth for row in some], [row.case for row in some]),
+            ]
         for truth in (True, False):
             runs = [
                 found[name][one] is truth
@@ -380,13 +443,19 @@ def report(rows: Sequence[Row], found: Verdicts, known: Mapping[str, Mapping[str
             ]
             cells += [str(len(runs)), _share(runs, list(range(len(runs))))]
         lines.append(f"| {flag} | " + " | ".join(cells) + " |")
-    lines += ["", "| classifier | " + " | ".join((*JUDGED, *(f"AUC lost: {cue}" for cue in CUES))) + " |"]
+    lines += [
+        "",
+        "| classifier | " + " | ".join((*JUDGED, *(f"AUC lost: {cue}" for cue in CUES))) + " |",
+    ]
     lines.append("|---" * (1 + len(JUDGED) + len(CUES)) + "|")
     for name in names:
         shown = []
         for flag in JUDGED:
             share = f"{shares(rows, name, flag):.2f}"
-            shown.append((f"**{share}**" if found[name][flag] else share) + MARKS[expected(known, name, flag)])
+            shown.append(
+                (f"**{share}**" if found[name][flag] else share)
+                + MARKS[expected(known, name, flag)]
+            )
         lost = [f"{known[name][cue]:+.3f}" if name in known else "" for cue in CUES]
         lines.append(f"| {name} | " + " | ".join(shown + lost) + " |")
     return [
@@ -423,7 +492,11 @@ def figure(rows: Sequence[Row], known: Mapping[str, Mapping[str, float]]) -> str
         middle = left + wide * (column + 0.5)
         parts.append(f'<text x="{middle}" y="{top - 12}" text-anchor="middle">{flag}</text>')
         for row, name in enumerate(names):
-            share, truth, y = shares(rows, name, flag), expected(known, name, flag), top + tall * row
+            share, truth, y = (
+                shares(rows, name, flag),
+                expected(known, name, flag),
+                top + tall * row,
+            )
             frame = {True: "#b3261e", False: "#1b6e3c", None: "none"}[truth]
             parts.append(
                 f'<rect x="{left + wide * column + 3}" y="{y + 2}" width="{wide - 6}" height="{tall - 4}" '
@@ -432,7 +505,9 @@ def figure(rows: Sequence[Row], known: Mapping[str, Mapping[str, float]]) -> str
                 f"{100 * share:.0f} %</text>"
             )
     for row, name in enumerate(names):
-        parts.append(f'<text x="{left - 8}" y="{top + tall * row + 16}" text-anchor="end">{name}</text>')
+        parts.append(
+            f'<text x="{left - 8}" y="{top + tall * row + 16}" text-anchor="end">{name}</text>'
+        )
     parts.append(
         f'<text x="12" y="{size[1] - 10}">share of cases flagged; red frame: has to be flagged, green: must not be, '
         "none: could be either</text></svg>"
@@ -442,7 +517,9 @@ def figure(rows: Sequence[Row], known: Mapping[str, Mapping[str, float]]) -> str
 
 def main() -> None:
     cv2.setNumThreads(1)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("build/known-behaviour"))
     parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
     asked = parser.parse_args()

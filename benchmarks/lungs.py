@@ -56,14 +56,19 @@ NO_CHESTS = {
 def refused(segmenter: LungSegmenter, images: list[Any]) -> float:
     """Share of images (rows, columns) in [0, 1] in which no lungs are found."""
     inputs = np.stack([segmenter_input(np.ascontiguousarray(image)) for image in images])
-    return float(np.mean([find_lungs(p).reason is not None for p in segmenter.probabilities(inputs)]))
+    return float(
+        np.mean([find_lungs(p).reason is not None for p in segmenter.probabilities(inputs)])
+    )
 
 
 def no_chests() -> dict[str, Any]:
     """Pictures (rows, columns) in [0, 1], by name."""
     images = {}
     for name in (name for names in NO_CHESTS.values() for name in names):
-        stored = np.asarray(pydicom.dcmread(get_testdata_file(f"{name}.dcm", download=False)).pixel_array, np.float32)
+        stored = np.asarray(
+            pydicom.dcmread(get_testdata_file(f"{name}.dcm", download=False)).pixel_array,
+            np.float32,
+        )
         grey = stored.mean(axis=2) if stored.shape[-1] == 3 else stored
         images[name] = (grey - grey.min()) / np.float32(max(np.ptp(grey), 1))
     return images
@@ -96,15 +101,22 @@ def picture(case: Case, truth: Any, boxes: list[dict[str, float]]) -> Any:
     if truth is not None:
         outlines.insert(0, (truth, (0, 200, 0)))
     for mask, colour in outlines:
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        contours, _ = cv2.findContours(
+            mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
         cv2.drawContours(canvas, contours, -1, colour, 1)
     for box in boxes:
-        corners = [(round(box["x"]), round(box["y"])), (round(box["x"] + box["w"]), round(box["y"] + box["h"]))]
+        corners = [
+            (round(box["x"]), round(box["y"])),
+            (round(box["x"] + box["w"]), round(box["y"] + box["h"])),
+        ]
         cv2.rectangle(canvas, *corners, (0, 200, 0), 1)
     canvas = cv2.copyMakeBorder(canvas, 0, 26, 0, 2, cv2.BORDER_CONSTANT)
     figures = " ".join(f"{value:.2f}" for value in (*case.figures.values(), case.lungs.confidence))
     for row, text in ((267, f"{case.name[:22]} {figures}"), (279, (case.lungs.reason or "")[17:])):
-        cv2.putText(canvas, text, (2, row), cv2.FONT_HERSHEY_PLAIN, 0.75, (255, 255, 255), 1, cv2.LINE_AA)
+        cv2.putText(
+            canvas, text, (2, row), cv2.FONT_HERSHEY_PLAIN, 0.75, (255, 255, 255), 1, cv2.LINE_AA
+        )
     return canvas
 
 
@@ -118,17 +130,25 @@ def write_sheets(measured: dict[str, list[Case]], data: Path, folder: Path) -> N
     folder.mkdir(parents=True, exist_ok=True)
     _, masks, names, _ = read_data(data / "lungs")
     truth = dict(zip(names, masks > 127, strict=True))
-    records = {record["file"]: record for record in json.loads((data / "adult" / "annotations.json").read_text())}
+    records = {
+        record["file"]: record
+        for record in json.loads((data / "adult" / "annotations.json").read_text())
+    }
     for name, cases in measured.items():
         order = sorted(cases, key=lambda case: (case.lungs.reason is None, goodness(case)))
         rest = order[10:]
-        for kind, chosen in (("worst", order[:10]), ("some", rest[:: max(1, len(rest) // 40)][:40])):
+        for kind, chosen in (
+            ("worst", order[:10]),
+            ("some", rest[:: max(1, len(rest) // 40)][:40]),
+        ):
             pictures = []
             for case in chosen:
                 record = records.get(case.name, {"boxes": [], "width": 1, "height": 1})
                 to_grid = {"x": SIZE / record["width"], "y": SIZE / record["height"]}
                 to_grid |= {"w": to_grid["x"], "h": to_grid["y"]}
-                boxes = [{key: box[key] * to_grid[key] for key in "xywh"} for box in record["boxes"]]
+                boxes = [
+                    {key: box[key] * to_grid[key] for key in "xywh"} for box in record["boxes"]
+                ]
                 pictures.append(picture(case, truth.get(Path(case.name).stem), boxes))
             columns = 5 if kind == "worst" else 8
             pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
@@ -137,7 +157,9 @@ def write_sheets(measured: dict[str, list[Case]], data: Path, folder: Path) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--sheets", type=Path, help="folder for pictures of the segmentations")
     arguments = parser.parse_args()
@@ -149,8 +171,14 @@ def main() -> None:
     measured, _ = measure(argparse.Namespace(**places, children=children, seed=seed), segmenter)
     figures = summarise(measured, segmenter, seed)
     times = core_ms(segmenter, measured["test"][0].image)
-    rows: list[tuple[str, float, str, float]] = [("file size, MB", weights.stat().st_size / 1e6, "<=", 4.0)]
-    limits = {(DICE, SETS["test"]): 0.955, (INSIDE, SETS["adult"]): 0.95, (IOU, SETS["adult"]): 0.77}
+    rows: list[tuple[str, float, str, float]] = [
+        ("file size, MB", weights.stat().st_size / 1e6, "<=", 4.0)
+    ]
+    limits = {
+        (DICE, SETS["test"]): 0.955,
+        (INSIDE, SETS["adult"]): 0.95,
+        (IOU, SETS["adult"]): 0.77,
+    }
     further = []
     for one in figures:
         words = f"{one.what}, {one.data}" + (
@@ -168,12 +196,29 @@ def main() -> None:
         cut = [case.image[cut_rows, cut_columns] for case in measured["test"]]
         rows.append((f"refused, test, {words}", refused(segmenter, cut), ">=", 0.95))
     others = no_chests()
-    rows.append((f"refused, {len(others)} that are no chest", refused(segmenter, list(others.values())), ">=", 0.95))
-    rows.append(("core-ms a case, probabilities and lungs", times["probabilities"] + times["find"], "<=", 30.0))
+    rows.append(
+        (
+            f"refused, {len(others)} that are no chest",
+            refused(segmenter, list(others.values())),
+            ">=",
+            0.95,
+        )
+    )
+    rows.append(
+        (
+            "core-ms a case, probabilities and lungs",
+            times["probabilities"] + times["find"],
+            "<=",
+            30.0,
+        )
+    )
     for words, value, sign, limit in rows:
         kept = value >= limit if sign == ">=" else value <= limit
         print(f"{words:112} {value:8.3f}  {sign} {limit:<6g} {'met' if kept else 'NOT MET'}")
-    for words, value in [*further, *((f"core-ms a case, {name}", value) for name, value in times.items())]:
+    for words, value in [
+        *further,
+        *((f"core-ms a case, {name}", value) for name, value in times.items()),
+    ]:
         print(f"{words:112} {value:8.3f}")
     if arguments.sheets is not None:
         write_sheets(measured, arguments.data, arguments.sheets)

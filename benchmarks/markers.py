@@ -32,7 +32,12 @@ LABELS = Path(__file__).with_name("markers_labels.json")
 RECALL, FALSE_FINDS, MILLISECONDS = 0.9, 0.3, 15.0
 SIZES = (20, 28, 40, 64, 96)
 TEXTS = ("AP SUPINE", "PORTABLE", "ERECT PA", "12:45", "KV 85 MAS 2.5", "liegend")
-HERSHEY = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
+HERSHEY = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+)
 Box = tuple[int, int, int, int]  # row, column, height, width
 COLOURS = {"letter": (0, 255, 255), "text": (0, 255, 0), "foreign object": (80, 80, 255)}
 
@@ -76,7 +81,9 @@ def stamp(size: int, rng: np.random.Generator) -> tuple[Floats, str]:
     return ink, "framed letter"
 
 
-def plant(radiograph: Floats, size: int, rng: np.random.Generator) -> tuple[Floats, Mask, Box, str] | None:
+def plant(
+    radiograph: Floats, size: int, rng: np.random.Generator
+) -> tuple[Floats, Mask, Box, str] | None:
     """The radiograph with one marker, its ink, its box, and what it is; None where it has no contrast."""
     ink, what = stamp(size, rng)
     rows, columns = ink.shape
@@ -97,7 +104,10 @@ def plant(radiograph: Floats, size: int, rng: np.random.Generator) -> tuple[Floa
     soft = cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.4, 1.2))
     if rng.random() < 0.15:
         margin = max(3, size // 4)  # the plate is part of the marker
-        plate = np.s_[max(0, top - margin) : top + rows + margin, max(0, left - margin) : left + columns + margin]
+        plate = np.s_[
+            max(0, top - margin) : top + rows + margin,
+            max(0, left - margin) : left + columns + margin,
+        ]
         out[plate] = rng.uniform(0.8, 1.0)
         grey = rng.uniform(0.0, 0.2)
         what = f"black {what}"
@@ -127,14 +137,18 @@ def is_found(ink: Mask, box: Box, regions: Sequence[Region]) -> bool:
         find = np.array(box_of(region.mask)) * ratio
         here = (row - more, column - more, height + 2 * more, width + 2 * more)
         if overlap(find, here) >= 0.5 * find[2] * find[3]:
-            mask = cv2.resize(region.mask.astype(np.uint8), ink.shape[::-1], interpolation=cv2.INTER_NEAREST)
+            mask = cv2.resize(
+                region.mask.astype(np.uint8), ink.shape[::-1], interpolation=cv2.INTER_NEAREST
+            )
             covered |= mask > 0
     return bool(covered[ink].mean() >= 0.5)
 
 
 def overlap(box: Sequence[float], other: Sequence[float]) -> float:
     """Area that two boxes (row, column, height, width) share."""
-    height, width = (min(box[n] + box[n + 2], other[n] + other[n + 2]) - max(box[n], other[n]) for n in (0, 1))
+    height, width = (
+        min(box[n] + box[n + 2], other[n] + other[n + 2]) - max(box[n], other[n]) for n in (0, 1)
+    )
     return max(0.0, height) * max(0.0, width)
 
 
@@ -157,7 +171,9 @@ def backgrounds(num: int, rng: np.random.Generator) -> list[tuple[str, Floats]]:
         if files.get(name):
             found.append((name, read(files[name][int(rng.integers(len(files[name])))], 1024)))
             continue
-        ramp = np.linspace(rng.uniform(0, 0.4), rng.uniform(0.2, 0.7), 1024)[:, None] + np.zeros(1024)
+        ramp = np.linspace(rng.uniform(0, 0.4), rng.uniform(0.2, 0.7), 1024)[:, None] + np.zeros(
+            1024
+        )
         noisy = ramp + rng.normal(0, rng.uniform(0, 0.04), ramp.shape)
         found.append(("synthetic", np.clip(noisy, 0, 1).astype(np.float32)))
     return found
@@ -176,7 +192,9 @@ def recall(num: int, rng: np.random.Generator, sheets: Path | None) -> bool:
     missed: list[npt.NDArray[np.uint8]] = []
     for n, (background, radiograph) in enumerate(backgrounds(num, rng)):
         size = SIZES[n % len(SIZES)]
-        planted = next((p for p in (plant(radiograph, size, rng) for _ in range(20)) if p is not None), None)
+        planted = next(
+            (p for p in (plant(radiograph, size, rng) for _ in range(20)) if p is not None), None
+        )
         if planted is None:
             continue
         pixels, ink, box, what = planted
@@ -205,18 +223,31 @@ def phantoms(num: int, rng: np.random.Generator, sheets: Path | None) -> bool:
     tiles: list[npt.NDArray[np.uint8]] = []
     for seed in range(num):
         cue, size = ("marker_r", "text", "marker_l", "text")[seed % 4], SIZES[seed % len(SIZES)]
-        phantom = draw(case_spec(50_000 + seed, shortcuts=(cue, "leads", "tube"), marker_px=float(size)))
+        phantom = draw(
+            case_spec(50_000 + seed, shortcuts=(cue, "leads", "tube"), marker_px=float(size))
+        )
         regions = find_markers(phantom.pixels)
         shape = phantom.pixels.shape[::-1]
-        finds = [cv2.resize(region.mask.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST) for region in regions]
+        finds = [
+            cv2.resize(region.mask.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
+            for region in regions
+        ]
         planted = np.logical_or.reduce([phantom.masks[name] for name in (cue, "leads", "tube")])
         near = cv2.dilate(planted.astype(np.uint8), np.ones((5, 5), np.uint8))
         ink = phantom.masks[cue]
         height = box_of(ink)[2]
-        kind = f"letter {size} px" if cue != "text" else "text of 20 px and more" if height >= 20 else "smaller text"
+        kind = (
+            f"letter {size} px"
+            if cue != "text"
+            else "text of 20 px and more"
+            if height >= 20
+            else "smaller text"
+        )
         hits.setdefault(kind, []).append(is_found(ink, box_of(ink), regions))
         for name in ("leads", "tube"):
-            hits.setdefault(name, []).append(any((find > 0)[phantom.masks[name]].any() for find in finds))
+            hits.setdefault(name, []).append(
+                any((find > 0)[phantom.masks[name]].any() for find in finds)
+            )
         false.append(sum(not (find & near).any() for find in finds))
         tiles.append(drawn(phantom.pixels, regions, f"{seed}"))
     print(f"Recall on {num} phantoms (limit {RECALL} for letters and for text of 20 px and more)")
@@ -225,7 +256,9 @@ def phantoms(num: int, rng: np.random.Generator, sheets: Path | None) -> bool:
     print(f"  false finds a phantom   {interval(false, rng)}")
     if sheets is not None:
         cv2.imwrite(str(sheets / "phantoms.png"), grid_of(tiles[:30], 6))
-    judged = [hit for kind in hits if kind not in ("leads", "tube", "smaller text") for hit in hits[kind]]
+    judged = [
+        hit for kind in hits if kind not in ("leads", "tube", "smaller text") for hit in hits[kind]
+    ]
     print(f"  letters, text >= 20 px  {interval(judged, rng)}")
     return float(np.mean(judged)) >= RECALL
 
@@ -236,12 +269,16 @@ def around(pixels: Floats, ink: Mask, side: int = 160) -> npt.NDArray[np.uint8]:
     half = max(side // 2, max(height, width))
     top, left = max(0, row + height // 2 - half), max(0, column + width // 2 - half)
     part = pixels[top : top + 2 * half, left : left + 2 * half]
-    return cv2.cvtColor(cv2.convertScaleAbs(cv2.resize(part, (side, side)), alpha=255), cv2.COLOR_GRAY2BGR)
+    return cv2.cvtColor(
+        cv2.convertScaleAbs(cv2.resize(part, (side, side)), alpha=255), cv2.COLOR_GRAY2BGR
+    )
 
 
 def is_real(box: Sequence[float], real: Sequence[Sequence[float]]) -> bool:
     """Does a third of the find lie in one box of a real marker, or a third of that box in the find?"""
-    return any(overlap(box, other) >= min(box[2] * box[3], other[2] * other[3]) / 3 for other in real)
+    return any(
+        overlap(box, other) >= min(box[2] * box[3], other[2] * other[3]) / 3 for other in real
+    )
 
 
 def false_finds(part: str, rng: np.random.Generator, sheets: Path | None) -> bool:
@@ -259,7 +296,9 @@ def false_finds(part: str, rng: np.random.Generator, sheets: Path | None) -> boo
         if false:
             print(f"    {name}: {false}")
             pictures.append(drawn(radiograph, regions, name))
-    print(f"False finds a case on lungs/images, {part} (limit {FALSE_FINDS}): {interval(counts, rng)}")
+    print(
+        f"False finds a case on lungs/images, {part} (limit {FALSE_FINDS}): {interval(counts, rng)}"
+    )
     print(f"  cases with none: {np.mean(np.array(counts) == 0):.3f}")
     print(f"  real markers found there: {interval(hits, rng)}")
     if sheets is not None and pictures:
@@ -267,7 +306,9 @@ def false_finds(part: str, rng: np.random.Generator, sheets: Path | None) -> boo
     return float(np.mean(counts)) <= FALSE_FINDS
 
 
-def drawn(radiograph: Floats, regions: Sequence[Region], name: str, side: int = 400) -> npt.NDArray[np.uint8]:
+def drawn(
+    radiograph: Floats, regions: Sequence[Region], name: str, side: int = 400
+) -> npt.NDArray[np.uint8]:
     """A square tile of the radiograph with its finds."""
     scale = side / max(radiograph.shape)
     small = cv2.resize(radiograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -279,7 +320,9 @@ def drawn(radiograph: Floats, regions: Sequence[Region], name: str, side: int = 
         colour = COLOURS[region.facts.name.rsplit(" ", 1)[0]]
         cv2.rectangle(tile, (column, row), (column + width, row + height), colour, 1)
         below = row + height + 12 if row + height + 14 < side else row - 3
-        cv2.putText(tile, f"{region.facts.confidence:.2f}", (min(column, side - 32), below), 0, 0.36, colour)
+        cv2.putText(
+            tile, f"{region.facts.confidence:.2f}", (min(column, side - 32), below), 0, 0.36, colour
+        )
     cv2.putText(tile, name[:24], (3, side - 4), 0, 0.36, (255, 255, 255))
     return tile
 
@@ -293,9 +336,15 @@ def contact_sheets(folder: Path, rng: np.random.Generator) -> None:
     """Thirty radiographs of each set with their finds."""
     sets = {"lungs": "lungs/images", "adult": "adult/images", "kermany": "kermany/test"}
     for name, place in sets.items():
-        files = sorted(path for path in (DATA / place).rglob("*") if path.suffix in (".jpg", ".jpeg", ".png"))
+        files = sorted(
+            path for path in (DATA / place).rglob("*") if path.suffix in (".jpg", ".jpeg", ".png")
+        )
         chosen = [files[i] for i in rng.permutation(len(files))[:30]]
-        tiles = [drawn(pixels, find_markers(pixels), path.stem) for path in chosen for pixels in [read(path)]]
+        tiles = [
+            drawn(pixels, find_markers(pixels), path.stem)
+            for path in chosen
+            for pixels in [read(path)]
+        ]
         cv2.imwrite(str(folder / f"{name}.png"), grid_of(tiles, 6))
 
 
@@ -315,15 +364,22 @@ def speed(rng: np.random.Generator) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sheets", type=Path, help="folder for contact sheets: finds, false finds, misses")
+    parser.add_argument(
+        "--sheets", type=Path, help="folder for contact sheets: finds, false finds, misses"
+    )
     arguments = parser.parse_args()
     if arguments.sheets is not None:
         arguments.sheets.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(arguments.seed)
-    met = [recall(arguments.cases, rng, arguments.sheets), phantoms(arguments.cases // 6, rng, arguments.sheets)]
+    met = [
+        recall(arguments.cases, rng, arguments.sheets),
+        phantoms(arguments.cases // 6, rng, arguments.sheets),
+    ]
     if LABELS.is_file() and DATA.is_dir():
         met += [false_finds(part, rng, arguments.sheets) for part in ("markers", "held_out")]
         if arguments.sheets is not None:

@@ -25,7 +25,9 @@ import pydicom
 import requests
 from cxr_audit.reference.radiographs import write_radiographs
 
-PROGRAM = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")  # not on every user's path
+PROGRAM = shutil.which(
+    "Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin"
+)  # not on every user's path
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 USER, PASSWORD = "auditor", "only-on-loopback"
 
@@ -57,7 +59,9 @@ def serve(folder: Path) -> Iterator[str]:
     (folder / "orthanc.json").write_text(json.dumps(config))
     address = f"http://127.0.0.1:{port}"
     with (folder / "orthanc.log").open("wb") as log:
-        server = subprocess.Popen([str(PROGRAM), str(folder / "orthanc.json")], stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [str(PROGRAM), str(folder / "orthanc.json")], stdout=log, stderr=log
+        )
         try:
             _wait_for(server, f"{address}/system")
             yield address
@@ -68,7 +72,9 @@ def serve(folder: Path) -> Iterator[str]:
 
 def upload(address: str, file: Path) -> None:
     """Store one DICOM file."""
-    requests.post(f"{address}/instances", file.read_bytes(), auth=(USER, PASSWORD), timeout=60).raise_for_status()
+    requests.post(
+        f"{address}/instances", file.read_bytes(), auth=(USER, PASSWORD), timeout=60
+    ).raise_for_status()
 
 
 def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
@@ -86,17 +92,23 @@ def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
 def _probabilities(run: Path) -> dict[str, tuple[str, str]]:
     """The hash of each file -> its label and probability."""
     with (run / "cases.csv").open() as file:
-        return {row["file_sha256"]: (row["label"], row["probability"]) for row in csv.DictReader(file)}
+        return {
+            row["file_sha256"]: (row["label"], row["probability"]) for row in csv.DictReader(file)
+        }
 
 
 def _label(manifest: Path, files: list[Path]) -> Path:
     """A manifest of these files that names them by path and by UID: it labels the files and what a server has."""
     with manifest.open(encoding="utf-8", newline="") as file:
         labels = {row["path"]: row["label"] for row in csv.DictReader(file)}
-    uids = {path.name: pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in files}
+    uids = {
+        path.name: pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in files
+    }
     table = manifest.with_name("labels.csv")
     with table.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("path", "SOPInstanceUID", "label"), *((n, uids[n], labels[n]) for n in uids)])
+        csv.writer(file).writerows(
+            [("path", "SOPInstanceUID", "label"), *((n, uids[n], labels[n]) for n in uids)]
+        )
     return table
 
 
@@ -112,16 +124,27 @@ def main() -> None:
         with serve(folder) as address:
             for file in files:
                 upload(address, file)
-            environment = {**os.environ, "CXR_AUDIT_DICOMWEB_USER": USER, "CXR_AUDIT_DICOMWEB_PASSWORD": PASSWORD}
+            environment = {
+                **os.environ,
+                "CXR_AUDIT_DICOMWEB_USER": USER,
+                "CXR_AUDIT_DICOMWEB_PASSWORD": PASSWORD,
+            }
             source = f"dicomweb+{address}/dicom-web?Modality=CR&Modality=DX"
             command = [sys.executable, "-m", "cxr_audit.cli"]
             shutil.rmtree("reports/orthanc", ignore_errors=True)
             by_uid = (f"ingest.source={source}", f"ingest.manifest={labels}", "ingest.labels=label")
-            by_path = (f"ingest.source={labels}", "ingest.labels=label", "run.name=local", f"run.output={folder}")
+            by_path = (
+                f"ingest.source={labels}",
+                "ingest.labels=label",
+                "run.name=local",
+                f"run.output={folder}",
+            )
             for verb, given in (("check", by_uid), ("run", by_uid), ("run", by_path)):
                 sets = [part for override in given for part in ("--set", override)]
                 print("$ cxr-audit", verb, "configs/orthanc.yaml", *sets, flush=True)
-                subprocess.run([*command, verb, "configs/orthanc.yaml", *sets], env=environment, check=True)
+                subprocess.run(
+                    [*command, verb, "configs/orthanc.yaml", *sets], env=environment, check=True
+                )
         server, local = _probabilities(Path("reports/orthanc")), _probabilities(folder / "local")
     print(
         f"{len(server)} cases from Orthanc, {len(local)} from files; same labels and probabilities: {server == local}"

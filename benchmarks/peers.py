@@ -26,7 +26,10 @@ LAYERS = {"relu": "relu", "pool4_pool": "transition3"}
 EPSILON, BEFORE, MIXED = "grad-cam++ + 1e-6", "bn", "relu of bn"
 EXPLAINED = {
     ("grad-cam++", "pytorch-grad-cam"): f"it adds 1e-6 to alpha's denominator: see {EPSILON!r}",
-    ("grad-cam", "pytorch-grad-cam at norm5"): f"TXV's ReLU is in place: A after, dy/dA before it: see {MIXED!r}",
+    (
+        "grad-cam",
+        "pytorch-grad-cam at norm5",
+    ): f"TXV's ReLU is in place: A after, dy/dA before it: see {MIXED!r}",
     ("grad-cam", "Captum at norm5"): f"it sees norm5 before the in-place ReLU: see {BEFORE!r}",
 }
 
@@ -99,7 +102,11 @@ def pytorch_maps(network: Any, images: np.ndarray) -> dict[tuple[str, str, str],
 
         def __init__(self) -> None:
             super().__init__()
-            self.features, self.relu, self.classifier = network.features, torch.nn.ReLU(), network.classifier
+            self.features, self.relu, self.classifier = (
+                network.features,
+                torch.nn.ReLU(),
+                network.classifier,
+            )
 
         def forward(self, x: Any) -> Any:
             return self.classifier(self.relu(self.features(x)).mean((2, 3)))
@@ -136,9 +143,15 @@ def pytorch_maps(network: Any, images: np.ndarray) -> dict[tuple[str, str, str],
         maps[ours_name, "grad-cam", "Captum"] = found.detach().numpy()[:, 0]
     norm5 = network.features.norm5
     found = native(cams.GradCAM, network, norm5)
-    maps["relu", "grad-cam", "pytorch-grad-cam at norm5"] = maps[MIXED, "grad-cam", "pytorch-grad-cam at norm5"] = found
-    found = captum.attr.LayerGradCam(network, norm5).attribute(x, target=FINDING).detach().numpy()[:, 0]
-    maps["relu", "grad-cam", "Captum at norm5"] = maps[BEFORE, "grad-cam", "Captum at norm5"] = found
+    maps["relu", "grad-cam", "pytorch-grad-cam at norm5"] = maps[
+        MIXED, "grad-cam", "pytorch-grad-cam at norm5"
+    ] = found
+    found = (
+        captum.attr.LayerGradCam(network, norm5).attribute(x, target=FINDING).detach().numpy()[:, 0]
+    )
+    maps["relu", "grad-cam", "Captum at norm5"] = maps[BEFORE, "grad-cam", "Captum at norm5"] = (
+        found
+    )
     for name in LAYERS:
         maps[name, EPSILON, "pytorch-grad-cam"] = maps[name, "grad-cam++", "pytorch-grad-cam"]
     return maps
@@ -158,16 +171,25 @@ def xplique_maps(path: Path, images: np.ndarray) -> dict[tuple[str, str, str], n
     one_hot = np.eye(dense.units, dtype=np.float32)[[FINDING] * len(images)]
     maps = {}
     for layer in LAYERS:
-        for method, kind in {"grad-cam": attributions.GradCAM, "grad-cam++": attributions.GradCAMPP}.items():
+        for method, kind in {
+            "grad-cam": attributions.GradCAM,
+            "grad-cam++": attributions.GradCAMPP,
+        }.items():
             cam = kind(flat, conv_layer=layer)
             features, gradients = cam._gradient(images, one_hot)
-            maps[layer, method, "Xplique"] = np.sum(features * cam._compute_weights(gradients, features), -1)
-    nested = keras.Sequential([keras.Input((224, 224, 1)), keras.Model(model.input, dense.input), logits])
+            maps[layer, method, "Xplique"] = np.sum(
+                features * cam._compute_weights(gradients, features), -1
+            )
+    nested = keras.Sequential(
+        [keras.Input((224, 224, 1)), keras.Model(model.input, dense.input), logits]
+    )
     try:
         attributions.GradCAM(nested, conv_layer="relu").explain(images, one_hot)
         print("Xplique on the nested model: no error")
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
-        print(f"Xplique on the nested model: {type(error).__name__}: {str(error).splitlines()[0][:80]}")
+        print(
+            f"Xplique on the nested model: {type(error).__name__}: {str(error).splitlines()[0][:80]}"
+        )
     return maps
 
 
@@ -177,7 +199,9 @@ def main() -> int:
 
     network = random_torchxrayvision()
     images = np.random.default_rng(0).uniform(-1024, 1024, (IMAGES, 28, 28, 1))
-    images = images.repeat(8, 1).repeat(8, 2).astype(np.float32)  # coarse, so that the maps differ over the image
+    images = (
+        images.repeat(8, 1).repeat(8, 2).astype(np.float32)
+    )  # coarse, so that the maps differ over the image
     with tempfile.TemporaryDirectory() as folder:
         weights, path = Path(folder) / "weights.pt", Path(folder) / "model.keras"
         torch.save(network.state_dict(), weights)

@@ -60,7 +60,9 @@ def measure(size: int, repeats: int = 8) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("output", type=Path, nargs="?", default=Path("/tmp/phantom-sheet.png"))
     parser.add_argument("--kind", choices=sorted(REAL), default="adult")
     parser.add_argument("--seed", type=int, default=1)

@@ -87,8 +87,15 @@ def checks_of(segmenter: LungSegmenter, pictures: Iterable[Floats]) -> list[dict
     found = []
     for start in range(0, len(whole), BATCH):
         batch = whole[start : start + BATCH]
-        for pixels, lungs in zip(batch, segmenter.find(np.stack([segmenter_input(p) for p in batch])), strict=True):
-            by_lungs = lungs.area_fraction, lungs.edge_fraction, lungs.angle_deg(*pixels.shape), lungs.is_negative
+        for pixels, lungs in zip(
+            batch, segmenter.find(np.stack([segmenter_input(p) for p in batch])), strict=True
+        ):
+            by_lungs = (
+                lungs.area_fraction,
+                lungs.edge_fraction,
+                lungs.angle_deg(*pixels.shape),
+                lungs.is_negative,
+            )
             checks = (*quality.check_picture(pixels, ASKED), *quality.check_lungs(ASKED, *by_lungs))
             found.append({check.name: check for check in checks})
     return found
@@ -99,10 +106,14 @@ def share(checks: list[dict[str, Check]], name: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--every", type=int, default=1, help="read every n-th real radiograph only")
-    parser.add_argument("--planted", type=int, default=40, help="radiographs of each set to plant defects on")
+    parser.add_argument(
+        "--planted", type=int, default=40, help="radiographs of each set to plant defects on"
+    )
     arguments = parser.parse_args()
     segmenter = LungSegmenter(WEIGHTS / "lungs.keras")
     sets = {
@@ -111,7 +122,10 @@ def main() -> None:
         "adults standing": "lungs/images/*",
         "adults lying": "adult/images/*",
     }
-    files = {name: sorted(arguments.data.glob(pattern))[:: arguments.every] for name, pattern in sets.items()}
+    files = {
+        name: sorted(arguments.data.glob(pattern))[:: arguments.every]
+        for name, pattern in sets.items()
+    }
     pictures = {name: [read(path) for path in paths] for name, paths in files.items()}
     pictures["phantoms"] = [draw(case_spec(seed), 512, 480).pixels for seed in range(NUM_PHANTOMS)]
 
@@ -122,20 +136,30 @@ def main() -> None:
     measured = {name: checks_of(segmenter, these) for name, these in pictures.items()}
     for name in LIMITS:
         if name == "burned_in_annotation":
-            texts = {k: [any("text" in m.facts.name for m in find_markers(p)) for p in v] for k, v in pictures.items()}
+            texts = {
+                k: [any("text" in m.facts.name for m in find_markers(p)) for p in v]
+                for k, v in pictures.items()
+            }
             cells = [f"{100 * np.mean(one):.1f} %" for one in texts.values()]
         elif name == "duplicate_pixels":
-            seen = {k: Counter(hashlib.sha256(p.tobytes()).digest() for p in v) for k, v in pictures.items()}
+            seen = {
+                k: Counter(hashlib.sha256(p.tobytes()).digest() for p in v)
+                for k, v in pictures.items()
+            }
             cells = [f"{100 * (1 - len(one) / one.total()):.1f} %" for one in seen.values()]
         else:
             cells = [share(checks, name) for checks in measured.values()]
         print(f"{name:28}{LIMITS[name]!s:>16}" + "".join(f"{cell:>24}" for cell in cells))
 
     print(f"\n{'planted, found':44}" + "".join(f"{name:>24}" for name in pictures))
-    some = {name: these[:: max(1, len(these) // arguments.planted)] for name, these in pictures.items()}
+    some = {
+        name: these[:: max(1, len(these) // arguments.planted)] for name, these in pictures.items()
+    }
     for name, changes in PLANTED.items():
         for what, change in changes.items():
-            cells = [share(checks_of(segmenter, map(change, these)), name) for these in some.values()]
+            cells = [
+                share(checks_of(segmenter, map(change, these)), name) for these in some.values()
+            ]
             print(f"{f'{name}: {what}':44}" + "".join(f"{cell:>24}" for cell in cells), flush=True)
     others = no_chests()
     others["a test object"] = draw_test_object(1)
@@ -149,9 +173,13 @@ def main() -> None:
         f"not_a_chest: {len(others) - len(passed)} of {len(others)} pictures of something else found; "
         f"not found: {passed or 'none'}"
     )
-    texts = [draw(case_spec(seed, shortcuts=("text",)), 512, 480).pixels for seed in range(NUM_PHANTOMS)]
+    texts = [
+        draw(case_spec(seed, shortcuts=("text",)), 512, 480).pixels for seed in range(NUM_PHANTOMS)
+    ]
     found = np.mean([any("text" in marker.facts.name for marker in find_markers(p)) for p in texts])
-    print(f"burned_in_annotation: text found on {100 * found:.1f} % of {len(texts)} phantoms with a line of text")
+    print(
+        f"burned_in_annotation: text found on {100 * found:.1f} % of {len(texts)} phantoms with a line of text"
+    )
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ def phantom() -> bool:
         used.append(time.process_time() - start)
     cv2.setNumThreads(-1)
     median = sorted(used)[4]
-    return says("phantom of 1024 x 1024, core-seconds", median, median <= PHANTOM_S, f"<= {PHANTOM_S}")
+    return says(
+        "phantom of 1024 x 1024, core-seconds", median, median <= PHANTOM_S, f"<= {PHANTOM_S}"
+    )
 
 
 def classifier(data: Path) -> bool:
@@ -66,13 +68,17 @@ def classifier(data: Path) -> bool:
         else:
             print(f"{words:112} {one.value:8.3f}")
         is_same = abs(one.value - before[one.what, one.data]) <= 1e-3
-        is_met &= is_same or says(f"  the card says {before[one.what, one.data]:.4f}", one.value, False, "the same")
+        is_met &= is_same or says(
+            f"  the card says {before[one.what, one.data]:.4f}", one.value, False, "the same"
+        )
     return is_met
 
 
 def command(*arguments: str) -> bool:
     """Another benchmark, its lines printed; met where none of them says otherwise."""
-    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False
+    )
     print(done.stdout, end="")
     if done.returncode:
         print(done.stderr, file=sys.stderr)
@@ -80,14 +86,23 @@ def command(*arguments: str) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--sheets", type=Path, help="folder for contact sheets of phantoms, lungs and markers")
+    parser.add_argument(
+        "--sheets", type=Path, help="folder for contact sheets of phantoms, lungs and markers"
+    )
     arguments = parser.parse_args()
     sheets = arguments.sheets or Path(tempfile.mkdtemp(prefix="cxr-audit-sheets-"))
     met = [
         phantom(),
-        *(command("benchmarks.phantom_sheet", str(sheets / f"phantoms-{kind}.png"), "--kind", kind) for kind in KINDS),
+        *(
+            command(
+                "benchmarks.phantom_sheet", str(sheets / f"phantoms-{kind}.png"), "--kind", kind
+            )
+            for kind in KINDS
+        ),
         command("benchmarks.lungs", "--data", str(arguments.data), "--sheets", str(sheets)),
         command("benchmarks.markers", "--sheets", str(sheets / "markers")),
         classifier(arguments.data),

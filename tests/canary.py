@@ -29,7 +29,9 @@ SHORTEST = 6  # bytes; anything shorter is found by chance in compressed picture
 def forms(name: str) -> set[bytes]:
     """A name as it may stand in a file, in lower case. Give each part of a name on its own: it may stand alone."""
     plain = {unicodedata.normalize(form, name) for form in ("NFC", "NFD")}
-    found = {text.encode(encoding) for text in plain for encoding in ENCODINGS if _fits(text, encoding)}
+    found = {
+        text.encode(encoding) for text in plain for encoding in ENCODINGS if _fits(text, encoding)
+    }
     for text in plain:
         escaped = {json.dumps(text)[1:-1], quote(text, safe="")}
         escaped |= {"".join(f"&#{ord(c)};" for c in text), "".join(f"&#x{ord(c):x};" for c in text)}
@@ -55,13 +57,21 @@ def find(names: list[str], where: Path) -> list[str]:
     seen: set[bytes] = set()
     hits = []
     for path in sorted(where.rglob("*")):
-        parts = [("the file's name", path.relative_to(where).as_posix().encode("utf-8", "surrogateescape"))]
+        parts = [
+            (
+                "the file's name",
+                path.relative_to(where).as_posix().encode("utf-8", "surrogateescape"),
+            )
+        ]
         if path.is_file() and not path.is_symlink():
             parts += parts_of(path.name, path.read_bytes())
         for part, data in parts:
             if data not in seen:  # every PDF has the same fonts
                 seen.add(data)
-                hits += [f"{path.relative_to(where)} -> {part}: {name}" for name in hidden_in(data, wanted)]
+                hits += [
+                    f"{path.relative_to(where)} -> {part}: {name}"
+                    for name in hidden_in(data, wanted)
+                ]
     return hits
 
 
@@ -94,7 +104,11 @@ def _pdf(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
     with pikepdf.open(io.BytesIO(data)) as pdf:
         for number, item in enumerate(pdf.objects):
             if isinstance(item, pikepdf.Stream):
-                content = item.read_raw_bytes() if "/DCTDecode" in repr(item.get("/Filter")) else item.read_bytes()
+                content = (
+                    item.read_raw_bytes()
+                    if "/DCTDecode" in repr(item.get("/Filter"))
+                    else item.read_bytes()
+                )
                 yield from parts_of(f"{name}/object {number}", content)
             strings = [repr(item), *_strings(item)]
             yield f"{name}/object {number}", "\n".join(strings).encode("utf-8", "replace")

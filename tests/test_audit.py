@@ -63,7 +63,9 @@ def config_file(tmp_path: Path, model_file: Path) -> Path:
     for label in ("NORMAL", "PNEUMONIA"):
         (tmp_path / "images" / label).mkdir(parents=True)
         for n in range(4):
-            write_image(tmp_path / "images" / label / f"Doe^Jane_{n}.png", seed=n + 10 * (label == "NORMAL"))
+            write_image(
+                tmp_path / "images" / label / f"Doe^Jane_{n}.png", seed=n + 10 * (label == "NORMAL")
+            )
     path = tmp_path / "audit.yaml"
     path.write_text(
         f"""\
@@ -94,14 +96,18 @@ def rows_of(folder: RunFolder) -> list[dict[str, str]]:
 def everything(folder: RunFolder) -> dict[str, bytes]:
     """Every file of the cases, by name."""
     return {
-        p.relative_to(folder.path).as_posix(): p.read_bytes() for p in sorted(folder.cases.rglob("*")) if p.is_file()
+        p.relative_to(folder.path).as_posix(): p.read_bytes()
+        for p in sorted(folder.cases.rglob("*"))
+        if p.is_file()
     }
 
 
 def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path) -> None:
     folder = run(config_file, "report.documents=true")
     rows = rows_of(folder)
-    described = json.loads((folder.path / "cases.csv-metadata.json").read_text("utf-8"))["tableSchema"]["columns"]
+    described = json.loads((folder.path / "cases.csv-metadata.json").read_text("utf-8"))[
+        "tableSchema"
+    ]["columns"]
     assert list(rows[0]) == [column["name"] for column in described]
     assert len(rows) == 8
     assert {row["status"] for row in rows} == {"ok"}
@@ -117,7 +123,9 @@ def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path
         with np.load(case / "map.npz") as arrays:
             values = arrays["grad-cam"]
         assert values.shape == (8, 8)
-        assert record["faint"] == (["grad-cam"] if 0 < values.max() < folder.read_run().scale / 4 else [])
+        assert record["faint"] == (
+            ["grad-cam"] if 0 < values.max() < folder.read_run().scale / 4 else []
+        )
         bias = record["maps"][0]["bias"]
         assert values.sum(dtype=float) + bias == pytest.approx(float(row["logit"]), abs=1e-4)
     assert verify(folder) == []
@@ -128,7 +136,13 @@ def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path
 
 
 def test_the_budget_of_a_case_adds_up_and_colours_may_be_its_own(config_file: Path) -> None:
-    folder = run(config_file, "report.scale=case", "report.cells=true", "preprocess.resize=letterbox", limit=2)
+    folder = run(
+        config_file,
+        "report.scale=case",
+        "report.cells=true",
+        "preprocess.resize=letterbox",
+        limit=2,
+    )
     record = folder.read_run()
     assert (record.scale, record.scale_source) == (None, "each map's own maximum")
     assert record.model.is_deterministic is True
@@ -139,7 +153,9 @@ def test_the_budget_of_a_case_adds_up_and_colours_may_be_its_own(config_file: Pa
         assert case.prediction is not None
         names = [name for name, _ in case.budget.parts]
         assert names[-4:] == ["border", "padding", "elsewhere", "bias"]
-        assert sum(value for _, value in case.budget.parts) == pytest.approx(case.prediction.logit, abs=1e-4)
+        assert sum(value for _, value in case.budget.parts) == pytest.approx(
+            case.prediction.logit, abs=1e-4
+        )
         with np.load(folder.case(case_id) / "map.npz") as arrays:
             highest = float(arrays["grad-cam"].max())
         if case.maps[0].status == "ok":
@@ -159,7 +175,9 @@ def test_masking_asks_a_sample_again_spread_over_the_run(config_file: Path) -> N
         if is_asked:
             assert set(record.masking_missing) >= {"lungs", "all but the lungs"}
             (blurred,) = (m for m in record.masking if (m.removed, m.fill) == ("border", "blurred"))
-            assert blurred.logit - blurred.change == pytest.approx(record.prediction.logit, abs=1e-6)
+            assert blurred.logit - blurred.change == pytest.approx(
+                record.prediction.logit, abs=1e-6
+            )
             assert float(row["masking_border_change"]) == blurred.change != 0
         assert bool(row["masking_border_change"]) is is_asked
         assert row["masking_lungs_change"] == ""
@@ -197,18 +215,30 @@ def test_flags_follow_the_limits_of_the_run_and_those_of_another_config(config_f
     assert again.found.value == 0
 
 
-def test_the_border_is_tried_as_it_usually_is_in_the_run(config_file: Path, model_file: Path) -> None:
+def test_the_border_is_tried_as_it_usually_is_in_the_run(
+    config_file: Path, model_file: Path
+) -> None:
     import keras
 
     folder = run(config_file)
     model = keras.saving.load_model(model_file)
     with (folder.private / "crosswalk.csv").open() as file:
-        paths = {row["case_id"]: config_file.parent / "images" / row["path"] for row in csv.DictReader(file)}
-    pictures = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255 for path in paths.values()]
+        paths = {
+            row["case_id"]: config_file.parent / "images" / row["path"]
+            for row in csv.DictReader(file)
+        }
+    pictures = [
+        cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+        for path in paths.values()
+    ]
     seen = np.stack([cv2.resize(one, (32, 32), interpolation=cv2.INTER_AREA) for one in pictures])
     changed = np.repeat(seen.mean(0)[None], len(seen), 0)  # all eight: the sample could be larger
-    changed[:, 2:-2, 2:-2] = seen[:, 2:-2, 2:-2]  # a twentieth of 32 is 1.6: the second pixel is touched
-    probability = model.predict(np.repeat(np.concatenate([seen, changed])[..., None], 3, -1), verbose=0)[:, 0]
+    changed[:, 2:-2, 2:-2] = seen[
+        :, 2:-2, 2:-2
+    ]  # a twentieth of 32 is 1.6: the second pixel is touched
+    probability = model.predict(
+        np.repeat(np.concatenate([seen, changed])[..., None], 3, -1), verbose=0
+    )[:, 0]
     before, after = np.log(probability / (1 - probability)).astype(float).reshape(2, -1)
     for case_id, change in zip(paths, after - before, strict=True):
         record = folder.read_case(case_id)
@@ -250,7 +280,10 @@ def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: P
         "8 of 8 sampled cases have a map, at least 16 are needed"
     )
     met, not_made = folder.read_cohort().acceptance
-    assert (met.in_words, met.is_met) == ("check of the model: randomisation passed", gate.state == "passed")
+    assert (met.in_words, met.is_met) == (
+        "check of the model: randomisation passed",
+        gate.state == "passed",
+    )
     assert not not_made.is_met
     for row in rows_of(folder):
         case = folder.read_case(row["case_id"])
@@ -259,7 +292,15 @@ def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: P
         assert row["trust_state"] == case.trust.state
         assert row["trust_passed"] == str(case.trust.state == "passed")
         assert {check.name for check in case.trust.checks} == {
-            *("completeness", "agreement", "deletion", "insertion", "road", "stability", "worst_stability")
+            *(
+                "completeness",
+                "agreement",
+                "deletion",
+                "insertion",
+                "road",
+                "stability",
+                "worst_stability",
+            )
         }
     before = everything(folder)
     (folder.case(folder.case_ids()[4]) / "case.json").unlink()
@@ -268,7 +309,9 @@ def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: P
     assert folder.read_run().checks == record.checks
 
 
-def test_a_model_that_answers_differently_twice_is_recorded(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_answers_differently_twice_is_recorded(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import keras
 
     class Noise(keras.layers.Layer):
@@ -292,7 +335,9 @@ def test_probabilities_are_those_of_the_model_itself(config_file: Path, model_fi
     with (folder.private / "crosswalk.csv").open() as file:
         paths = {row["case_id"]: row["path"] for row in csv.DictReader(file)}
     for row in rows_of(folder):
-        grey = cv2.imread(str(config_file.parent / "images" / paths[row["case_id"]]), cv2.IMREAD_GRAYSCALE)
+        grey = cv2.imread(
+            str(config_file.parent / "images" / paths[row["case_id"]]), cv2.IMREAD_GRAYSCALE
+        )
         resized = cv2.resize(grey.astype(np.float32) / 255, (32, 32), interpolation=cv2.INTER_AREA)
         expected = model.predict(np.repeat(resized[None, ..., None], 3, -1), verbose=0)[0, 0]
         assert float(row["probability"]) == pytest.approx(expected, abs=1e-5)
@@ -316,7 +361,9 @@ def test_no_name_leaves_the_private_folder(config_file: Path) -> None:
             assert "Doe" not in path.name
 
 
-def test_case_ids_depend_on_a_key_that_stays_outside_the_run(config_file: Path, monkeypatch: Any) -> None:
+def test_case_ids_depend_on_a_key_that_stays_outside_the_run(
+    config_file: Path, monkeypatch: Any
+) -> None:
     def ids(folder: RunFolder) -> set[str]:
         return {row["case_id"] for row in rows_of(folder)}
 
@@ -324,12 +371,16 @@ def test_case_ids_depend_on_a_key_that_stays_outside_the_run(config_file: Path, 
     key = config_file.parent / "reports" / ".case-id-key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert len(key.read_text().strip()) == 64
-    assert not any(key.read_bytes().strip() in p.read_bytes() for p in first.path.rglob("*") if p.is_file())
+    assert not any(
+        key.read_bytes().strip() in p.read_bytes() for p in first.path.rglob("*") if p.is_file()
+    )
     assert ids(run(config_file, "run.name=again")) == ids(first)
     elsewhere = run(config_file, "run.output=elsewhere")
     assert not ids(elsewhere) & ids(first)
     assert elsewhere.read_run().case_id_key != first.read_run().case_id_key
-    assert ids(run(config_file, "run.output=elsewhere", "run.name=keyed", f"privacy.key_file={key}")) == ids(first)
+    assert ids(
+        run(config_file, "run.output=elsewhere", "run.name=keyed", f"privacy.key_file={key}")
+    ) == ids(first)
     assert str(key) not in (config_file.parent / "elsewhere" / "keyed" / "run.json").read_text()
     monkeypatch.setenv("CXR_AUDIT_CASE_ID_KEY", key.read_text())
     assert ids(run(config_file, "run.output=elsewhere", "run.name=environment")) == ids(first)
@@ -345,14 +396,18 @@ def test_what_a_server_did_not_give_is_asked_for_again(config_file: Path, monkey
     def read(source: CaseSource, **settings: Any) -> Any:
         if "PNEUMONIA/Doe^Jane_2" in source.relative_path:
             refused.append(source)
-            raise NotRetrieved("the server is busy (503), 5 times", "Once the server answers, --resume asks again.")
+            raise NotRetrieved(
+                "the server is busy (503), 5 times", "Once the server answers, --resume asks again."
+            )
         return original(source, **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(ingest, "read", read)
         folder = run(config_file)
     assert refused
-    assert [row["error"] for row in rows_of(folder) if row["status"] == "failed"] == ["NotRetrieved"]
+    assert [row["error"] for row in rows_of(folder) if row["status"] == "failed"] == [
+        "NotRetrieved"
+    ]
     before = {path: path.stat().st_mtime_ns for path in folder.cases.glob("*/case.json")}
     run(config_file, resume=True)
     assert {row["status"] for row in rows_of(folder)} == {"ok"}
@@ -360,13 +415,19 @@ def test_what_a_server_did_not_give_is_asked_for_again(config_file: Path, monkey
     assert verify(folder) == []
 
 
-def test_a_copy_of_what_a_server_gave_late_is_marked_then(config_file: Path, monkeypatch: Any) -> None:
+def test_a_copy_of_what_a_server_gave_late_is_marked_then(
+    config_file: Path, monkeypatch: Any
+) -> None:
     images, original = config_file.parent / "images", ingest.read
-    (images / "PNEUMONIA" / "copy.png").write_bytes((images / "NORMAL" / "Doe^Jane_0.png").read_bytes())
+    (images / "PNEUMONIA" / "copy.png").write_bytes(
+        (images / "NORMAL" / "Doe^Jane_0.png").read_bytes()
+    )
 
     def read(source: CaseSource, **settings: Any) -> Any:
         if "NORMAL/Doe^Jane_0" in source.relative_path:
-            raise NotRetrieved("the server is busy (503), 5 times", "Once the server answers, --resume asks again.")
+            raise NotRetrieved(
+                "the server is busy (503), 5 times", "Once the server answers, --resume asks again."
+            )
         return original(source, **settings)
 
     few = "trust.sample=7"  # for no mean radiograph, which would lack the one that came late
@@ -377,7 +438,9 @@ def test_a_copy_of_what_a_server_gave_late_is_marked_then(config_file: Path, mon
     run(config_file, few, resume=True)
     (late,) = (row["case_id"] for row in rows_of(folder) if row["quality"] == "duplicate_pixels")
     whole = run(config_file, few, "run.name=whole")
-    assert (folder.case(late) / "case.json").read_bytes() == (whole.case(late) / "case.json").read_bytes()
+    assert (folder.case(late) / "case.json").read_bytes() == (
+        whole.case(late) / "case.json"
+    ).read_bytes()
     assert (folder.path / "cases.csv").read_bytes() == (whole.path / "cases.csv").read_bytes()
     assert verify(folder) == []
 
@@ -423,16 +486,26 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
     by_quality = {row["quality"]: row for row in rows}
     assert len(rows) == 11
     assert set(by_quality) == {"", "blank;contrast", "clipping", "duplicate_pixels"}
-    blank, clipped, copy = (by_quality[name] for name in ("blank;contrast", "clipping", "duplicate_pixels"))
+    blank, clipped, copy = (
+        by_quality[name] for name in ("blank;contrast", "clipping", "duplicate_pixels")
+    )
     assert (blank["status"], blank["error"], blank["probability"]) == ("excluded", "", "")
     assert "the picture is blank" in blank["reason"]
-    assert (clipped["status"], clipped["error"], clipped["probability"]) == ("failed", "UnfitRadiograph", "")
+    assert (clipped["status"], clipped["error"], clipped["probability"]) == (
+        "failed",
+        "UnfitRadiograph",
+        "",
+    )
     assert copy["status"] == "ok"
-    (earlier,) = (row for row in rows if row["file_sha256"] == copy["file_sha256"] and row is not copy)
+    (earlier,) = (
+        row for row in rows if row["file_sha256"] == copy["file_sha256"] and row is not copy
+    )
     record = folder.read_case(copy["case_id"])
     assert earlier["quality"] == ""
     reasons = {check.name: check.reason for check in record.quality if check.state == "failed"}
-    assert reasons == {"duplicate_pixels": f"the same pixels as case {earlier['case_id']}, earlier in the run"}
+    assert reasons == {
+        "duplicate_pixels": f"the same pixels as case {earlier['case_id']}, earlier in the run"
+    }
     for row in rows:
         assert len(folder.read_case(row["case_id"]).quality) == 14
         assert (folder.case(row["case_id"]) / "report.pdf").is_file()
@@ -470,14 +543,20 @@ def test_what_is_no_chest_is_excluded_once_the_lungs_are_looked_for(config_file:
     record = folder.read_case(row["case_id"])
     assert (record.status, record.prediction, record.maps) == ("excluded", None, ())
     calibrated = folder.read_run()  # from no case at all
-    assert (calibrated.model.is_deterministic, calibrated.logit_spread, calibrated.scales) == (None, None, {})
+    assert (calibrated.model.is_deterministic, calibrated.logit_spread, calibrated.scales) == (
+        None,
+        None,
+        {},
+    )
     assert "does not look like a frontal chest radiograph" in record.reason
     assert set(record.pictures) == {"radiograph"}
 
 
 def test_the_same_file_twice_is_two_cases(config_file: Path) -> None:
     images = config_file.parent / "images"
-    (images / "NORMAL" / "copy.png").write_bytes((images / "NORMAL" / "Doe^Jane_0.png").read_bytes())
+    (images / "NORMAL" / "copy.png").write_bytes(
+        (images / "NORMAL" / "Doe^Jane_0.png").read_bytes()
+    )
     ids = [row["case_id"] for row in rows_of(run(config_file))]
     assert len(set(ids)) == 9
     assert sum(case_id.endswith("-2") for case_id in ids) == 1
@@ -499,7 +578,10 @@ def test_a_resumed_run_ends_in_the_same_records(config_file: Path) -> None:
     for case_id in broken.case_ids()[2:6]:
         (broken.case(case_id) / "case.json").unlink()
     (broken.path / "SHA256SUMS").unlink()
-    before = {case_id: (broken.case(case_id) / "case.json").stat().st_mtime_ns for case_id in broken.case_ids()}
+    before = {
+        case_id: (broken.case(case_id) / "case.json").stat().st_mtime_ns
+        for case_id in broken.case_ids()
+    }
     resumed = run(config_file, "run.name=broken", resume=True)
     for case_id, written in before.items():
         assert (resumed.case(case_id) / "case.json").stat().st_mtime_ns == written
@@ -515,8 +597,18 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
     """SIGKILL to the process and its workers as soon as two cases stand."""
     for n in range(20, 40):
         write_image(config_file.parent / "images" / "NORMAL" / f"more_{n}.png", n)
-    command = [sys.executable, "-m", "cxr_audit.cli", "run", str(config_file), "--set", "run.name=killed"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "cxr_audit.cli",
+        "run",
+        str(config_file),
+        "--set",
+        "run.name=killed",
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     folder = RunFolder(config_file.parent / "reports" / "killed")
     deadline = time.monotonic() + 120
     while len(folder.case_ids()) < 2 and process.poll() is None and time.monotonic() < deadline:
@@ -536,11 +628,16 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
     assert (whole.path / "cases.csv").read_bytes() == (folder.path / "cases.csv").read_bytes()
 
 
-def test_a_disk_that_fills_up_leaves_nothing_half_written(config_file: Path, monkeypatch: Any) -> None:
+def test_a_disk_that_fills_up_leaves_nothing_half_written(
+    config_file: Path, monkeypatch: Any
+) -> None:
     """A disk with room for so many bytes takes what fits and refuses the rest. Once there is room, the run ends in the
     same bytes."""
     whole, real = run(config_file), os.write
-    one, first = everything(whole), ("run.json", "run.json", "sbom.cdx.json", "events.jsonl", "private/crosswalk.csv")
+    one, first = (
+        everything(whole),
+        ("run.json", "run.json", "sbom.cdx.json", "events.jsonl", "private/crosswalk.csv"),
+    )
     before = sum((whole.path / name).stat().st_size for name in first)
     of_a_case = sum(map(len, one.values())) // 8
     folder, left = RunFolder(config_file.parent / "reports" / "full"), [0]
@@ -579,7 +676,11 @@ def test_an_own_models_card_is_recorded_and_bound_to_it(config_file: Path) -> No
     given = f"classifier.card={{intended_use: a second look, population: adults, {validation}}}"
     model = run(config_file, given, limit=1).read_run().model
     assert model.card is not None
-    assert (model.card.sha256, model.card.population, model.card.limits) == (model.sha256, "adults", ())
+    assert (model.card.sha256, model.card.population, model.card.limits) == (
+        model.sha256,
+        "adults",
+        (),
+    )
     assert model.card.validation is not None
     assert model.card.validation.class_name == "PNEUMONIA"
     (one,) = model.card.validation.bins  # no case, no bin
@@ -619,10 +720,18 @@ FROM_MANIFEST = ("ingest.source=manifest.csv", "ingest.labels=label")
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("p0", "p1"), ("50,30", "50,31"), (",A\n", ",C\n"), ('30",,', '30",upper.png,'), ("mask drawn anew", "")],
+    [
+        ("p0", "p1"),
+        ("50,30", "50,31"),
+        (",A\n", ",C\n"),
+        ('30",,', '30",upper.png,'),
+        ("mask drawn anew", ""),
+    ],
     ids=["patient", "box", "column", "mask added", "mask changed"],
 )
-def test_resume_refuses_what_the_manifest_says_otherwise_of_a_case(config_file: Path, old: str, new: str) -> None:
+def test_resume_refuses_what_the_manifest_says_otherwise_of_a_case(
+    config_file: Path, old: str, new: str
+) -> None:
     """Of a case that stands; of the ones that are still to come it may say what it likes."""
     manifest, mask = config_file.parent / "manifest.csv", np.zeros((60, 50), np.uint8)
     manifest.write_text(MANIFEST)
@@ -658,7 +767,9 @@ def test_what_is_told_of_a_case_is_not_to_be_guessed(config_file: Path) -> None:
     """The same words under another key are another hash; with the same key the same."""
     manifest = config_file.parent / "manifest.csv"
     manifest.write_text(MANIFEST.replace("upper.png", ""))
-    one, same, other = (ingest.discover(manifest, "label", key=key) for key in (b"a" * 16, b"a" * 16, b"b" * 16))
+    one, same, other = (
+        ingest.discover(manifest, "label", key=key) for key in (b"a" * 16, b"a" * 16, b"b" * 16)
+    )
     hashes = [case.told_hmac for case in one]
     assert len(set(hashes)) == 3
     assert hashes == [case.told_hmac for case in same]
@@ -715,7 +826,9 @@ def test_a_finished_run_that_does_not_verify_is_not_resumed(config_file: Path) -
         before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
         with pytest.raises(VerificationError) as error:
             run(config_file, resume=True, **asked)
-        assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
+        assert {
+            path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()
+        } == before
         return str(error.value.hint)
 
     EventLog.open(folder).append("rewriting", documents=["summary.pdf"])
@@ -744,19 +857,28 @@ def test_a_limited_run_goes_on_with_all_cases(config_file: Path) -> None:
     first = folder.read_run()
     assert calibrated_before(first) == []
     some = [row["case_id"] for row in rows_of(folder)]
-    assert [row["label"] for row in rows_of(folder)] == ["NORMAL"] * 2 + ["PNEUMONIA"] * 2  # sorted by class
+    assert [row["label"] for row in rows_of(folder)] == ["NORMAL"] * 2 + [
+        "PNEUMONIA"
+    ] * 2  # sorted by class
     assert set(some) < {row["case_id"] for row in rows_of(run(config_file, resume=True, limit=6))}
     with pytest.raises(ConfigError, match="or --limit"):
         run(config_file, resume=True, limit=5)
     folder = run(config_file, resume=True, limit=8)  # all there are, which is no limit
     assert [row["case_id"] for row in rows_of(folder)][::2] == some
     events = [json.loads(line) for line in folder.events.read_text().splitlines()]
-    assert [(one["num_cases"], one["of"]) for one in events if one["event"] == "limited"] == [(4, 8), (6, 8)]
+    assert [(one["num_cases"], one["of"]) for one in events if one["event"] == "limited"] == [
+        (4, 8),
+        (6, 8),
+    ]
     assert folder.read_run().num_found is None  # all, in the end
     assert verify(folder) == []
     assert len(rows_of(folder)) == 8
     record = folder.read_run()
-    assert (record.scales, record.checks, record.calibrated_cases) == (first.scales, first.checks, 4)
+    assert (record.scales, record.checks, record.calibrated_cases) == (
+        first.scales,
+        first.checks,
+        4,
+    )
     assert calibrated_before(record) == ["from when the run had 4 cases, not 8"]
     texts = " ".join(page.extract_text() for page in PdfReader(folder.path / "summary.pdf").pages)
     assert "are from when the run had 4 cases, not 8." in " ".join(texts.split())
@@ -772,7 +894,9 @@ def test_a_limit_spreads_over_the_list_and_a_larger_one_holds_a_smaller() -> Non
 
 def test_a_copy_whose_first_comes_with_the_rest_is_marked_then(config_file: Path) -> None:
     images = config_file.parent / "images"
-    (images / "PNEUMONIA" / "Doe^Jane_0.png").write_bytes((images / "NORMAL" / "Doe^Jane_3.png").read_bytes())
+    (images / "PNEUMONIA" / "Doe^Jane_0.png").write_bytes(
+        (images / "NORMAL" / "Doe^Jane_3.png").read_bytes()
+    )
     few = "trust.sample=7"  # for no mean radiograph
     folder = run(config_file, few, limit=2)  # the first of each class
     assert [row["quality"] for row in rows_of(folder)] == ["", ""]
@@ -808,10 +932,18 @@ def test_killed_while_its_documents_are_written_again(config_file: Path, tmp_pat
     own = tmp_path / "own"
     own.mkdir()
     (own / letterhead.name).write_text("<p>St. Elsewhere</p>")
-    before = {case_id: (folder.case(case_id) / "report.pdf").read_bytes() for case_id in folder.case_ids()}
-    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_RENDERING, folder.path, own], capture_output=True)
+    before = {
+        case_id: (folder.case(case_id) / "report.pdf").read_bytes() for case_id in folder.case_ids()
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_RENDERING, folder.path, own], capture_output=True
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    changed = [case_id for case_id in before if (folder.case(case_id) / "report.pdf").read_bytes() != before[case_id]]
+    changed = [
+        case_id
+        for case_id in before
+        if (folder.case(case_id) / "report.pdf").read_bytes() != before[case_id]
+    ]
     assert changed == folder.case_ids()[:1]
     assert said(folder) == UNFINISHED
     path = folder.case(changed[0]) / "map.npz"
@@ -822,7 +954,9 @@ def test_killed_while_its_documents_are_written_again(config_file: Path, tmp_pat
     path.write_bytes(whole)
     render(folder.path, Inline())
     assert verify(folder) == []
-    assert {case_id: (folder.case(case_id) / "report.pdf").read_bytes() for case_id in folder.case_ids()} == before
+    assert {
+        case_id: (folder.case(case_id) / "report.pdf").read_bytes() for case_id in folder.case_ids()
+    } == before
     (folder.path / "SHA256SUMS").unlink()
     with pytest.raises(ConfigError, match="has not finished") as error:
         render(folder.path, Inline())
@@ -856,7 +990,9 @@ def test_records_only(config_file: Path) -> None:
         ("explain.classes=[COVID]", ModelError, "no class 'COVID'"),
     ],
 )
-def test_mistakes_stop_before_anything_is_written(config_file: Path, override: str, error: type, words: str) -> None:
+def test_mistakes_stop_before_anything_is_written(
+    config_file: Path, override: str, error: type, words: str
+) -> None:
     with pytest.raises(error, match=words) as caught:
         run(config_file, override)
     assert caught.value.hint
@@ -911,15 +1047,22 @@ def test_what_a_manifest_annotates_is_a_region(config_file: Path) -> None:
     # The map is a Gaussian in the middle.
     assert float(by_box["annotation_relevance_mass_accuracy"]) == pytest.approx(0.5, abs=0.01)
     assert float(by_box["annotation_chance"]) == pytest.approx(0.5, abs=0.01)
-    assert refused["annotation_missing"] == "the mask has 40 x 50 pixels (rows x columns), the radiograph 60 x 50"
+    assert (
+        refused["annotation_missing"]
+        == "the mask has 40 x 50 pixels (rows x columns), the radiograph 60 x 50"
+    )
     assert {row["status"] for row in (by_box, by_mask, refused, nothing)} == {"ok"}
     rate = result.cohort.hit_rates["annotation"]
     hits = [row["annotation_pointing_game_hit"] == "True" for row in (by_box, by_mask)]
     assert (rate.value, rate.num_cases) == (np.mean(hits), 2)
     assert result.cohort.hit_rates["lungs"].num_cases == 0
     record = found.read_case(by_mask["case_id"])
-    assert [r.found_by.split(",")[0] for r in record.regions if r.kind == "annotation"] == ["the manifest's mask"]
-    assert not any(b"other.png" in path.read_bytes() for path in found.cases.rglob("*") if path.is_file())
+    assert [r.found_by.split(",")[0] for r in record.regions if r.kind == "annotation"] == [
+        "the manifest's mask"
+    ]
+    assert not any(
+        b"other.png" in path.read_bytes() for path in found.cases.rglob("*") if path.is_file()
+    )
 
 
 def test_several_methods_layers_and_classes(config_file: Path) -> None:
@@ -955,9 +1098,18 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
         for label in ("NORMAL", "PNEUMONIA")
         for n in range(4)
     ]
-    manifest.write_text("\n".join(["path,finding,patient_id,scanner", *rows, "images/gone.png,PNEUMONIA,p9,A"]))
-    asked = ("ingest.source=manifest.csv", "ingest.labels=finding", "cohort.subgroups=[scanner]", "cohort.min_cases=3")
-    criteria = "acceptance.criteria=[{metric: failed, share_at_most: 0}, {metric: brier, at_most: 1}]"
+    manifest.write_text(
+        "\n".join(["path,finding,patient_id,scanner", *rows, "images/gone.png,PNEUMONIA,p9,A"])
+    )
+    asked = (
+        "ingest.source=manifest.csv",
+        "ingest.labels=finding",
+        "cohort.subgroups=[scanner]",
+        "cohort.min_cases=3",
+    )
+    criteria = (
+        "acceptance.criteria=[{metric: failed, share_at_most: 0}, {metric: brier, at_most: 1}]"
+    )
     config = load_config(config_file, [*asked, criteria])
     result = audit(config, Inline())
     folder = RunFolder(result.folder)
@@ -965,11 +1117,18 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     sealed = (folder.path / "SHA256SUMS").read_text()
     assert "  cohort.json\n" in sealed
     assert "  summary.pdf\n" in sealed
-    assert (result.cohort.statuses, result.cohort.num_patients) == ({"ok": 8, "excluded": 0, "failed": 1}, 3)
-    assert [(group.value, group.num_negative) for group in result.cohort.subgroups[0].groups] == [("A", 3)]
+    assert (result.cohort.statuses, result.cohort.num_patients) == (
+        {"ok": 8, "excluded": 0, "failed": 1},
+        3,
+    )
+    assert [(group.value, group.num_negative) for group in result.cohort.subgroups[0].groups] == [
+        ("A", 3)
+    ]
     assert [one.is_met for one in result.cohort.acceptance] == [False, True]
     of_cases = [
-        row["is_correct"] == "True" for row in rows_of(folder) if row["label"] == "PNEUMONIA" and row["is_correct"]
+        row["is_correct"] == "True"
+        for row in rows_of(folder)
+        if row["label"] == "PNEUMONIA" and row["is_correct"]
     ]
     assert result.cohort.metrics["sensitivity"].value == np.mean(of_cases)
     # Where the patients are kept elsewhere, what was measured with them stands.
@@ -1017,7 +1176,9 @@ def test_a_run_is_written_again_in_another_language(config_file: Path) -> None:
     render(folder.path, Inline(), language="de")
     reports = list(folder.cases.glob("*/report.pdf"))
     assert [PdfReader(one).trailer["/Root"]["/Lang"] for one in reports] == ["de"] * 8
-    assert all(path.read_bytes() == content for path, content in before.items() if path.name == "case.json")
+    assert all(
+        path.read_bytes() == content for path, content in before.items() if path.name == "case.json"
+    )
     assert json.loads(folder.events.read_text().splitlines()[-3])["language"] == "de"
     assert verify(folder) == []
 

@@ -125,7 +125,9 @@ def test_workers_end_with_a_killed_run_and_ctrl_c_says_how_to_go_on(config_file:
             "from cxr_audit.cli import main; main()"
         )
         command = [sys.executable, "-c", code, "run", str(config_file), "--set", f"run.name={name}"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         folder = config_file.parent / "reports" / name
         deadline = time.monotonic() + 60
         while not (folder / "run.json").exists() and time.monotonic() < deadline:
@@ -155,16 +157,29 @@ def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -
     records += [a_case(f"n{n}", "N", 0.2) for n in range(20)] + [a_failure("f")]
     for record in records:
         evidence.write(folder.case(record.case_id) / "case.json", to_json(record))
-    criteria = [{"metric": "sensitivity", "bound": bound, "at_least": 0.85} for bound in ("estimate", "lower")]
-    crosswalk = evidence.write_crosswalk(folder, [a_source(r.case_id, r.case_id[:2]) for r in records])
+    criteria = [
+        {"metric": "sensitivity", "bound": bound, "at_least": 0.85}
+        for bound in ("estimate", "lower")
+    ]
+    crosswalk = evidence.write_crosswalk(
+        folder, [a_source(r.case_id, r.case_id[:2]) for r in records]
+    )
     config = {"acceptance": {"criteria": criteria}}
-    run = RunRecord("run", "finished", "", config, "", 0, MODEL, 41, {}, {}, crosswalk_sha256=crosswalk)
+    run = RunRecord(
+        "run", "finished", "", config, "", 0, MODEL, 41, {}, {}, crosswalk_sha256=crosswalk
+    )
     folder.write_run(run)
     done = cxr_audit("cohort", folder.path)
     assert done.returncode == 6, done.stderr
-    assert "41 cases of 21 patients (known for 41 of 41 cases): 40 audited, 0 excluded, 1 failed" in done.stdout
+    assert (
+        "41 cases of 21 patients (known for 41 of 41 cases): 40 audited, 0 excluded, 1 failed"
+        in done.stdout
+    )
     assert "met      sensitivity at least 0.85 [sensitivity]: 0.900" in done.stdout
-    assert "NOT MET  sensitivity, lower end of the 95 % interval at least 0.85 [sensitivity]: 0.900" in done.stdout
+    assert (
+        "NOT MET  sensitivity, lower end of the 95 % interval at least 0.85 [sensitivity]: 0.900"
+        in done.stdout
+    )
     assert (
         "error: 1 of 2 acceptance criteria not met: sensitivity, lower end of the 95 % interval at least 0.85"
         in done.stderr
@@ -215,7 +230,10 @@ def test_named_errors_have_their_exit_code_and_no_traceback(config_file: Path) -
     ("hint", "printed"),
     [
         ("Convert it to PNG. Audits read DICOM.", "convert it to PNG. Audits read DICOM"),
-        ("REQUESTS_CA_BUNDLE=FILE names your own authority.", "REQUESTS_CA_BUNDLE=FILE names your own authority"),
+        (
+            "REQUESTS_CA_BUNDLE=FILE names your own authority.",
+            "REQUESTS_CA_BUNDLE=FILE names your own authority",
+        ),
         ("set run.name to start another", "set run.name to start another"),
         ("--resume goes on with it", "--resume goes on with it"),
     ],
@@ -227,7 +245,8 @@ def test_hints_are_printed_by_one_rule(hint: str, printed: str) -> None:
 def test_a_language_is_known_in_any_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = []
     monkeypatch.setattr(
-        "cxr_audit.engines.render_run", lambda *given: asked.append(given[-1]) or SimpleNamespace(folder=tmp_path)
+        "cxr_audit.engines.render_run",
+        lambda *given: asked.append(given[-1]) or SimpleNamespace(folder=tmp_path),
     )
     for language in ("DE", None):
         render(tmp_path, language=language)
@@ -241,14 +260,19 @@ def test_init_from_a_model_then_check(config_file: Path, tmp_path: Path) -> None
     config = yaml.safe_load((tmp_path / "mine.yaml").read_text())
     assert config["classifier"]["path"] == "mine.keras"
     assert (config["preprocess"]["rows"], config["preprocess"]["channels"]) == (32, 3)
-    assert cxr_audit("check", tmp_path / "mine.yaml", "--set", "ingest.source=images").returncode == 0
+    assert (
+        cxr_audit("check", tmp_path / "mine.yaml", "--set", "ingest.source=images").returncode == 0
+    )
     assert cxr_audit("init", "mine.yaml", cwd=tmp_path).returncode == 2
 
 
 @pytest.mark.parametrize(
-    ("stem", "name"), [("Röntgen 1", "R-ntgen-1"), ("_x", "x"), ("ü", "audit"), ("a" * 70, "a" * 64)]
+    ("stem", "name"),
+    [("Röntgen 1", "R-ntgen-1"), ("_x", "x"), ("ü", "audit"), ("a" * 70, "a" * 64)],
 )
-def test_init_writes_a_valid_config_whatever_the_file_is_called(tmp_path: Path, stem: str, name: str) -> None:
+def test_init_writes_a_valid_config_whatever_the_file_is_called(
+    tmp_path: Path, stem: str, name: str
+) -> None:
     init(tmp_path / f"{stem}.yaml", Path("reference"))
     config = load_config(tmp_path / f"{stem}.yaml")
     assert (config.run.name, config.classifier.path) == (name, "reference")
@@ -256,7 +280,10 @@ def test_init_writes_a_valid_config_whatever_the_file_is_called(tmp_path: Path, 
 
 def test_inspect_prints_a_table_and_json(model_file: Path) -> None:  # noqa: F811
     assert "backbone/conv3" in cxr_audit("inspect", model_file).stdout
-    assert json.loads(cxr_audit("inspect", model_file, "--json").stdout)["target_layer"] == "backbone/conv3"
+    assert (
+        json.loads(cxr_audit("inspect", model_file, "--json").stdout)["target_layer"]
+        == "backbone/conv3"
+    )
 
 
 def test_explain_one_radiograph_without_a_config(config_file: Path, model_file: Path) -> None:  # noqa: F811
@@ -264,8 +291,25 @@ def test_explain_one_radiograph_without_a_config(config_file: Path, model_file: 
 
     folder = config_file.parent
     image = folder / "images" / "NORMAL" / "Doe^Jane_0.png"
-    asked = ("explain", image, "--model", model_file, "--output", folder / "out", "--set", "quality.exclude=[]")
-    done = cxr_audit(*asked, "--class-names", "NORMAL,PNEUMONIA", "--method", "hirescam", "--method", "smoothgrad")
+    asked = (
+        "explain",
+        image,
+        "--model",
+        model_file,
+        "--output",
+        folder / "out",
+        "--set",
+        "quality.exclude=[]",
+    )
+    done = cxr_audit(
+        *asked,
+        "--class-names",
+        "NORMAL,PNEUMONIA",
+        "--method",
+        "hirescam",
+        "--method",
+        "smoothgrad",
+    )
     assert done.returncode == 0, done.stderr
     path = done.stdout.split()[-1]
     assert Path(path).is_relative_to(folder / "out" / "explain-1")
@@ -290,7 +334,11 @@ def test_explain_says_what_is_wrong(config_file: Path, model_file: Path) -> None
         ((image,), 4, "does not look like a frontal chest radiograph"),
         ((image, "--scaling", "unity"), 2, "Perhaps you meant 'unit'"),
         ((image, "--method", "gradcam"), 2, "Perhaps you meant 'grad-cam'"),
-        ((image, "--model", model_file, "--layer", "backbone/conv33"), 3, "perhaps you meant 'backbone/conv3'"),
+        (
+            (image, "--model", model_file, "--layer", "backbone/conv33"),
+            3,
+            "perhaps you meant 'backbone/conv3'",
+        ),
     ):
         done = cxr_audit("explain", *arguments, *output)
         assert done.returncode == code, done.stderr
@@ -299,10 +347,20 @@ def test_explain_says_what_is_wrong(config_file: Path, model_file: Path) -> None
 
 
 def test_check_says_what_expensive_methods_cost(config_file: Path) -> None:  # noqa: F811
-    done = cxr_audit("check", config_file, "--set", "explain.methods=[grad-cam, score-cam, smoothgrad]")
-    assert "cost of score-cam: 8 further model inputs a radiograph, 64 for 8 radiographs" in done.stderr
-    assert "cost of smoothgrad: 32 further model inputs a radiograph, 256 for 8 radiographs" in done.stderr
-    assert "cost of exposure, markers and border: 32 model inputs" in done.stderr  # 2 exposures, marker and border
+    done = cxr_audit(
+        "check", config_file, "--set", "explain.methods=[grad-cam, score-cam, smoothgrad]"
+    )
+    assert (
+        "cost of score-cam: 8 further model inputs a radiograph, 64 for 8 radiographs"
+        in done.stderr
+    )
+    assert (
+        "cost of smoothgrad: 32 further model inputs a radiograph, 256 for 8 radiographs"
+        in done.stderr
+    )
+    assert (
+        "cost of exposure, markers and border: 32 model inputs" in done.stderr
+    )  # 2 exposures, marker and border
     assert "cost of causal masking: 64 model inputs" in done.stderr  # 4 parts by 2 fills
 
 
@@ -315,4 +373,6 @@ def test_light_commands_do_not_import_tensorflow(command: str) -> None:
         "except SystemExit: pass\n"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )
-    assert subprocess.run([sys.executable, "-c", code, command], capture_output=True).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code, command], capture_output=True).returncode == 0
+    )

@@ -31,14 +31,22 @@ def write_run(path: Path, shift: float) -> Path:
         records[3] = replace(records[3], flags=(Flag("border", "why"),))
     records.append(a_failure("c23") if shift else a_case("c23", "P", 0.9))
     sources = [
-        CaseSource(r.case_id, path, f"Doe^Jane {n}.png", patient_id=f"Doe{n // 2}") for n, r in enumerate(records)
+        CaseSource(r.case_id, path, f"Doe^Jane {n}.png", patient_id=f"Doe{n // 2}")
+        for n, r in enumerate(records)
     ]
     model = replace(MODEL, sha256="ab"[bool(shift)] * 64)
-    config = {"run": {"name": path.name}, "explain": {"methods": ["hirescam"] if shift else ["grad-cam"]}}
+    config = {
+        "run": {"name": path.name},
+        "explain": {"methods": ["hirescam"] if shift else ["grad-cam"]},
+    }
     sha256 = evidence.write_crosswalk(folder, sources)
-    run = RunRecord(path.name, "finished", "2026-01-02T03:04:05Z", config, "0" * 64, 0, model, 24, {}, {})
+    run = RunRecord(
+        path.name, "finished", "2026-01-02T03:04:05Z", config, "0" * 64, 0, model, 24, {}, {}
+    )
     check = (
-        Check("randomisation", "what", "failed", reason="why") if shift else Check("randomisation", "what", "passed")
+        Check("randomisation", "what", "failed", reason="why")
+        if shift
+        else Check("randomisation", "what", "passed")
     )
     run = replace(run, checks=(check,))
     folder.write_run(replace(run, case_id_key="k", crosswalk_sha256=sha256))
@@ -78,7 +86,10 @@ def test_the_documents_say_what_changed(output: Path) -> None:
     for shown in (" ".join(re.sub(r"<[^>]+>", " ", page).split()), text):
         assert "3 of 23 cases audited in both runs changed class" in shown
         assert "Mean model output: change +0.100" in shown
-        assert "2 wrong in A and right in B, 1 right in A and wrong in B, of 23 labelled cases" in shown
+        assert (
+            "2 wrong in A and right in B, 1 right in A and wrong in B, of 23 labelled cases"
+            in shown
+        )
         assert "p = 1.000" in shown
         assert "explain.methods" in shown
         assert "Randomisation passed failed" in shown
@@ -89,26 +100,37 @@ def test_the_documents_say_what_changed(output: Path) -> None:
 
 
 def test_two_runs_of_one_name_are_told_apart_by_their_times() -> None:
-    old, new = (ComparedRun("demo", f"2026-01-02T03:0{n}:05Z", 1, "m", "a", "b", "c") for n in (4, 7))
-    assert [_name(old, new), _name(new, old)] == ["demo (2026-01-02 03:04 UTC)", "demo (2026-01-02 03:07 UTC)"]
+    old, new = (
+        ComparedRun("demo", f"2026-01-02T03:0{n}:05Z", 1, "m", "a", "b", "c") for n in (4, 7)
+    )
+    assert [_name(old, new), _name(new, old)] == [
+        "demo (2026-01-02 03:04 UTC)",
+        "demo (2026-01-02 03:07 UTC)",
+    ]
     assert _name(old, replace(new, name="other")) == "demo"
 
 
 def test_the_page_is_offline_and_names_no_patient(output: Path) -> None:
     page = (output / "compare.html").read_text()
     assert not re.search(r"https?:|src=|href=|@import|url\(", page)
-    words = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).replace("not a diagnosis", "")
+    words = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).replace(
+        "not a diagnosis", ""
+    )
     assert not re.search(FORBIDDEN, words, re.IGNORECASE)
     assert not any(b"Doe" in path.read_bytes() for path in output.iterdir())
 
 
-def test_the_same_runs_give_the_same_bytes(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
+def test_the_same_runs_give_the_same_bytes(
+    runs: tuple[Path, Path], output: Path, tmp_path: Path
+) -> None:
     compare_runs(*runs, tmp_path / "again")
     for name in ("compare.json", "compare.html", "compare.pdf"):
         assert (tmp_path / "again" / name).read_bytes() == (output / name).read_bytes()
 
 
-def test_patients_of_the_crosswalk_are_those_resampled(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
+def test_patients_of_the_crosswalk_are_those_resampled(
+    runs: tuple[Path, Path], output: Path, tmp_path: Path
+) -> None:
     record = json.loads((output / "compare.json").read_text())
     assert record["patients"] == "known for 24 of 24 cases"
     assert record["another_class"]["num_patients"] == 12
@@ -119,7 +141,9 @@ def test_patients_of_the_crosswalk_are_those_resampled(runs: tuple[Path, Path], 
     assert found.another_class.num_patients == 23
 
 
-def test_a_letterhead_is_the_comparisons_too(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
+def test_a_letterhead_is_the_comparisons_too(
+    runs: tuple[Path, Path], output: Path, tmp_path: Path
+) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "compare.html.j2").write_text(
@@ -135,7 +159,9 @@ def test_a_letterhead_is_the_comparisons_too(runs: tuple[Path, Path], output: Pa
     assert not (tmp_path / "other").exists()
 
 
-def test_what_cannot_be_compared_is_refused(runs: tuple[Path, Path], output: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_refused(
+    runs: tuple[Path, Path], output: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="holds a comparison already"):
         compare_runs(*runs)
     unfinished = shutil.copytree(runs[1], tmp_path / "unfinished")

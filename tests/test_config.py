@@ -42,7 +42,8 @@ def test_paths_are_relative_to_the_config(config_file: Path) -> None:
 def test_a_server_is_no_path_and_a_key_file_is_one(config_file: Path) -> None:
     source = "dicomweb+https://pacs.example/dicom-web?Modality=DX&StudyDescription=" + 120 * "x"
     config = load_config(
-        config_file, [f"ingest.source={source}", "ingest.manifest=labels.csv", "privacy.key_file=secrets/key"]
+        config_file,
+        [f"ingest.source={source}", "ingest.manifest=labels.csv", "privacy.key_file=secrets/key"],
     )
     assert config.ingest.source == source
     assert config.ingest.manifest == config_file.parent / "labels.csv"
@@ -56,8 +57,14 @@ def test_a_home_that_nobody_has(config_file: Path) -> None:
 
 
 def test_where_the_key_lies_is_not_what_a_config_asks_for(config_file: Path) -> None:
-    assert load_config(config_file, ["privacy.key_file=a"]).sha256() == load_config(config_file).sha256()
-    assert load_config(config_file, ["ingest.split=test"]).sha256() != load_config(config_file).sha256()
+    assert (
+        load_config(config_file, ["privacy.key_file=a"]).sha256()
+        == load_config(config_file).sha256()
+    )
+    assert (
+        load_config(config_file, ["ingest.split=test"]).sha256()
+        != load_config(config_file).sha256()
+    )
 
 
 def test_the_word_reference_is_no_path(config_file: Path) -> None:
@@ -82,12 +89,20 @@ def test_five_mistakes_are_reported_at_once_with_their_lines(tmp_path: Path) -> 
 
 
 def test_a_key_given_twice_is_refused(config_file: Path) -> None:
-    config_file.write_text(GOOD + "focus:\n  high_focus_threshold: 0.4\n  high_focus_threshold: 0.6\n")
-    assert "audit.yaml:11: focus.high_focus_threshold: given twice, first in line 10" in problems(config_file)[1]
+    config_file.write_text(
+        GOOD + "focus:\n  high_focus_threshold: 0.4\n  high_focus_threshold: 0.6\n"
+    )
+    assert (
+        "audit.yaml:11: focus.high_focus_threshold: given twice, first in line 10"
+        in problems(config_file)[1]
+    )
 
 
 def test_an_override_is_parsed_as_yaml_and_an_empty_one_unsets(config_file: Path) -> None:
-    config = load_config(config_file, ["explain.methods=[hirescam, grad-cam]", "classifier.class_names=", "run.seed=7"])
+    config = load_config(
+        config_file,
+        ["explain.methods=[hirescam, grad-cam]", "classifier.class_names=", "run.seed=7"],
+    )
     assert config.explain.methods == ("hirescam", "grad-cam")
     assert config.classifier.class_names == ()
     assert config.run.seed == 7
@@ -105,7 +120,10 @@ def test_an_override_is_parsed_as_yaml_and_an_empty_one_unsets(config_file: Path
         ("preprocess.channels=2", "input should be 1 or 3, received 2"),
         ("explain.methods=grad-cam", "expected a list, as [a, b], received 'grad-cam'"),
         ("classifier.sha256=abc", "string should match pattern"),
-        ('classifier.class_names=["NORMAL", "\\u202eLAMRON"]', "a character that cannot be printed"),
+        (
+            'classifier.class_names=["NORMAL", "\\u202eLAMRON"]',
+            "a character that cannot be printed",
+        ),
         ('preprocess.scaling_source="a\\0b"', "a character that cannot be printed"),
         ('cohort.subgroups=["  "]', "nothing but spaces"),
     ],
@@ -131,7 +149,12 @@ def test_a_missing_config_names_the_file(tmp_path: Path) -> None:
 
 def test_the_identity_ignores_where_a_run_lands_and_how_many_work(config_file: Path) -> None:
     identity = load_config(config_file).sha256()
-    assert load_config(config_file, ["run.output=/elsewhere", "run.name=b", "engine.workers=7"]).sha256() == identity
+    assert (
+        load_config(
+            config_file, ["run.output=/elsewhere", "run.name=b", "engine.workers=7"]
+        ).sha256()
+        == identity
+    )
     assert load_config(config_file, ["focus.high_focus_threshold=0.6"]).sha256() != identity
     assert load_config(config_file, ["engine.batch_size=8"]).sha256() != identity
 
@@ -173,7 +196,9 @@ def test_the_demo_config_names_every_key() -> None:
 
     given = yaml.safe_load(Path("configs/demo.yaml").read_text())
     sections = load_config("configs/demo.yaml").resolved()
-    assert {name: set(keys) for name, keys in given.items()} == {name: set(keys) for name, keys in sections.items()}
+    assert {name: set(keys) for name, keys in given.items()} == {
+        name: set(keys) for name, keys in sections.items()
+    }
 
 
 def test_the_schema_beside_the_configs_is_the_programs() -> None:
@@ -193,7 +218,11 @@ CARD = "classifier.card={intended_use: a second look, population: adults"
 
 def test_a_model_card_of_an_own_model(config_file: Path) -> None:
     card = load_config(
-        config_file, [CARD + ", limits: [one, two], validation: {data: ours, bins: [[0, 0.5, 9, 1], [0.5, 1, 4, 4]]}}"]
+        config_file,
+        [
+            CARD
+            + ", limits: [one, two], validation: {data: ours, bins: [[0, 0.5, 9, 1], [0.5, 1, 4, 4]]}}"
+        ],
     ).classifier.card
     assert card is not None
     assert (card.intended_use, card.limits, card.data) == ("a second look", ("one", "two"), None)
@@ -207,7 +236,10 @@ def test_a_model_card_of_an_own_model(config_file: Path) -> None:
         (", reviewed_by: me", "reviewed_by"),
         (", data: ' '", "nothing but spaces"),
         (", validation: {data: ours, bins: []}", "at least 1 item"),
-        (", validation: {data: ours, bins: [[0, 0.5, 9, 10]]}", "no more cases have the label than there are"),
+        (
+            ", validation: {data: ours, bins: [[0, 0.5, 9, 10]]}",
+            "no more cases have the label than there are",
+        ),
         (", validation: {data: ours, bins: [[0, 0.5, 9, 1], [0.4, 1, 9, 1]]}", "bins ascend"),
         (", validation: {data: ours, bins: [[0.5, 0.5, 9, 1]]}", "bins ascend"),
         (", validation: {data: ours, bins: [[0.995, 1, 9, 1]]}", "two decimals"),
@@ -239,15 +271,23 @@ def test_criteria_are_checked_one_by_one_with_their_lines(config_file: Path) -> 
         ("{metric: auc, at_least: 0.5, at_most: 0.9}", "give either at_least or at_most, no more"),
         ("{metric: auc, cases: true_positive, at_least: 0.5}", "auc is one number of the run"),
         ("{metric: entropy, above: 0.5, at_least: 0.5}", "entropy is of each case"),
-        ("{metric: failed, above: 1, share_at_most: 0}", "failed is yes or no: give neither above nor below"),
-        ("{metric: failed, cases: true_positive, share_at_most: 0}", "failed cases have no outcome"),
+        (
+            "{metric: failed, above: 1, share_at_most: 0}",
+            "failed is yes or no: give neither above nor below",
+        ),
+        (
+            "{metric: failed, cases: true_positive, share_at_most: 0}",
+            "failed cases have no outcome",
+        ),
         ("{metric: colour, share_at_most: 0.05}", "unknown metric. Known: auc, "),
         ("{metric: entropy, above: .nan, share_at_most: 0.5}", "finite number"),
         ("{metric: auc, at_least: 90}", "less than or equal to 1"),
         ("{at_least: 0.9}", "missing; it has no default"),
     ],
 )
-def test_a_criterion_that_means_nothing_is_refused(config_file: Path, criterion: str, expected: str) -> None:
+def test_a_criterion_that_means_nothing_is_refused(
+    config_file: Path, criterion: str, expected: str
+) -> None:
     (found,) = problems(config_file, f"acceptance.criteria=[{criterion}]")[1:]
     assert found.startswith("--set acceptance.criteria.0")
     assert expected in found
@@ -255,11 +295,16 @@ def test_a_criterion_that_means_nothing_is_refused(config_file: Path, criterion:
 
 @pytest.mark.parametrize("name", ["patient_id", "PatientName", "Patient ID", "accession-number"])
 def test_no_subgroup_names_patients(config_file: Path, name: str) -> None:
-    assert f"{name!r} names patients" in problems(config_file, f"cohort.subgroups=[scanner, {name}]")[1]
+    assert (
+        f"{name!r} names patients"
+        in problems(config_file, f"cohort.subgroups=[scanner, {name}]")[1]
+    )
 
 
 def test_a_run_is_measured_by_its_own_config(config_file: Path) -> None:
-    config = load_config(config_file, ["cohort.prevalence=0.1", "acceptance.criteria=[{metric: auc, at_least: 0.9}]"])
+    config = load_config(
+        config_file, ["cohort.prevalence=0.1", "acceptance.criteria=[{metric: auc, at_least: 0.9}]"]
+    )
     assert measured_by(config.resolved()) == (config.cohort, config.acceptance)
     assert measured_by({}) == (load_config(config_file).cohort, load_config(config_file).acceptance)
     with pytest.raises(ConfigError, match="cannot be used here"):

@@ -50,7 +50,9 @@ def test_one_cell_of_sixteen() -> None:
     metrics = measure(grid)
     # Bilinear hat of 50 px base each way; above half its height: |x|, |y| hats with product >= 1/2.
     # Area of {(1 - a)(1 - b) >= 1/2, 0 <= a, b}: 1/2 - ln(2)/2, in units of (25 px)^2, four quadrants.
-    assert metrics.high_focus_fraction == pytest.approx(4 * (0.5 - np.log(2) / 2) * 25**2 / 100**2, abs=0.003)
+    assert metrics.high_focus_fraction == pytest.approx(
+        4 * (0.5 - np.log(2) / 2) * 25**2 / 100**2, abs=0.003
+    )
     assert metrics.focus_band == "focal"
     assert (metrics.centroid_row_fraction, metrics.centroid_column_fraction) == (0.375, 0.375)
     assert metrics.peak_row_fraction == pytest.approx(0.375, abs=0.01)
@@ -63,7 +65,9 @@ def test_the_border_of_the_metrics_is_the_border_of_the_regions() -> None:
     placement, chance = place(64, 64, 64, 64, "stretch"), 1 - (58 / 64) ** 2
     found = find_regions(np.full((64, 64), 128, np.uint8), None)
     shares = region_shares(placement, 2, 2, np.stack([region.mask for region in found]))
-    class_map = ClassActivationMap(np.asarray([[3, 0], [0, 1]], np.float32), facts_of(None, None, False))
+    class_map = ClassActivationMap(
+        np.asarray([[3, 0], [0, 1]], np.float32), facts_of(None, None, False)
+    )
     metrics, rows = measuring.measure(class_map, class_map.values, placement, found, shares, 0.5)
     (border,) = (row for row in rows if row.region == "border")
     assert metrics.border_fraction == border.relevance_mass_accuracy == pytest.approx(chance)
@@ -87,7 +91,9 @@ def test_evidence_in_padding_is_reported_and_left_out_of_the_rest() -> None:
 
 
 @pytest.mark.parametrize("status", ["dead", "negative_only", "saturated", "not_finite"])
-def test_property_5_a_map_without_positive_part_is_undefined_with_its_reason(status: MapStatus) -> None:
+def test_property_5_a_map_without_positive_part_is_undefined_with_its_reason(
+    status: MapStatus,
+) -> None:
     metrics = measure([[0, 0], [0, 0]], status=status)
     assert all(getattr(metrics, name) is None for name in FOCUS_METRICS)
     assert set(metrics.undefined) == set(FOCUS_METRICS)
@@ -113,7 +119,9 @@ def test_the_balance_of_left_and_right() -> None:
     # Three columns: the middle one counts half for each side.
     assert measure([[1, 4, 1]]).left_right_balance == pytest.approx(0)
     # The middle half of the width is all that the model saw: its left half is the radiograph's left.
-    assert measure([[3, 1]], place(100, 200, 100, 100, "center_crop")).left_right_balance == pytest.approx(-0.5)
+    assert measure(
+        [[3, 1]], place(100, 200, 100, 100, "center_crop")
+    ).left_right_balance == pytest.approx(-0.5)
 
 
 def test_areas_of_high_focus_are_counted_where_they_touch() -> None:
@@ -159,13 +167,23 @@ def measure_regions(
     grid = np.asarray(values, np.float32)
     placement = placement or place(100, 100, 100, 100, "stretch")
     rows, columns = masks[0].shape
-    regions = [Region.of(mask, f"region {n}", "lung", "drawn by hand") for n, mask in enumerate(masks)]
+    regions = [
+        Region.of(mask, f"region {n}", "lung", "drawn by hand") for n, mask in enumerate(masks)
+    ]
     heatmap = restore(grid, placement, rows, columns)
     share, *_ = cell_shares(placement, *grid.shape)
     shares = region_shares(placement, *grid.shape, np.stack(masks))
     half_cell = (rows / grid.shape[0] / 2, columns / grid.shape[1] / 2)
     return focus.measure_regions(
-        grid, status, heatmap, seen(placement, rows, columns), share, regions, shares, half_cell, 0.5
+        grid,
+        status,
+        heatmap,
+        seen(placement, rows, columns),
+        share,
+        regions,
+        shares,
+        half_cell,
+        0.5,
     )
 
 
@@ -211,14 +229,18 @@ def test_the_highest_pixels_of_a_slope_are_on_its_side() -> None:
 def test_a_peak_within_half_a_cell_is_a_hit() -> None:
     # The peak of cell (1, 1) of 4x4 on 40x40 lies between pixels 14 and 15; half a cell is 5 pixels.
     grid = [[0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    near, far = measure_regions(grid, block(slice(0, 40), slice(20, 40)), block(slice(0, 40), slice(22, 40)))
+    near, far = measure_regions(
+        grid, block(slice(0, 40), slice(20, 40)), block(slice(0, 40), slice(22, 40))
+    )
     assert (near.pointing_game_hit, far.pointing_game_hit) == (True, False)
 
 
 def test_what_the_model_did_not_see_is_no_chance() -> None:
     # The middle 50 of 100 columns are all that the model saw: of the left half of the radiograph, one half.
     placement = place(100, 200, 100, 100, "center_crop")
-    left, edge = measure_regions([[1, 3]], LEFT, block(slice(None), slice(0, 10)), placement=placement)
+    left, edge = measure_regions(
+        [[1, 3]], LEFT, block(slice(None), slice(0, 10)), placement=placement
+    )
     assert left.chance == pytest.approx(0.5)
     assert left.relevance_mass_accuracy == pytest.approx(0.25)
     assert edge.undefined["enrichment"] == "the model did not see the region"
@@ -228,7 +250,9 @@ def test_the_overlap_with_the_area_of_high_focus() -> None:
     # One column of 40 pixels, ten a cell, falling from 4 to 1 between the centres at 5, 15, 25, 35: 4 - (p - 5) / 10.
     # At least 2 up to p = 25: the upper 25 pixels.
     slope = [[4], [3], [2], [1]]
-    upper, lower, whole = (block(rows, slice(None)) for rows in (slice(0, 20), slice(20, 40), slice(0, 40)))
+    upper, lower, whole = (
+        block(rows, slice(None)) for rows in (slice(0, 20), slice(20, 40), slice(0, 40))
+    )
     found = measure_regions(slope, upper, lower, whole)
     assert [one.iou for one in found] == pytest.approx([20 / 25, 5 / 40, 25 / 40])
     assert [one.dice for one in found] == pytest.approx([40 / 45, 10 / 45, 50 / 65])
@@ -238,8 +262,12 @@ def test_otsu_finds_the_two_levels_of_a_map() -> None:
     # Four hundred columns of 5, then six hundred of 4: half of the maximum does not part them, Otsu does.
     grid = np.full((1, 1000), 4.0)
     grid[:, :400] = 5
-    left, right = (block(slice(None), columns, (10, 1000)) for columns in (slice(0, 400), slice(400, 1000)))
-    for one, iou, otsu in zip(measure_regions(grid.tolist(), left, right), (0.4, 0.6), (1, 0), strict=True):
+    left, right = (
+        block(slice(None), columns, (10, 1000)) for columns in (slice(0, 400), slice(400, 1000))
+    )
+    for one, iou, otsu in zip(
+        measure_regions(grid.tolist(), left, right), (0.4, 0.6), (1, 0), strict=True
+    ):
         assert (one.iou, one.iou_otsu) == pytest.approx((iou, otsu))
         assert (one.dice, one.dice_otsu) == pytest.approx((2 * iou / (1 + iou), otsu))
 
@@ -254,11 +282,16 @@ def test_otsu_against_an_independent_threshold() -> None:
 def test_a_map_of_one_value_has_no_otsu_threshold() -> None:
     (one,) = measure_regions([[2, 2], [2, 2]], LEFT)
     assert (one.iou, one.dice) == pytest.approx((0.5, 2 / 3))
-    assert one.undefined == dict.fromkeys(("iou_otsu", "dice_otsu"), "the map has one value: no threshold")
+    assert one.undefined == dict.fromkeys(
+        ("iou_otsu", "dice_otsu"), "the map has one value: no threshold"
+    )
 
 
 def test_what_the_controls_score() -> None:
-    left, right = (Region.of(mask, name, "lung", "by hand") for mask, name in ((LEFT, "left"), (RIGHT, "right")))
+    left, right = (
+        Region.of(mask, name, "lung", "by hand")
+        for mask, name in ((LEFT, "left"), (RIGHT, "right"))
+    )
     shares = np.asarray([[[1, 0], [1, 0]], [[0, 1], [0, 1]]], np.float32)
     maps = {"a": np.asarray([[3, 1], [0, 0]], np.float32), "none": np.zeros((2, 2), np.float32)}
     assert focus.controls(maps, np.ones((2, 2), np.float32), [left, right], shares) == {
@@ -308,7 +341,11 @@ def test_a_path_from_a_baseline_names_its_start() -> None:
     facts = MapFacts("ig", "integrated-gradients", "input", "class", "ok", 2, 2, -0.5, 0.01, False)
     budget = focus.budget(SIGNED, facts, {})
     assert budget is not None
-    assert [name for name, _ in budget.parts] == ["elsewhere", "logit of the baseline", "not accounted for"]
+    assert [name for name, _ in budget.parts] == [
+        "elsewhere",
+        "logit of the baseline",
+        "not accounted for",
+    ]
 
 
 def test_a_map_in_no_logits_has_no_budget_and_regions_must_not_overlap() -> None:

@@ -30,12 +30,16 @@ def test_a_word_has_a_meaning_and_no_open_place(term: Term) -> None:
     assert "{" not in term.name + term.meaning
 
 
-@pytest.mark.parametrize("key", [key for key in METRICS if key not in ("centroid", "peak")])  # two columns each
+@pytest.mark.parametrize(
+    "key", [key for key in METRICS if key not in ("centroid", "peak")]
+)  # two columns each
 def test_the_case_page_calls_a_metric_the_same(key: str) -> None:
     assert METRICS[key][0] == GLOSSARY[key].title
 
 
-@pytest.mark.parametrize(("key", "name"), [("road", "ROAD"), ("duplicate_uid", "duplicate UID"), ("age", "age")])
+@pytest.mark.parametrize(
+    ("key", "name"), [("road", "ROAD"), ("duplicate_uid", "duplicate UID"), ("age", "age")]
+)
 def test_the_name_of_a_check(key: str, name: str) -> None:
     assert check_name(key) == name
 

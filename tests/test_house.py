@@ -17,7 +17,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
 
 
 def test_imports_go_down_the_floors() -> None:
@@ -75,7 +77,9 @@ def test_lock_names_no_place() -> None:
 
 def test_lock_holds_every_direct_dependency() -> None:
     names = {
-        line.split("==")[0] for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines() if "==" in line
+        line.split("==")[0]
+        for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()
+        if "==" in line
     }
     direct = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
     assert {dependency.split(">=")[0].split("[")[0].lower() for dependency in direct} <= names

@@ -49,7 +49,11 @@ def test_masks_lie_on_the_radiographs_own_pixels(tmp_path: Path, shared_data: Pa
     dicom = shared_data / "dicom" / "nema-rg1-chest-pa-mono1-15bit-jpeg2000.dcm"
     jpeg = shared_data / "lungs" / "images" / "CHNCXR_0010_0.jpg"
     lines = write_lung_masks([dicom, jpeg, jpeg], tmp_path / "out", lambda *_: None)
-    assert [line.mask for line in lines] == [f"{dicom.stem}.png", "CHNCXR_0010_0.png", "CHNCXR_0010_0-2.png"]
+    assert [line.mask for line in lines] == [
+        f"{dicom.stem}.png",
+        "CHNCXR_0010_0.png",
+        "CHNCXR_0010_0-2.png",
+    ]
     for line, size in zip(lines, ((1955, 1841), (512, 512), (512, 512)), strict=True):
         mask = cv2.imread(str(tmp_path / "out" / str(line.mask)), cv2.IMREAD_UNCHANGED)
         assert mask.shape == size

@@ -45,7 +45,9 @@ def radiograph(pixels: np.ndarray) -> Radiograph:
 def test_scalings(scaling: str, channels: int, expected: list[float]) -> None:
     settings = Preprocess(rows=2, columns=2, channels=channels, scaling=scaling)
     model_input, _, _ = preprocess(radiograph(np.full((4, 4), 0.2)), settings)
-    np.testing.assert_allclose(model_input.tensor, np.broadcast_to(expected, (2, 2, channels)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        model_input.tensor, np.broadcast_to(expected, (2, 2, channels)), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_every_named_scaling_of_the_config_exists() -> None:
@@ -91,7 +93,9 @@ def test_restore_uses_half_pixel_centres() -> None:
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("cells", [5, 7, 8, 14])
 @pytest.mark.parametrize("shape", [(300, 200), (200, 300), (97, 211)])
-def test_property_4_a_one_hot_cell_comes_back_to_its_place(resize: Resize, cells: int, shape: tuple[int, int]) -> None:
+def test_property_4_a_one_hot_cell_comes_back_to_its_place(
+    resize: Resize, cells: int, shape: tuple[int, int]
+) -> None:
     """The maximum of the heatmap lies within 0.5 px of where the cell's centre is on the radiograph.
 
     Flips are no part of a placement: radiographs are never flipped.
@@ -103,7 +107,9 @@ def test_property_4_a_one_hot_cell_comes_back_to_its_place(resize: Resize, cells
     heatmap = restore(one_hot, placement, *shape)
     # By hand, independent of the code: input position of the centre, then the inverse of the affine.
     expected_row = ((row + 0.5) * 224 / cells - placement.offset_rows) / placement.scale_rows
-    expected_column = ((column + 0.5) * 224 / cells - placement.offset_columns) / placement.scale_columns
+    expected_column = (
+        (column + 0.5) * 224 / cells - placement.offset_columns
+    ) / placement.scale_columns
     found_row, found_column = np.unravel_index(heatmap.argmax(), shape)
     assert abs(found_row + 0.5 - expected_row) <= 0.5 + 1e-6
     assert abs(found_column + 0.5 - expected_column) <= 0.5 + 1e-6
@@ -146,7 +152,9 @@ def test_shares_of_cells_in_a_mask_are_areas_at_any_resolution() -> None:
     mask[25:100, 60:150] = True
     expected = np.outer([0, 0.5, 1, 0], [0, 0.8, 1, 0])
     np.testing.assert_allclose(region_shares(placement, 4, 4, mask[None])[0], expected, atol=2e-6)
-    np.testing.assert_allclose(region_shares(placement, 4, 4, mask[None, ::5, ::10])[0], expected, atol=2e-6)
+    np.testing.assert_allclose(
+        region_shares(placement, 4, 4, mask[None, ::5, ::10])[0], expected, atol=2e-6
+    )
     rest = region_shares(placement, 4, 4, ~mask[None])[0]
     np.testing.assert_allclose(rest + expected, np.outer([0, 1, 1, 0], np.ones(4)), atol=2e-6)
 
@@ -157,7 +165,10 @@ def test_lines_between_cells_lie_on_the_radiograph(resize: Resize) -> None:
     rows, columns = cell_edges(placement, 2, 4, 50, 100)  # drawn at half size
     expected = {
         "stretch": ([0, 25, 50], [0, 25, 50, 75, 100]),
-        "letterbox": ([-25, 25, 75], [0, 25, 50, 75, 100]),  # 10 px of padding = 50 px of the radiograph
+        "letterbox": (
+            [-25, 25, 75],
+            [0, 25, 50, 75, 100],
+        ),  # 10 px of padding = 50 px of the radiograph
         "center_crop": ([0, 25, 50], [25, 37.5, 50, 62.5, 75]),
     }[resize]
     np.testing.assert_allclose(rows, expected[0])
@@ -176,7 +187,9 @@ def test_clahe_raises_local_contrast_and_is_recorded() -> None:
 def test_a_constant_image_stays_finite() -> None:
     for value in (0.0, 1.0):
         settings = Preprocess(scaling="imagenet", clahe=2.0)
-        assert np.isfinite(preprocess(radiograph(np.full((10, 10), value)), settings)[0].tensor).all()
+        assert np.isfinite(
+            preprocess(radiograph(np.full((10, 10), value)), settings)[0].tensor
+        ).all()
 
 
 def test_half_a_cell_in_pixels_of_the_radiograph() -> None:

@@ -39,9 +39,28 @@ TEXT, ASCII = {"LO", "SH", "LT", "ST", "UT", "UC"}, {"CS", "AE", "UR"}
 DATES = {"DA": BIRTH, "DT": BIRTH + "101112", "TM": "101112", "AS": "087Y"}
 NUMBERS = {"DS", "IS"}
 NEEDED = {
-    *("SpecificCharacterSet", "Modality", "PhotometricInterpretation", "BurnedInAnnotation", "RescaleSlope"),
-    *("RescaleIntercept", "WindowCenter", "WindowWidth", "NumberOfFrames", "PixelSpacing", "ImagerPixelSpacing"),
-    *("SOPClassUID", "VOILUTFunction", "PresentationLUTShape", "PixelAspectRatio", "TransferSyntaxUID"),
+    *(
+        "SpecificCharacterSet",
+        "Modality",
+        "PhotometricInterpretation",
+        "BurnedInAnnotation",
+        "RescaleSlope",
+    ),
+    *(
+        "RescaleIntercept",
+        "WindowCenter",
+        "WindowWidth",
+        "NumberOfFrames",
+        "PixelSpacing",
+        "ImagerPixelSpacing",
+    ),
+    *(
+        "SOPClassUID",
+        "VOILUTFunction",
+        "PresentationLUTShape",
+        "PixelAspectRatio",
+        "TransferSyntaxUID",
+    ),
 }
 CONFIG = """\
 run: {{name: test, output: runs}}
@@ -88,7 +107,13 @@ def dicom_full_of_names(markup: str, every: bool = True) -> Dataset:
             if keyword in NEEDED or not keyword or tag >> 16 in (0, 2, 4) or tag >> 16 >= 0x5000:
                 continue
             if vr in {"PN", *TEXT, *ASCII}:
-                text = texts[number % 3] if vr in TEXT else NAME if vr == "PN" else (LATIN, markup)[number % 2]
+                text = (
+                    texts[number % 3]
+                    if vr in TEXT
+                    else NAME
+                    if vr == "PN"
+                    else (LATIN, markup)[number % 2]
+                )
                 setattr(dataset, keyword, text)
             elif vr in DATES:
                 setattr(dataset, keyword, DATES[vr])
@@ -101,7 +126,9 @@ def dicom_full_of_names(markup: str, every: bool = True) -> Dataset:
         dataset.RequestAttributesSequence = [item]
         dataset.private_block(0x0009, "Qanary^Doe", create=True).add_new(1, "LO", markup)
     dataset.PatientAge = "087Y"
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = (
+        ComputedRadiographyImageStorage
+    )
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = UID
     return with_pixels(dataset)
 
@@ -133,7 +160,9 @@ def pictures_full_of_names(folder: Path, markup: str) -> None:
     chunks.add_text("Comment", LATIN, zip=True)
     chunks.add_itxt("XML:com.adobe.xmp", f"<dc:creator>{NAME}{markup}</dc:creator>", zip=True)
     image.save(folder / f"{JAPANESE}.png", pnginfo=chunks, exif=exif)
-    image.save(folder / "Qanary^Doe.jpg", exif=exif, comment=NAME.encode(), xmp=f"<x>{NAME}</x>".encode())
+    image.save(
+        folder / "Qanary^Doe.jpg", exif=exif, comment=NAME.encode(), xmp=f"<x>{NAME}</x>".encode()
+    )
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[270] = tags[315] = LATIN
     tags[65000], tags.tagtype[65000] = LATIN, 2  # one that no library knows
@@ -150,7 +179,9 @@ def write_sources(folder: Path, markup: str) -> list[str]:
     whole = (folder / "Qanary^Doe.dcm").read_bytes()
     (folder / "cut Qanary.dcm").write_bytes(whole[: len(whole) // 2])
     pictures_full_of_names(folder, markup)
-    (folder / "<img src=x onerror=Qanary>{{ 77117*77003 }}.txt").write_text(f"{NAME} {markup}", "utf-8")
+    (folder / "<img src=x onerror=Qanary>{{ 77117*77003 }}.txt").write_text(
+        f"{NAME} {markup}", "utf-8"
+    )
     (folder / "Qanary.png").write_bytes((folder / f"{JAPANESE}.png").read_bytes()[:200])
     (folder / "loop-of-Qanary.png").symlink_to("loop-of-Qanary.png")
     with zipfile.ZipFile(folder / "Qanary.zip", "w") as archive:
@@ -178,7 +209,9 @@ class Loads(html.parser.HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found += [
-            (tag, value) for name, value in attrs if name in ("src", "srcset", "data") or name.startswith("on")
+            (tag, value)
+            for name, value in attrs
+            if name in ("src", "srcset", "data") or name.startswith("on")
         ]
 
 
@@ -191,7 +224,9 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     paths = write_sources(source, markup)
     write_manifest(source, paths, positive)
     nested().save(tmp_path / "model.keras")
-    (tmp_path / "audit.yaml").write_text(CONFIG.format(source=source / "manifest.csv", positive=positive), "utf-8")
+    (tmp_path / "audit.yaml").write_text(
+        CONFIG.format(source=source / "manifest.csv", positive=positive), "utf-8"
+    )
     (tmp_path / "temporary").mkdir()
     code = (
         "import sys\n"
@@ -203,9 +238,17 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
         "        except SystemExit as end: print('exit code', end.code)\n"
     )
     (tmp_path / "commands.py").write_text(code)
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": str(Path.cwd())}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # else TensorFlow leaves the folder of its compiled graph code
-    done = subprocess.run([sys.executable, "commands.py"], cwd=tmp_path, env=environment, capture_output=True)
+    environment = {
+        **os.environ,
+        "TMPDIR": str(tmp_path / "temporary"),
+        "PYTHONPATH": str(Path.cwd()),
+    }
+    environment["PYTHONDONTWRITEBYTECODE"] = (
+        "1"  # else TensorFlow leaves the folder of its compiled graph code
+    )
+    done = subprocess.run(
+        [sys.executable, "commands.py"], cwd=tmp_path, env=environment, capture_output=True
+    )
     ends = [line for line in done.stdout.decode().split("\n") if "exit code" in line]
     assert ends == ["exit code 4"] * 2 + ["exit code 0"], done.stderr.decode()
 
@@ -217,7 +260,9 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     assert statuses.count("ok") == 8
     assert statuses.count("failed") >= 6
     assert "87" not in (run / "cases.csv").read_text("utf-8").split("file_sha256")[0]
-    assert any('"PatientAge": "80-89"' in path.read_text("utf-8") for path in run.glob("cases/*/case.json"))
+    assert any(
+        '"PatientAge": "80-89"' in path.read_text("utf-8") for path in run.glob("cases/*/case.json")
+    )
 
     # What may be handed on: everything but private/. And what was printed, and what was left in the temporary folder.
     names = ["Qanary", *JAPANESE.split("^"), *KOREAN.split("^"), "やまだ", "たろう", "김희중"]
@@ -236,7 +281,9 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     page = Loads()
     page.feed((run / "index.html").read_text("utf-8"))
     assert not [value for _, value in page.found if "127.0.0.1" in str(value)]
-    assert f"&lt;img src=http://127.0.0.1:{port}/label&gt;" in (run / "index.html").read_text("utf-8")
+    assert f"&lt;img src=http://127.0.0.1:{port}/label&gt;" in (run / "index.html").read_text(
+        "utf-8"
+    )
 
 
 FAILURES = """\
@@ -275,14 +322,23 @@ def test_the_traceback_of_an_unexpected_error_has_no_words(tmp_path: Path) -> No
     environment = {**os.environ, "PYTHONPATH": f"{Path.cwd()}{os.pathsep}{tmp_path}"}
     aloud = {**environment, "CXR_AUDIT_TRACEBACK_MESSAGES": "1"}
     quiet, loud = (
-        subprocess.run([sys.executable, "main.py", *failures.split()], cwd=tmp_path, env=env, capture_output=True)
+        subprocess.run(
+            [sys.executable, "main.py", *failures.split()],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+        )
         for failures, env in (("cause context note worker loop", environment), ("cause", aloud))
     )
     said = quiet.stdout + quiet.stderr
     wanted = {form: name for name in ("Qanary", "長谷川") for form in forms(name)}
     assert not hidden_in(said, wanted)
     assert said.count(b"unexpected; please report") == 5
-    for place in (b'main.py", line 7, in cause', b'main.py", line 13, in note', b'broken.py", line 2, in read'):
+    for place in (
+        b'main.py", line 7, in cause',
+        b'main.py", line 13, in note',
+        b'broken.py", line 2, in read',
+    ):
         assert place in said, said.decode()
     for kind in (b"KeyError", b"RuntimeError", b"FileNotFoundError", b"ValueError"):
         assert b"builtins." + kind in said
@@ -297,7 +353,9 @@ def planted(tmp_path: Path, name: str) -> dict[str, bytes]:
         data, document = io.BytesIO(), pikepdf.new()
         document.add_blank_page()
         change(document)
-        document.save(data, compress_streams=True, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+        document.save(
+            data, compress_streams=True, object_stream_mode=pikepdf.ObjectStreamMode.generate
+        )
         made[f"{key}.pdf"] = data.getvalue()
 
     def xmp(document: pikepdf.Pdf) -> None:
@@ -305,12 +363,17 @@ def planted(tmp_path: Path, name: str) -> dict[str, bytes]:
             metadata["dc:creator"] = [name]
 
     def attach(document: pikepdf.Pdf) -> None:
-        document.attachments["notes.txt"] = pikepdf.AttachedFileSpec(document, f"of {name}".encode("utf-16"))
+        document.attachments["notes.txt"] = pikepdf.AttachedFileSpec(
+            document, f"of {name}".encode("utf-16")
+        )
 
     pdf("info", lambda document: document.docinfo.__setitem__("/Author", name))
     pdf("xmp", xmp)
     pdf("attachment", attach)
-    pdf("attachment name", lambda d: d.attachments.__setitem__(name, pikepdf.AttachedFileSpec(d, b"x", filename=name)))
+    pdf(
+        "attachment name",
+        lambda d: d.attachments.__setitem__(name, pikepdf.AttachedFileSpec(d, b"x", filename=name)),
+    )
     pdf(
         "stream",
         lambda d: d.Root.__setitem__(
@@ -319,7 +382,9 @@ def planted(tmp_path: Path, name: str) -> dict[str, bytes]:
     )
     pdf(
         "hex",
-        lambda d: d.Root.__setitem__("/X", pikepdf.Stream(d, b"<" + name.encode("utf-16-be").hex().encode() + b">")),
+        lambda d: d.Root.__setitem__(
+            "/X", pikepdf.Stream(d, b"<" + name.encode("utf-16-be").hex().encode() + b">")
+        ),
     )
     image, data = Image.new("L", (8, 8)), io.BytesIO()
     chunks = PngImagePlugin.PngInfo()
@@ -358,4 +423,6 @@ def test_the_search_reads_the_text_of_a_page(tmp_path: Path) -> None:
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         data = HTML(string=f"<p>{LATIN}</p>").write_pdf()
     wanted = dict.fromkeys(forms(LATIN), LATIN)
-    assert [part for part, content in parts_of("x.pdf", data) if hidden_in(content, wanted)] == ["x.pdf/page 1"]
+    assert [part for part, content in parts_of("x.pdf", data) if hidden_in(content, wanted)] == [
+        "x.pdf/page 1"
+    ]

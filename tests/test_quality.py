@@ -60,7 +60,10 @@ def test_a_blank_picture_is_blank_and_without_contrast() -> None:
     blank[:3, :4] = 1  # a mark: 0.4 % of the picture
     checks = by_name(quality.check_picture(blank, ASKED))
     assert checks["blank"].value == pytest.approx(0)
-    assert checks["blank"].reason == "the picture is blank, or nearly so (0.00; expected: at least 0.02)"
+    assert (
+        checks["blank"].reason
+        == "the picture is blank, or nearly so (0.00; expected: at least 0.02)"
+    )
     assert checks["contrast"].state == "failed"
 
 
@@ -78,7 +81,9 @@ def test_an_even_frame_is_no_contrast_and_counts_as_collimation() -> None:
 def test_clipping_counts_the_middle_only() -> None:
     """Of the middle 52 x 52 of a ramp from -0.5 to 1.5, counted pixel by pixel."""
     raw = ramp(-0.5, 1.5)
-    expected = np.mean([not 2.5 / 255 < raw[r, c] < 1 - 2.5 / 255 for r in range(25, 76) for c in range(25, 76)])
+    expected = np.mean(
+        [not 2.5 / 255 < raw[r, c] < 1 - 2.5 / 255 for r in range(25, 76) for c in range(25, 76)]
+    )
     assert quality.clipped_fraction(np.clip(raw, 0, 1)) == pytest.approx(expected)
     aside = np.full((100, 100), 0.5, np.float32)
     aside[:25] = 0
@@ -87,7 +92,9 @@ def test_clipping_counts_the_middle_only() -> None:
 
 def test_a_large_picture_is_sampled_not_changed() -> None:
     large = np.kron(ramp(0.2, 0.7), np.ones((10, 10), np.float32))
-    assert by_name(quality.check_picture(large, ASKED))["blank"].value == pytest.approx(0.49, abs=0.01)
+    assert by_name(quality.check_picture(large, ASKED))["blank"].value == pytest.approx(
+        0.49, abs=0.01
+    )
 
 
 # ---- the lungs
@@ -99,7 +106,9 @@ def test_lungs_found_upright() -> None:
     assert by_name(checks)["rotation"].value == 12
 
 
-@pytest.mark.parametrize(("turn", "value", "state"), [(25.1, 25.1, "failed"), (90, 90, "failed"), (270, 90, "failed")])
+@pytest.mark.parametrize(
+    ("turn", "value", "state"), [(25.1, 25.1, "failed"), (90, 90, "failed"), (270, 90, "failed")]
+)
 def test_a_turned_chest_is_a_chest(turn: float, value: float, state: str) -> None:
     checks = by_name(quality.check_lungs(ASKED, 0.3, 0, turn, False))
     assert (checks["rotation"].value, checks["rotation"].state) == (value, state)
@@ -206,14 +215,18 @@ def test_image_type(attributes: dict[str, str], state: str) -> None:
 
 def test_the_earlier_case_of_the_run_is_named_whatever_was_noted_first() -> None:
     one, two, three = (
-        replace(SOURCE, pixel_sha256=p, instance_hmac=u) for p, u in (("x", "1"), ("x", None), ("y", "1"))
+        replace(SOURCE, pixel_sha256=p, instance_hmac=u)
+        for p, u in (("x", "1"), ("x", None), ("y", "1"))
     )
     sources = {"a": one, "b": two, "c": three}
     for order in itertools.permutations(sources):
         duplicates = quality.Duplicates(["a", "failed", "b", "c"])
         for case_id in order:
             duplicates.note(case_id, sources[case_id])
-        assert states(duplicates.checks("a", one)) == {"duplicate_uid": "passed", "duplicate_pixels": "passed"}
+        assert states(duplicates.checks("a", one)) == {
+            "duplicate_uid": "passed",
+            "duplicate_pixels": "passed",
+        }
         uid, pixels = duplicates.checks("b", two)
         assert (uid.state, uid.reason) == ("not_run", "the file has no SOP Instance UID")
         assert pixels.reason == "the same pixels as case a, earlier in the run"
@@ -238,7 +251,10 @@ def test_what_is_listed_is_excluded_or_has_failed_and_failing_comes_first() -> N
     )
     status, reason, hint = quality.action(checks, Quality(exclude=("view",), fail=("contrast",)))
     assert (status, reason) == ("failed", "the contrast is low")
-    assert hint == "look at the radiograph; to audit it with a caution, take contrast out of quality.fail"
+    assert (
+        hint
+        == "look at the radiograph; to audit it with a caution, take contrast out of quality.fail"
+    )
 
 
 def test_one_action_a_check_and_ages_in_order() -> None:
@@ -260,5 +276,13 @@ def test_every_check_has_its_place() -> None:
 
 def test_no_report_calls_a_patient_or_an_image_healthy() -> None:
     words = (ROOT / "pipeline" / "cxr_audit" / "quality.py").read_text("utf-8").lower()
-    forbidden = ("diagnosis", "detected", "confirms", "rules out", "normal", "healthy", "confidence")
+    forbidden = (
+        "diagnosis",
+        "detected",
+        "confirms",
+        "rules out",
+        "normal",
+        "healthy",
+        "confidence",
+    )
     assert not [word for word in forbidden if word in words]

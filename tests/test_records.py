@@ -29,14 +29,26 @@ PREDICTION = Prediction("P", "logit", 0.5, 0.62, {"N": 0.38, "P": 0.62}, 0.5, "d
 
 
 def test_a_case_comes_back_from_its_json() -> None:
-    record = CaseRecord("a", "ok", radiograph=FACTS, placement=Placement(2, 3, 4, 4, 2.0, 4 / 3), prediction=PREDICTION)
+    record = CaseRecord(
+        "a",
+        "ok",
+        radiograph=FACTS,
+        placement=Placement(2, 3, 4, 4, 2.0, 4 / 3),
+        prediction=PREDICTION,
+    )
     assert from_json(to_json(record), CaseRecord) == record
     assert to_json(from_json(to_json(record), CaseRecord)) == to_json(record)
 
 
 @pytest.mark.parametrize(
     ("orientation", "side"),
-    [(("L", "F"), "right"), (("LP", "F"), "right"), (("R", "F"), "left"), (("A", "F"), None), (None, None)],
+    [
+        (("L", "F"), "right"),
+        (("LP", "F"), "right"),
+        (("R", "F"), "left"),
+        (("A", "F"), None),
+        (None, None),
+    ],
 )
 def test_the_rows_run_to_the_side_that_is_not_at_the_image_left(
     orientation: tuple[str, str] | None, side: str | None
@@ -44,7 +56,9 @@ def test_the_rows_run_to_the_side_that_is_not_at_the_image_left(
     assert replace(FACTS, patient_orientation=orientation).image_left == side
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b'{"case_id": "a", "status": "fine"}', b'{"case_id": 3, "status": "ok"}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b'{"case_id": "a", "status": "fine"}', b'{"case_id": 3, "status": "ok"}']
+)
 def test_what_is_no_record_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a CaseRecord"):
         from_json(data, CaseRecord)

@@ -34,7 +34,9 @@ def case(logit: float = 4.0, enrichment: float | None = 2.0, **changes: Any) -> 
         RegionFacts("letter 1", "marker", "by hand", 0.01),
         RegionFacts("border", "border", "by hand", 0.19),
     )
-    return replace(record, prediction=replace(record.prediction, logit=logit), regions=regions, **changes)
+    return replace(
+        record, prediction=replace(record.prediction, logit=logit), regions=regions, **changes
+    )
 
 
 def at(record: CaseRecord, region: str, share: float, chance: float) -> CaseRecord:
@@ -48,7 +50,12 @@ def reasons(record: CaseRecord) -> dict[str, str]:
 
 
 def test_nothing_is_raised_where_nothing_is_over_a_limit() -> None:
-    record = at(at(case(exposure={"darker": -0.7, "brighter": 0.7}), "letter 1", 0.02, 0.01), "border", 0.1, 0.19)
+    record = at(
+        at(case(exposure={"darker": -0.7, "brighter": 0.7}), "letter 1", 0.02, 0.01),
+        "border",
+        0.1,
+        0.19,
+    )
     flags, undefined = judge(record, LIMITS)
     assert flags == ()
     assert set(undefined) == {"low_contrast_input", "out_of_population"}
@@ -85,7 +92,9 @@ def test_the_border_is_judged_where_the_class_is_not_predicted_too() -> None:
 def test_of_several_markers_the_one_that_counts_most() -> None:
     record = case()
     second = RegionFacts("text 1", "marker", "by hand", 0.01)
-    record = replace(record, regions=(*record.regions, second), as_usual={"letter 1": 0.2, "text 1": 3.0})
+    record = replace(
+        record, regions=(*record.regions, second), as_usual={"letter 1": 0.2, "text 1": 3.0}
+    )
     assert reasons(record) == {
         "marker": "text 1 replaced by the run's mean radiograph raises the logit by 3.0; limit 1"
     }
@@ -113,16 +122,22 @@ def test_exposure_by_the_swing_from_darker_to_brighter() -> None:
     assert reasons(case(exposure={"darker": -1.0, "brighter": 0.6})) == {
         "exposure": "from darker to brighter, exposure raises the logit by 1.6; limit 1.5"
     }
-    assert reasons(case(exposure={"darker": 1.6, "brighter": 1.4})) == {}  # both the same way: no direction
+    assert (
+        reasons(case(exposure={"darker": 1.6, "brighter": 1.4})) == {}
+    )  # both the same way: no direction
     assert "darker and brighter" in judge(case(), LIMITS)[1]["exposure"]
 
 
 def test_near_the_threshold_in_log_odds() -> None:
-    assert reasons(case(logit=0.4)) == {"near_threshold": "The logit is 0.40 log-odds from the threshold's; limit 0.5"}
+    assert reasons(case(logit=0.4)) == {
+        "near_threshold": "The logit is 0.40 log-odds from the threshold's; limit 0.5"
+    }
     record = case(logit=1.6)
     assert record.prediction
     # log(0.8 / 0.2) = 1.386
-    assert "near_threshold" in reasons(replace(record, prediction=replace(record.prediction, threshold=0.8)))
+    assert "near_threshold" in reasons(
+        replace(record, prediction=replace(record.prediction, threshold=0.8))
+    )
     unknown = replace(record, prediction=replace(record.prediction, threshold=None))
     assert "highest score" in judge(unknown, LIMITS)[1]["near_threshold"]
 
@@ -142,22 +157,35 @@ def test_an_empty_map_gives_reasons_and_no_flag() -> None:
 
 
 def test_no_lungs_is_a_reason() -> None:
-    record = replace(case(), regions=(), region_focus={}, lungs_missing="lungs not found: one is missing")
+    record = replace(
+        case(), regions=(), region_focus={}, lungs_missing="lungs not found: one is missing"
+    )
     assert judge(record, LIMITS)[1]["outside_lungs"] == "lungs not found: one is missing"
 
 
 @pytest.mark.parametrize(
     ("check", "flag"),
-    [("contrast", "low_contrast_input"), ("view", "out_of_population"), ("age", "out_of_population")],
+    [
+        ("contrast", "low_contrast_input"),
+        ("view", "out_of_population"),
+        ("age", "out_of_population"),
+    ],
 )
 def test_checks_of_the_input(check: str, flag: str) -> None:
     failed = Check(check, "what was done", "failed", 0.1, "at least 0.2", "the range is 0.1")
     assert reasons(case(quality=(failed,))) == {flag: "the range is 0.1"}
     flags, undefined = judge(
-        case(quality=(Check(check, "what was done", "not_run", reason="no attribute"),)), LIMITS, None
+        case(quality=(Check(check, "what was done", "not_run", reason="no attribute"),)),
+        LIMITS,
+        None,
     )
     assert (flags, undefined[flag]) == ((), "no attribute")
-    assert flag not in judge(case(quality=(Check(check, "what was done", "passed", 0.3, "at least 0.2"),)), LIMITS)[1]
+    assert (
+        flag
+        not in judge(
+            case(quality=(Check(check, "what was done", "passed", 0.3, "at least 0.2"),)), LIMITS
+        )[1]
+    )
 
 
 def test_flags_are_columns_with_a_reason_where_unknown() -> None:
@@ -172,13 +200,24 @@ def test_flags_are_columns_with_a_reason_where_unknown() -> None:
     assert {case_values(failed)[0][f"flag_{name}"] for name in FLAGS} == {None}
 
 
-@pytest.mark.parametrize(("scaling", "low", "high"), [("unit", 0.0, 1.0), ("minus_one_one", -1.0, 1.0)])
+@pytest.mark.parametrize(
+    ("scaling", "low", "high"), [("unit", 0.0, 1.0), ("minus_one_one", -1.0, 1.0)]
+)
 def test_exposures_move_grey_by_a_tenth_within_black_and_white_and_leave_padding(
     scaling: Any, low: float, high: float
 ) -> None:
     # 2 x 4 letterboxed into 4 x 4: the first and the last row are padding.
-    grey = np.array([[0.0, 0.0, 0.0, 0.0], [0.05, 0.25, 0.5, 0.95], [0.05, 0.25, 0.5, 0.95], [0.0, 0.0, 0.0, 0.0]])
-    shown = ModelInput((low + (high - low) * grey[..., None]).astype(np.float32), place(2, 4, 4, 4, "letterbox"))
+    grey = np.array(
+        [
+            [0.0, 0.0, 0.0, 0.0],
+            [0.05, 0.25, 0.5, 0.95],
+            [0.05, 0.25, 0.5, 0.95],
+            [0.0, 0.0, 0.0, 0.0],
+        ]
+    )
+    shown = ModelInput(
+        (low + (high - low) * grey[..., None]).astype(np.float32), place(2, 4, 4, 4, "letterbox")
+    )
     made = exposures(shown, Preprocess(rows=4, columns=4, scaling=scaling, channels=1))
     for name, row in {"darker": [0.0, 0.15, 0.4, 0.85], "brighter": [0.15, 0.35, 0.6, 1.0]}.items():
         expected = np.array([[0.0] * 4, row, row, [0.0] * 4])
@@ -197,7 +236,9 @@ def test_usual_is_the_mean_of_what_is_radiograph() -> None:
     assert found is not None
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[1:3], grey.mean(), atol=1e-6)  # eight of eight
-    np.testing.assert_allclose(found[[0, 3]], grey[1:].mean(), atol=1e-6)  # the wide one has padding there
+    np.testing.assert_allclose(
+        found[[0, 3]], grey[1:].mean(), atol=1e-6
+    )  # the wide one has padding there
     assert usual(some[:-1]) is None
 
 

@@ -24,7 +24,15 @@ from rich.table import Column, Table
 from cxr_audit import __version__
 from cxr_audit.config import REFERENCE, AuditConfig, json_schema, load_config, starter
 from cxr_audit.errors import AcceptanceError, AuditError, CaseError, ConfigError, VerificationError
-from cxr_audit.records import MASKING_NUMBERS, CaseSource, CohortRecord, Fill, ServerInstance, VoiTransform, to_json
+from cxr_audit.records import (
+    MASKING_NUMBERS,
+    CaseSource,
+    CohortRecord,
+    Fill,
+    ServerInstance,
+    VoiTransform,
+    to_json,
+)
 from cxr_audit.reference import WEIGHTS, card_of
 
 EPILOG = (
@@ -44,14 +52,23 @@ app = typer.Typer(
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="audit config (YAML); cxr-audit init writes one")]
-Templates = Annotated[
-    Path | None, typer.Option(exists=True, file_okay=False, help="folder with your own templates or CSS")
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="audit config (YAML); cxr-audit init writes one")
 ]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="folder of a run, such as reports/demo")]
+Templates = Annotated[
+    Path | None,
+    typer.Option(exists=True, file_okay=False, help="folder with your own templates or CSS"),
+]
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="folder of a run, such as reports/demo")
+]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="override a key of the config; an empty value unsets it"),
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="override a key of the config; an empty value unsets it",
+    ),
 ]
 
 
@@ -74,7 +91,9 @@ def _after_colon(hint: str) -> str:
     return (hint[:1].lower() + hint[1:] if first.istitle() else hint).removesuffix(".")
 
 
-def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _unexpected(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """A traceback without messages and source lines: a library's message may quote a file name or an attribute."""
     if os.environ.get(MESSAGES):
         sys.__excepthook__(kind, error, trace)
@@ -87,15 +106,25 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Tracebac
     for link in reversed(chain):
         # A worker's own traceback comes as the text of a cause.
         frames = FRAME.findall(str(link)) if type(link).__name__ == "_RemoteTraceback" else []
-        frames += [f'  File "{f.filename}", line {f.lineno}, in {f.name}' for f in extract_tb(link.__traceback__)]
-        print(*frames, f"{type(link).__module__}.{type(link).__qualname__}", sep="\n", file=sys.stderr)
+        frames += [
+            f'  File "{f.filename}", line {f.lineno}, in {f.name}'
+            for f in extract_tb(link.__traceback__)
+        ]
+        print(
+            *frames, f"{type(link).__module__}.{type(link).__qualname__}", sep="\n", file=sys.stderr
+        )
     err.print("[bold red]error:[/] unexpected; please report the lines above", highlight=False)
-    err.print(f"[bold]hint:[/] {MESSAGES}=1 prints the messages as well; they may name patients", highlight=False)
+    err.print(
+        f"[bold]hint:[/] {MESSAGES}=1 prints the messages as well; they may name patients",
+        highlight=False,
+    )
 
 
 @app.callback(invoke_without_command=True)
 def version(
-    show: Annotated[bool, typer.Option("--version", help="print the version", is_eager=True)] = False,
+    show: Annotated[
+        bool, typer.Option("--version", help="print the version", is_eager=True)
+    ] = False,
 ) -> None:
     if show:
         out.print(f"cxr-audit {__version__}", highlight=False)
@@ -105,11 +134,18 @@ def version(
 @app.command()
 def run(
     config: ConfigFile,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with a run that was broken off")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with a run that was broken off")
+    ] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="audit N cases only, spread over the list; --resume with more goes on")
+        int | None,
+        typer.Option(
+            min=1, help="audit N cases only, spread over the list; --resume with more goes on"
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="folder for runs; overrides run.output")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for runs; overrides run.output")
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Audit every radiograph of a config; leaves PDFs, records and an index in <run.output>/<run.name>/."""
@@ -139,15 +175,27 @@ def run(
 
 @app.command()
 def explain(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="a radiograph: DICOM, PNG or JPEG")],
-    model: Annotated[str, typer.Option(help="a .keras or .h5 file, or the word reference")] = REFERENCE,
-    class_names: Annotated[str | None, typer.Option(help="names of the classes, with commas between")] = None,
-    scaling: Annotated[str | None, typer.Option(help="value range of the model's input; default: a guess")] = None,
-    method: Annotated[list[str] | None, typer.Option(help="may be given again; the first gives the numbers")] = None,
-    layer: Annotated[str | None, typer.Option(help="target layer; cxr-audit inspect lists them")] = None,
-    output: Annotated[Path, typer.Option(help="a new folder explain-1, explain-2, ... is made in it")] = Path(
-        "reports"
-    ),
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="a radiograph: DICOM, PNG or JPEG")
+    ],
+    model: Annotated[
+        str, typer.Option(help="a .keras or .h5 file, or the word reference")
+    ] = REFERENCE,
+    class_names: Annotated[
+        str | None, typer.Option(help="names of the classes, with commas between")
+    ] = None,
+    scaling: Annotated[
+        str | None, typer.Option(help="value range of the model's input; default: a guess")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="may be given again; the first gives the numbers")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="target layer; cxr-audit inspect lists them")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="a new folder explain-1, explain-2, ... is made in it")
+    ] = Path("reports"),
     overrides: Overrides = None,
 ) -> None:
     """Explain one radiograph without a config: the figures here, the PDF in a folder of its own."""
@@ -157,7 +205,9 @@ def explain(
     from cxr_audit.report.view import case_view
 
     if not image.is_file():
-        raise ConfigError(f"{image} is no file", "give one radiograph; cxr-audit run audits folders")
+        raise ConfigError(
+            f"{image} is no file", "give one radiograph; cxr-audit run audits folders"
+        )
     preprocess = _input_of(model)
     if scaling is not None:
         preprocess |= {"scaling": scaling, "scaling_source": "--scaling"}
@@ -172,7 +222,10 @@ def explain(
         "engine": {"workers": 1, "batch_size": 1},
     }
     result = run_audit(config_of(asked, overrides or []))
-    err.print(f"value range: {preprocess['scaling']}, from: {preprocess['scaling_source']}", highlight=False)
+    err.print(
+        f"value range: {preprocess['scaling']}, from: {preprocess['scaling_source']}",
+        highlight=False,
+    )
     folder = RunFolder(result.folder)
     (case_id,) = folder.case_ids()
     record = folder.read_case(case_id)
@@ -186,14 +239,24 @@ def explain(
 @app.command()
 def check(
     config: ConfigFile,
-    names: Annotated[bool, typer.Option("--names", help="print the names of files; they may name patients")] = False,
+    names: Annotated[
+        bool, typer.Option("--names", help="print the names of files; they may name patients")
+    ] = False,
     overrides: Overrides = None,
 ) -> None:
     """Everything that can be known without running: config, files, labels, model, layer, shapes, templates.
 
     It writes the radiographs that ship, where they are the source, to <run.output>/reference-radiographs; nothing else.
     """
-    from cxr_audit.audit import check_labels, find_key, find_sources, open_checks, open_classifier, reading, sample
+    from cxr_audit.audit import (
+        check_labels,
+        find_key,
+        find_sources,
+        open_checks,
+        open_classifier,
+        reading,
+        sample,
+    )
     from cxr_audit.ingest import probe
     from cxr_audit.preprocess import SHIFTS
     from cxr_audit.report import Renderer
@@ -226,10 +289,15 @@ def check(
     err.print(
         f"classes: {escape(', '.join(model.class_names))}; explained: {escape(explainer.classifier.target_class)}"
     )
-    err.print(f"target layer: {model.target_layer}, {rows}x{columns} cells; head: {model.head}", highlight=False)
+    err.print(
+        f"target layer: {model.target_layer}, {rows}x{columns} cells; head: {model.head}",
+        highlight=False,
+    )
     for method, num in explainer.passes.items():
         total = f"{num * len(sources):,} for {len(sources)} radiographs"
-        err.print(f"cost of {method}: {num} further model inputs a radiograph, {total}", highlight=False)
+        err.print(
+            f"cost of {method}: {num} further model inputs a radiograph, {total}", highlight=False
+        )
     checks = open_checks(audit_config, explainer)
     seconds = checks.seconds_an_input()
     cost = checks.num_inputs(len(sources))
@@ -238,8 +306,12 @@ def check(
     masked = len(MASKING_NUMBERS) * len(get_args(Fill))
     cost["causal masking"] = masked * len(sample(sources, audit_config.masking.cases))
     for what, num in cost.items():
-        err.print(f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s", highlight=False)
-    err.print(f"  at {1000 * seconds:.1f} ms an input, timed now; a gradient costs more", highlight=False)
+        err.print(
+            f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s", highlight=False
+        )
+    err.print(
+        f"  at {1000 * seconds:.1f} ms an input, timed now; a gradient costs more", highlight=False
+    )
     Renderer()
     err.print("templates: complete")
     if problems:
@@ -249,7 +321,9 @@ def check(
 @app.command()
 def verify(
     run_folder: RunPath,
-    trust: Annotated[Path | None, typer.Option(help="certificates (PEM) that a signer's has to come from")] = None,
+    trust: Annotated[
+        Path | None, typer.Option(help="certificates (PEM) that a signer's has to come from")
+    ] = None,
 ) -> None:
     """Check every file of a run against its SHA256SUMS, its events and signatures; names what is not as it was."""
     from cxr_audit import evidence
@@ -260,9 +334,19 @@ def verify(
         from cxr_audit.evidence.signing import check_signatures
 
         signatures = check_signatures(folder, trust)
-        problems += [one.problem for one in signatures if one.problem is not None and one.problem not in problems]
-        if trust is not None and not folder.is_signed and not any(one.name == evidence.SIGNATURE for one in problems):
-            problems.append(evidence.Problem("missing", evidence.SIGNATURE, "this run is not signed"))
+        problems += [
+            one.problem
+            for one in signatures
+            if one.problem is not None and one.problem not in problems
+        ]
+        if (
+            trust is not None
+            and not folder.is_signed
+            and not any(one.name == evidence.SIGNATURE for one in problems)
+        ):
+            problems.append(
+                evidence.Problem("missing", evidence.SIGNATURE, "this run is not signed")
+            )
         for one in signatures:
             err.print(one.words, highlight=False, markup=False)
     if problems:
@@ -271,7 +355,9 @@ def verify(
             + "\n".join(map(str, problems)),
             evidence.remedy(problems),
         )
-    err.print(f"{run_folder}: unchanged; {evidence.in_words(folder)}", highlight=False, markup=False)
+    err.print(
+        f"{run_folder}: unchanged; {evidence.in_words(folder)}", highlight=False, markup=False
+    )
 
 
 @app.command()
@@ -281,14 +367,25 @@ def sign(
     meaning: Annotated[str, typer.Option(help="what for, such as reviewed or approved")],
     key: Annotated[Path | None, typer.Option(help="private key, PEM or DER")] = None,
     cert: Annotated[Path | None, typer.Option(help="its certificate, PEM or DER")] = None,
-    chain: Annotated[list[Path] | None, typer.Option(help="a certificate above it; may be given again")] = None,
-    pkcs12: Annotated[Path | None, typer.Option(help="key and certificate in one file (.p12, .pfx)")] = None,
-    pkcs11: Annotated[Path | None, typer.Option(help="library of a token that keeps the key (PKCS#11)")] = None,
+    chain: Annotated[
+        list[Path] | None, typer.Option(help="a certificate above it; may be given again")
+    ] = None,
+    pkcs12: Annotated[
+        Path | None, typer.Option(help="key and certificate in one file (.p12, .pfx)")
+    ] = None,
+    pkcs11: Annotated[
+        Path | None, typer.Option(help="library of a token that keeps the key (PKCS#11)")
+    ] = None,
     token: Annotated[str, typer.Option(help="label of the token")] = "",
     label: Annotated[str, typer.Option(help="label of key and certificate in the token")] = "",
-    timestamp_url: Annotated[str | None, typer.Option(help="a time-stamp server (RFC 3161)")] = None,
+    timestamp_url: Annotated[
+        str | None, typer.Option(help="a time-stamp server (RFC 3161)")
+    ] = None,
     document: Annotated[
-        list[str] | None, typer.Option(help="a PDF by its path in the run folder; default: summary.pdf if it is there")
+        list[str] | None,
+        typer.Option(
+            help="a PDF by its path in the run folder; default: summary.pdf if it is there"
+        ),
     ] = None,
 ) -> None:
     """Sign the SHA256SUMS of a run (CMS) and its PDFs (PAdES). CXR_AUDIT_PASSPHRASE has the passphrase or the PIN."""
@@ -304,7 +401,8 @@ def sign(
             signer = signing.signer_of_pkcs11(pkcs11, token, label, secret)
         case _:
             raise ConfigError(
-                "expected one key", "give --key and --cert, or --pkcs12, or --pkcs11 with --token and --label"
+                "expected one key",
+                "give --key and --cert, or --pkcs12, or --pkcs11 with --token and --label",
             )
     folder = RunFolder.open(run_folder)
     documents = document or (["summary.pdf"] if (folder.path / "summary.pdf").is_file() else [])
@@ -319,8 +417,12 @@ def sign(
 def render(
     run_folder: RunPath,
     template: Templates = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: the machine's cores")] = None,
-    language: Annotated[str | None, typer.Option(help="of the PDFs of cases, such as de; default: the run's")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes; default: the machine's cores")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="of the PDFs of cases, such as de; default: the run's")
+    ] = None,
 ) -> None:
     """Write the documents of a run again from its records, without the classifier."""
     from cxr_audit.engines import render_run
@@ -334,7 +436,10 @@ def render(
 def cohort(
     run_folder: RunPath,
     config: Annotated[
-        Path | None, typer.Option(help="take the sections cohort and acceptance of this config, not the run's own")
+        Path | None,
+        typer.Option(
+            help="take the sections cohort and acceptance of this config, not the run's own"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the record as JSON")] = False,
     overrides: Overrides = None,
@@ -344,7 +449,9 @@ def cohort(
     from cxr_audit.cohort import in_words
 
     if overrides and config is None:
-        raise ConfigError("--set overrides keys of a config, but no --config is given", "add --config CONFIG")
+        raise ConfigError(
+            "--set overrides keys of a config, but no --config is given", "add --config CONFIG"
+        )
     found = cohort_of(run_folder, _load(config, overrides) if config else None)
     print(to_json(found).decode().rstrip() if as_json else in_words(found))
     _accept(found)
@@ -353,8 +460,13 @@ def cohort(
 @app.command()
 def compare(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="folder of a run: before")],
-    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="folder of a run over the same radiographs: after")],
-    output: Annotated[Path | None, typer.Option(help="folder to write to; default: beside RUN_B")] = None,
+    run_b: Annotated[
+        Path,
+        typer.Argument(metavar="RUN_B", help="folder of a run over the same radiographs: after"),
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help="folder to write to; default: beside RUN_B")
+    ] = None,
     template: Templates = None,
 ) -> None:
     """What changed from one run to another: classes, scores, focus, flags, with intervals; as HTML, PDF and JSON."""
@@ -370,21 +482,29 @@ def compare(
 def init(
     path: Annotated[Path, typer.Argument(help="the config to write")] = Path("audit.yaml"),
     model: Annotated[
-        Path | None, typer.Option(help="fill the config in from this .keras or .h5 file, or the word reference")
+        Path | None,
+        typer.Option(help="fill the config in from this .keras or .h5 file, or the word reference"),
     ] = None,
 ) -> None:
     """Write a commented config; with --model, filled in from that model."""
     values: dict[str, dict[str, tuple[Any, str]]] = {
-        "run": {"name": (re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "audit", "")},
+        "run": {
+            "name": (re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "audit", "")
+        },
         "ingest": {"source": ("radiographs" if model else REFERENCE, "")},
-        "preprocess": {"channels": (1, "as the reference classifier's input"), "scaling": ("unit", "")},
+        "preprocess": {
+            "channels": (1, "as the reference classifier's input"),
+            "scaling": ("unit", ""),
+        },
         "classifier": {"path": ("reference", "")},
     }
     if model is not None and str(model) != REFERENCE:
         from cxr_audit.classifier import inspect_model
 
         facts = inspect_model(model)
-        values["preprocess"] = {key: (facts[key], "as the model's input") for key in ("rows", "columns", "channels")}
+        values["preprocess"] = {
+            key: (facts[key], "as the model's input") for key in ("rows", "columns", "channels")
+        }
         values["preprocess"]["scaling"] = (
             facts["scaling_guess"],
             f"{facts['scaling_reason']}; check it against the program that trained the model",
@@ -397,7 +517,8 @@ def init(
             "path": (os.path.relpath(model, path.resolve().parent), ""),
             "sha256": (facts["sha256"], ""),
             "class_names": (
-                facts["class_names"] or [f"class {n}" for n in range(max(2, facts["output_units"]))],
+                facts["class_names"]
+                or [f"class {n}" for n in range(max(2, facts["output_units"]))],
                 "the names of the classes, in the order of the model's output",
             ),
         }
@@ -411,18 +532,26 @@ def init(
         with path.open("x", encoding="utf-8") as file:
             file.write(starter(values))
     except FileExistsError:
-        raise ConfigError(f"{path} exists already", "give another name: cxr-audit init OTHER.yaml") from None
+        raise ConfigError(
+            f"{path} exists already", "give another name: cxr-audit init OTHER.yaml"
+        ) from None
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-    err.print(f"wrote {path}; next: edit ingest.source, then cxr-audit check {path}", highlight=False)
+    err.print(
+        f"wrote {path}; next: edit ingest.source, then cxr-audit check {path}", highlight=False
+    )
 
 
 @app.command()
 def view(
     file: Annotated[Path, typer.Argument(help="a DICOM, PNG, JPEG or TIFF file")],
-    output: Annotated[Path | None, typer.Option(help="write the radiograph there as a PNG of full size")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="write the radiograph there as a PNG of full size")
+    ] = None,
     bits: Annotated[int, typer.Option(help="8 or 16 bits a pixel of the PNG")] = 8,
-    voi_transform: Annotated[str, typer.Option(help="as ingest.voi_transform in a config")] = "if_present",
+    voi_transform: Annotated[
+        str, typer.Option(help="as ingest.voi_transform in a config")
+    ] = "if_present",
     window: Annotated[str, typer.Option(help="number or explanation, as ingest.window")] = "1",
     frame: Annotated[int | None, typer.Option(min=1, help="as ingest.frame")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
@@ -434,8 +563,12 @@ def view(
     if bits not in (8, 16):
         raise ConfigError(f"--bits {bits}: expected 8 or 16")
     if voi_transform not in get_args(VoiTransform):
-        raise ConfigError(f"--voi-transform {voi_transform}: expected one of {', '.join(get_args(VoiTransform))}")
-    display = Display(cast(VoiTransform, voi_transform), int(window) if window.isdigit() else window, frame)
+        raise ConfigError(
+            f"--voi-transform {voi_transform}: expected one of {', '.join(get_args(VoiTransform))}"
+        )
+    display = Display(
+        cast(VoiTransform, voi_transform), int(window) if window.isdigit() else window, frame
+    )
     radiograph = read(CaseSource("view", file, file.name, None), display=display)
     if output is not None:
         output.write_bytes(encode_png(radiograph.pixels, bits))
@@ -446,7 +579,11 @@ def view(
     source = facts.source
     black, white = float((pixels == 0).mean()), float((pixels == 1).mean())
     lines = [
-        ("size", f"{facts.rows} rows x {facts.columns} columns, {source.format}", f"SHA-256 {source.file_sha256}"),
+        (
+            "size",
+            f"{facts.rows} rows x {facts.columns} columns, {source.format}",
+            f"SHA-256 {source.file_sha256}",
+        ),
         (
             "pixels",
             f"{source.transfer_syntax or 'as the file holds them'}, decoded by {source.decoder}",
@@ -460,7 +597,9 @@ def view(
         ),
     ]
     for what, how, why in lines:
-        out.print(f"{what:20} {escape(how)}\n{'':20} [dim]{escape(why)}[/]", highlight=False, emoji=False)
+        out.print(
+            f"{what:20} {escape(how)}\n{'':20} [dim]{escape(why)}[/]", highlight=False, emoji=False
+        )
     for name, text in facts.attributes.items():
         out.print(f"{name:28} {text}", highlight=False, markup=False, emoji=False)
     for warning in facts.warnings:
@@ -490,7 +629,9 @@ def inspect(
         "input": facts["input"],
         "value range": f"{facts['scaling_guess']} ({facts['scaling_reason']})",
         "output": f"{facts['output_units']} {unit}, {facts['output_activation']}",
-        "classes": ", ".join(facts["class_names"] or ["not in the file: classifier.class_names names them"]),
+        "classes": ", ".join(
+            facts["class_names"] or ["not in the file: classifier.class_names names them"]
+        ),
         "target layer": f"{facts['target_layer']} (auto: the last with a grid)",
         "head": facts["head"],
         "logit budget": "exact: the logit is a bias plus the sum of the cells"
@@ -499,21 +640,37 @@ def inspect(
     }.items():
         out.print(f"{name:13} {value}", highlight=False, markup=False)
     # The last layer of each grid, and the last few: where one would want to look.
-    last_of_grid = {layer["grid"]: layer for layer in facts["layers"] if layer["kind"] != "ZeroPadding2D"}
+    last_of_grid = {
+        layer["grid"]: layer for layer in facts["layers"] if layer["kind"] != "ZeroPadding2D"
+    }
     chosen = [x for x in facts["layers"] if x in (*last_of_grid.values(), *facts["layers"][-4:])]
-    out.print(f"\n{len(chosen)} of {len(facts['layers'])} layers with a grid; --json lists all", highlight=False)
-    layers = Table("cells", "channels", "a cell sees", "budget", "kind", "layer", box=None, pad_edge=False)
+    out.print(
+        f"\n{len(chosen)} of {len(facts['layers'])} layers with a grid; --json lists all",
+        highlight=False,
+    )
+    layers = Table(
+        "cells", "channels", "a cell sees", "budget", "kind", "layer", box=None, pad_edge=False
+    )
     layers.columns[-1].overflow = "fold"
     for layer in chosen:
         budget = "exact" if layer["head"] == "affine" else "not exact"
         seen = layer["receptive_field"] or "not known"
-        layers.add_row(layer["grid"], str(layer["channels"]), seen, budget, layer["kind"], escape(layer["name"]))
+        layers.add_row(
+            layer["grid"],
+            str(layer["channels"]),
+            seen,
+            budget,
+            layer["kind"],
+            escape(layer["name"]),
+        )
     out.print(layers)
 
 
 @app.command()
 def lungs(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="radiographs, or folders of them")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="radiographs, or folders of them")
+    ],
     output: Annotated[Path, typer.Option(help="folder for the masks and lungs.jsonl")],
 ) -> None:
     """Find the lungs: a PNG mask for each radiograph (1 right lung, 2 left lung) and a line of lungs.jsonl."""
@@ -534,7 +691,9 @@ def lungs(
 
 @app.command()
 def convert(
-    old: Annotated[Path, typer.Argument(help="a model of Keras 2: .h5, .keras or a SavedModel folder")],
+    old: Annotated[
+        Path, typer.Argument(help="a model of Keras 2: .h5, .keras or a SavedModel folder")
+    ],
     new: Annotated[Path, typer.Argument(help="the .keras file to write")],
 ) -> None:
     """Write a model of Keras 2 as a .keras file, and check that it answers the same."""
@@ -546,20 +705,35 @@ def convert(
 
 @app.command("import-torchxrayvision")
 def import_weights(
-    weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help="a .pt file of its DenseNet121, or its address")],
-    new: Annotated[Path, typer.Argument(metavar="OUT", help="the .keras file to write; its card lands beside it")],
-    name: Annotated[str | None, typer.Option(help="published name, such as densenet121-res224-all")] = None,
-    sha256: Annotated[str | None, typer.Option(help="SHA-256 of the .pt file; an address needs one")] = None,
-    finding: Annotated[str | None, typer.Option(help="keep this finding alone, with its operating threshold")] = None,
+    weights: Annotated[
+        str, typer.Argument(metavar="WEIGHTS", help="a .pt file of its DenseNet121, or its address")
+    ],
+    new: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="the .keras file to write; its card lands beside it"),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="published name, such as densenet121-res224-all")
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="SHA-256 of the .pt file; an address needs one")
+    ] = None,
+    finding: Annotated[
+        str | None, typer.Option(help="keep this finding alone, with its operating threshold")
+    ] = None,
 ) -> None:
     """Turn TorchXRayVision's DenseNet121 weights into a Keras model with a model card."""
     from cxr_audit.classifier import import_torchxrayvision
 
     card = import_torchxrayvision(weights, new, name, sha256, finding)
     err.print(
-        f"{card['name']}: {len(card['class_names'])} classes; from SHA-256 {card['source_sha256']}", highlight=False
+        f"{card['name']}: {len(card['class_names'])} classes; from SHA-256 {card['source_sha256']}",
+        highlight=False,
     )
-    err.print(f"wrote {new} and {new.with_suffix('.json')}; next: cxr-audit init --model {new}", highlight=False)
+    err.print(
+        f"wrote {new} and {new.with_suffix('.json')}; next: cxr-audit init --model {new}",
+        highlight=False,
+    )
 
 
 @app.command()
@@ -570,11 +744,16 @@ def schema() -> None:
 
 @app.command()
 def phantom(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder for the radiographs, masks and manifest.csv")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="folder for the radiographs, masks and manifest.csv"),
+    ],
     cases: Annotated[int, typer.Option(min=1, max=1_000_000, help="how many")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="same seed, same bytes")] = 1,
     size: Annotated[int, typer.Option(help="rows and columns, 64 to 3000")] = 1024,
-    file_format: Annotated[str, typer.Option("--format", help="png (16 bits), png8, jpeg or dicom")] = "png",
+    file_format: Annotated[
+        str, typer.Option("--format", help="png (16 bits), png8, jpeg or dicom")
+    ] = "png",
     shortcut: Annotated[
         list[str] | None,
         typer.Option(
@@ -588,14 +767,20 @@ def phantom(
     from cxr_audit.reference.phantom.phantom import cohort
 
     with _progress() as progress:
-        manifest = write_cases(folder, cohort(cases, seed, shortcut or ()), size, size, file_format, progress=progress)
+        manifest = write_cases(
+            folder, cohort(cases, seed, shortcut or ()), size, size, file_format, progress=progress
+        )
     out.print(str(manifest), highlight=False)
 
 
 def _input_of(model: str) -> dict[str, Any]:
     """The keys of `preprocess` that fit a model; its value range is a guess, and says so."""
     if model == REFERENCE:
-        return {"channels": 1, "scaling": "unit", "scaling_source": "the reference classifier's model card"}
+        return {
+            "channels": 1,
+            "scaling": "unit",
+            "scaling_source": "the reference classifier's model card",
+        }
     from cxr_audit.classifier import inspect_model
 
     facts = inspect_model(Path(model))
@@ -611,17 +796,24 @@ def _print_case(view: dict[str, Any]) -> None:
     prediction, budget = view["prediction"], view["budget"]
     out.print(f"\n{prediction['sentence']}", highlight=False, markup=False)
     first = view["primary"]
-    out.print(f"\n{first['method']} for {first['class']}, layer {first['layer']}, {first['grid']}", style="bold")
+    out.print(
+        f"\n{first['method']} for {first['class']}, layer {first['layer']}, {first['grid']}",
+        style="bold",
+    )
     out.print("  ".join([f"{first['word']}.", *first["notes"]]), highlight=False, markup=False)
     metrics = Table(box=None, pad_edge=False, show_header=False)
     for row in first["metrics"]:
-        metrics.add_row(row["name"], row["value"] if row["value"] is not None else f"undefined: {row['reason']}")
+        metrics.add_row(
+            row["name"], row["value"] if row["value"] is not None else f"undefined: {row['reason']}"
+        )
     out.print(metrics, highlight=False)
     if len(view["maps"]) > 1:
         maps = Table(*("map", "cells", "state", "high focus", "band", "spread", "border"), box=None)
         maps.pad_edge = False
         for one in view["maps"]:
-            maps.add_row(one["key"], one["grid"].removesuffix(" cells"), one["word"], *one["columns"][:4])
+            maps.add_row(
+                one["key"], one["grid"].removesuffix(" cells"), one["word"], *one["columns"][:4]
+            )
         out.print()
         out.print(maps, highlight=False)
     if regions := view["regions"]:
@@ -632,9 +824,15 @@ def _print_case(view: dict[str, Any]) -> None:
         table.title_justify = "left"
         for row in regions["rows"]:
             log_odds = row["log_odds"] or {"value": "", "is_total": False}
-            measured = ("", "", "") if row["area"] is None else (row["area"], row["evidence"], row["enrichment"])
+            measured = (
+                ("", "", "")
+                if row["area"] is None
+                else (row["area"], row["evidence"], row["enrichment"])
+            )
             name = ("  " if row["is_part"] else "") + row["name"]
-            table.add_row(name, *measured, log_odds["value"], style="bold" if log_odds["is_total"] else "")
+            table.add_row(
+                name, *measured, log_odds["value"], style="bold" if log_odds["is_total"] else ""
+            )
         out.print()
         if regions["missing"]:
             out.print(f"Lungs not found: {regions['missing']}", highlight=False, markup=False)
@@ -656,7 +854,9 @@ def _load(config: Path, overrides: list[str] | None, output: Path | None = None)
     loaded = load_config(config, overrides or [])
     if output is None:
         return loaded
-    return loaded.model_copy(update={"run": loaded.run.model_copy(update={"output": output.resolve()})})
+    return loaded.model_copy(
+        update={"run": loaded.run.model_copy(update={"output": output.resolve()})}
+    )
 
 
 @contextmanager
@@ -692,7 +892,9 @@ def _plain_progress() -> Callable[[str, int, int], None]:
         tenth = 10 * done // max(total, 1)
         if tenth > said[0]:
             said[0] = tenth
-            err.print(f"{phase}: {done} of {total}, {time.monotonic() - start:.0f} s", highlight=False)
+            err.print(
+                f"{phase}: {done} of {total}, {time.monotonic() - start:.0f} s", highlight=False
+            )
 
     return report
 

@@ -31,7 +31,9 @@ def compare_runs(
     (run_a, *_), (run_b, *_) = runs
     output = output or b.resolve().parent / f"compare-{run_a.name}-{run_b.name}"
     if any((output / name).exists() for name in FILES):
-        raise ConfigError(f"{output} holds a comparison already", "give another folder with --output")
+        raise ConfigError(
+            f"{output} holds a comparison already", "give another folder with --output"
+        )
     renderer = report.Renderer(template_dir)
     patient_of = {
         source.case_id: source.patient_id
@@ -49,7 +51,9 @@ def _read(folder: RunFolder) -> tuple[RunRecord, str, list[CaseRecord]]:
     """A finished run, the SHA-256 of its checksums, and its cases."""
     run = folder.read_run()
     if run.status != "finished" or not folder.is_sealed:
-        raise ConfigError(f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
+        raise ConfigError(
+            f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume"
+        )
     evidence.require_unchanged(folder)
     records = [record for case_id in folder.case_ids() if (record := folder.read_case(case_id))]
     return run, evidence.file_sha256(folder.path / evidence.CHECKSUMS), records

@@ -122,8 +122,12 @@ class Ingest(_Section):
         description="a folder, a glob, one file, a manifest (.csv, .parquet), a .zip, a DICOMDIR, a DICOMweb server "
         "(dicomweb+https://HOST/PATH?Modality=DX), or the word reference (radiographs that ship)"
     )
-    labels: Name = Field("none", description="none | folder (the parent folder's name) | a manifest column")
-    split: Name | None = Field(None, description="only the rows of a manifest whose column split says so")
+    labels: Name = Field(
+        "none", description="none | folder (the parent folder's name) | a manifest column"
+    )
+    split: Name | None = Field(
+        None, description="only the rows of a manifest whose column split says so"
+    )
     manifest: Path | None = Field(
         None,
         description="of a DICOMweb server: a .csv or .parquet whose column SOPInstanceUID says which of the "
@@ -138,10 +142,12 @@ class Ingest(_Section):
         1, description="which of several DICOM windows: its number from 1 on, or its explanation"
     )
     frame: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="which frame of a multi-frame DICOM file, from 1 on; empty = such files are refused"
+        None,
+        description="which frame of a multi-frame DICOM file, from 1 on; empty = such files are refused",
     )
     max_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
-        64_000_000, description="the largest radiograph that is read; checked before memory is taken"
+        64_000_000,
+        description="the largest radiograph that is read; checked before memory is taken",
     )
 
 
@@ -162,13 +168,19 @@ class Quality(_Section):
         ("blank", "not_a_chest", "view"),
         description=f"a radiograph that does not pass one of these is excluded: {', '.join(get_args(QualityCheck))}",
     )
-    fail: tuple[QualityCheck, ...] = Field((), description="a radiograph that does not pass one of these has failed")
-    blank_range: Share = Field(0.02, description="blank: least span of the grey values, of the full range")
+    fail: tuple[QualityCheck, ...] = Field(
+        (), description="a radiograph that does not pass one of these has failed"
+    )
+    blank_range: Share = Field(
+        0.02, description="blank: least span of the grey values, of the full range"
+    )
     contrast_range: Share = Field(
-        0.15, description="contrast: least span of the grey values inside the exposed field, without 5 % at either end"
+        0.15,
+        description="contrast: least span of the grey values inside the exposed field, without 5 % at either end",
     )
     clipped_fraction: Share = Field(
-        0.05, description="clipping: largest share of the picture's middle that is wholly black or white"
+        0.05,
+        description="clipping: largest share of the picture's middle that is wholly black or white",
     )
     collimated_fraction: Share = Field(
         0.3, description="collimation: largest share of the picture that an even frame takes"
@@ -180,13 +192,15 @@ class Quality(_Section):
         0.25, description="crop: largest share of one edge of the picture that lies in lung"
     )
     lungs_fraction: Share = Field(
-        0.07, description="not_a_chest: least share of the picture that looks like lung, where no two lungs are found"
+        0.07,
+        description="not_a_chest: least share of the picture that looks like lung, where no two lungs are found",
     )
     views: tuple[ViewPosition, ...] = Field(
         (), description="view: those in scope; empty = the model card's, else PA and AP"
     )
     age_years: tuple[Year, Year] | None = Field(
-        None, description="age: first and last year in scope, for example [18, 89]; empty = the model card's"
+        None,
+        description="age: first and last year in scope, for example [18, 89]; empty = the model card's",
     )
 
     @model_validator(mode="after")
@@ -201,11 +215,16 @@ class Quality(_Section):
 class Preprocess(_Section):
     """Radiograph -> model input. Must be what the classifier was trained with."""
 
-    rows: Annotated[int, Field(ge=1, le=4096)] = Field(224, description="height of the model input in pixels")
-    columns: Annotated[int, Field(ge=1, le=4096)] = Field(224, description="width of the model input in pixels")
+    rows: Annotated[int, Field(ge=1, le=4096)] = Field(
+        224, description="height of the model input in pixels"
+    )
+    columns: Annotated[int, Field(ge=1, le=4096)] = Field(
+        224, description="width of the model input in pixels"
+    )
     channels: Literal[1, 3] = Field(3, description="1 (grey) or 3 (the grey value three times)")
     resize: Resize = Field(
-        "stretch", description="stretch (aspect changes) | letterbox (pads with black) | center_crop"
+        "stretch",
+        description="stretch (aspect changes) | letterbox (pads with black) | center_crop",
     )
     scaling: Literal["unit", "minus_one_one", "imagenet", "caffe", "raw_255", "txv"] | None = Field(
         None,
@@ -213,12 +232,16 @@ class Preprocess(_Section):
         "mean, 0-255) | raw_255 [0, 255] | txv [-1024, 1024]; or give scale and offset instead",
     )
     scaling_source: Origin | None = Field(
-        None, description="where the value range is known from, or that it is a guess; printed in every report"
+        None,
+        description="where the value range is known from, or that it is a guess; printed in every report",
     )
-    scale: float | None = Field(None, description="explicit: input = pixel * scale + offset, pixel in [0, 1]")
+    scale: float | None = Field(
+        None, description="explicit: input = pixel * scale + offset, pixel in [0, 1]"
+    )
     offset: float | None = Field(None, description="explicit: see scale")
     clahe: Annotated[float, Field(gt=0, le=40)] | None = Field(
-        None, description="clip limit of contrast-limited adaptive histogram equalisation (8x8 tiles); empty = off"
+        None,
+        description="clip limit of contrast-limited adaptive histogram equalisation (8x8 tiles); empty = off",
     )
 
     @model_validator(mode="after")
@@ -227,7 +250,9 @@ class Preprocess(_Section):
         if (self.scaling is not None) == any(explicit) or any(explicit) != all(explicit):
             raise ValueError("give either scaling, or both scale and offset")
         if self.scaling in ("imagenet", "caffe") and self.channels == 1:
-            raise ValueError(f"scaling {self.scaling} has a mean for each of 3 channels, but channels is 1")
+            raise ValueError(
+                f"scaling {self.scaling} has a mean for each of 3 channels, but channels is 1"
+            )
         return self
 
 
@@ -244,14 +269,20 @@ class Validation(_Section):
 
     @field_validator("bins")
     @classmethod
-    def _count(cls, bins: tuple[tuple[float, float, int, int], ...]) -> tuple[tuple[float, float, int, int], ...]:
+    def _count(
+        cls, bins: tuple[tuple[float, float, int, int], ...]
+    ) -> tuple[tuple[float, float, int, int], ...]:
         end = 0.0
         for low, high, cases, labelled in bins:
             if any(edge != round(edge, 2) for edge in (low, high)):
-                raise ValueError(f"{[low, high]}: what is printed has two decimals, and so have the ends of bins")
+                raise ValueError(
+                    f"{[low, high]}: what is printed has two decimals, and so have the ends of bins"
+                )
             if not end <= low < high or labelled > cases:
                 bad = [low, high, cases, labelled]
-                raise ValueError(f"{bad}: bins ascend, and no more cases have the label than there are")
+                raise ValueError(
+                    f"{bad}: bins ascend, and no more cases have the label than there are"
+                )
             end = high
         return bins
 
@@ -261,27 +292,40 @@ class Card(_Section):
 
     intended_use: Words = Field(description="what it is for, for whom")
     population: Words = Field(description="whose radiographs it was made for")
-    limits: tuple[Words, ...] = Field((), description="what it cannot tell; page 1 has the first four")
+    limits: tuple[Words, ...] = Field(
+        (), description="what it cannot tell; page 1 has the first four"
+    )
     data: Words | None = Field(None, description="what it was trained on")
     data_licence: Words | None = Field(None, description="the licence of that")
-    validation: Validation | None = Field(None, description="what its output meant in validation cases")
+    validation: Validation | None = Field(
+        None, description="what its output meant in validation cases"
+    )
 
 
 class Classifier(_Section):
     """The Keras model under audit."""
 
-    path: Name = Field(description="a .keras or .h5 file, or the word reference (the classifier that ships)")
+    path: Name = Field(
+        description="a .keras or .h5 file, or the word reference (the classifier that ships)"
+    )
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = Field(
-        None, description="SHA-256 of the file; another file is refused. `cxr-audit inspect` prints it"
+        None,
+        description="SHA-256 of the file; another file is refused. `cxr-audit inspect` prints it",
     )
     class_names: tuple[ClassName, ...] = Field(
-        (), description="one name an output unit, in order; two for one sigmoid unit: [negative, positive]"
+        (),
+        description="one name an output unit, in order; two for one sigmoid unit: [negative, positive]",
     )
-    target_class: ClassName | None = Field(None, description="the class to explain; default: the last of class_names")
+    target_class: ClassName | None = Field(
+        None, description="the class to explain; default: the last of class_names"
+    )
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="probability from which the target class is predicted (one or two classes); default 0.5"
+        None,
+        description="probability from which the target class is predicted (one or two classes); default 0.5",
     )
-    threshold_source: Origin | None = Field(None, description="where the threshold comes from; printed in every report")
+    threshold_source: Origin | None = Field(
+        None, description="where the threshold comes from; printed in every report"
+    )
     card: Card | None = Field(
         None,
         description="its model card: {intended_use: ..., population: ..., limits: [...], data: ..., data_licence: ..., "
@@ -315,11 +359,16 @@ class Explain(_Section):
         "controls edges, random, centre; empty = grad-cam for global average pooling and one dense layer, else "
         "hirescam, grad-cam",
     )
-    target_layer: Name = Field("auto", description="auto = the last layer with a grid; `cxr-audit inspect` lists them")
-    layers: tuple[Name, ...] = Field((), description="further layers, drawn side by side, shallow to deep")
+    target_layer: Name = Field(
+        "auto", description="auto = the last layer with a grid; `cxr-audit inspect` lists them"
+    )
+    layers: tuple[Name, ...] = Field(
+        (), description="further layers, drawn side by side, shallow to deep"
+    )
     classes: tuple[ClassName, ...] = Field((), description="further classes, drawn side by side")
     against: tuple[ClassName, ...] = Field(
-        (), description="classes to contrast with the target (more than two classes): its logit minus theirs"
+        (),
+        description="classes to contrast with the target (more than two classes): its logit minus theirs",
     )
     baseline: Literal["black", "blurred", "mean"] = Field(
         "black",
@@ -350,14 +399,19 @@ class Trust(_Section):
     """Whether an explanation may itself be believed: the checks and their limits."""
 
     sample: Annotated[int, Field(ge=1, le=256)] = Field(
-        32, description="radiographs, spread over the run, for checks once a model and for the colour scale"
+        32,
+        description="radiographs, spread over the run, for checks once a model and for the colour scale",
     )
-    randomisation: bool = Field(True, description="does the map depend on the trained weights; once a model")
+    randomisation: bool = Field(
+        True, description="does the map depend on the trained weights; once a model"
+    )
     faithfulness: Literal["all", "sample", "none"] = Field(
-        "sample", description="deletion, insertion, ROAD: sample = once a model | all = of each case as well | none"
+        "sample",
+        description="deletion, insertion, ROAD: sample = once a model | all = of each case as well | none",
     )
     stability: Literal["all", "sample", "none"] = Field(
-        "all", description="small changes of the input: all = of each case | sample = once a model | none"
+        "all",
+        description="small changes of the input: all = of each case | sample = once a model | none",
     )
     gain: FiniteFloat = Field(
         0.0, description="log-odds that a map has to win over chance in deletion, insertion, ROAD"
@@ -377,9 +431,12 @@ class Regions(_Section):
     """Which regions are looked for on each radiograph; border and corners are always there."""
 
     lungs: Literal["reference", "none"] = Field(
-        "reference", description="reference (the segmenter that ships; gives lungs, zones, mediastinum) | none"
+        "reference",
+        description="reference (the segmenter that ships; gives lungs, zones, mediastinum) | none",
     )
-    markers: bool = Field(True, description="look for letters, burned-in text and other foreign objects")
+    markers: bool = Field(
+        True, description="look for letters, burned-in text and other foreign objects"
+    )
 
 
 class Focus(_Section):
@@ -394,7 +451,8 @@ class Masking(_Section):
     """The causal check: the classifier is asked again with lungs, all but lungs, markers and border replaced."""
 
     cases: Annotated[int, Field(ge=1)] | Literal["all", "none"] = Field(
-        64, description="a number (so many cases, spread evenly over the run) | all | none; about ten passes a case"
+        64,
+        description="a number (so many cases, spread evenly over the run) | all | none; about ten passes a case",
     )
 
 
@@ -402,21 +460,27 @@ class Cohort(_Section):
     """Performance of the whole run, with 95 % intervals from resampled patients."""
 
     prevalence: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="share of the target class for the predictive values; default: the run's own"
+        None,
+        description="share of the target class for the predictive values; default: the run's own",
     )
     subgroups: tuple[Name, ...] = Field(
         ("ViewPosition", "PatientSex", "PatientAge"),
         description="DICOM attributes that ingestion allows, and manifest columns; their values are printed",
     )
     min_cases: Annotated[int, Field(ge=1)] = Field(
-        20, description="labelled cases below which a subgroup is not shown; a share of 20 is known to within 0.20"
+        20,
+        description="labelled cases below which a subgroup is not shown; a share of 20 is known to within 0.20",
     )
-    rounds: Annotated[int, Field(ge=200, le=100_000)] = Field(2000, description="times that patients are resampled")
+    rounds: Annotated[int, Field(ge=200, le=100_000)] = Field(
+        2000, description="times that patients are resampled"
+    )
 
     @field_validator("subgroups")
     @classmethod
     def _name_no_patient(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
-        if private := [name for name in columns if re.sub(r"[\W_]", "", name.lower()) in PRIVATE_COLUMNS]:
+        if private := [
+            name for name in columns if re.sub(r"[\W_]", "", name.lower()) in PRIVATE_COLUMNS
+        ]:
             raise ValueError(f"{private[0]!r} names patients")
         return columns
 
@@ -436,20 +500,32 @@ class Criterion(_Section):
         f"{', '.join(MODEL_CHECKS)}"
     )
     cases: Literal["all", Outcome] = Field(
-        "all", description="which cases a share is of: all | true_positive | false_positive | true_negative | ..."
+        "all",
+        description="which cases a share is of: all | true_positive | false_positive | true_negative | ...",
     )
-    above: FiniteFloat | None = Field(None, description="a case counts where its number is above this")
-    below: FiniteFloat | None = Field(None, description="a case counts where its number is below this")
+    above: FiniteFloat | None = Field(
+        None, description="a case counts where its number is above this"
+    )
+    below: FiniteFloat | None = Field(
+        None, description="a case counts where its number is below this"
+    )
     bound: Bound = Field(
-        "estimate", description="what is compared: the estimate, or the lower or upper end of its 95 % interval"
+        "estimate",
+        description="what is compared: the estimate, or the lower or upper end of its 95 % interval",
     )
-    at_least: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="limit of a metric of the run")
-    at_most: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="limit of a metric of the run")
+    at_least: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="limit of a metric of the run"
+    )
+    at_most: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="limit of a metric of the run"
+    )
     share_at_least: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="limit of the share of cases; one whose number is undefined does not count towards it"
+        None,
+        description="limit of the share of cases; one whose number is undefined does not count towards it",
     )
     share_at_most: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="limit of the share of cases; one whose number is undefined counts towards it"
+        None,
+        description="limit of the share of cases; one whose number is undefined counts towards it",
     )
 
     @field_validator("metric")
@@ -462,16 +538,26 @@ class Criterion(_Section):
 
     @model_validator(mode="after")
     def _fits_its_metric(self) -> Criterion:
-        given = {key for key in type(self).model_fields if getattr(self, key) is not None} - {"metric", "bound"}
+        given = {key for key in type(self).model_fields if getattr(self, key) is not None} - {
+            "metric",
+            "bound",
+        }
         given -= {"cases"} if self.cases == "all" else set()
         if self.metric in MODEL_CHECKS:
             if given or self.cases != "all":
                 raise ValueError(f"{self.metric} is passed or not: give no limit and no cases")
         elif self.metric in PERFORMANCE_METRICS:
             if len(given) != 1 or not given <= {"at_least", "at_most"}:
-                raise ValueError(f"{self.metric} is one number of the run: give either at_least or at_most, no more")
-        elif len(given & {"share_at_least", "share_at_most"}) != 1 or given & {"at_least", "at_most"}:
-            raise ValueError(f"{self.metric} is of each case: give either share_at_least or share_at_most")
+                raise ValueError(
+                    f"{self.metric} is one number of the run: give either at_least or at_most, no more"
+                )
+        elif len(given & {"share_at_least", "share_at_most"}) != 1 or given & {
+            "at_least",
+            "at_most",
+        }:
+            raise ValueError(
+                f"{self.metric} is of each case: give either share_at_least or share_at_most"
+            )
         elif len(given & {"above", "below"}) != (self.metric not in CASE_FLAGS):
             count = "neither above nor" if self.metric in CASE_FLAGS else "either above or"
             raise ValueError(
@@ -486,13 +572,16 @@ class Acceptance(_Section):
     """What a case is flagged for, and what a run has to show; if it does not, the command ends with exit code 6."""
 
     flag_outside_lungs_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        1.1, description="outside_lungs: the lungs hold less of the evidence than so many times their area's share"
+        1.1,
+        description="outside_lungs: the lungs hold less of the evidence than so many times their area's share",
     )
     flag_marker_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        0.5, description="marker: replaced by the run's mean radiograph, it moves the logit by this or more;"
+        0.5,
+        description="marker: replaced by the run's mean radiograph, it moves the logit by this or more;",
     )
     flag_border_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
-        0.7, description="border: replaced by the run's mean radiograph, it moves the logit by this or more"
+        0.7,
+        description="border: replaced by the run's mean radiograph, it moves the logit by this or more",
     )
     flag_border_spread: Annotated[FiniteFloat, Field(ge=0)] = Field(
         0.35, description="and by so much of the standard deviation of the run's logits;"
@@ -516,10 +605,12 @@ class Acceptance(_Section):
         0.3, description="marker_dependence of a run: more of its cases are flagged for a marker"
     )
     dependence_border_variance: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        0.5, description="border_dependence: the border brings more of the variance of the logit between cases"
+        0.5,
+        description="border_dependence: the border brings more of the variance of the logit between cases",
     )
     dependence_exposure_auc: Annotated[float, Field(ge=0.5, le=1)] = Field(
-        0.67, description="exposure_dependence: the logit tells a brighter radiograph from a darker one by a larger AUC"
+        0.67,
+        description="exposure_dependence: the logit tells a brighter radiograph from a darker one by a larger AUC",
     )
     criteria: tuple[Criterion, ...] = Field(
         (),
@@ -531,14 +622,18 @@ class Acceptance(_Section):
 class Report(_Section):
     """What is written."""
 
-    documents: bool = Field(True, description="a PDF for every case; false = records and pictures only")
+    documents: bool = Field(
+        True, description="a PDF for every case; false = records and pictures only"
+    )
     scale: Literal["run", "case"] = Field(
-        "run", description="colours: run = one scale for all cases, which compares; case = each map to its own maximum"
+        "run",
+        description="colours: run = one scale for all cases, which compares; case = each map to its own maximum",
     )
     cells: bool = Field(False, description="draw the cells of the map's grid over it")
     paper: Literal["a4", "letter"] = Field("a4", description="size of the PDFs' pages")
     language: Literal["en", "de"] = Field(
-        "en", description="of the PDF of a case; records, run report, index and comparison are in English"
+        "en",
+        description="of the PDF of a case; records, run report, index and comparison are in English",
     )
 
 
@@ -549,7 +644,9 @@ class Engine(_Section):
     workers: Annotated[int, Field(ge=1, le=256)] | None = Field(
         None, description="processes that read and render; default: the machine's cores"
     )
-    batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="radiographs a model call")
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(
+        16, description="radiographs a model call"
+    )
 
 
 class AuditConfig(BaseModel):
@@ -582,7 +679,11 @@ class AuditConfig(BaseModel):
         asked = {
             section: kept
             for section, keys in self.resolved().items()
-            if (kept := {key: value for key, value in keys.items() if f"{section}.{key}" not in PLACES})
+            if (
+                kept := {
+                    key: value for key, value in keys.items() if f"{section}.{key}" not in PLACES
+                }
+            )
         }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
@@ -604,8 +705,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"cannot read the config {path}: {reason}", "cxr-audit init writes one") from error
-    return _with_absolute_paths(_validated(_parse(text, str(path)), overrides), path.resolve().parent)
+        raise ConfigError(
+            f"cannot read the config {path}: {reason}", "cxr-audit init writes one"
+        ) from error
+    return _with_absolute_paths(
+        _validated(_parse(text, str(path)), overrides), path.resolve().parent
+    )
 
 
 def config_of(values: dict[str, Any], overrides: Sequence[str] = ()) -> AuditConfig:
@@ -613,7 +718,9 @@ def config_of(values: dict[str, Any], overrides: Sequence[str] = ()) -> AuditCon
 
     Raises `ConfigError` as `load_config` does.
     """
-    return _with_absolute_paths(_validated(_Document("the command line", values, {}, [], set()), overrides), Path.cwd())
+    return _with_absolute_paths(
+        _validated(_Document("the command line", values, {}, [], set()), overrides), Path.cwd()
+    )
 
 
 def _validated(document: _Document, overrides: Sequence[str]) -> AuditConfig:
@@ -627,7 +734,9 @@ def _validated(document: _Document, overrides: Sequence[str]) -> AuditConfig:
     if document.problems:
         lines = [f"{where}: {message}" for _, where, message in sorted(document.problems)]
         count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
-        raise ConfigError(f"{count} in the config\n" + "\n".join(lines), "cxr-audit schema prints every key")
+        raise ConfigError(
+            f"{count} in the config\n" + "\n".join(lines), "cxr-audit schema prints every key"
+        )
     return config
 
 
@@ -645,7 +754,10 @@ def measured_by(resolved: Mapping[str, Any]) -> tuple[Cohort, Acceptance]:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a config; editors use it to complete and check."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **AuditConfig.model_json_schema()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **AuditConfig.model_json_schema(),
+    }
 
 
 def starter(values: dict[str, dict[str, tuple[Any, str]]]) -> str:
@@ -668,7 +780,8 @@ def starter(values: dict[str, dict[str, tuple[Any, str]]]) -> str:
             else:
                 default = field.get_default()
                 lines.append(
-                    f"  # {key}: {_yaml(default)}" + (f"    # {field.description}" if field.description else "")
+                    f"  # {key}: {_yaml(default)}"
+                    + (f"    # {field.description}" if field.description else "")
                 )
     return "\n".join(lines) + "\n"
 
@@ -678,9 +791,9 @@ def _yaml(value: Any) -> str:
         return ""
     if isinstance(value, tuple):
         value = list(value)
-    return yaml.safe_dump(str(value) if isinstance(value, Path) else value, default_flow_style=True, width=1000).split(
-        "\n"
-    )[0]
+    return yaml.safe_dump(
+        str(value) if isinstance(value, Path) else value, default_flow_style=True, width=1000
+    ).split("\n")[0]
 
 
 @dataclass
@@ -697,7 +810,10 @@ class _Document:
         line = self.lines.get(known, 1)
         place = f"{self.file}:{line}" if self.lines else self.file
         # A section that is there by an override alone is named by it.
-        given = min((one for one in self.overridden if one[:1] == key and key not in self.lines), default=key)
+        given = min(
+            (one for one in self.overridden if one[:1] == key and key not in self.lines),
+            default=key,
+        )
         where = f"--set {'.'.join(given)}" if given[:2] in self.overridden else f"{place}: {dotted}"
         self.problems.append((line, where, message))
 
@@ -713,7 +829,10 @@ def _parse(text: str, file: str) -> _Document:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not YAML: {error}") from error
     if not isinstance(root, yaml.MappingNode) or not isinstance(values, dict):
-        raise ConfigError(f"{file}: a config is a mapping of sections (run, ingest, ...)", "cxr-audit init writes one")
+        raise ConfigError(
+            f"{file}: a config is a mapping of sections (run, ingest, ...)",
+            "cxr-audit init writes one",
+        )
     document = _Document(file, values, {}, [], set())
     for key, node in _keys(root, ()):
         first = document.lines.get(key)
@@ -739,7 +858,9 @@ def _apply(document: _Document, override: str) -> None:
     name, equals, text = override.partition("=")
     key = tuple(part.strip() for part in name.split("."))
     if not equals or len(key) != 2 or not all(key):
-        raise ConfigError(f"--set {override}: expected section.key=value", "for example --set engine.batch_size=8")
+        raise ConfigError(
+            f"--set {override}: expected section.key=value", "for example --set engine.batch_size=8"
+        )
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -817,9 +938,14 @@ def _with_absolute_paths(config: AuditConfig, folder: Path) -> AuditConfig:
 
     run = config.run.model_copy(update={"output": Path(absolute(str(config.run.output)))})
     manifest, key_file = (
-        path and Path(absolute(str(path))) for path in (config.ingest.manifest, config.privacy.key_file)
+        path and Path(absolute(str(path)))
+        for path in (config.ingest.manifest, config.privacy.key_file)
     )
-    ingest = config.ingest.model_copy(update={"source": absolute(config.ingest.source), "manifest": manifest})
+    ingest = config.ingest.model_copy(
+        update={"source": absolute(config.ingest.source), "manifest": manifest}
+    )
     classifier = config.classifier.model_copy(update={"path": absolute(config.classifier.path)})
     privacy = config.privacy.model_copy(update={"key_file": key_file})
-    return config.model_copy(update={"run": run, "ingest": ingest, "privacy": privacy, "classifier": classifier})
+    return config.model_copy(
+        update={"run": run, "ingest": ingest, "privacy": privacy, "classifier": classifier}
+    )

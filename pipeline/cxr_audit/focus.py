@@ -82,7 +82,9 @@ def measure(
     found["left_right_balance"] = float(1 - 2 * (positive * left_share).sum() / mass)
     found["border_fraction"] = float((positive * border_share).sum() / mass)
     found["border_chance"] = float(border_share.sum() / radiograph_share.sum())
-    reasons = {name: "the map has a single cell" for name in ("entropy", "gini") if found[name] is None}
+    reasons = {
+        name: "the map has a single cell" for name in ("entropy", "gini") if found[name] is None
+    }
     return FocusMetrics(threshold=threshold, **found, undefined=reasons)
 
 
@@ -107,11 +109,18 @@ def measure_regions(
     shares : (N, h, w), share of each cell's area inside each region.
     half_cell_px : half a cell's (rows, columns) in pixels of the regions' grid: the pointing game's tolerance.
     """
-    positive = np.maximum(values.astype(np.float64), 0) if status not in REASONS else np.zeros(values.shape)
+    positive = (
+        np.maximum(values.astype(np.float64), 0)
+        if status not in REASONS
+        else np.zeros(values.shape)
+    )
     mass, area = float((positive * radiograph_share).sum()), float(radiograph_share.sum())
     if mass <= 0:
         reason = REASONS.get(status, "all positive evidence lies in padding")
-        return tuple(RegionFocus(r.facts.name, undefined=dict.fromkeys(REGION_METRICS, reason)) for r in regions)
+        return tuple(
+            RegionFocus(r.facts.name, undefined=dict.fromkeys(REGION_METRICS, reason))
+            for r in regions
+        )
     ranked = np.where(seen, heatmap, -np.inf)
     peak = np.unravel_index(np.argmax(ranked), ranked.shape)
     window = tuple(
@@ -125,14 +134,20 @@ def measure_regions(
         visible = region.mask & seen
         num_pixels, chance = int(visible.sum()), float(share.sum() / area)
         if not num_pixels or chance <= 0:
-            reason = "the region is empty" if not region.mask.any() else "the model did not see the region"
+            reason = (
+                "the region is empty"
+                if not region.mask.any()
+                else "the model did not see the region"
+            )
             found.append(RegionFocus(name, undefined=dict.fromkeys(REGION_METRICS, reason)))
             continue
         overlaps: dict[str, float] = {}
         undefined: dict[str, str] = {}
         for suffix, high in areas.items():
             if high is None:
-                undefined |= dict.fromkeys((f"iou{suffix}", f"dice{suffix}"), "the map has one value: no threshold")
+                undefined |= dict.fromkeys(
+                    (f"iou{suffix}", f"dice{suffix}"), "the map has one value: no threshold"
+                )
                 continue
             both, either = int((visible & high).sum()), num_pixels + int(high.sum())
             overlaps |= {f"iou{suffix}": both / (either - both), f"dice{suffix}": 2 * both / either}
@@ -163,7 +178,11 @@ def controls(
     """
     masses = {name: float((values * radiograph_share).sum()) for name, values in maps.items()}
     return {
-        region.facts.name: {name: float((maps[name] * share).sum() / mass) for name, mass in masses.items() if mass > 0}
+        region.facts.name: {
+            name: float((maps[name] * share).sum() / mass)
+            for name, mass in masses.items()
+            if mass > 0
+        }
         for region, share in zip(regions, shares, strict=True)
     }
 
@@ -191,7 +210,9 @@ def budget(values: Floats, facts: MapFacts, shares: Mapping[str, Floats]) -> Log
     signed = values.astype(np.float64)
     rest = 1 - sum((share.astype(np.float64) for share in shares.values()), np.zeros(values.shape))
     if rest.min() < -1e-5:
-        raise ValueError(f"the regions {', '.join(shares)} overlap: a cell has a share of {1 - rest.min():.4g}")
+        raise ValueError(
+            f"the regions {', '.join(shares)} overlap: a cell has a share of {1 - rest.min():.4g}"
+        )
     parts = {name: float((signed * share).sum()) for name, share in shares.items()}
     if rest.max() > 1e-5:
         parts["elsewhere"] = float((signed * rest).sum())

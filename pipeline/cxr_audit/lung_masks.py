@@ -19,7 +19,14 @@ from cxr_audit.errors import CaseError, ConfigError
 from cxr_audit.ingest import discover, read
 from cxr_audit.records import CaseSource, Floats
 from cxr_audit.reference import WEIGHTS
-from cxr_audit.regions.lungs import BATCH, Lungs, LungSegmenter, find_lungs, on_radiograph, segmenter_input
+from cxr_audit.regions.lungs import (
+    BATCH,
+    Lungs,
+    LungSegmenter,
+    find_lungs,
+    on_radiograph,
+    segmenter_input,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,9 @@ class LungLine:
     left_area_fraction: float | None = None
 
 
-def write_lung_masks(paths: list[Path], output: Path, progress: Callable[[str, int, int], None]) -> list[LungLine]:
+def write_lung_masks(
+    paths: list[Path], output: Path, progress: Callable[[str, int, int], None]
+) -> list[LungLine]:
     """Find the lungs of all radiographs in `paths`; write the masks and `lungs.jsonl` into `output`.
 
     A mask is an 8-bit PNG on the radiograph's own pixels: 0 background, 1 right lung, 2 left lung, on a
@@ -58,7 +67,9 @@ def write_lung_masks(paths: list[Path], output: Path, progress: Callable[[str, i
         listing = (output / "lungs.jsonl").open("x", encoding="utf-8")
     except OSError as error:
         reason = "exists already" if isinstance(error, FileExistsError) else error.strerror
-        raise ConfigError(f"cannot write {error.filename}: {reason}", "give another folder with --output") from error
+        raise ConfigError(
+            f"cannot write {error.filename}: {reason}", "give another folder with --output"
+        ) from error
     with listing:
         for start in range(0, len(sources), BATCH):
             batch = slice(start, start + BATCH)
@@ -69,7 +80,9 @@ def write_lung_masks(paths: list[Path], output: Path, progress: Callable[[str, i
     return lines
 
 
-def _segment(segmenter: LungSegmenter, sources: list[CaseSource], names: list[str], output: Path) -> list[LungLine]:
+def _segment(
+    segmenter: LungSegmenter, sources: list[CaseSource], names: list[str], output: Path
+) -> list[LungLine]:
     """The lines of one batch, in order, after its masks were written."""
     lines: dict[int, LungLine] = {}
     sizes: dict[int, tuple[int, ...]] = {}

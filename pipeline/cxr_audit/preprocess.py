@@ -36,7 +36,9 @@ SHIFTS = {"darker": -0.1, "brighter": 0.1}  # of the grey range
 FEWEST = 8  # radiographs whose mean is what is usual
 
 
-def place(rows: int, columns: int, input_rows: int, input_columns: int, resize: Resize) -> Placement:
+def place(
+    rows: int, columns: int, input_rows: int, input_columns: int, resize: Resize
+) -> Placement:
     """Where a radiograph of (rows, columns) lies in a model input of (input_rows, input_columns).
 
     stretch fills the input and changes the aspect; letterbox fits all of it and pads; center_crop fills
@@ -77,7 +79,9 @@ def resample(pixels: Floats, placement: Placement) -> Floats:
         round(placement.radiograph_columns * placement.scale_columns),
     )
     shrinks = placement.scale_rows < 1 or placement.scale_columns < 1
-    resized = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    resized = cv2.resize(
+        pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
     canvas = np.zeros((placement.input_rows, placement.input_columns), np.float32)
     rows, rows_from = _overlap(placement.offset_rows, size[0], placement.input_rows)
     columns, columns_from = _overlap(placement.offset_columns, size[1], placement.input_columns)
@@ -85,14 +89,18 @@ def resample(pixels: Floats, placement: Placement) -> Floats:
     return np.asarray(np.clip(canvas, 0, 1), np.float32)
 
 
-def preprocess(radiograph: Radiograph, settings: Preprocess) -> tuple[ModelInput, Floats, tuple[Decision, ...]]:
+def preprocess(
+    radiograph: Radiograph, settings: Preprocess
+) -> tuple[ModelInput, Floats, tuple[Decision, ...]]:
     """The model input, the grey image the model sees before scaling (rows, columns) in [0, 1], and what was done."""
     pixels = radiograph.pixels
     decisions = []
     if settings.clahe is not None:
         pixels = equalise(pixels, settings.clahe)
         tiles = f"{CLAHE_TILES}x{CLAHE_TILES} tiles, 8-bit grey values"
-        decisions.append(Decision("Contrast", f"CLAHE, clip limit {settings.clahe:g}, {tiles}", "config"))
+        decisions.append(
+            Decision("Contrast", f"CLAHE, clip limit {settings.clahe:g}, {tiles}", "config")
+        )
     rows, columns = pixels.shape
     placement = place(rows, columns, settings.rows, settings.columns, settings.resize)
     grey = resample(pixels, placement)
@@ -106,7 +114,11 @@ def preprocess(radiograph: Radiograph, settings: Preprocess) -> tuple[ModelInput
             f"{settings.rows}x{settings.columns} (rows x columns)",
             "config",
         ),
-        Decision("Value range", f"{named}, channels {settings.channels}", settings.scaling_source or "config"),
+        Decision(
+            "Value range",
+            f"{named}, channels {settings.channels}",
+            settings.scaling_source or "config",
+        ),
     ]
     return ModelInput(tensor.astype(np.float32), placement), grey, tuple(decisions)
 
@@ -119,7 +131,9 @@ def scaling_of(settings: Preprocess) -> tuple[Doubles, Doubles]:
         scale, offset = settings.scale, settings.offset
     else:
         scale, offset = SCALINGS[settings.scaling]
-    return np.atleast_1d(np.asarray(scale, np.float64)), np.atleast_1d(np.asarray(offset, np.float64))
+    return np.atleast_1d(np.asarray(scale, np.float64)), np.atleast_1d(
+        np.asarray(offset, np.float64)
+    )
 
 
 def exposures(model_input: ModelInput, settings: Preprocess) -> dict[str, Floats]:
@@ -131,7 +145,9 @@ def exposures(model_input: ModelInput, settings: Preprocess) -> dict[str, Floats
     on_radiograph, *_ = cell_shares(placement, rows, columns)
     grey = (tensor - offset) / scale
     return {
-        name: (tensor + on_radiograph[..., None] * scale * (np.clip(grey + by, 0, 1) - grey)).astype(np.float32)
+        name: (
+            tensor + on_radiograph[..., None] * scale * (np.clip(grey + by, 0, 1) - grey)
+        ).astype(np.float32)
         for name, by in SHIFTS.items()
     }
 
@@ -150,7 +166,10 @@ def usual(model_inputs: Sequence[ModelInput]) -> Floats | None:
 
 
 def as_usual(
-    model_input: ModelInput, usual: Floats, markers: Mapping[str, npt.NDArray[np.bool_]], border: float
+    model_input: ModelInput,
+    usual: Floats,
+    markers: Mapping[str, npt.NDArray[np.bool_]],
+    border: float,
 ) -> dict[str, Floats]:
     """The model input with each marker and the border, by name, replaced by what is `usual` there; padding stays.
 
@@ -167,9 +186,17 @@ def as_usual(
     height, width = placement.radiograph_rows, placement.radiograph_columns
     inner = height * border, width * border, height * (1 - border), width * (1 - border)
     interior = box_share(placement, rows, columns, inner)
-    shares = {name: region_shares(placement, rows, columns, mask[None])[0] for name, mask in markers.items()}
-    parts = {name: share > TOUCHES for name, share in (shares | {"border": on_radiograph - interior}).items()}
-    return {name: np.where(part[..., None], usual, tensor) for name, part in parts.items() if part.any()}
+    shares = {
+        name: region_shares(placement, rows, columns, mask[None])[0]
+        for name, mask in markers.items()
+    }
+    parts = {
+        name: share > TOUCHES
+        for name, share in (shares | {"border": on_radiograph - interior}).items()
+    }
+    return {
+        name: np.where(part[..., None], usual, tensor) for name, part in parts.items() if part.any()
+    }
 
 
 def restore(values: Floats, placement: Placement, rows: int, columns: int) -> Floats:
@@ -185,7 +212,9 @@ def restore(values: Floats, placement: Placement, rows: int, columns: int) -> Fl
 
 def seen(placement: Placement, rows: int, columns: int) -> npt.NDArray[np.bool_]:
     """Which pixels of the radiograph at (rows, columns) the model saw: bool, False where cropped away."""
-    inside = [_is_inside(size, *_axis(placement, axis)) for axis, size in enumerate((rows, columns))]
+    inside = [
+        _is_inside(size, *_axis(placement, axis)) for axis, size in enumerate((rows, columns))
+    ]
     return np.outer(*inside)
 
 
@@ -230,7 +259,9 @@ def cell_shares(
     return share, on_left, (centres[0], centres[1])
 
 
-def half_cell(placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int) -> tuple[float, float]:
+def half_cell(
+    placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int
+) -> tuple[float, float]:
     """Half a cell's (rows, columns) in pixels of the radiograph at (rows, columns)."""
     halves = []
     for axis, (cells, pixels) in enumerate(((grid_rows, rows), (grid_columns, columns))):
@@ -239,14 +270,20 @@ def half_cell(placement: Placement, grid_rows: int, grid_columns: int, rows: int
     return halves[0], halves[1]
 
 
-def region_shares(placement: Placement, grid_rows: int, grid_columns: int, masks: npt.NDArray[np.bool_]) -> Floats:
+def region_shares(
+    placement: Placement, grid_rows: int, grid_columns: int, masks: npt.NDArray[np.bool_]
+) -> Floats:
     """Share of each cell's area inside each mask: (N, rows, columns) bool over the radiograph -> (N, h, w)."""
     weights = []
     for axis, cells in enumerate((grid_rows, grid_columns)):
         size, scale, offset, extent = _axis(placement, axis)
-        pixel = np.arange(masks.shape[1 + axis] + 1) * (size / masks.shape[1 + axis]) * scale + offset
+        pixel = (
+            np.arange(masks.shape[1 + axis] + 1) * (size / masks.shape[1 + axis]) * scale + offset
+        )
         cell = np.arange(cells + 1) * (extent / cells)
-        overlap = np.minimum(cell[1:, None], pixel[None, 1:]) - np.maximum(cell[:-1, None], pixel[None, :-1])
+        overlap = np.minimum(cell[1:, None], pixel[None, 1:]) - np.maximum(
+            cell[:-1, None], pixel[None, :-1]
+        )
         weights.append((np.clip(overlap, 0, None) / (extent / cells)).astype(np.float32))
     rows, columns = masks.any((0, 2)), masks.any((0, 1))  # a marker is a small part of them
     inside = masks[:, rows][:, :, columns].astype(np.float32)
@@ -266,13 +303,17 @@ def _positions(size: int, full: int, scale: float, offset: int) -> Doubles:
     return (np.arange(size, dtype=np.float64) + 0.5) * (full / size) * scale + offset
 
 
-def _is_inside(size: int, full: int, scale: float, offset: int, extent: int) -> npt.NDArray[np.bool_]:
+def _is_inside(
+    size: int, full: int, scale: float, offset: int, extent: int
+) -> npt.NDArray[np.bool_]:
     position = _positions(size, full, scale, offset)
     return (position >= 0) & (position <= extent)
 
 
 @functools.lru_cache(maxsize=256)
-def _interpolation(size: int, cells: int, full: int, scale: float, offset: int, extent: int) -> Doubles:
+def _interpolation(
+    size: int, cells: int, full: int, scale: float, offset: int, extent: int
+) -> Doubles:
     """Bilinear weights (size, cells); a row of zeros where the pixel lies outside the input."""
     cell = np.clip(_positions(size, full, scale, offset) * (cells / extent) - 0.5, 0, cells - 1)
     below = np.minimum(np.floor(cell).astype(int), max(cells - 2, 0))

@@ -29,8 +29,10 @@ IMAGE_TYPES = {
     "POST_PROCESSED": "the image type says POST_PROCESSED: changed after the exposure",
 }
 HEADER_TYPES = {
-    ("PresentationIntentType", "FOR PROCESSING"): "the image is FOR PROCESSING: raw detector values, not what a "
-    "reader is shown",
+    (
+        "PresentationIntentType",
+        "FOR PROCESSING",
+    ): "the image is FOR PROCESSING: raw detector values, not what a reader is shown",
     ("QualityControlImage", "YES"): "a quality-control image: a phantom, not a patient",
     ("QualityControlImage", "BOTH"): "a quality-control image: a phantom, not a patient",
 }
@@ -54,7 +56,11 @@ def action(checks: Sequence[Check], asked: Quality) -> tuple[CaseStatus, str, st
         if found := [check for check in checks if check.state == "failed" and check.name in names]:
             reason = "; ".join(check.reason or "" for check in found)
             of = ", ".join(check.name for check in found)
-            return status, reason, f"look at the radiograph; to audit it with a caution, take {of} out of quality.{key}"
+            return (
+                status,
+                reason,
+                f"look at the radiograph; to audit it with a caution, take {of} out of quality.{key}",
+            )
     return None
 
 
@@ -166,7 +172,9 @@ def check_lungs(
             "failed" if is_negative else "passed",
             None,
             "in the picture",
-            "black and white seem to be exchanged: lungs were found in the negative only" if is_negative else None,
+            "black and white seem to be exchanged: lungs were found in the negative only"
+            if is_negative
+            else None,
         ),
         _at_most(
             "rotation",
@@ -182,13 +190,17 @@ def check_lungs(
 
 def lungs_not_looked_for() -> tuple[Check, ...]:
     names: tuple[QualityCheck, ...] = ("inversion", "rotation", "crop", "not_a_chest")
-    return tuple(_not_run(name, "lungs were not looked for: regions.lungs is none") for name in names)
+    return tuple(
+        _not_run(name, "lungs were not looked for: regions.lungs is none") for name in names
+    )
 
 
 # ---- what the file says of itself
 
 
-def check_header(facts: RadiographFacts, views: Sequence[str], age_years: Ages, texts: int | None) -> tuple[Check, ...]:
+def check_header(
+    facts: RadiographFacts, views: Sequence[str], age_years: Ages, texts: int | None
+) -> tuple[Check, ...]:
     """Checks of what a file says of itself, against the scope.
 
     Parameters
@@ -214,14 +226,24 @@ def _check_view(view: str | None, views: Sequence[str]) -> Check:
 def _check_age(band: str | None, scope: Ages) -> Check:
     """By the band of ten years that is all that is kept of an age ("40-49", "90+")."""
     if band is None or scope is None:
-        return _not_run("age", "the file states no age" if band is None else "the model card states no ages")
+        return _not_run(
+            "age", "the file states no age" if band is None else "the model card states no ages"
+        )
     first, _, last = band.removesuffix("+").partition("-")
     low, high = int(first), int(last or 150)
-    what, limit = "the age that the file states, as a band of ten years", f"{scope[0]} to {scope[1]} years"
+    what, limit = (
+        "the age that the file states, as a band of ten years",
+        f"{scope[0]} to {scope[1]} years",
+    )
     if scope[0] <= low and high <= scope[1]:
         return _stated("age", what, limit, None)
     if high < scope[0] or low > scope[1]:
-        return _stated("age", what, limit, f"the patient's age, {band} years, is outside the model's population")
+        return _stated(
+            "age",
+            what,
+            limit,
+            f"the patient's age, {band} years, is outside the model's population",
+        )
     reason = f"of the age only the band {band} years is kept, which lies partly in scope"
     return Check("age", what, "not_run", None, limit, reason)
 
@@ -235,18 +257,26 @@ def _check_annotation(stated: str | None, texts: int | None) -> Check:
         reason = f"what looks like text burned into the pixels: {texts} found by outline"
         return Check("burned_in_annotation", what, "failed", value, limit, reason)
     if texts is None and stated is None:
-        return _not_run("burned_in_annotation", "the file does not say, and markers were not looked for")
+        return _not_run(
+            "burned_in_annotation", "the file does not say, and markers were not looked for"
+        )
     return Check("burned_in_annotation", what, "passed", value, limit)
 
 
 def _check_image_type(attributes: Mapping[str, str], is_dicom: bool) -> Check:
     stated = attributes.get("ImageType", "").split("\\")
     reasons = [words for term, words in IMAGE_TYPES.items() if term in stated]
-    reasons += [words for (keyword, term), words in HEADER_TYPES.items() if attributes.get(keyword) == term]
+    reasons += [
+        words for (keyword, term), words in HEADER_TYPES.items() if attributes.get(keyword) == term
+    ]
     if not reasons and "ImageType" not in attributes:
-        return _not_run("image_type", "the file states none" if is_dicom else "a plain image states none")
+        return _not_run(
+            "image_type", "the file states none" if is_dicom else "a plain image states none"
+        )
     limit = "original, for presentation, of a patient"
-    return _stated("image_type", "what kind of image the file says it is", limit, "; ".join(reasons) or None)
+    return _stated(
+        "image_type", "what kind of image the file says it is", limit, "; ".join(reasons) or None
+    )
 
 
 # ---- seen before
@@ -288,8 +318,14 @@ class Duplicates:
             return _not_run(name, f"the file has no {of}")
         place = self._place[case_id]
         first = self._first.get(key, place)
-        reason = None if first >= place else f"the same {of} as case {self._case_ids[first]}, earlier in the run"
-        return _stated(name, f"whether an earlier case of the run has the same {of}", "none", reason)
+        reason = (
+            None
+            if first >= place
+            else f"the same {of} as case {self._case_ids[first]}, earlier in the run"
+        )
+        return _stated(
+            name, f"whether an earlier case of the run has the same {of}", "none", reason
+        )
 
 
 # ---- words
@@ -303,7 +339,9 @@ def _at_most(name: QualityCheck, what: str, value: float, limit: float, reason: 
     return _limited(name, what, value, value <= limit, f"at most {limit:g}", reason)
 
 
-def _limited(name: QualityCheck, what: str, value: float, is_met: bool, limit: str, reason: str) -> Check:
+def _limited(
+    name: QualityCheck, what: str, value: float, is_met: bool, limit: str, reason: str
+) -> Check:
     if is_met:
         return Check(name, what, "passed", value, limit)
     return Check(name, what, "failed", value, limit, f"{reason} ({value:.2f}; expected: {limit})")

@@ -32,7 +32,16 @@ Bound = Literal["estimate", "lower", "upper"]
 Fill = Literal["blurred", "mean"]
 TrustState = Literal["passed", "caution", "not_interpretable"]
 RegionKind = Literal[
-    "lungs", "lung", "zone", "mediastinum", "outside_body", "marker", "border", "corner", "annotation", "elsewhere"
+    "lungs",
+    "lung",
+    "zone",
+    "mediastinum",
+    "outside_body",
+    "marker",
+    "border",
+    "corner",
+    "annotation",
+    "elsewhere",
 ]
 Mask = npt.NDArray[np.bool_]
 
@@ -136,9 +145,13 @@ class RadiographFacts:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _require(self.rows > 0 and self.columns > 0, f"a radiograph of {self.rows}x{self.columns} pixels")
+        _require(
+            self.rows > 0 and self.columns > 0, f"a radiograph of {self.rows}x{self.columns} pixels"
+        )
         if self.pixel_spacing_mm is not None:
-            _require(all(s > 0 for s in self.pixel_spacing_mm), f"pixel spacing {self.pixel_spacing_mm}")
+            _require(
+                all(s > 0 for s in self.pixel_spacing_mm), f"pixel spacing {self.pixel_spacing_mm}"
+            )
 
     @property
     def image_left(self) -> Literal["right", "left"] | None:
@@ -225,7 +238,9 @@ class Prediction:
     def __post_init__(self) -> None:
         _require(math.isfinite(self.logit), f"logit {self.logit} is not finite")
         _require(0 <= self.probability <= 1, f"probability {self.probability} is not in [0, 1]")
-        _require(self.predicted in self.class_scores, f"predicted class {self.predicted!r} has no score")
+        _require(
+            self.predicted in self.class_scores, f"predicted class {self.predicted!r} has no score"
+        )
 
     @property
     def is_correct(self) -> bool | None:
@@ -268,7 +283,10 @@ class ClassActivationMap:
 
     def __post_init__(self) -> None:
         _read_only(self.values, 2, "values")
-        _require(self.values.shape == (self.facts.grid_rows, self.facts.grid_columns), "values do not fit the grid")
+        _require(
+            self.values.shape == (self.facts.grid_rows, self.facts.grid_columns),
+            "values do not fit the grid",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +301,12 @@ class RegionFacts:
     confidence: float | None = None
 
     def __post_init__(self) -> None:
-        _require(0 <= self.area_fraction <= 1, f"area fraction {self.area_fraction} is not in [0, 1]")
-        _require(self.confidence is None or 0 <= self.confidence <= 1, f"confidence {self.confidence}")
+        _require(
+            0 <= self.area_fraction <= 1, f"area fraction {self.area_fraction} is not in [0, 1]"
+        )
+        _require(
+            self.confidence is None or 0 <= self.confidence <= 1, f"confidence {self.confidence}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,11 +317,16 @@ class Region:
     facts: RegionFacts
 
     def __post_init__(self) -> None:
-        _require(self.mask.dtype == np.bool_ and self.mask.ndim == 2, "a mask is a bool array of two dimensions")
+        _require(
+            self.mask.dtype == np.bool_ and self.mask.ndim == 2,
+            "a mask is a bool array of two dimensions",
+        )
         self.mask.setflags(write=False)
 
     @classmethod
-    def of(cls, mask: Mask, name: str, kind: RegionKind, found_by: str, confidence: float | None = None) -> Region:
+    def of(
+        cls, mask: Mask, name: str, kind: RegionKind, found_by: str, confidence: float | None = None
+    ) -> Region:
         """A region with its area measured from its mask."""
         return cls(mask, RegionFacts(name, kind, found_by, float(mask.mean()), confidence))
 
@@ -338,8 +365,14 @@ class FocusMetrics:
     def __post_init__(self) -> None:
         for name in FOCUS_METRICS:
             value = getattr(self, name)
-            _require((value is None) == (name in self.undefined), f"{name}: a value or a reason, not both")
-            _require(value is None or isinstance(value, str) or math.isfinite(value), f"{name} is not finite")
+            _require(
+                (value is None) == (name in self.undefined),
+                f"{name}: a value or a reason, not both",
+            )
+            _require(
+                value is None or isinstance(value, str) or math.isfinite(value),
+                f"{name} is not finite",
+            )
 
 
 FOCUS_METRICS = (
@@ -388,7 +421,10 @@ class RegionFocus:
     def __post_init__(self) -> None:
         for name in REGION_METRICS:
             value = getattr(self, name)
-            _require((value is None) == (name in self.undefined), f"{name}: a value or a reason, not both")
+            _require(
+                (value is None) == (name in self.undefined),
+                f"{name}: a value or a reason, not both",
+            )
             _require(value is None or math.isfinite(value), f"{name} is not finite")
 
 
@@ -417,7 +453,10 @@ class LogitBudget:
 
     def __post_init__(self) -> None:
         values = [value for _, value in self.parts]
-        _require(all(math.isfinite(v) for v in (self.logit, *values)), f"a part is not finite: {self.parts}")
+        _require(
+            all(math.isfinite(v) for v in (self.logit, *values)),
+            f"a part is not finite: {self.parts}",
+        )
         gap = abs(self.logit - sum(values))
         _require(gap <= 1e-4 * max(1.0, abs(self.logit)), f"the parts miss the logit by {gap:g}")
 
@@ -435,8 +474,14 @@ class Check:
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        _require((self.state == "passed") == (self.reason is None), f"{self.name}: a reason exactly where not passed")
-        _require(self.value is None or math.isfinite(self.value), f"{self.name}: {self.value} is not finite")
+        _require(
+            (self.state == "passed") == (self.reason is None),
+            f"{self.name}: a reason exactly where not passed",
+        )
+        _require(
+            self.value is None or math.isfinite(self.value),
+            f"{self.name}: {self.value} is not finite",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,7 +493,10 @@ class Trust:
     checks: tuple[Check, ...]
 
     def __post_init__(self) -> None:
-        _require((self.state == "passed") == (not self.reasons), "reasons exactly where the state is not passed")
+        _require(
+            (self.state == "passed") == (not self.reasons),
+            "reasons exactly where the state is not passed",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -464,7 +512,9 @@ class Masking:
     is_bad_news: bool | None = None
 
     def __post_init__(self) -> None:
-        _require(math.isfinite(self.logit) and math.isfinite(self.change), f"{self.removed}: not finite")
+        _require(
+            math.isfinite(self.logit) and math.isfinite(self.change), f"{self.removed}: not finite"
+        )
 
 
 FLAGS = (
@@ -546,8 +596,13 @@ class CaseRecord:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        _require((self.status == "ok") == (self.reason is None), "a reason exactly where the status is not ok")
-        _require(self.status != "ok" or self.prediction is not None, "an audited case has a prediction")
+        _require(
+            (self.status == "ok") == (self.reason is None),
+            "a reason exactly where the status is not ok",
+        )
+        _require(
+            self.status != "ok" or self.prediction is not None, "an audited case has a prediction"
+        )
 
     @property
     def outcome(self) -> Outcome | None:
@@ -572,9 +627,14 @@ class Estimate:
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        numbers = [number for number in (self.value, *(self.interval_95 or ())) if number is not None]
+        numbers = [
+            number for number in (self.value, *(self.interval_95 or ())) if number is not None
+        ]
         _require(all(math.isfinite(number) for number in numbers), f"{numbers} are not finite")
-        _require((self.interval_95 is None) == (self.reason is not None), "an interval or a reason, not both")
+        _require(
+            (self.interval_95 is None) == (self.reason is not None),
+            "an interval or a reason, not both",
+        )
         _require(self.value is not None or self.interval_95 is None, "an interval without a value")
 
 
@@ -600,7 +660,12 @@ MODEL_CHECKS = ("randomisation", "deletion", "insertion", "road", *DEPENDENCE)
 
 CASE_NUMBERS = (
     *(name for name in FOCUS_METRICS if name != "focus_band"),
-    *(f"{kind}_{name}" for kind in REGIONS_OF_CASES for name in REGION_METRICS if name != "pointing_game_hit"),
+    *(
+        f"{kind}_{name}"
+        for kind in REGIONS_OF_CASES
+        for name in REGION_METRICS
+        if name != "pointing_game_hit"
+    ),
     *MASKING_NUMBERS,
 )
 CASE_FLAGS = (

@@ -55,7 +55,9 @@ def judge(
     limits = _of_run(limits, spread or 0.0)
     answers = {name: RULES[name](record, limits) for name in FLAGS}
     raised = tuple(Flag(name, reason) for name, (is_raised, reason) in answers.items() if is_raised)
-    return raised, {name: reason for name, (is_raised, reason) in answers.items() if is_raised is None}
+    return raised, {
+        name: reason for name, (is_raised, reason) in answers.items() if is_raised is None
+    }
 
 
 def _of_run(limits: Acceptance, spread: float) -> Acceptance:
@@ -67,7 +69,9 @@ def _of_run(limits: Acceptance, spread: float) -> Acceptance:
 def _outside_lungs(record: CaseRecord, limits: Acceptance) -> Answer:
     if missing := _no_evidence(record):
         return None, missing
-    lungs = next(iter(_focus(record, [one.name for one in record.regions if one.kind == "lungs"])), None)
+    lungs = next(
+        iter(_focus(record, [one.name for one in record.regions if one.kind == "lungs"])), None
+    )
     if lungs is None:
         return None, record.lungs_missing or "the lungs were not looked for"
     if lungs.enrichment is None or lungs.relevance_mass_accuracy is None:
@@ -89,12 +93,18 @@ def _marker(record: CaseRecord, limits: Acceptance) -> Answer:
 
 
 def _border(record: CaseRecord, limits: Acceptance) -> Answer:
-    return _at(record, limits, ["border"], limits.flag_border_log_odds, "the border was not measured")
+    return _at(
+        record, limits, ["border"], limits.flag_border_log_odds, "the border was not measured"
+    )
 
 
-def _at(record: CaseRecord, limits: Acceptance, names: Sequence[str], log_odds: float, missing: str) -> Answer:
+def _at(
+    record: CaseRecord, limits: Acceptance, names: Sequence[str], log_odds: float, missing: str
+) -> Answer:
     """Does one of these regions carry the answer? By what replacing it does, or by where the evidence lies."""
-    answers = [one for one in (_as_usual(record, log_odds, names), _by_map(record, limits, names)) if one]
+    answers = [
+        one for one in (_as_usual(record, log_odds, names), _by_map(record, limits, names)) if one
+    ]
     if not answers:
         return None, _no_evidence(record) or missing
     raised = [reason for is_raised, reason in answers if is_raised]
@@ -113,9 +123,15 @@ def _by_map(record: CaseRecord, limits: Acceptance, names: Sequence[str]) -> Ans
     if _no_evidence(record):
         return None
     measured = [
-        (share >= limits.flag_region_share and ratio >= limits.flag_region_enrichment, ratio, share, one.region)
+        (
+            share >= limits.flag_region_share and ratio >= limits.flag_region_enrichment,
+            ratio,
+            share,
+            one.region,
+        )
         for one in _focus(record, names)
-        if (share := one.relevance_mass_accuracy) is not None and (ratio := one.enrichment) is not None
+        if (share := one.relevance_mass_accuracy) is not None
+        and (ratio := one.enrichment) is not None
     ]
     if not measured:
         return None

@@ -8,7 +8,9 @@ import numpy as np
 layers = keras.layers
 
 
-def small_backbone(shape: tuple[int, int, int] = (32, 32, 3), name: str = "backbone") -> keras.Model:
+def small_backbone(
+    shape: tuple[int, int, int] = (32, 32, 3), name: str = "backbone"
+) -> keras.Model:
     image = keras.Input(shape)
     x = layers.Conv2D(6, 3, 2, padding="same", name="conv1")(image)
     x = layers.BatchNormalization(name="norm1")(x)
@@ -51,7 +53,9 @@ def corner_detector() -> keras.Model:
     """Sees only the top left 4x4 pixels of 16x16: a 4x4 grid whose Flatten -> Dense reads cell (0, 0) only."""
     image = keras.Input((16, 16, 1))
     x = layers.Conv2D(1, 4, 4, use_bias=False, name="cells")(image)
-    model = keras.Model(image, layers.Dense(1, "sigmoid", name="output")(layers.Flatten(name="flatten")(x)))
+    model = keras.Model(
+        image, layers.Dense(1, "sigmoid", name="output")(layers.Flatten(name="flatten")(x))
+    )
     kernel = np.zeros((16, 1))
     kernel[0] = 3
     model.get_layer("cells").set_weights([np.full((4, 4, 1, 1), 1 / 16)])

@@ -15,9 +15,12 @@ from tests.classifier.models import corner_detector, images, layers, nested
 
 @pytest.mark.parametrize("head", ["gap", "gmp", "flatten", "mlp"])
 @pytest.mark.parametrize(
-    ("units", "activation"), [(1, "sigmoid"), (2, "softmax"), (4, "softmax"), (3, "sigmoid"), (2, None)]
+    ("units", "activation"),
+    [(1, "sigmoid"), (2, "softmax"), (4, "softmax"), (3, "sigmoid"), (2, None)],
 )
-def test_features_then_head_give_the_models_own_scores(head: str, units: int, activation: str | None) -> None:
+def test_features_then_head_give_the_models_own_scores(
+    head: str, units: int, activation: str | None
+) -> None:
     model = nested(units, activation, head)
     classifier = Classifier(model, (32, 32, 3))
     batch = images(3)
@@ -39,7 +42,9 @@ def test_a_saved_model_is_the_same_model(tmp_path: Path, suffix: str) -> None:
     model.save(tmp_path / f"model{suffix}")
     loaded = Classifier(load_keras(tmp_path / f"model{suffix}"), (32, 32, 3))
     logits = loaded.split().forward(images(2), None)[2]
-    np.testing.assert_allclose(logits, Classifier(model, (32, 32, 3)).split().forward(images(2), None)[2], atol=1e-6)
+    np.testing.assert_allclose(
+        logits, Classifier(model, (32, 32, 3)).split().forward(images(2), None)[2], atol=1e-6
+    )
 
 
 def test_skip_connection_around_the_split() -> None:
@@ -53,7 +58,9 @@ def test_skip_connection_around_the_split() -> None:
     assert len(split.sides) == 1
     batch = images(2, (16, 16, 1))
     logits = split.forward(batch, None)[2]
-    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), model.predict(batch, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(
+        1 / (1 + np.exp(-logits)), model.predict(batch, verbose=0), atol=1e-6
+    )
     assert not split.is_affine
 
 
@@ -69,7 +76,9 @@ def test_a_separate_activation_layer_is_taken_off() -> None:
 def test_a_shared_backbone_gets_numbered_names() -> None:
     shared = layers.Conv2D(1, 3, padding="same", name="shared")
     image = keras.Input((8, 8, 1))
-    model = keras.Model(image, layers.Dense(1)(layers.GlobalAveragePooling2D()(shared(shared(image)))))
+    model = keras.Model(
+        image, layers.Dense(1)(layers.GlobalAveragePooling2D()(shared(shared(image))))
+    )
     names = [candidate.name for candidate in Classifier(model, (8, 8, 1)).candidates]
     assert names == ["shared", "shared#2"]
 
@@ -103,7 +112,11 @@ def test_of_several_labels_the_target_is_predicted_from_its_threshold_on() -> No
     assert several.selector("not Pneumonia").tolist() == [0, -1, 0]
     # sigmoid(-0.5) = 0.3775 is above 0.3, though Effusion's score is the highest.
     above = several.predict(np.asarray([3.0, -0.5, 0.0]), "Effusion")
-    assert (above.predicted, above.expected, above.is_correct) == ("Pneumonia", "not Pneumonia", False)
+    assert (above.predicted, above.expected, above.is_correct) == (
+        "Pneumonia",
+        "not Pneumonia",
+        False,
+    )
     assert above.class_scores["not Pneumonia"] == pytest.approx(0.6224593)
     assert (above.threshold, above.threshold_source) == (0.3, "validation")
     # sigmoid(-1) = 0.2689 is below.
@@ -113,12 +126,19 @@ def test_of_several_labels_the_target_is_predicted_from_its_threshold_on() -> No
 
 
 def test_one_class_name_is_enough_for_one_unit() -> None:
-    assert Classifier(nested(), (32, 32, 3), ("PNEUMONIA",)).class_names == ("not PNEUMONIA", "PNEUMONIA")
+    assert Classifier(nested(), (32, 32, 3), ("PNEUMONIA",)).class_names == (
+        "not PNEUMONIA",
+        "PNEUMONIA",
+    )
 
 
 def test_every_layer_with_a_grid_is_a_candidate_and_auto_is_the_last() -> None:
     classifier = Classifier(nested(), (32, 32, 3))
-    assert [c.name for c in classifier.candidates][-3:] == ["backbone/add", "backbone/relu2", "backbone/conv3"]
+    assert [c.name for c in classifier.candidates][-3:] == [
+        "backbone/add",
+        "backbone/relu2",
+        "backbone/conv3",
+    ]
     assert classifier.candidates[-1].grid == (8, 8)
     assert classifier.split().layer.name == "backbone/conv3"
 
@@ -126,7 +146,10 @@ def test_every_layer_with_a_grid_is_a_candidate_and_auto_is_the_last() -> None:
 def test_an_open_input_size_is_measured() -> None:
     image = keras.Input((None, None, 1))
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3, 2, padding="same", name="c")(image))
-    assert Classifier(keras.Model(image, layers.Dense(1)(x)), (20, 10, 1)).candidates[0].grid == (10, 5)
+    assert Classifier(keras.Model(image, layers.Dense(1)(x)), (20, 10, 1)).candidates[0].grid == (
+        10,
+        5,
+    )
 
 
 def error_of(function, *arguments) -> ModelError:
@@ -169,7 +192,9 @@ def test_a_wrong_number_of_class_names(names: tuple[str, ...]) -> None:
 
 
 def test_a_threshold_for_many_classes_is_refused() -> None:
-    assert "predicts the largest score" in str(error_of(Classifier, nested(4, "softmax"), (32, 32, 3), (), None, 0.4))
+    assert "predicts the largest score" in str(
+        error_of(Classifier, nested(4, "softmax"), (32, 32, 3), (), None, 0.4)
+    )
 
 
 def test_two_inputs_are_refused_by_name() -> None:

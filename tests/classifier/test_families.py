@@ -9,7 +9,11 @@ import pytest
 from benchmarks.families import FAMILIES, VARIANTS, compare
 
 # One file a family, the four variants by turns; nested from both formats where property 1 names the family.
-CASES = [(family, VARIANTS[n % 4 : n % 4 + 1]) for n, family in enumerate(FAMILIES) if family != "InceptionResNetV2"]
+CASES = [
+    (family, VARIANTS[n % 4 : n % 4 + 1])
+    for n, family in enumerate(FAMILIES)
+    if family != "InceptionResNetV2"
+]
 CASES.append(("InceptionResNetV2", (VARIANTS[1], VARIANTS[3])))
 
 

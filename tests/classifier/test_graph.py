@@ -21,12 +21,16 @@ def randomised(model: keras.Model) -> keras.Model:
     for weight in model.weights:
         if "seed" not in weight.path:
             weight.assign(
-                rng.uniform(0.5, 1.5, weight.shape) if "variance" in weight.path else rng.normal(0, 0.3, weight.shape)
+                rng.uniform(0.5, 1.5, weight.shape)
+                if "variance" in weight.path
+                else rng.normal(0, 0.3, weight.shape)
             )
     return model
 
 
-def assert_split_everywhere(model: keras.Model, logits: np.ndarray, names: tuple[str, ...] = ()) -> Classifier:
+def assert_split_everywhere(
+    model: keras.Model, logits: np.ndarray, names: tuple[str, ...] = ()
+) -> Classifier:
     """Features then head give `logits`, at `names`, or at every candidate."""
     classifier = Classifier(model, SHAPE)
     for name in names or [candidate.name for candidate in classifier.candidates]:
@@ -51,9 +55,13 @@ HEADS: dict[str, Callable[[Any], Any]] = {
     "flatten": layers.Flatten(),
     "attention pooling": attention,
     "batch norm, dropouts": lambda x: layers.Dropout(0.5)(
-        layers.GlobalAveragePooling2D()(layers.SpatialDropout2D(0.3)(layers.BatchNormalization()(x)))
+        layers.GlobalAveragePooling2D()(
+            layers.SpatialDropout2D(0.3)(layers.BatchNormalization()(x))
+        )
     ),
-    "several dense": lambda x: layers.Dense(5, "relu")(layers.Dense(7, "gelu")(layers.Flatten()(x))),
+    "several dense": lambda x: layers.Dense(5, "relu")(
+        layers.Dense(7, "gelu")(layers.Flatten()(x))
+    ),
     "tokens": lambda x: layers.GlobalAveragePooling1D()(
         layers.MultiHeadAttention(2, 4)(*[layers.Reshape((-1, 8))(x)] * 2)
     ),
@@ -63,7 +71,9 @@ HEADS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("head", HEADS)
 def test_every_kind_of_head(head: str) -> None:
     backbone = small_backbone()
-    model = randomised(keras.Model(backbone.input, layers.Dense(2, name="logits")(HEADS[head](backbone.output))))
+    model = randomised(
+        keras.Model(backbone.input, layers.Dense(2, name="logits")(HEADS[head](backbone.output)))
+    )
     classifier = assert_split_everywhere(model, call(model))
     assert classifier.split().is_affine is (head in ("gap", "flatten", "batch norm, dropouts"))
 
@@ -85,10 +95,14 @@ def test_layers_in_front_stay_in_place_and_augmentation_is_off() -> None:
 def test_a_backbone_called_twice_can_be_cut_at_either_call() -> None:
     image = keras.Input(SHAPE)
     backbone, pool = small_backbone(), layers.GlobalAveragePooling2D()
-    both = layers.Concatenate()([pool(backbone(image)), pool(backbone(layers.Rescaling(-1.0, 1.0)(image)))])
+    both = layers.Concatenate()(
+        [pool(backbone(image)), pool(backbone(layers.Rescaling(-1.0, 1.0)(image)))]
+    )
     model = randomised(keras.Model(image, layers.Dense(1)(both)))
     classifier = assert_split_everywhere(model, call(model))
-    assert {"backbone/conv3", "backbone/conv3#2"} < {candidate.name for candidate in classifier.candidates}
+    assert {"backbone/conv3", "backbone/conv3#2"} < {
+        candidate.name for candidate in classifier.candidates
+    }
     assert classifier.split("backbone/conv3").sides  # the other call goes around the cut
     assert not classifier.split("backbone/conv3").is_affine
 
@@ -97,9 +111,15 @@ def test_backbones_in_backbones() -> None:
     model: keras.Model = small_backbone(name="inner")
     for depth in range(3):
         image = keras.Input(SHAPE)
-        model = keras.Model(image, layers.Conv2D(4, 3, name=f"after{depth}")(model(image)), name=f"level{depth}")
-    model = randomised(keras.Sequential([keras.Input(SHAPE), model, layers.Flatten(), layers.Dense(1)]))
-    classifier = assert_split_everywhere(model, call(model), ("level2/level1/level0/inner/conv1", "level2/after2"))
+        model = keras.Model(
+            image, layers.Conv2D(4, 3, name=f"after{depth}")(model(image)), name=f"level{depth}"
+        )
+    model = randomised(
+        keras.Sequential([keras.Input(SHAPE), model, layers.Flatten(), layers.Dense(1)])
+    )
+    classifier = assert_split_everywhere(
+        model, call(model), ("level2/level1/level0/inner/conv1", "level2/after2")
+    )
     assert classifier.split().layer.name == "level2/after2"
 
 
@@ -108,7 +128,11 @@ class Subclassed(keras.Model):
 
     def __init__(self) -> None:
         super().__init__()
-        self.core, self.pool, self.out = small_backbone(), layers.GlobalAveragePooling2D(), layers.Dense(1)
+        self.core, self.pool, self.out = (
+            small_backbone(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1),
+        )
         self.drop = layers.Dropout(0.5)
 
     def call(self, x: Any, training: bool = False) -> Any:
@@ -129,7 +153,9 @@ def test_a_subclassed_model_alone_and_inside_another() -> None:
     classifier = assert_split_everywhere(model, logits, ("backbone/conv1", "backbone/conv3"))
     assert classifier.split().pooled_weights is not None
     image = keras.Input(SHAPE)
-    outer = keras.Model(image, layers.Dense(1, use_bias=False, kernel_initializer="ones")(model(image)))
+    outer = keras.Model(
+        image, layers.Dense(1, use_bias=False, kernel_initializer="ones")(model(image))
+    )
     assert_split_everywhere(outer, logits, (f"{model.name}/backbone/conv3",))
 
 
@@ -150,14 +176,21 @@ def test_a_probability_that_is_no_activation_is_explained_by_its_log_odds() -> N
     p = call(model).astype(np.float64)
     classifier = assert_split_everywhere(model, np.log(p / (1 - p)))
     assert "log(p / (1 - p))" in classifier.scalar("class 1")
-    assert classifier.predict(np.log(p / (1 - p))[0], None).probability == pytest.approx(p[0, 0], rel=1e-6)
+    assert classifier.predict(np.log(p / (1 - p))[0], None).probability == pytest.approx(
+        p[0, 0], rel=1e-6
+    )
     assert not classifier.split().is_affine
 
 
 def test_a_saturated_probability_has_finite_log_odds() -> None:
     image = keras.Input(SHAPE)
     pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(1, 3)(image))
-    sure = layers.Dense(2, "sigmoid", kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(200.0))
+    sure = layers.Dense(
+        2,
+        "sigmoid",
+        kernel_initializer="zeros",
+        bias_initializer=keras.initializers.Constant(200.0),
+    )
     model = keras.Model(image, layers.Average()([sure(pooled), sure(pooled)]))
     logits = Classifier(model, SHAPE).split()._forward_steps(images(1))[2]
     assert np.isfinite(logits).all()
@@ -167,7 +200,11 @@ def test_a_saturated_probability_has_finite_log_odds() -> None:
 def test_an_activation_below_a_reshape_is_taken_off() -> None:
     image = keras.Input(SHAPE)
     pooled = layers.GlobalAveragePooling2D()(small_backbone()(image))
-    model = randomised(keras.Model(image, layers.Flatten()(layers.Reshape((1, 2))(layers.Dense(2, "softmax")(pooled)))))
+    model = randomised(
+        keras.Model(
+            image, layers.Flatten()(layers.Reshape((1, 2))(layers.Dense(2, "softmax")(pooled)))
+        )
+    )
     classifier = Classifier(model, SHAPE)
     assert classifier.output_activation == "softmax"
     z = np.asarray(classifier.split()._forward_steps(images(2))[2])
@@ -177,7 +214,9 @@ def test_an_activation_below_a_reshape_is_taken_off() -> None:
 def test_half_precision_is_said_and_claims_no_exact_budget() -> None:
     policy = keras.DTypePolicy("mixed_float16")
     image = keras.Input(SHAPE)
-    x = layers.GlobalAveragePooling2D(dtype=policy)(layers.Conv2D(4, 3, name="conv", dtype=policy)(image))
+    x = layers.GlobalAveragePooling2D(dtype=policy)(
+        layers.Conv2D(4, 3, name="conv", dtype=policy)(image)
+    )
     model = randomised(keras.Model(image, layers.Dense(1, "sigmoid", dtype="float32")(x)))
     split = Classifier(model, SHAPE).split()
     logits = np.asarray(split._forward_steps(images(2))[2], np.float64)
@@ -190,7 +229,10 @@ def test_half_precision_is_said_and_claims_no_exact_budget() -> None:
 def test_a_map_of_classes_is_no_classifier() -> None:
     image = keras.Input(SHAPE)
     with pytest.raises(ModelError, match="expected one score a class"):
-        Classifier(keras.Model(image, layers.Conv2D(2, 1, activation="softmax")(small_backbone()(image))), SHAPE)
+        Classifier(
+            keras.Model(image, layers.Conv2D(2, 1, activation="softmax")(small_backbone()(image))),
+            SHAPE,
+        )
 
 
 @pytest.mark.parametrize("name", ["my conv 1", "conv(1)", "_conv", "___", "\u80ba"])
@@ -198,7 +240,9 @@ def test_a_layer_may_have_any_name_that_keras_takes(name: str) -> None:
     """TensorFlow takes fewer in a graph. The name is kept for the user."""
     inputs = keras.Input(SHAPE)
     features = layers.Conv2D(4, 3, activation="relu", name=name)(inputs)
-    model = randomised(keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(features))))
+    model = randomised(
+        keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(features)))
+    )
     expected = call(model)
     target = Classifier(model, SHAPE).split(name)
     assert target.layer.name == name
@@ -215,6 +259,8 @@ def test_channels_first_is_refused() -> None:
 def test_two_outputs_are_refused_by_name() -> None:
     backbone = small_backbone()
     pooled = layers.GlobalAveragePooling2D()(backbone.output)
-    model = keras.Model(backbone.input, [layers.Dense(1, name="a")(pooled), layers.Dense(1, name="b")(pooled)])
+    model = keras.Model(
+        backbone.input, [layers.Dense(1, name="a")(pooled), layers.Dense(1, name="b")(pooled)]
+    )
     with pytest.raises(ModelError, match="has 2 outputs"):
         Classifier(model, SHAPE)

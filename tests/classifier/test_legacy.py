@@ -22,7 +22,9 @@ from tests.classifier.models import images, layers
 KERAS_2 = importlib.util.find_spec("tf_keras") is not None
 
 
-def write_keras_2(path: Path, listed: list[dict[str, Any]], weights: dict[str, list[np.ndarray]]) -> None:
+def write_keras_2(
+    path: Path, listed: list[dict[str, Any]], weights: dict[str, list[np.ndarray]]
+) -> None:
     """An `.h5` as tf.keras 2 wrote it: a functional network of `listed` layers, the last one its output."""
     network = {
         "name": "model",
@@ -58,7 +60,12 @@ def function(name: str, calls: Any, tf_name: str) -> dict[str, Any]:
 
 INPUT = {
     "class_name": "InputLayer",
-    "config": {"batch_input_shape": [None, 32, 32, 3], "dtype": "float32", "sparse": False, "name": "input_1"},
+    "config": {
+        "batch_input_shape": [None, 32, 32, 3],
+        "dtype": "float32",
+        "sparse": False,
+        "name": "input_1",
+    },
     "name": "input_1",
     "inbound_nodes": [],
 }
@@ -71,13 +78,36 @@ def test_operators_and_slashes_of_keras_2(tmp_path: Path) -> None:
     listed = [
         INPUT,
         function(
-            "tf.math.subtract", [["_CONSTANT_VALUE", -1, 2.0, {"y": ["input_1", 0, 0], "name": None}]], "math.subtract"
+            "tf.math.subtract",
+            [["_CONSTANT_VALUE", -1, 2.0, {"y": ["input_1", 0, 0], "name": None}]],
+            "math.subtract",
         ),
-        layer("Conv2D", "conv1/conv", after("tf.math.subtract"), filters=4, kernel_size=[1, 1], use_bias=False),
-        layer("BatchNormalization", "conv1/bn", after("conv1/conv"), axis=[3], epsilon=1e-3, center=False, scale=False),
+        layer(
+            "Conv2D",
+            "conv1/conv",
+            after("tf.math.subtract"),
+            filters=4,
+            kernel_size=[1, 1],
+            use_bias=False,
+        ),
+        layer(
+            "BatchNormalization",
+            "conv1/bn",
+            after("conv1/conv"),
+            axis=[3],
+            epsilon=1e-3,
+            center=False,
+            scale=False,
+        ),
         function("tf.nn.relu", [["conv1/bn", 0, 0, {"name": None}]], "nn.relu"),
-        function("tf.math.truediv", [["tf.nn.relu", 0, 0, {"y": 6.0, "name": None}]], "math.truediv"),
-        function("tf.add", [["tf.nn.relu", 0, 0, {"y": ["tf.math.truediv", 0, 0], "name": None}]], "__operators__.add"),
+        function(
+            "tf.math.truediv", [["tf.nn.relu", 0, 0, {"y": 6.0, "name": None}]], "math.truediv"
+        ),
+        function(
+            "tf.add",
+            [["tf.nn.relu", 0, 0, {"y": ["tf.math.truediv", 0, 0], "name": None}]],
+            "__operators__.add",
+        ),
         function("tf.concat", [[["tf.add", 0, 0, {"axis": -1}]]], "concat"),
         function("tf.mean", [["tf.concat", 0, 0, {"axis": [1, 2]}]], "math.reduce_mean"),
         layer("Dense", "dense", after("tf.mean"), units=1, use_bias=False),
@@ -97,11 +127,18 @@ def test_a_sequential_inside_whose_calls_keras_2_counted_from_1(tmp_path: Path) 
     }
     listed = [
         INPUT,
-        {"class_name": "Sequential", "config": inner, "name": "augmentation", "inbound_nodes": after("input_1")},
+        {
+            "class_name": "Sequential",
+            "config": inner,
+            "name": "augmentation",
+            "inbound_nodes": after("input_1"),
+        },
         layer("GlobalAveragePooling2D", "gap", [[["augmentation", 1, 0, {}]]]),
     ]
     write_keras_2(tmp_path / "m.h5", listed, {})
-    np.testing.assert_allclose(load_keras(tmp_path / "m.h5")(images(2)), 2 * images(2).mean((1, 2)), atol=1e-6)
+    np.testing.assert_allclose(
+        load_keras(tmp_path / "m.h5")(images(2)), 2 * images(2).mean((1, 2)), atol=1e-6
+    )
 
 
 def test_another_function_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -118,7 +155,9 @@ def test_operators_of_keras_3_in_an_h5(tmp_path: Path) -> None:
     x = keras.ops.mean(keras.ops.relu(layers.Conv2D(4, 3)(image * 2.0) + 3.0) / 6.0, axis=(1, 2))
     model = keras.Model(image, layers.Dense(1)(layers.Add()([x, x])))
     model.save(tmp_path / "m.h5")
-    np.testing.assert_allclose(load_keras(tmp_path / "m.h5")(images(2)), model(images(2)), atol=1e-6)
+    np.testing.assert_allclose(
+        load_keras(tmp_path / "m.h5")(images(2)), model(images(2)), atol=1e-6
+    )
 
 
 def test_a_keras_file_of_keras_2_names_the_command_that_converts_it(tmp_path: Path) -> None:
@@ -138,7 +177,9 @@ def test_convert_reads_an_h5_of_keras_2_itself(tmp_path: Path) -> None:
     listed = [INPUT, layer("GlobalAveragePooling2D", "gap", after("input_1"))]
     write_keras_2(tmp_path / "m.h5", listed, {})
     convert(tmp_path / "m.h5", tmp_path / "m.keras")
-    np.testing.assert_allclose(load_keras(tmp_path / "m.keras")(images(2)), images(2).mean((1, 2)), atol=1e-6)
+    np.testing.assert_allclose(
+        load_keras(tmp_path / "m.keras")(images(2)), images(2).mean((1, 2)), atol=1e-6
+    )
 
 
 def test_convert_refuses_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,13 +211,20 @@ for name in ("m.h5", "m.keras", "saved"):
 """
 
 
-@pytest.mark.skipif(not KERAS_2, reason="tf-keras is not installed: pip install 'cxr-audit[keras2]'")
+@pytest.mark.skipif(
+    not KERAS_2, reason="tf-keras is not installed: pip install 'cxr-audit[keras2]'"
+)
 def test_what_keras_2_itself_saves(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", SAVE, str(tmp_path)], check=True, capture_output=True)
     expected = np.load(tmp_path / "expected.npy")
     for name in ("m.h5", "m.keras", "saved"):
         convert(tmp_path / name, tmp_path / f"new-{name}.keras")
-        np.testing.assert_allclose(load_keras(tmp_path / f"new-{name}.keras")(images(2)), expected, atol=1e-6)
+        np.testing.assert_allclose(
+            load_keras(tmp_path / f"new-{name}.keras")(images(2)), expected, atol=1e-6
+        )
     with pytest.raises(ModelError) as caught:
         load_keras(tmp_path / "saved")
-    assert caught.value.hint == f"cxr-audit convert {tmp_path / 'saved'} {tmp_path / 'saved-keras3.keras'}"
+    assert (
+        caught.value.hint
+        == f"cxr-audit convert {tmp_path / 'saved'} {tmp_path / 'saved-keras3.keras'}"
+    )

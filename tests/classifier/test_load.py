@@ -25,7 +25,9 @@ def test_another_file_than_the_hash_says_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.keras"
     nested().save(path)
     load_keras(path, file_sha256(path).upper())
-    assert f"its SHA-256 is {file_sha256(path)}, expected {'0' * 64}" in str(error_of(path, "0" * 64))
+    assert f"its SHA-256 is {file_sha256(path)}, expected {'0' * 64}" in str(
+        error_of(path, "0" * 64)
+    )
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -50,9 +52,9 @@ def test_an_unknown_layer_class_is_refused(tmp_path: Path) -> None:
             return x
 
     image = keras.Input((8, 8, 1))
-    keras.Model(image, layers.Dense(1)(layers.Flatten()(Strange()(layers.Conv2D(1, 3)(image))))).save(
-        tmp_path / "m.keras"
-    )
+    keras.Model(
+        image, layers.Dense(1)(layers.Flatten()(Strange()(layers.Conv2D(1, 3)(image))))
+    ).save(tmp_path / "m.keras")
     error = error_of(tmp_path / "m.keras")
     assert "Strange" in str(error)
     assert "custom layers" in error.hint
@@ -62,7 +64,9 @@ def test_an_unknown_layer_class_is_refused(tmp_path: Path) -> None:
 def test_own_layers_of_keras_applications_load(tmp_path: Path, family: str) -> None:
     """The `.h5` of a nested InceptionResNetV2 needs CustomScaleLayer, that of a ConvNeXt LayerScale."""
     size = 75 if family == "InceptionResNetV2" else 32
-    backbone = getattr(keras.applications, family)(weights=None, include_top=False, input_shape=(size, size, 3))
+    backbone = getattr(keras.applications, family)(
+        weights=None, include_top=False, input_shape=(size, size, 3)
+    )
     model = keras.Sequential(
         [backbone, layers.GlobalAveragePooling2D(), layers.Dropout(0.2), layers.Dense(1, "sigmoid")]
     )
@@ -112,7 +116,10 @@ def test_a_truncated_model(tmp_path: Path) -> None:
 
 def test_weights_that_are_missing_inside(tmp_path: Path) -> None:
     nested().save(tmp_path / "m.keras")
-    with zipfile.ZipFile(tmp_path / "m.keras") as whole, zipfile.ZipFile(tmp_path / "less.keras", "w") as less:
+    with (
+        zipfile.ZipFile(tmp_path / "m.keras") as whole,
+        zipfile.ZipFile(tmp_path / "less.keras", "w") as less,
+    ):
         for name in ("config.json", "metadata.json"):
             less.writestr(name, whole.read(name))
     assert "cannot load" in str(error_of(tmp_path / "less.keras"))
@@ -137,12 +144,21 @@ def test_inspection_of_a_nested_model(tmp_path: Path) -> None:
     assert facts["sha256"] == file_sha256(tmp_path / "m.keras")
     assert facts["layers"][-1]["grid"] == "8x8"
     # conv1: 3 pixels, step 2; conv2 beside the skip: 3 + 2 * 2 = 7; conv3: 7 + 2 * 2 = 11
-    assert [facts["layers"][n]["receptive_field"] for n in (0, -3, -1)] == ["3x3 px", "7x7 px", "11x11 px"]
+    assert [facts["layers"][n]["receptive_field"] for n in (0, -3, -1)] == [
+        "3x3 px",
+        "7x7 px",
+        "11x11 px",
+    ]
     (tmp_path / "m.json").write_text('{"sha256": "of another file", "scaling": "txv"}')
-    assert inspect_model(tmp_path / "m.keras")["scaling_guess"] == "unit"  # another model's card is not believed
+    assert (
+        inspect_model(tmp_path / "m.keras")["scaling_guess"] == "unit"
+    )  # another model's card is not believed
 
 
 def test_pytorch_and_onnx_say_how_to_convert(tmp_path: Path) -> None:
-    for name, words in (("m.pt", "cxr-audit import-torchxrayvision"), ("m.onnx", "rebuild the network in Keras")):
+    for name, words in (
+        ("m.pt", "cxr-audit import-torchxrayvision"),
+        ("m.onnx", "rebuild the network in Keras"),
+    ):
         (tmp_path / name).write_bytes(b"x")
         assert words in error_of(tmp_path / name).hint

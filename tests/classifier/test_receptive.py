@@ -28,18 +28,32 @@ def stack(*operations: Any) -> Callable[[Any], Any]:
 
 def residual(x: Any) -> Any:
     y = layers.Conv2D(2, 5, 2, padding="same")(x)
-    return layers.Add()([layers.Conv2D(2, 1, 2, padding="same")(x), layers.Conv2D(2, (1, 3), padding="same")(y)])
+    return layers.Add()(
+        [layers.Conv2D(2, 1, 2, padding="same")(x), layers.Conv2D(2, (1, 3), padding="same")(y)]
+    )
 
 
 NETWORKS: dict[str, Callable[[Any], Any]] = {
     "valid": stack(layers.Conv2D(2, 3), layers.Conv2D(2, (5, 2), 2)),
-    "same, even sizes": stack(layers.Conv2D(2, 4, 2, padding="same"), layers.Conv2D(2, 3, 3, padding="same")),
-    "dilated": stack(layers.Conv2D(2, 3, dilation_rate=3), layers.DepthwiseConv2D(3, dilation_rate=2)),
-    "padded and cropped": stack(
-        layers.ZeroPadding2D(((3, 1), (0, 2))), layers.Conv2D(2, 3, 2), layers.Cropping2D(((2, 1), (1, 0)))
+    "same, even sizes": stack(
+        layers.Conv2D(2, 4, 2, padding="same"), layers.Conv2D(2, 3, 3, padding="same")
     ),
-    "pooled": stack(layers.Conv2D(2, 3), layers.AveragePooling2D(3, 2), layers.AveragePooling2D(2, padding="same")),
-    "separable": stack(layers.SeparableConv2D(2, 5, 2, padding="same"), layers.BatchNormalization()),
+    "dilated": stack(
+        layers.Conv2D(2, 3, dilation_rate=3), layers.DepthwiseConv2D(3, dilation_rate=2)
+    ),
+    "padded and cropped": stack(
+        layers.ZeroPadding2D(((3, 1), (0, 2))),
+        layers.Conv2D(2, 3, 2),
+        layers.Cropping2D(((2, 1), (1, 0))),
+    ),
+    "pooled": stack(
+        layers.Conv2D(2, 3),
+        layers.AveragePooling2D(3, 2),
+        layers.AveragePooling2D(2, padding="same"),
+    ),
+    "separable": stack(
+        layers.SeparableConv2D(2, 5, 2, padding="same"), layers.BatchNormalization()
+    ),
     "residual": residual,
 }
 
@@ -53,7 +67,9 @@ def test_the_field_is_the_support_of_the_gradient(name: str) -> None:
         weight.assign(np.random.default_rng(1).uniform(0.5, 1, weight.shape))
     classifier = Classifier(model, (*SIZE, 1))
     split = classifier.split()
-    field = receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)[split.layer.name]
+    field = receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)[
+        split.layer.name
+    ]
     assert field is not None
 
     cell = [size // 2 for size in split.layer.grid]
@@ -62,9 +78,13 @@ def test_the_field_is_the_support_of_the_gradient(name: str) -> None:
         tape.watch(batch)
         value = tf.reduce_sum(keras.Model(image, features)(batch)[0, cell[0], cell[1]])
     moves = np.asarray(tape.gradient(value, batch))[0, ..., 0] != 0
-    for axis, size, index, seen in zip(field, SIZE, cell, (moves.any(1), moves.any(0)), strict=True):
+    for axis, size, index, seen in zip(
+        field, SIZE, cell, (moves.any(1), moves.any(0)), strict=True
+    ):
         first, last = int(index * axis.jump + axis.first), int(index * axis.jump + axis.last)
-        assert 0 <= first <= last < size, "the middle cell must not touch the border, or nothing is tested"
+        assert 0 <= first <= last < size, (
+            "the middle cell must not touch the border, or nothing is tested"
+        )
         assert (seen.argmax(), size - 1 - seen[::-1].argmax()) == (first, last)
 
 
@@ -83,7 +103,10 @@ def test_what_is_not_known_is_not_stated() -> None:
     image = keras.Input((16, 16, 1))
     x = layers.Conv2D(2, 3, name="after")(layers.UpSampling2D(2)(layers.Conv2D(2, 3)(image)))
     classifier = Classifier(keras.Model(image, layers.Dense(1)(layers.Flatten()(x))), (16, 16, 1))
-    assert receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)["after"] is None
+    assert (
+        receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)["after"]
+        is None
+    )
 
 
 def test_of_a_published_network() -> None:

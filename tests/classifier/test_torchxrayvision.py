@@ -43,7 +43,14 @@ class Tensor:
         torch = sys.modules["torch"]
         size, stride = self.array.shape, tuple(s // 4 for s in self.array.strides)
         storage = Storage(torch.FloatStorage, self.array)
-        return sys.modules["torch._utils"]._rebuild_tensor_v2, (storage, 0, size, stride, False, OrderedDict())
+        return sys.modules["torch._utils"]._rebuild_tensor_v2, (
+            storage,
+            0,
+            size,
+            stride,
+            False,
+            OrderedDict(),
+        )
 
 
 class Storage:
@@ -62,7 +69,11 @@ class TorchPickler(pickle.Pickler):
             key = str(len(self.storages))
             self.storages[key] = obj.array
             return ("storage", obj.kind, key, "cpu", obj.array.size, *self.view_metadata)
-        if isinstance(obj, type) and obj.__module__ == "torchxrayvision.models" and obj not in self.classes:
+        if (
+            isinstance(obj, type)
+            and obj.__module__ == "torchxrayvision.models"
+            and obj not in self.classes
+        ):
             self.classes.append(obj)
             return ("module", obj, "models.py", "class ...")
         return None
@@ -73,7 +84,9 @@ class TorchPickler(pickle.Pickler):
 @pytest.fixture
 def fake_torch(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """The names that PyTorch's pickles mention, for pickling only."""
-    torch, utils, models = (types.ModuleType(n) for n in ("torch", "torch._utils", "torchxrayvision.models"))
+    torch, utils, models = (
+        types.ModuleType(n) for n in ("torch", "torch._utils", "torchxrayvision.models")
+    )
     torch.FloatStorage = type("FloatStorage", (), {"__module__": "torch"})  # type: ignore[attr-defined]
     torch._utils = utils  # type: ignore[attr-defined]
 
@@ -120,7 +133,12 @@ def as_network(arrays: dict[str, Any]) -> Any:
 
     def box() -> Any:
         made = object.__new__(sys.modules["torchxrayvision.models"].DenseNet)
-        made.__dict__.update(_parameters=OrderedDict(), _buffers=OrderedDict(), _modules=OrderedDict(), training=False)
+        made.__dict__.update(
+            _parameters=OrderedDict(),
+            _buffers=OrderedDict(),
+            _modules=OrderedDict(),
+            training=False,
+        )
         return made
 
     root = box()
@@ -139,7 +157,9 @@ def densenet_arrays() -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
 
     def conv(name: str, out: int, into: int, size: int) -> None:
-        arrays[f"{name}.weight"] = rng.normal(0, (2 / (into * size**2)) ** 0.5, (out, into, size, size))
+        arrays[f"{name}.weight"] = rng.normal(
+            0, (2 / (into * size**2)) ** 0.5, (out, into, size, size)
+        )
 
     def norm(name: str, num: int) -> None:
         for part, low, high in (
@@ -165,7 +185,10 @@ def densenet_arrays() -> dict[str, np.ndarray]:
             norm(f"features.transition{block}.norm", channels)
             conv(f"features.transition{block}.conv", channels := channels // 2, 2 * channels, 1)
     norm("features.norm5", channels)
-    arrays["classifier.weight"], arrays["classifier.bias"] = rng.normal(0, 0.05, (18, channels)), rng.normal(size=18)
+    arrays["classifier.weight"], arrays["classifier.bias"] = (
+        rng.normal(0, 0.05, (18, channels)),
+        rng.normal(size=18),
+    )
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
@@ -178,7 +201,10 @@ def test_all_layouts_of_a_checkpoint(tmp_path: Path, fake_torch: types.ModuleTyp
     tensors = OrderedDict((name, Tensor(array)) for name, array in arrays.items())
     contents = {
         "state dict": tensors,
-        "in a training checkpoint": {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in tensors.items()}},
+        "in a training checkpoint": {
+            "epoch": 3,
+            "state_dict": {f"module.{k}": v for k, v in tensors.items()},
+        },
         "network": as_network(tensors),
     }
     for write in (write_archive, write_legacy):
@@ -229,7 +255,8 @@ def test_damaged_checkpoints(tmp_path: Path, fake_torch: types.ModuleType) -> No
 def test_the_weights_land_where_they_belong(tmp_path: Path, fake_torch: types.ModuleType) -> None:
     arrays = densenet_arrays()
     path = write_archive(
-        tmp_path / "nih-densenet121-d121-best.pt", OrderedDict((k, Tensor(v)) for k, v in arrays.items())
+        tmp_path / "nih-densenet121-d121-best.pt",
+        OrderedDict((k, Tensor(v)) for k, v in arrays.items()),
     )
     card = import_torchxrayvision(str(path), tmp_path / "txv.keras")
     assert card["name"] == "TorchXRayVision densenet121-res224-nih"
@@ -242,20 +269,28 @@ def test_the_weights_land_where_they_belong(tmp_path: Path, fake_torch: types.Mo
         layer.kernel, arrays["features.denseblock2.denselayer2.conv1.weight"].transpose(2, 3, 1, 0)
     )
     norm = model.get_layer("pool3_bn")
-    np.testing.assert_array_equal(norm.moving_variance, arrays["features.transition2.norm.running_var"])
+    np.testing.assert_array_equal(
+        norm.moving_variance, arrays["features.transition2.norm.running_var"]
+    )
     assert norm.epsilon == 1e-5
-    np.testing.assert_array_equal(model.get_layer("findings").kernel, arrays["classifier.weight"][:14].T)
+    np.testing.assert_array_equal(
+        model.get_layer("findings").kernel, arrays["classifier.weight"][:14].T
+    )
     facts = inspect_model(tmp_path / "txv.keras")
     assert (facts["scaling_guess"], facts["scaling_reason"]) == ("txv", "its model card")
     assert facts["class_names"] == card["class_names"]
 
-    one = import_torchxrayvision(str(path), tmp_path / "one.keras", "densenet121-res224-all", finding="Pneumonia")
+    one = import_torchxrayvision(
+        str(path), tmp_path / "one.keras", "densenet121-res224-all", finding="Pneumonia"
+    )
     assert (one["class_names"], one["threshold"]) == (["no Pneumonia", "Pneumonia"], 0.056810737)
     assert load_keras(tmp_path / "one.keras").output_shape == (None, 1)
 
     def error_of(**arguments: Any) -> str:
         with pytest.raises(ModelError) as caught:
-            import_torchxrayvision(**{"source": str(path), "out": tmp_path / "bad.keras", **arguments})
+            import_torchxrayvision(
+                **{"source": str(path), "out": tmp_path / "bad.keras", **arguments}
+            )
         assert caught.value.hint
         assert not (tmp_path / "bad.keras").exists()
         return str(caught.value)
@@ -265,7 +300,10 @@ def test_the_weights_land_where_they_belong(tmp_path: Path, fake_torch: types.Mo
     assert "not the file that was asked for" in error_of(sha256="0" * 64)
     assert "has not the suffix .keras" in error_of(out=tmp_path / "bad.h5")
     for changed, message in (
-        ({k: v for k, v in arrays.items() if k != "features.norm5.bias"}, "features.norm5.bias is missing"),
+        (
+            {k: v for k, v in arrays.items() if k != "features.norm5.bias"},
+            "features.norm5.bias is missing",
+        ),
         ({**arrays, "features.conv0.weight": np.zeros((64, 3, 7, 7))}, "expected (64, 1, 7, 7)"),
         ({**arrays, "classifier.bias": np.full(18, np.nan)}, "classifier.bias is not finite"),
     ):
@@ -308,13 +346,18 @@ def test_an_address_is_opened_only_with_its_hash(
     right = hashlib.sha256(data).hexdigest()
     assert "without a SHA-256" in error_of("w.pt", None)
     assert f"its SHA-256 is {right}" in error_of("w.pt", "0" * 64)
-    assert "no PyTorch checkpoint" in error_of("w.pt", right.upper())  # the hash is right: only now it is opened
+    assert "no PyTorch checkpoint" in error_of(
+        "w.pt", right.upper()
+    )  # the hash is right: only now it is opened
     assert "HTTP Error 404" in error_of("none.pt", right)
     monkeypatch.setattr("cxr_audit.classifier.torchxrayvision._MAX_BYTES", 10)
     assert "is larger than" in error_of("w.pt", right)
 
 
-@pytest.mark.skipif(not HAS_TORCH, reason="PyTorch and torchxrayvision are not installed; benchmarks/peers.py says how")
+@pytest.mark.skipif(
+    not HAS_TORCH,
+    reason="PyTorch and torchxrayvision are not installed; benchmarks/peers.py says how",
+)
 @pytest.mark.filterwarnings("ignore")
 def test_the_network_answers_as_pytorch_does(tmp_path: Path) -> None:
     import torch
@@ -331,17 +374,26 @@ def test_the_network_answers_as_pytorch_does(tmp_path: Path) -> None:
     assert 0.1 < np.abs(expected).max() < 100
     for path in sorted(tmp_path.glob("*.pt")):
         import_torchxrayvision(str(path), tmp_path / "m.keras")
-        logits = Classifier(load_keras(tmp_path / "m.keras"), (224, 224, 1)).split()._forward_steps(images)[2]
+        logits = (
+            Classifier(load_keras(tmp_path / "m.keras"), (224, 224, 1))
+            .split()
+            ._forward_steps(images)[2]
+        )
         np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
-@pytest.mark.skipif(not HAS_TORCH, reason="PyTorch and torchxrayvision are not installed; benchmarks/peers.py says how")
+@pytest.mark.skipif(
+    not HAS_TORCH,
+    reason="PyTorch and torchxrayvision are not installed; benchmarks/peers.py says how",
+)
 @pytest.mark.filterwarnings("ignore")
 def test_the_thresholds_are_those_of_the_package() -> None:
     from benchmarks.peers import torchxrayvision
 
     for name, thresholds in THRESHOLDS.items():
         theirs = torchxrayvision().models.model_urls[name]
-        assert theirs["labels"] == [f if t is not None else "" for f, t in zip(FINDINGS, thresholds, strict=True)]
+        assert theirs["labels"] == [
+            f if t is not None else "" for f, t in zip(FINDINGS, thresholds, strict=True)
+        ]
         for mine, their in zip(thresholds, theirs["op_threshs"], strict=True):
             assert np.isnan(their) if mine is None else mine == their

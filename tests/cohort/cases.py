@@ -52,7 +52,9 @@ def a_case(
         lungs = RegionFocus("lungs", undefined=dict.fromkeys(RegionFocus.__slots__[1:-1], dead))
         focus = FocusMetrics(0.5, undefined=dict.fromkeys(METRICS, dead))
     else:
-        lungs = RegionFocus("lungs", enrichment / 4, 0.25, enrichment, 0.5, enrichment > 1, 0.2, 0.3, 0.2, 0.3)
+        lungs = RegionFocus(
+            "lungs", enrichment / 4, 0.25, enrichment, 0.5, enrichment > 1, 0.2, 0.3, 0.2, 0.3
+        )
         focus = FocusMetrics(0.5, **{**METRICS, **metrics})
     return CaseRecord(
         case_id,
@@ -62,7 +64,11 @@ def a_case(
             8, 8, SourceFile("0" * 64, "1" * 64, "PNG", None, "cv2"), attributes=attributes or {}
         ),
         prediction=Prediction("P", "z", 0.0, probability, shares, 0.5, "by hand", called, label),
-        maps=(MapFacts("grad-cam", "grad-cam", "last", "P", "dead" if enrichment is None else "ok", 7, 7),),
+        maps=(
+            MapFacts(
+                "grad-cam", "grad-cam", "last", "P", "dead" if enrichment is None else "ok", 7, 7
+            ),
+        ),
         focus={"grad-cam": focus},
         regions=(region,),
         region_focus={"grad-cam": (lungs,)},
@@ -70,7 +76,9 @@ def a_case(
 
 
 def a_failure(case_id: str, label: str | None = None) -> CaseRecord:
-    return CaseRecord(case_id, "failed", reason="the file is empty", error="UnreadableFile", label=label)
+    return CaseRecord(
+        case_id, "failed", reason="the file is empty", error="UnreadableFile", label=label
+    )
 
 
 def a_source(case_id: str, patient_id: str | None = None, **metadata: str) -> CaseSource:

@@ -37,8 +37,26 @@ def judged(records: list[CaseRecord] = RECORDS, **criterion: object) -> Criterio
         ({**ENRICHED, "share_at_least": 0.7}, 14 / 20, True),
         ({**ENRICHED, "share_at_least": 0.71}, 14 / 20, False),
         ({**ENRICHED, "bound": "lower", "share_at_least": 0.7}, 14 / 20, False),
-        ({"metric": "lungs_enrichment", "cases": "true_positive", "below": 1.5, "share_at_most": 0.25}, 6 / 20, False),
-        ({"metric": "lungs_enrichment", "cases": "true_negative", "below": 1.5, "share_at_most": 0}, 0.0, True),
+        (
+            {
+                "metric": "lungs_enrichment",
+                "cases": "true_positive",
+                "below": 1.5,
+                "share_at_most": 0.25,
+            },
+            6 / 20,
+            False,
+        ),
+        (
+            {
+                "metric": "lungs_enrichment",
+                "cases": "true_negative",
+                "below": 1.5,
+                "share_at_most": 0,
+            },
+            0.0,
+            True,
+        ),
         ({"metric": "lungs_pointing_game_hit", "share_at_least": 0.8}, 34 / 40, True),
         ({"metric": "failed", "share_at_most": 0.05}, 2 / 42, True),
         ({"metric": "failed", "share_at_most": 0}, 2 / 42, False),
@@ -59,12 +77,22 @@ def test_what_is_undefined_is_counted_against_the_criterion() -> None:
     ("records", "criterion", "reason"),
     [
         (RECORDS[:20], {"metric": "auc", "at_least": 0}, "no negative case"),
-        (RECORDS, {**ENRICHED, "cases": "false_positive", "share_at_least": 0}, "no false positive case"),
+        (
+            RECORDS,
+            {**ENRICHED, "cases": "false_positive", "share_at_least": 0},
+            "no false positive case",
+        ),
         (RECORDS[18:20], {**ENRICHED, "share_at_most": 1}, "undefined in every case"),
-        (RECORDS[:5], {"metric": "sensitivity", "bound": "lower", "at_least": 0}, "no interval below 10 patients"),
+        (
+            RECORDS[:5],
+            {"metric": "sensitivity", "bound": "lower", "at_least": 0},
+            "no interval below 10 patients",
+        ),
     ],
 )
-def test_what_cannot_be_evaluated_is_not_met(records: list[CaseRecord], criterion: dict, reason: str) -> None:
+def test_what_cannot_be_evaluated_is_not_met(
+    records: list[CaseRecord], criterion: dict, reason: str
+) -> None:
     result = judged(records, **criterion)
     assert (result.is_met, result.reason) == (False, reason)
 
@@ -79,7 +107,10 @@ def test_what_cannot_be_evaluated_is_not_met(records: list[CaseRecord], criterio
         ),
         ({"metric": "npv", "at_most": 1}, "negative predictive value at most 1"),
         ({"metric": "failed", "share_at_most": 0.01}, "share of cases that failed at most 0.01"),
-        ({"metric": "flag_marker", "share_at_most": 0}, 'share of cases flagged "A marker counts" at most 0'),
+        (
+            {"metric": "flag_marker", "share_at_most": 0},
+            'share of cases flagged "A marker counts" at most 0',
+        ),
         (
             {"metric": "lungs_pointing_game_hit", "share_at_least": 0.5},
             "share of cases with the map's maximum in the lungs at least 0.5",
@@ -100,18 +131,34 @@ def test_a_share_of_what_masking_changed_is_of_the_cases_that_it_asked() -> None
     """Of ten cases four were asked again; two of these have a marker, one of which carries the answer."""
 
     def masked(record: CaseRecord, *changes: float) -> CaseRecord:
-        markers = tuple(RegionFacts(f"letter {n}", "marker", "by hand", 0.01) for n in range(len(changes)))
+        markers = tuple(
+            RegionFacts(f"letter {n}", "marker", "by hand", 0.01) for n in range(len(changes))
+        )
         rows = [Masking(f"letter {n}", "blurred", 0.0, change) for n, change in enumerate(changes)]
         rows += [Masking(f"letter {n}", "mean", 0.0, -9.0) for n in range(len(changes))]
         rows.append(Masking("border", "blurred", 0.0, 0.25))
-        missing = {"lungs": "lungs not found: by hand", "all but the lungs": "lungs not found: by hand"}
+        missing = {
+            "lungs": "lungs not found: by hand",
+            "all but the lungs": "lungs not found: by hand",
+        }
         regions = (*record.regions, *markers)
         return replace(record, regions=regions, masking=tuple(rows), masking_missing=missing)
 
     plain = [a_case(f"p{n}", "P", 0.9) for n in range(10)]
-    cases = [masked(plain[0], 0.5, -2.0, 1.0), masked(plain[1], -0.5), masked(plain[2]), masked(plain[3]), *plain[4:]]
+    cases = [
+        masked(plain[0], 0.5, -2.0, 1.0),
+        masked(plain[1], -0.5),
+        masked(plain[2]),
+        masked(plain[3]),
+        *plain[4:],
+    ]
     result = judged(cases, metric="masking_marker_change", below=-1, share_at_most=0.4)
-    assert (result.found.value, result.found.num_cases, result.is_met, result.undefined) == (0.5, 2, False, {})
+    assert (result.found.value, result.found.num_cases, result.is_met, result.undefined) == (
+        0.5,
+        2,
+        False,
+        {},
+    )
     result = judged(cases, metric="masking_border_change", below=-1, share_at_most=0)
     assert (result.found.value, result.found.num_cases, result.is_met) == (0, 4, True)
     result = judged(cases, metric="masking_lungs_change", below=-1, share_at_least=0.5)
@@ -125,4 +172,7 @@ def test_the_hit_rate_counts_an_undefined_map_as_no_hit() -> None:
     assert (rates["lungs"].value, rates["lungs"].num_cases) == (34 / 40, 40)
     low, high = rates["lungs"].interval_95
     assert low < 34 / 40 < high
-    assert (rates["annotation"].value, rates["annotation"].reason) == (None, "no case has this region")
+    assert (rates["annotation"].value, rates["annotation"].reason) == (
+        None,
+        "no case has this region",
+    )

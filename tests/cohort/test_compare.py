@@ -18,12 +18,23 @@ from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL
 
 RUN = RunRecord(
-    "a", "finished", "2026-01-01T00:00:00Z", {"run": {"name": "a", "seed": 0}}, "0" * 64, 0, MODEL, 4, {}, {}
+    "a",
+    "finished",
+    "2026-01-01T00:00:00Z",
+    {"run": {"name": "a", "seed": 0}},
+    "0" * 64,
+    0,
+    MODEL,
+    4,
+    {},
+    {},
 )
 SAME = replace(RUN, case_id_key="k")
 
 
-def compared(a: list[CaseRecord], b: list[CaseRecord], patients: dict[str, str] | None = None) -> Comparison:
+def compared(
+    a: list[CaseRecord], b: list[CaseRecord], patients: dict[str, str] | None = None
+) -> Comparison:
     other = replace(SAME, name="b", config={"run": {"name": "b", "seed": 0}})
     return compare((SAME, "1" * 64, a), (other, "2" * 64, b), patients or {}, 2000, 1)
 
@@ -34,24 +45,50 @@ def metric(found: Comparison, name: str) -> Any:
 
 def test_what_changed_is_counted_by_hand() -> None:
     """p1 turns right, p2 wrong, n1 stays, n2 fails in B, x is only in A and y only in B."""
-    a = [a_case("p1", "P", 0.4), a_case("p2", "P", 0.8), a_case("n1", "N", 0.1), a_case("n2", "N", 0.2), a_failure("x")]
-    b = [a_case("p1", "P", 0.6), a_case("p2", "P", 0.3), a_case("n1", "N", 0.1), a_failure("n2"), a_case("y", "N", 0.3)]
+    a = [
+        a_case("p1", "P", 0.4),
+        a_case("p2", "P", 0.8),
+        a_case("n1", "N", 0.1),
+        a_case("n2", "N", 0.2),
+        a_failure("x"),
+    ]
+    b = [
+        a_case("p1", "P", 0.6),
+        a_case("p2", "P", 0.3),
+        a_case("n1", "N", 0.1),
+        a_failure("n2"),
+        a_case("y", "N", 0.3),
+    ]
     b[0] = replace(b[0], flags=(Flag("border", "why"),), trust=Trust("passed", (), ()))
     b[2] = replace(b[2], flags=(Flag("border", "why"),))
     a[2] = replace(a[2], flags=(Flag("border", "why"), Flag("text", "why")))
     found = compared(a, b)
     assert (found.num_matched, found.only_a, found.only_b) == (4, ("x",), ("y",))
-    assert [(t.a, t.b, t.num_cases) for t in found.statuses] == [("ok", "failed", 1), ("ok", "ok", 3)]
-    assert [(t.a, t.b, t.num_cases) for t in found.classes] == [("N", "N", 1), ("N", "P", 1), ("P", "N", 1)]
+    assert [(t.a, t.b, t.num_cases) for t in found.statuses] == [
+        ("ok", "failed", 1),
+        ("ok", "ok", 3),
+    ]
+    assert [(t.a, t.b, t.num_cases) for t in found.classes] == [
+        ("N", "N", 1),
+        ("N", "P", 1),
+        ("P", "N", 1),
+    ]
     assert (found.another_class.value, found.another_class.num_cases) == (pytest.approx(2 / 3), 3)
     assert (found.num_labelled, found.num_wrong_then_right, found.num_right_then_wrong) == (3, 1, 1)
     assert found.p_value == 1
     assert found.flags == {"border": (0, 1, 1), "text": (1, 0, 0)}
-    assert [(t.a, t.b, t.num_cases) for t in found.trust] == [("none", "none", 2), ("none", "passed", 1)]
+    assert [(t.a, t.b, t.num_cases) for t in found.trust] == [
+        ("none", "none", 2),
+        ("none", "passed", 1),
+    ]
     probability = metric(found, "probability")
     assert (probability.a, probability.b) == (pytest.approx(1.3 / 3), pytest.approx(1.0 / 3))
     assert probability.change.value == pytest.approx(-0.1)
-    assert (metric(found, "auc").a, metric(found, "auc").b, metric(found, "auc").change.value) == (1, 1, 0)
+    assert (metric(found, "auc").a, metric(found, "auc").b, metric(found, "auc").change.value) == (
+        1,
+        1,
+        0,
+    )
     assert (metric(found, "sensitivity").a, metric(found, "sensitivity").b) == (0.5, 0.5)
     assert metric(found, "specificity").change.value == 0
     assert [case.case_id for case in found.changed] == ["p2", "p1", "n1", "n2"]
@@ -71,7 +108,11 @@ def test_a_run_compared_with_itself_has_no_change() -> None:
             assert (one.a, one.change.value) == (None, None)
             continue
         assert (one.change.value, one.change.interval_95) == (0, None)
-        same = "no interval: every resample gives the same" if one.metric == "auc" else "the same in every case"
+        same = (
+            "no interval: every resample gives the same"
+            if one.metric == "auc"
+            else "the same in every case"
+        )
         assert one.change.reason == same
     assert found.differences == ()
 
@@ -111,7 +152,9 @@ def test_copies_of_a_patients_case_narrow_nothing() -> None:
 
 
 def placements(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    wins = (scores[positive][:, None] > scores[~positive]) + 0.5 * (scores[positive][:, None] == scores[~positive])
+    wins = (scores[positive][:, None] > scores[~positive]) + 0.5 * (
+        scores[positive][:, None] == scores[~positive]
+    )
     return wins.mean(1), wins.mean(0)
 
 
@@ -132,11 +175,15 @@ def test_scores_in_other_units_have_no_change_of_auc() -> None:
     positive, scores = np.arange(40) < 15, np.random.default_rng(0).random(40)
     found = Resampling(np.arange(40), 500, 1).auc_change(positive, scores, np.exp(3 * scores))
     assert (found.value, found.interval_95) == (0, None)
-    missing = Resampling(np.arange(3), 500, 1).auc_change(np.ones(3, bool), np.arange(3.0), np.arange(3.0))
+    missing = Resampling(np.arange(3), 500, 1).auc_change(
+        np.ones(3, bool), np.arange(3.0), np.arange(3.0)
+    )
     assert (missing.value, missing.reason) == (None, "no negative case")
 
 
-@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 0), (5, 1), (3, 12), (40, 40), (300, 250)])
+@pytest.mark.parametrize(
+    ("gained", "lost"), [(0, 0), (1, 0), (5, 1), (3, 12), (40, 40), (300, 250)]
+)
 def test_mcnemar_is_the_binomial_test(gained: int, lost: int) -> None:
     expected = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1
     assert mcnemar(gained, lost) == pytest.approx(expected)
@@ -144,9 +191,18 @@ def test_mcnemar_is_the_binomial_test(gained: int, lost: int) -> None:
 
 def test_cases_of_other_keys_are_matched_by_their_files() -> None:
     """Two copies of one file: the first with the first, the second with the second; a file without a hash with none."""
-    a = [replace(a_failure(name), file_sha256=sha) for name, sha in (("b", "1"), ("a", "1"), ("c", "2"), ("d", None))]
-    b = [replace(a_failure(name), file_sha256=sha) for name, sha in (("z", "1"), ("y", "1"), ("x", "3"), ("d", None))]
-    assert [(one.case_id, two.case_id) for one, two in match(a, b, False)] == [("b", "z"), ("a", "y")]
+    a = [
+        replace(a_failure(name), file_sha256=sha)
+        for name, sha in (("b", "1"), ("a", "1"), ("c", "2"), ("d", None))
+    ]
+    b = [
+        replace(a_failure(name), file_sha256=sha)
+        for name, sha in (("z", "1"), ("y", "1"), ("x", "3"), ("d", None))
+    ]
+    assert [(one.case_id, two.case_id) for one, two in match(a, b, False)] == [
+        ("b", "z"),
+        ("a", "y"),
+    ]
     assert [(one.case_id, two.case_id) for one, two in match(a, b, True)] == [("d", "d")]
 
 
@@ -154,7 +210,11 @@ def test_what_the_runs_were_made_with_is_listed() -> None:
     cases = [a_case("1", "P", 0.9)]
     config = {"run": {"name": "b", "output": "x", "seed": 1}, "explain": {"methods": ["hirescam"]}}
     other = replace(
-        SAME, config=config, model=replace(MODEL, sha256="9" * 64), versions={"keras": "3.16"}, segmenter_sha256="7"
+        SAME,
+        config=config,
+        model=replace(MODEL, sha256="9" * 64),
+        versions={"keras": "3.16"},
+        segmenter_sha256="7",
     )
     found = compare((SAME, "", cases), (other, "", cases), {}, 200, 1)
     assert [(d.part, d.name, d.a, d.b) for d in found.differences] == [
@@ -172,7 +232,11 @@ def test_where_it_ran_is_no_difference_and_a_hidden_path_is_one() -> None:
     one, two = (
         replace(
             SAME,
-            config={"engine": {"name": name, "workers": n}, "privacy": {"key_file": name}, "ingest": hidden},
+            config={
+                "engine": {"name": name, "workers": n},
+                "privacy": {"key_file": name},
+                "ingest": hidden,
+            },
             config_sha256=name * 64,
         )
         for n, name in enumerate("ab")

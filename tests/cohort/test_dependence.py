@@ -10,11 +10,15 @@ from cxr_audit.records import DEPENDENCE, CaseRecord, Check, Flag
 
 from tests.cohort.cases import a_case
 
-LIMITS = Acceptance(dependence_marker_share=0.1, dependence_border_variance=0.5, dependence_exposure_auc=0.7)
+LIMITS = Acceptance(
+    dependence_marker_share=0.1, dependence_border_variance=0.5, dependence_exposure_auc=0.7
+)
 LOGITS = (-3.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
 
 
-def record(logit: float, border: float = 0.0, swing: float = 0.0, is_marked: bool = False) -> CaseRecord:
+def record(
+    logit: float, border: float = 0.0, swing: float = 0.0, is_marked: bool = False
+) -> CaseRecord:
     one = a_case(f"{logit}", "P", 0.9 if logit > 0 else 0.1)
     assert one.prediction
     return replace(
@@ -40,7 +44,9 @@ def test_nothing_moves_nothing_is_found() -> None:
 
 
 @pytest.mark.parametrize(("share", "state"), [(1.0, "failed"), (0.6, "failed"), (0.4, "passed")])
-def test_a_border_that_is_a_share_of_the_answer_brings_that_share_of_the_variance(share: float, state: str) -> None:
+def test_a_border_that_is_a_share_of_the_answer_brings_that_share_of_the_variance(
+    share: float, state: str
+) -> None:
     check = found([record(y, border=-share * y) for y in LOGITS])["border_dependence"]
     assert check.state == state
     assert check.value == pytest.approx(share)
@@ -89,7 +95,9 @@ def test_of_few_patients_nothing_is_said_however_many_their_cases() -> None:
     for records, patients in ((marked[:9], 9), (marked, 9)):
         checks = found(records, patients)
         assert {one.state for one in checks.values()} == {"not_run"}
-        assert {one.reason for one in checks.values()} == {"it takes 10 patients of whom it is known; there are 9"}
+        assert {one.reason for one in checks.values()} == {
+            "it takes 10 patients of whom it is known; there are 9"
+        }
     assert {one.state for one in found(marked, 10).values()} == {"failed"}
 
 

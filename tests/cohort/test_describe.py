@@ -12,14 +12,18 @@ from tests.cohort.cases import a_case, a_failure, a_source
 ASKED = Cohort(rounds=200, min_cases=10)
 
 
-def described(records: list[CaseRecord], sources: list[CaseSource] = (), **asked: object) -> CohortRecord:
+def described(
+    records: list[CaseRecord], sources: list[CaseSource] = (), **asked: object
+) -> CohortRecord:
     return describe(records, sources, ASKED.model_copy(update=asked), Acceptance(), 0)
 
 
 def forty() -> list[CaseRecord]:
     """20 positive, 20 negative; every fifth on the wrong side."""
     return [
-        a_case(f"{label}{n:02}", label, abs((label == "N") - (0.1 if n % 5 == 0 else 0.6 + n / 100)))
+        a_case(
+            f"{label}{n:02}", label, abs((label == "N") - (0.1 if n % 5 == 0 else 0.6 + n / 100))
+        )
         for label in ("P", "N")
         for n in range(20)
     ]
@@ -31,7 +35,12 @@ def test_every_case_is_counted() -> None:
     found = described(records)
     assert found.statuses == {"ok": 42, "excluded": 1, "failed": 1}
     assert found.unlabelled == {"no label": 1, "the label is no class": 1}
-    assert found.outcomes == {"true_positive": 16, "false_positive": 4, "true_negative": 16, "false_negative": 4}
+    assert found.outcomes == {
+        "true_positive": 16,
+        "false_positive": 4,
+        "true_negative": 16,
+        "false_negative": 4,
+    }
     assert found.metrics["sensitivity"].value == 0.8
     assert found.prevalence == 0.5
     assert {one.num_cases for one in found.distributions if one.outcome == "no_label"} == {2}
@@ -49,11 +58,16 @@ def test_patients_are_those_of_the_sources() -> None:
     sources = [a_source(record.case_id, f"p{n // 2}") for n, record in enumerate(records[:38])]
     found = described(records, [*sources, a_source(records[38].case_id, None)])
     assert found.num_patients == 19 + 2
-    assert found.patients == "known for 38 of 40 cases; each other case counts as a patient of its own"
+    assert (
+        found.patients == "known for 38 of 40 cases; each other case counts as a patient of its own"
+    )
     assert found.num_cases_of_known_patients == 38
     assert found.metrics["sensitivity"].num_patients == 10
     assert described(records).num_patients == 40
-    assert described(records).patients == "known for 0 of 40 cases; each case counts as a patient of its own"
+    assert (
+        described(records).patients
+        == "known for 0 of 40 cases; each case counts as a patient of its own"
+    )
 
 
 def test_a_patient_named_like_a_case_is_not_that_case() -> None:
@@ -63,19 +77,29 @@ def test_a_patient_named_like_a_case_is_not_that_case() -> None:
 
 def test_subgroups_below_the_minimum_are_counted_and_not_named() -> None:
     records = [
-        a_case(r.case_id, r.label, r.prediction.probability, {"ViewPosition": "PA" if n < 12 else "AP"})
+        a_case(
+            r.case_id, r.label, r.prediction.probability, {"ViewPosition": "PA" if n < 12 else "AP"}
+        )
         for n, r in enumerate(forty()[10:30])
     ]
     sources = [
-        a_source(r.case_id, scanner=("A" if n < 11 else "B" if n < 14 else "rare C" if n < 16 else ""))
+        a_source(
+            r.case_id, scanner=("A" if n < 11 else "B" if n < 14 else "rare C" if n < 16 else "")
+        )
         for n, r in enumerate(records)
     ]
-    view, sex, scanner = described(records, sources, subgroups=("ViewPosition", "PatientSex", "scanner")).subgroups
+    view, sex, scanner = described(
+        records, sources, subgroups=("ViewPosition", "PatientSex", "scanner")
+    ).subgroups
     assert [(g.value, g.num_positive, g.num_negative) for g in view.groups] == [("PA", 10, 2)]
     assert (view.num_suppressed_values, view.num_suppressed_cases, view.num_missing) == (1, 8, 0)
     assert (sex.groups, sex.num_missing, sex.reason) == ((), 20, "no case has a value")
     assert [g.value for g in scanner.groups] == ["A"]
-    assert (scanner.num_suppressed_values, scanner.num_suppressed_cases, scanner.num_missing) == (2, 5, 4)
+    assert (scanner.num_suppressed_values, scanner.num_suppressed_cases, scanner.num_missing) == (
+        2,
+        5,
+        4,
+    )
     found = described(records, sources, subgroups=("scanner",), min_cases=12)
     assert found.subgroups[0].reason == "every value has fewer than 12 cases"
     assert b"rare" not in to_json(found)
@@ -87,7 +111,11 @@ def test_a_strangers_cell_is_printed_short_and_without_what_turns_the_text() -> 
     wards = ("\u202eevil", "a\x00\nb", "W" * 10_000)
     sources = [a_source(f"c{n}", ward=ward) for n, ward in enumerate(wards)]
     (column,) = described(records, sources, subgroups=("ward",), min_cases=1).subgroups
-    assert [group.value for group in column.groups] == ["W" * 60 + "…", "a\ufffd\ufffdb", "\ufffdevil"]
+    assert [group.value for group in column.groups] == [
+        "W" * 60 + "…",
+        "a\ufffd\ufffdb",
+        "\ufffdevil",
+    ]
 
 
 def test_a_subgroup_has_the_metrics_of_its_cases_alone() -> None:
@@ -119,7 +147,10 @@ def test_the_most_wrong_come_first() -> None:
 
 def test_distributions_by_outcome_count_what_is_undefined() -> None:
     records = [a_case(str(n), "P", 0.9, enrichment=float(n)) for n in range(5)]
-    records += [a_case("dead", "P", 0.9, enrichment=None), a_case("missed", "P", 0.1, focus_band="diffuse")]
+    records += [
+        a_case("dead", "P", 0.9, enrichment=None),
+        a_case("missed", "P", 0.1, focus_band="diffuse"),
+    ]
     found = {(one.metric, one.outcome): one for one in described(records).distributions}
     enrichment = found["lungs_enrichment", "true_positive"]
     assert enrichment.num_cases == 6
@@ -159,7 +190,12 @@ def test_with_three_classes_the_target_stands_against_the_others() -> None:
         a_case("d", "N", 0.5, classes=three, predicted="P"),
     ]
     found = described(records)
-    assert found.outcomes == {"true_positive": 1, "false_positive": 1, "true_negative": 1, "false_negative": 1}
+    assert found.outcomes == {
+        "true_positive": 1,
+        "false_positive": 1,
+        "true_negative": 1,
+        "false_negative": 1,
+    }
     assert found.metrics["auc"].value == (0 + 0 + 1 + 1) / 4
 
 
@@ -173,7 +209,9 @@ def test_a_run_in_which_everything_failed() -> None:
 
 def test_the_order_of_cases_does_not_matter_for_values() -> None:
     forward, backward = described(forty()), described(forty()[::-1])
-    values = [{name: one.value for name, one in cohort.metrics.items()} for cohort in (forward, backward)]
+    values = [
+        {name: one.value for name, one in cohort.metrics.items()} for cohort in (forward, backward)
+    ]
     assert values[0] == pytest.approx(values[1])
     assert forward.false_positives == backward.false_positives
 
@@ -182,7 +220,10 @@ def test_the_words_of_a_cohort() -> None:
     text = in_words(described([*forty(), a_case("u", None, 0.7)]))
     assert "41 cases of 41 patients" in text
     assert "1 audited, but not measured: no label" in text
-    assert 'for class "P": 16 true positive, 4 false positive, 16 true negative, 4 false negative' in text
+    assert (
+        'for class "P": 16 true positive, 4 false positive, 16 true negative, 4 false negative'
+        in text
+    )
     assert "sensitivity                          0.800" in text
     assert "worst false positives: N00 (0.900)" in text
     assert "by PatientSex: no case has a value" in text

@@ -7,7 +7,13 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from cxr_audit.cohort.intervals import Resampling, auc_of, kish_number, predictive_value, score_interval
+from cxr_audit.cohort.intervals import (
+    Resampling,
+    auc_of,
+    kish_number,
+    predictive_value,
+    score_interval,
+)
 from cxr_audit.records import Estimate
 from scipy import stats
 from sklearn.metrics import roc_auc_score
@@ -81,7 +87,9 @@ def test_images_of_one_patient_that_are_all_alike_count_once() -> None:
     as_images = alone(480).share(np.repeat(hits, 4), np.repeat(everyone, 4), "")
     assert (fourfold.num_cases, fourfold.num_patients) == (480, 120)
     width = {
-        name: one.interval_95[1] - one.interval_95[0] for name, one in locals().items() if isinstance(one, Estimate)
+        name: one.interval_95[1] - one.interval_95[0]
+        for name, one in locals().items()
+        if isinstance(one, Estimate)
     }
     assert width["fourfold"] == pytest.approx(width["once"], rel=0.03)
     assert width["as_images"] == pytest.approx(width["once"] / 2, rel=0.05)
@@ -118,7 +126,10 @@ def test_the_auc_has_the_error_of_hanley_and_mcneil() -> None:
 
 def test_predictive_values_follow_from_bayes_rule() -> None:
     """Of 1000, 100 ill: 90 called; of 900 others 180 called: 90 / 270. Not called: 720 of 730."""
-    sensitivity, specificity = Estimate(0.9, 50, 50, (0.8, 0.95)), Estimate(0.8, 60, 60, (0.7, 0.88))
+    sensitivity, specificity = (
+        Estimate(0.9, 50, 50, (0.8, 0.95)),
+        Estimate(0.8, 60, 60, (0.7, 0.88)),
+    )
     ppv = predictive_value(sensitivity, specificity, 0.9 / 0.1)
     npv = predictive_value(specificity, sensitivity, 0.1 / 0.9)
     assert (ppv.value, npv.value) == pytest.approx((90 / 270, 720 / 730))
@@ -129,8 +140,13 @@ def test_predictive_values_follow_from_bayes_rule() -> None:
 def test_a_predictive_value_of_many_cases_has_the_logit_error() -> None:
     """Mercaldo, Lau and Zhou, Stat Med 26, 2007: var = (1 - se) / (se n1) + sp / ((1 - sp) n0), on the log-odds."""
     n, se, sp, odds = 20_000, 0.9, 0.8, 9.0
-    found = predictive_value(Estimate(se, n, n, wilson(se, n)), Estimate(sp, n, n, wilson(sp, n)), odds)
-    centre, error = np.log(se / ((1 - sp) * odds)), np.sqrt((1 - se) / (se * n) + sp / ((1 - sp) * n))
+    found = predictive_value(
+        Estimate(se, n, n, wilson(se, n)), Estimate(sp, n, n, wilson(sp, n)), odds
+    )
+    centre, error = (
+        np.log(se / ((1 - sp) * odds)),
+        np.sqrt((1 - se) / (se * n) + sp / ((1 - sp) * n)),
+    )
     expected = [1 / (1 + np.exp(-(centre + side * 1.96 * error))) for side in (-1, 1)]
     assert found.interval_95 == pytest.approx(expected, abs=2e-4)
 
@@ -140,8 +156,12 @@ def test_a_predictive_value_of_many_cases_has_the_logit_error() -> None:
     [((0.9, (0.8, 0.95)), (1.0, (0.9, 1.0)), 1.0), ((0.0, (0.0, 0.1)), (0.8, (0.7, 0.9)), 0.0)],
     ids=["no false call", "no right call"],
 )
-def test_a_predictive_value_at_the_end_keeps_a_width(right: tuple, other: tuple, value: float) -> None:
-    found = predictive_value(*(Estimate(share, 50, 50, interval) for share, interval in (right, other)), 9.0)
+def test_a_predictive_value_at_the_end_keeps_a_width(
+    right: tuple, other: tuple, value: float
+) -> None:
+    found = predictive_value(
+        *(Estimate(share, 50, 50, interval) for share, interval in (right, other)), 9.0
+    )
     assert found.value == value
     low, high = found.interval_95
     assert 0 <= low <= value <= high <= 1
@@ -149,7 +169,9 @@ def test_a_predictive_value_at_the_end_keeps_a_width(right: tuple, other: tuple,
 
 
 def test_nothing_called_has_no_predictive_value() -> None:
-    found = predictive_value(Estimate(0.0, 50, 50, (0.0, 0.1)), Estimate(1.0, 50, 50, (0.9, 1.0)), 9.0)
+    found = predictive_value(
+        Estimate(0.0, 50, 50, (0.0, 0.1)), Estimate(1.0, 50, 50, (0.9, 1.0)), 9.0
+    )
     assert (found.value, found.reason) == (None, "no case was called so")
 
 
@@ -175,7 +197,10 @@ def test_the_calibration_error_by_hand() -> None:
     [
         (alone(12).auc(np.ones(12, bool), np.arange(12.0)), "no negative case"),
         (alone(12).auc(np.zeros(12, bool), np.arange(12.0)), "no positive case"),
-        (alone(12).auc(np.arange(12) < 6, np.full(12, 0.3)), "all scores are equal: they rank nothing"),
+        (
+            alone(12).auc(np.arange(12) < 6, np.full(12, 0.3)),
+            "all scores are equal: they rank nothing",
+        ),
         (alone(12).share(np.ones(12, bool), np.zeros(12, bool), "none"), "none"),
         (alone(0).mean(np.zeros(0)), "no case"),
         (alone(0).ece(np.zeros(0, bool), np.zeros(0), np.zeros(0, int))[0], "no case"),
@@ -189,7 +214,11 @@ def test_what_cannot_be_known_has_its_reason(found: Estimate, reason: str) -> No
 def test_few_patients_have_a_value_but_no_interval() -> None:
     patients, everyone = np.repeat(np.arange(9), 5), np.ones(45, bool)
     found = Resampling(patients, ROUNDS, 1).share(np.arange(45) < 36, everyone, "")
-    assert (found.value, found.interval_95, found.reason) == (0.8, None, "no interval below 10 patients")
+    assert (found.value, found.interval_95, found.reason) == (
+        0.8,
+        None,
+        "no interval below 10 patients",
+    )
 
 
 def test_an_auc_needs_ten_patients_of_either_class() -> None:
@@ -197,11 +226,17 @@ def test_an_auc_needs_ten_patients_of_either_class() -> None:
     assert (found.value, found.interval_95, found.num_patients) == (0, None, 30)
     change = alone(30).auc_change(np.arange(30) < 9, np.arange(30.0), -np.arange(30.0))
     assert change.value == 1
-    assert found.reason == change.reason == "no interval below 10 patients of each kind, positive and negative"
+    assert (
+        found.reason
+        == change.reason
+        == "no interval below 10 patients of each kind, positive and negative"
+    )
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     hits, everyone = np.arange(40) < 30, np.ones(40, bool)
-    one, two, other = (Resampling(np.arange(40), 500, seed).share(hits, everyone, "") for seed in (1, 1, 2))
+    one, two, other = (
+        Resampling(np.arange(40), 500, seed).share(hits, everyone, "") for seed in (1, 1, 2)
+    )
     assert one == two
     assert one.interval_95 != other.interval_95

@@ -37,7 +37,9 @@ def test_evidence_moves_with_the_lungs() -> None:
     for top, left in ((30, 30), (42, 36)):
         evidence = np.full((120, 120), -1, np.float32)
         evidence[top : top + 10, left + 20 : left + 30] = 2
-        laid.append(mean_maps([("true_positive", evidence, lungs(top, left, 60, 48))])["true_positive"])
+        laid.append(
+            mean_maps([("true_positive", evidence, lungs(top, left, 60, 48))])["true_positive"]
+        )
     np.testing.assert_allclose(laid[0].values, laid[1].values, atol=1e-6)
     assert laid[0].values.min() == 0
     assert laid[0].values.max() == 2

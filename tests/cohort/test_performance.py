@@ -13,8 +13,16 @@ PROBABILITY = np.where(CALLED, 0.9, 0.3)
 
 
 def values(prevalence: float | None = None, **changed: np.ndarray) -> dict[str, float | None]:
-    outputs = {"positive": POSITIVE, "probability": PROBABILITY, "called": CALLED, "patients": np.arange(32)} | changed
-    return {name: one.value for name, one in performance(Outputs(**outputs), prevalence, 200, 0).metrics.items()}
+    outputs = {
+        "positive": POSITIVE,
+        "probability": PROBABILITY,
+        "called": CALLED,
+        "patients": np.arange(32),
+    } | changed
+    return {
+        name: one.value
+        for name, one in performance(Outputs(**outputs), prevalence, 200, 0).metrics.items()
+    }
 
 
 def test_a_table_by_hand() -> None:
@@ -45,7 +53,9 @@ def test_at_another_prevalence() -> None:
 
 def test_reliability_bins_hold_every_case() -> None:
     probability = np.concatenate([[0.0, 1.0], np.full(15, 0.25), np.full(15, 0.95)])
-    found = performance(Outputs(POSITIVE, probability, CALLED, np.arange(32)), None, 200, 0).reliability
+    found = performance(
+        Outputs(POSITIVE, probability, CALLED, np.arange(32)), None, 200, 0
+    ).reliability
     assert [one.observed.num_cases for one in found] == [1, 0, 15, 0, 0, 0, 0, 0, 0, 16]
     assert found[2].mean_probability == pytest.approx(0.25)
     assert found[2].observed.value == pytest.approx(10 / 15)
@@ -64,7 +74,9 @@ def test_reliability_bins_hold_every_case() -> None:
     ],
     ids=["positive only", "negative only", "nothing called", "constant scores"],
 )
-def test_bad_samples_leave_the_rest_defined(changed: dict[str, np.ndarray], missing: set[str]) -> None:
+def test_bad_samples_leave_the_rest_defined(
+    changed: dict[str, np.ndarray], missing: set[str]
+) -> None:
     assert {name for name, value in values(**changed).items() if value is None} == missing
 
 

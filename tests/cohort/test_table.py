@@ -14,12 +14,20 @@ from cxr_audit.records import Check, Flag, Trust
 
 from tests.cohort.cases import a_case, a_failure
 
-TYPES = {"number": float, "integer": int, "boolean": {"True": True, "False": False}.__getitem__, "string": str}
+TYPES = {
+    "number": float,
+    "integer": int,
+    "boolean": {"True": True, "False": False}.__getitem__,
+    "string": str,
+}
 RECORDS = [
     replace(
         a_case("a", 'P, "left"\nlung', 0.75),
         flags=(Flag("marker", "why"), Flag("border", "why")),
-        quality=(Check("blank", "w", "failed", reason="r"), Check("age", "w", "failed", reason="r")),
+        quality=(
+            Check("blank", "w", "failed", reason="r"),
+            Check("age", "w", "failed", reason="r"),
+        ),
         trust=Trust("passed", (), ()),
         exposure={"darker": 0.5, "brighter": -0.25},
     ),
@@ -33,7 +41,9 @@ def rows() -> list[dict[str, str]]:
 
 
 def columns() -> dict[str, dict[str, Any]]:
-    return {column["name"]: column for column in json.loads(cases_metadata())["tableSchema"]["columns"]}
+    return {
+        column["name"]: column for column in json.loads(cases_metadata())["tableSchema"]["columns"]
+    }
 
 
 def test_every_column_is_described_and_holds_what_it_says() -> None:
@@ -47,7 +57,11 @@ def test_every_column_is_described_and_holds_what_it_says() -> None:
 
 
 def test_a_value_without_its_column_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "COLUMNS", {name: term for name, term in table.COLUMNS.items() if name != "threshold"})
+    monkeypatch.setattr(
+        table,
+        "COLUMNS",
+        {name: term for name, term in table.COLUMNS.items() if name != "threshold"},
+    )
     with pytest.raises(ValueError, match="described for threshold"):
         cases_table(RECORDS)
 
@@ -59,9 +73,19 @@ def test_what_a_row_says() -> None:
     assert (one["flag_marker"], one["flag_diffuse"], one["trust_passed"], one["trust_state"]) == (
         *("True", "False", "True", "passed"),
     )
-    assert (one["lungs_enrichment"], one["exposure_darker_change"], one["num_components"]) == ("2.0", "0.5", "1")
+    assert (one["lungs_enrichment"], one["exposure_darker_change"], one["num_components"]) == (
+        "2.0",
+        "0.5",
+        "1",
+    )
     assert (wrong["outcome"], wrong["is_correct"]) == ("false_positive", "False")
-    assert {name for name, text in failed.items() if text} == {"case_id", "status", "reason", "error", "label"}
+    assert {name for name, text in failed.items() if text} == {
+        "case_id",
+        "status",
+        "reason",
+        "error",
+        "label",
+    }
 
 
 @pytest.mark.parametrize(

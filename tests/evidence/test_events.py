@@ -21,7 +21,9 @@ from cxr_audit.records import CaseSource, RunRecord, to_json
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL, said
 
-RUN = RunRecord("run", "running", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 2, {"python": "3"}, {})
+RUN = RunRecord(
+    "run", "running", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 2, {"python": "3"}, {}
+)
 FILES = (
     "cases/a/case.json",
     "cases/a/map.npz",
@@ -43,7 +45,9 @@ FILES = (
 def started(path: Path) -> tuple[RunFolder, EventLog]:
     """A run with its first event, as `audit` begins it."""
     folder = RunFolder.create(path)
-    sha256 = evidence.write_crosswalk(folder, [CaseSource("a", path, "Doe.png"), CaseSource("b", path, "Roe.png")])
+    sha256 = evidence.write_crosswalk(
+        folder, [CaseSource("a", path, "Doe.png"), CaseSource("b", path, "Roe.png")]
+    )
     evidence.write(folder.private / "config.json", b"{}\n", 0o600)
     evidence.write(path / "sbom.cdx.json", b"{}\n")
     folder.write_run(replace(RUN, crosswalk_sha256=sha256))
@@ -117,7 +121,11 @@ def test_the_chain_is_what_it_says(whole: Path) -> None:
     record = (whole / "cases" / "b" / "case.json").read_bytes()
     assert (events[2]["case_id"], events[2]["status"]) == ("b", "failed")
     assert events[2]["sha256"] == hashlib.sha256(record).hexdigest()
-    others = [line for line in (whole / "SHA256SUMS").read_text().splitlines(True) if "events.jsonl" not in line]
+    others = [
+        line
+        for line in (whole / "SHA256SUMS").read_text().splitlines(True)
+        if "events.jsonl" not in line
+    ]
     assert events[-1]["sha256"] == hashlib.sha256("".join(others).encode()).hexdigest()
 
 
@@ -145,7 +153,9 @@ def test_one_flipped_bit_is_found_and_its_file_named(folder: RunFolder, name: st
 @pytest.mark.parametrize("name", [name for name in FILES if name not in ("SHA256SUMS", "run.json")])
 def test_a_file_that_is_missing_is_named(folder: RunFolder, name: str) -> None:
     (folder.path / name).unlink()
-    expected = [] if name.startswith("private/") else [f"missing: {name}"]  # those may be kept elsewhere
+    expected = (
+        [] if name.startswith("private/") else [f"missing: {name}"]
+    )  # those may be kept elsewhere
     assert said(folder) == expected
 
 
@@ -166,14 +176,31 @@ def test_a_file_that_was_added_is_named(folder: RunFolder, name: str) -> None:
         (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "line 2 has not the number 1"),
         (lambda lines: lines[:2] + lines[1:], "line 3 has not the number 2"),
         (lambda lines: [lines[0].replace(b'"3"', b'"4"'), *lines[1:]], "line 1 was changed"),
-        (lambda lines: [lines[0], lines[1].replace(b'"ok"', b'"no"'), *lines[2:]], "line 2 was changed"),
+        (
+            lambda lines: [lines[0], lines[1].replace(b'"ok"', b'"no"'), *lines[2:]],
+            "line 2 was changed",
+        ),
         (lambda lines: [lines[0], b"\n", *lines[1:]], "line 2 is no JSON"),
         (lambda lines: [lines[0], b"[]\n", *lines[1:]], "line 2 has not the number 1"),
         (lambda lines: [*lines[:-1], lines[-1][:-1]], "the last line is torn off"),
-        (lambda lines: lines[:-1], "SHA256SUMS: not the one that the last line of events.jsonl has sealed"),
+        (
+            lambda lines: lines[:-1],
+            "SHA256SUMS: not the one that the last line of events.jsonl has sealed",
+        ),
         (lambda lines: [], "SHA256SUMS: not the one that the last line of events.jsonl has sealed"),
     ],
-    ids=["dropped", "moved", "twice", "first", "changed", "empty", "no event", "torn", "last dropped", "all dropped"],
+    ids=[
+        "dropped",
+        "moved",
+        "twice",
+        "first",
+        "changed",
+        "empty",
+        "no event",
+        "torn",
+        "last dropped",
+        "all dropped",
+    ],
 )
 def test_an_event_that_was_tampered_with_is_named_even_with_new_checksums(
     folder: RunFolder, change: Callable[[list[bytes]], list[bytes]], problem: str
@@ -220,8 +247,17 @@ def test_a_torn_last_line_is_cut_away_and_said_so(tmp_path: Path) -> None:
     sealed(folder, log)
     assert evidence.verify(folder) == []
     events = [json.loads(line) for line in lines_of(folder)]
-    assert [event["event"] for event in events[:5]] == ["started", "case", "repaired", "resumed", "case"]
-    assert (events[2]["dropped_bytes"], events[2]["dropped_sha256"]) == (len(torn), hashlib.sha256(torn).hexdigest())
+    assert [event["event"] for event in events[:5]] == [
+        "started",
+        "case",
+        "repaired",
+        "resumed",
+        "case",
+    ]
+    assert (events[2]["dropped_bytes"], events[2]["dropped_sha256"]) == (
+        len(torn),
+        hashlib.sha256(torn).hexdigest(),
+    )
 
 
 def test_a_broken_chain_is_not_gone_on_with(folder: RunFolder) -> None:
@@ -231,7 +267,9 @@ def test_a_broken_chain_is_not_gone_on_with(folder: RunFolder) -> None:
         EventLog.open(folder)
 
 
-def test_going_on_enters_what_was_not_entered_and_refuses_what_is_not_the_same(tmp_path: Path) -> None:
+def test_going_on_enters_what_was_not_entered_and_refuses_what_is_not_the_same(
+    tmp_path: Path,
+) -> None:
     """Case a has its event; the kill came between the record of b and its event."""
     folder, log = started(tmp_path / "run")
     audited(folder, log, "a")
@@ -248,7 +286,17 @@ def test_going_on_enters_what_was_not_entered_and_refuses_what_is_not_the_same(t
     EventLog.open(folder).begin(folder, folder.read_run(), ["b"])
     EventLog.open(folder).begin(folder, folder.read_run(), ["a", "b"])
     events = [json.loads(line)["event"] for line in lines_of(folder)]
-    assert events == ["started", "case", "resumed", "found", "resumed", "resumed", "reopened", "resumed", "found"]
+    assert events == [
+        "started",
+        "case",
+        "resumed",
+        "found",
+        "resumed",
+        "resumed",
+        "reopened",
+        "resumed",
+        "found",
+    ]
 
 
 def test_going_on_refuses_what_was_changed_beside_a_record(tmp_path: Path) -> None:
@@ -264,7 +312,9 @@ def test_going_on_refuses_what_was_changed_beside_a_record(tmp_path: Path) -> No
     audited(older, log, "b")
     first, last = (json.loads(line) for line in lines_of(older))
     del last["beside_sha256"]
-    older.events.write_text("".join(json.dumps(event, separators=(",", ":")) + "\n" for event in (first, last)))
+    older.events.write_text(
+        "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in (first, last))
+    )
     (older.case("b") / "map.npz").write_bytes(b"other")
     EventLog.open(older).begin(older, older.read_run(), ["b"])
 
@@ -313,7 +363,9 @@ UNFINISHED = ["unfinished: render: documents were being written again, and that 
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_documents_that_broke_off_are_said_so_and_nothing_else_may_change(folder: RunFolder, version: int) -> None:
+def test_documents_that_broke_off_are_said_so_and_nothing_else_may_change(
+    folder: RunFolder, version: int
+) -> None:
     """At each step of writing them; the older run had no events before."""
     if version == 1:
         folder.events.unlink()
@@ -339,7 +391,13 @@ def test_documents_that_broke_off_are_said_so_and_nothing_else_may_change(folder
             evidence.require_unchanged(folder, but=evidence.documents(folder))
         assert "cxr-audit render RUN" in str(error.value.hint)
         evidence.require_unchanged(folder, but={*evidence.documents(folder), *evidence.UNFINISHED})
-    for name in ("cases/a/map.npz", "cases/b/case.json", "run.json", "sbom.cdx.json", "cases/x/report.pdf"):
+    for name in (
+        "cases/a/map.npz",
+        "cases/b/case.json",
+        "run.json",
+        "sbom.cdx.json",
+        "cases/x/report.pdf",
+    ):
         path = folder.path / name
         path.parent.mkdir(exist_ok=True)
         before = path.read_bytes() if path.exists() else None
@@ -376,7 +434,9 @@ def test_who_changes_a_document_without_an_event_is_named(folder: RunFolder) -> 
         evidence.require_unchanged(folder, but={*evidence.documents(folder), *evidence.UNFINISHED})
 
 
-def test_what_cannot_be_measured_again_may_not_change_where_documents_broke_off(folder: RunFolder) -> None:
+def test_what_cannot_be_measured_again_may_not_change_where_documents_broke_off(
+    folder: RunFolder,
+) -> None:
     """Without the crosswalk `render` keeps the cohort.json that stands."""
     EventLog.open(folder).append("rewriting")
     (folder.path / "cohort.json").write_bytes(b"{}")
@@ -398,20 +458,35 @@ def test_checksums_that_name_no_event_excuse_nothing(folder: RunFolder, digest: 
     (folder.path / "SHA256SUMS").write_text(
         "".join(named if line.endswith("  events.jsonl\n") else line for line in sums)
     )
-    assert "changed: cases/b/case.json: not the record that events.jsonl has for this case" in said(folder)
+    assert "changed: cases/b/case.json: not the record that events.jsonl has for this case" in said(
+        folder
+    )
     assert UNFINISHED[0] not in said(folder)
 
 
-@pytest.mark.parametrize("facts", [{"documents": 5}, {"documents": [[]]}, {"case_id": []}, {"private": []}])
-def test_an_event_with_facts_of_another_kind_is_named(folder: RunFolder, facts: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "facts", [{"documents": 5}, {"documents": [[]]}, {"case_id": []}, {"private": []}]
+)
+def test_an_event_with_facts_of_another_kind_is_named(
+    folder: RunFolder, facts: dict[str, object]
+) -> None:
     lines = lines_of(folder)
-    event = {"number": len(lines), "event": "rewriting", **facts, "previous": hashlib.sha256(lines[-1]).hexdigest()}
-    folder.events.write_bytes(b"".join(lines) + json.dumps(event, separators=(",", ":")).encode() + b"\n")
+    event = {
+        "number": len(lines),
+        "event": "rewriting",
+        **facts,
+        "previous": hashlib.sha256(lines[-1]).hexdigest(),
+    }
+    folder.events.write_bytes(
+        b"".join(lines) + json.dumps(event, separators=(",", ":")).encode() + b"\n"
+    )
     assert said(folder) != []
 
 
 @pytest.mark.parametrize("kind", ["started", "resumed", "case", "found", "reopened", "calibrated"])
-def test_documents_that_broke_off_excuse_no_event_of_an_audit(folder: RunFolder, kind: Literal["resumed"]) -> None:
+def test_documents_that_broke_off_excuse_no_event_of_an_audit(
+    folder: RunFolder, kind: Literal["resumed"]
+) -> None:
     """Else, once they are written, the run would have taken over what the event says, as of `private/`."""
     log = EventLog.open(folder)
     log.append("rewriting")
@@ -425,7 +500,9 @@ def test_a_file_called_as_a_problem_is_one(folder: RunFolder) -> None:
         for name in (problem.name, problem.why, "index.html: x"):
             (folder.path / name).write_bytes(b"x")
             with pytest.raises(VerificationError, match="added"):
-                evidence.require_unchanged(folder, but={*evidence.documents(folder), *evidence.UNFINISHED})
+                evidence.require_unchanged(
+                    folder, but={*evidence.documents(folder), *evidence.UNFINISHED}
+                )
             (folder.path / name).unlink()
 
 
@@ -446,7 +523,9 @@ def test_what_is_no_file_is_named(folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("name", ["SHA256SUMS", "events.jsonl"])
-def test_a_link_in_the_place_of_what_binds_the_folder_is_named(folder: RunFolder, name: str) -> None:
+def test_a_link_in_the_place_of_what_binds_the_folder_is_named(
+    folder: RunFolder, name: str
+) -> None:
     path = folder.path / name
     path.symlink_to(path.rename(folder.path.parent / name))
     assert any(one.startswith(f"changed: {name}") for one in said(folder))
@@ -468,7 +547,9 @@ def test_what_would_keep_a_reader_busy_is_named(folder: RunFolder) -> None:
         evidence.verify(folder)
 
 
-def test_a_file_that_cannot_be_read_is_named_but_in_private(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_is_named_but_in_private(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As without the permission, which a superuser would have all the same. `private/` is its owner's alone."""
     real = Path.open
 
@@ -498,16 +579,27 @@ def test_an_unchanged_run_says_which_it_is(folder: RunFolder) -> None:
     words = f"run run of 2026-01-01T00:00:00Z, 2 cases; SHA-256 of SHA256SUMS {digest}"
     assert evidence.in_words(folder) == words
     (folder.private / "crosswalk.csv").chmod(0o644)
-    assert evidence.in_words(folder) == f"{words}; private/ names patients and is open to others than its owner"
+    assert (
+        evidence.in_words(folder)
+        == f"{words}; private/ names patients and is open to others than its owner"
+    )
     (folder.private / "crosswalk.csv").unlink()
-    assert evidence.in_words(folder) == f"{words}; private/crosswalk.csv is not here, or closed, and was not checked"
+    assert (
+        evidence.in_words(folder)
+        == f"{words}; private/crosswalk.csv is not here, or closed, and was not checked"
+    )
     shutil.rmtree(folder.private)
-    assert evidence.in_words(folder) == f"{words}; private/ is not here, or closed, and was not checked"
+    assert (
+        evidence.in_words(folder)
+        == f"{words}; private/ is not here, or closed, and was not checked"
+    )
 
 
 def with_schema(folder: RunFolder, version: int) -> None:
     path = folder.path / "run.json"
-    path.write_bytes(path.read_bytes().replace(b'"schema_version": 2', b'"schema_version": %d' % version))
+    path.write_bytes(
+        path.read_bytes().replace(b'"schema_version": 2', b'"schema_version": %d' % version)
+    )
     resum(folder)
 
 
@@ -521,8 +613,12 @@ def test_a_run_older_than_events_is_read_and_verified_by_its_checksums(folder: R
 
 
 @pytest.mark.parametrize(("version", "age"), [(0, "older"), (3, "newer")])
-def test_a_run_of_an_unknown_schema_is_refused_by_name(folder: RunFolder, version: int, age: str) -> None:
+def test_a_run_of_an_unknown_schema_is_refused_by_name(
+    folder: RunFolder, version: int, age: str
+) -> None:
     with_schema(folder, version)
-    with pytest.raises(ConfigError, match=f"RunRecord of schema version {version} is {age}") as error:
+    with pytest.raises(
+        ConfigError, match=f"RunRecord of schema version {version} is {age}"
+    ) as error:
         evidence.verify(folder)
     assert "run.json names it" in str(error.value.hint)

@@ -27,10 +27,26 @@ def said(folder: RunFolder) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     folder = RunFolder.create(tmp_path / "run")
-    sources = [CaseSource("0001", tmp_path / "a.png", "Doe^Jane/a.png", None, "a", "Doe^Jane", {"ward": "3"})]
+    sources = [
+        CaseSource(
+            "0001", tmp_path / "a.png", "Doe^Jane/a.png", None, "a", "Doe^Jane", {"ward": "3"}
+        )
+    ]
     digest = evidence.write_crosswalk(folder, sources)
     folder.write_run(
-        RunRecord("run", "finished", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 1, {}, {}, crosswalk_sha256=digest)
+        RunRecord(
+            "run",
+            "finished",
+            "2026-01-01T00:00:00Z",
+            {},
+            "0" * 64,
+            0,
+            MODEL,
+            1,
+            {},
+            {},
+            crosswalk_sha256=digest,
+        )
     )
     evidence.write(folder.case("0001") / "report.pdf", b"%PDF-")
     evidence.write(folder.case("0001") / "case.json", b"{}\n")
@@ -46,7 +62,9 @@ def test_an_untouched_run_verifies_here_and_with_coreutils(folder: RunFolder) ->
     tool = shutil.which("sha256sum")
     if tool is None:
         pytest.skip("no sha256sum on this machine")
-    done = subprocess.run([tool, "--strict", "-c", "SHA256SUMS"], cwd=folder.path, capture_output=True, text=True)
+    done = subprocess.run(
+        [tool, "--strict", "-c", "SHA256SUMS"], cwd=folder.path, capture_output=True, text=True
+    )
     assert done.returncode == 0
     assert "cases/0001/report.pdf: OK" in done.stdout
 
@@ -86,14 +104,27 @@ def test_the_crosswalk_is_for_its_owner_only(folder: RunFolder) -> None:
 def test_boxes_and_masks_are_kept_as_they_were_given(folder: RunFolder, tmp_path: Path) -> None:
     boxes = (Box(20, 10, 40, 30), Box(2, 12345.675, 4, 3))
     metadata = {"label": "their own", "ward": "3"}
-    source = CaseSource("1", tmp_path, "a", None, None, None, metadata, "test", boxes, tmp_path / "mask.png")
+    source = CaseSource(
+        "1", tmp_path, "a", None, None, None, metadata, "test", boxes, tmp_path / "mask.png"
+    )
     evidence.write_crosswalk(folder, [source])
     with (folder.private / "crosswalk.csv").open() as file:
         header, row = csv.reader(file)
     assert header[:5] == ["case_id", "path", "file_sha256", "label", "patient_id"]
     assert header[5:] == ["split", "boxes", "mask", "label", "ward"]
     boxes_as_given = "10,20,30,40;12345.675,2,3,4"  # x, y, width, height
-    assert row == ["1", "a", "", "", "", "test", boxes_as_given, str(tmp_path / "mask.png"), "their own", "3"]
+    assert row == [
+        "1",
+        "a",
+        "",
+        "",
+        "",
+        "test",
+        boxes_as_given,
+        str(tmp_path / "mask.png"),
+        "their own",
+        "3",
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"  15 characters  \n"])
@@ -109,7 +140,9 @@ def test_a_key_that_is_not_there_is_refused(tmp_path: Path) -> None:
         CaseIdKey.find(tmp_path, tmp_path / "none")
 
 
-def test_a_key_is_made_once_and_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_made_once_and_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(evidence.KEY_VARIABLE, raising=False)
     first, second = CaseIdKey.find(tmp_path, None), CaseIdKey.find(tmp_path, None)
     assert first.value != second.value
@@ -173,7 +206,9 @@ def test_a_file_that_the_system_cuts_short_leaves_nothing(tmp_path: Path) -> Non
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        with pytest.raises(EngineError, match=r"cannot write a\.txt in .*: File too large") as error:
+        with pytest.raises(
+            EngineError, match=r"cannot write a\.txt in .*: File too large"
+        ) as error:
             evidence.write(tmp_path / "a.txt", bytes(5000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -184,7 +219,15 @@ def test_a_file_that_the_system_cuts_short_leaves_nothing(tmp_path: Path) -> Non
 def test_the_crosswalk_comes_back(folder: RunFolder, tmp_path: Path) -> None:
     """A manifest column may be called as one of ours, and a cell may hold anything."""
     sources = [
-        CaseSource("0001", tmp_path, "a, b.png", "0" * 64, "P", "Doe^Jane", {"label": "mine", "ward": 'x "y"\nz'}),
+        CaseSource(
+            "0001",
+            tmp_path,
+            "a, b.png",
+            "0" * 64,
+            "P",
+            "Doe^Jane",
+            {"label": "mine", "ward": 'x "y"\nz'},
+        ),
         CaseSource("unreadable-0001", tmp_path, "caf\udce9.png", None, None, None, {"ward": "3"}),
     ]
     digest = evidence.write_crosswalk(folder, sources)

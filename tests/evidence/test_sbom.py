@@ -29,9 +29,10 @@ def test_it_is_valid_cyclonedx_1_6(data: bytes) -> None:
 def test_it_lists_every_distribution_once_and_the_models(data: bytes) -> None:
     bill = json.loads(data)
     listed = {part["name"]: part for part in (*bill["components"], bill["metadata"]["component"])}
-    assert set(listed) == {d.metadata["Name"] for d in metadata.distributions()} | {"m", "cxr-audit lung segmenter"} | {
-        "Python"
-    }
+    assert set(listed) == {d.metadata["Name"] for d in metadata.distributions()} | {
+        "m",
+        "cxr-audit lung segmenter",
+    } | {"Python"}
     keras = listed["keras"]
     assert (keras["version"], keras["purl"]) == (
         metadata.version("keras"),
@@ -65,9 +66,12 @@ def distribution(tmp_path: Path, lines: str) -> dict[str, object]:
 
     folder = tmp_path / "some_thing-1.0+x.dist-info"
     folder.mkdir(exist_ok=True)
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.4\nName: Some_Thing\nVersion: 1.0+x\n{lines}\n")
+    (folder / "METADATA").write_text(
+        f"Metadata-Version: 2.4\nName: Some_Thing\nVersion: 1.0+x\n{lines}\n"
+    )
     (folder / "direct_url.json").write_text(
-        '{"url": "https://secret.example/a.whl", "archive_info": {"hashes": {"sha256": "%s"}}}' % ("a" * 64)
+        '{"url": "https://secret.example/a.whl", "archive_info": {"hashes": {"sha256": "%s"}}}'
+        % ("a" * 64)
     )
     return _distribution(metadata.Distribution.at(folder))
 
@@ -78,7 +82,10 @@ def distribution(tmp_path: Path, lines: str) -> dict[str, object]:
         ("License-Expression: MIT OR apache-2.0", [{"expression": "MIT OR Apache-2.0"}]),
         ("License: BSD-2-Clause", [{"expression": "BSD-2-Clause"}]),
         ("License: As we like it", [{"license": {"name": "As we like it"}}]),
-        ("Classifier: License :: OSI Approved :: MIT License", [{"license": {"name": "MIT License"}}]),
+        (
+            "Classifier: License :: OSI Approved :: MIT License",
+            [{"license": {"name": "MIT License"}}],
+        ),
         (
             "License: UNKNOWN\nClassifier: License :: OSI Approved\nClassifier: License :: Public Domain",
             [{"license": {"name": "Public Domain"}}],
@@ -86,7 +93,9 @@ def distribution(tmp_path: Path, lines: str) -> dict[str, object]:
         ("Summary: says nothing", None),
     ],
 )
-def test_a_licence_is_what_the_distribution_declares(tmp_path: Path, lines: str, licences: object) -> None:
+def test_a_licence_is_what_the_distribution_declares(
+    tmp_path: Path, lines: str, licences: object
+) -> None:
     found = distribution(tmp_path, lines)
     assert found.get("licenses") == licences
     assert found["purl"] == "pkg:pypi/some-thing@1.0%2Bx"

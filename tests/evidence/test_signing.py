@@ -30,7 +30,15 @@ from pkcs11 import PKCS11Error
 from pyhanko.sign.timestamps import DummyTimeStamper, TimestampRequestError
 from typer.testing import CliRunner
 
-from tests.evidence.test_events import UNFINISHED, audited, lines_of, resum, sealed, started, with_schema
+from tests.evidence.test_events import (
+    UNFINISHED,
+    audited,
+    lines_of,
+    resum,
+    sealed,
+    started,
+    with_schema,
+)
 from tests.evidence.test_folder import said
 
 DAY = datetime.timedelta(days=1)
@@ -50,12 +58,21 @@ class Identity:
         return signer_of_files(self.key, self.certificate, (), None)
 
 
-def identity(folder: Path, name: str, issuer: Identity | None = None, purpose: Any = None, key: Any = None) -> Identity:
+def identity(
+    folder: Path, name: str, issuer: Identity | None = None, purpose: Any = None, key: Any = None
+) -> Identity:
     """A key with a certificate, its own or the issuer's."""
     key = key or rsa.generate_private_key(65537, 2048)
     subject = pyca.Name([pyca.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = dict.fromkeys(
-        ("key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
+        (
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
     )
     builder = (
         pyca.CertificateBuilder()
@@ -68,7 +85,11 @@ def identity(folder: Path, name: str, issuer: Identity | None = None, purpose: A
         .add_extension(pyca.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(
             pyca.KeyUsage(
-                True, issuer is not None and purpose is None, **usage, key_cert_sign=issuer is None, crl_sign=False
+                True,
+                issuer is not None and purpose is None,
+                **usage,
+                key_cert_sign=issuer is None,
+                crl_sign=False,
             ),
             critical=True,
         )
@@ -98,7 +119,9 @@ def stamper(issuer: Identity) -> DummyTimeStamper:
     der, form = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8
     return DummyTimeStamper(
         x509.Certificate.load(clock.pyca_certificate.public_bytes(der)),
-        keys.PrivateKeyInfo.load(clock.pyca_key.private_bytes(der, form, serialization.NoEncryption())),
+        keys.PrivateKeyInfo.load(
+            clock.pyca_key.private_bytes(der, form, serialization.NoEncryption())
+        ),
         fixed_dt=NOW,
     )
 
@@ -106,14 +129,18 @@ def stamper(issuer: Identity) -> DummyTimeStamper:
 def a_pdf(path: Path) -> None:
     pdf = pydyf.PDF()
     pdf.add_page(
-        pydyf.Dictionary({"Type": "/Page", "Parent": pdf.pages.reference, "MediaBox": pydyf.Array([0, 0, 9, 9])})
+        pydyf.Dictionary(
+            {"Type": "/Page", "Parent": pdf.pages.reference, "MediaBox": pydyf.Array([0, 0, 9, 9])}
+        )
     )
     with path.open("wb") as file:
         pdf.write(file)
 
 
 @pytest.fixture(scope="module")
-def signed(tmp_path_factory: pytest.TempPathFactory, reviewer: Identity, stamper: DummyTimeStamper) -> Path:
+def signed(
+    tmp_path_factory: pytest.TempPathFactory, reviewer: Identity, stamper: DummyTimeStamper
+) -> Path:
     folder, log = started(tmp_path_factory.mktemp("signed") / "run")
     audited(folder, log, "a")
     audited(folder, log, "b")
@@ -128,10 +155,15 @@ def folder(signed: Path, tmp_path: Path) -> RunFolder:
     return RunFolder(Path(shutil.copytree(signed, tmp_path / "run")))
 
 
-def test_a_signed_run_says_who_when_and_what_for(folder: RunFolder, reviewer: Identity, issuer: Identity) -> None:
+def test_a_signed_run_says_who_when_and_what_for(
+    folder: RunFolder, reviewer: Identity, issuer: Identity
+) -> None:
     assert evidence.verify(folder) == []
     found = check_signatures(folder, issuer.certificate)
-    assert [(one.file, one.problem) for one in found] == [("SHA256SUMS.p7s", None), ("summary.pdf", None)]
+    assert [(one.file, one.problem) for one in found] == [
+        ("SHA256SUMS.p7s", None),
+        ("summary.pdf", None),
+    ]
     certificate = reviewer.pyca_certificate.fingerprint(hashes.SHA256()).hex()
     for one in found:
         assert "signed by Common Name: R. Reviewer" in one.words
@@ -147,7 +179,9 @@ def test_who_signed_is_asked_only_if_told_whom_to_trust(folder: RunFolder, tmp_p
     stranger = identity(tmp_path, "Stranger")
     problems = [str(one.problem) for one in check_signatures(folder, stranger.certificate)]
     assert all(problem.startswith("not trusted: ") for problem in problems)
-    assert "--trust takes" in evidence.remedy([one.problem for one in check_signatures(folder, stranger.certificate)])
+    assert "--trust takes" in evidence.remedy(
+        [one.problem for one in check_signatures(folder, stranger.certificate)]
+    )
     assert len(problems) == 2
     with pytest.raises(ConfigError, match="no certificates can be read"):
         check_signatures(folder, stranger.key.with_name("none"))
@@ -228,10 +262,14 @@ def test_a_flipped_byte_of_a_signed_pdf_is_found_even_with_new_checksums(folder:
 
 def test_a_pdf_that_lost_its_signature_is_found(folder: RunFolder) -> None:
     a_pdf(folder.path / "summary.pdf")
-    assert [str(one.problem) for one in check_signatures(folder)][1] == "changed: summary.pdf: its signature is gone"
+    assert [str(one.problem) for one in check_signatures(folder)][
+        1
+    ] == "changed: summary.pdf: its signature is gone"
     (folder.path / "summary.pdf").unlink()
     os.mkfifo(folder.path / "summary.pdf")
-    assert "its signature cannot be read" in [str(one.problem) for one in check_signatures(folder)][1]
+    assert (
+        "its signature cannot be read" in [str(one.problem) for one in check_signatures(folder)][1]
+    )
 
 
 def test_two_people_sign_one_after_the_other(folder: RunFolder, tmp_path: Path) -> None:
@@ -258,12 +296,16 @@ def test_what_is_sealed_again_is_no_longer_signed(folder: RunFolder, event: str)
     assert evidence.verify(folder) == []
 
 
-def test_documents_that_broke_off_leave_the_signature_until_they_are_sealed(folder: RunFolder) -> None:
+def test_documents_that_broke_off_leave_the_signature_until_they_are_sealed(
+    folder: RunFolder,
+) -> None:
     log = EventLog.open(folder)
     log.append("rewriting")
     (folder.path / "summary.pdf").write_bytes(b"half of the new ones")
     assert said(folder) == UNFINISHED
-    assert [(one.file, one.problem) for one in check_signatures(folder)] == [("SHA256SUMS.p7s", None)]
+    assert [(one.file, one.problem) for one in check_signatures(folder)] == [
+        ("SHA256SUMS.p7s", None)
+    ]
     a_pdf(folder.path / "summary.pdf")
     log.append("rendered", cases=2)
     evidence.seal(folder, log)
@@ -282,7 +324,9 @@ def test_documents_are_written_again_after_signing_broke_off(folder: RunFolder) 
     assert (evidence.verify(folder), check_signatures(folder)) == ([], [])
 
 
-def test_a_signature_that_the_events_do_not_know_is_named(folder: RunFolder, reviewer: Identity) -> None:
+def test_a_signature_that_the_events_do_not_know_is_named(
+    folder: RunFolder, reviewer: Identity
+) -> None:
     """Sound in itself, on a run that was not signed: taken from this very run before it was sealed again."""
     log, names = EventLog.open(folder), ("SHA256SUMS.p7s", "SHA256SUMS.p7s.sha256")
     kept = {name: (folder.path / name).read_bytes() for name in names}
@@ -314,8 +358,13 @@ class NoToken:
         raise PKCS11Error("the token is gone")
 
 
-def test_what_a_server_or_a_token_has_broken_off_is_signed_again(folder: RunFolder, reviewer: Identity) -> None:
-    for signer, clock, what in ((reviewer.signer, NoServer(), "no answer"), (NoToken(reviewer.signer), None, "token")):
+def test_what_a_server_or_a_token_has_broken_off_is_signed_again(
+    folder: RunFolder, reviewer: Identity
+) -> None:
+    for signer, clock, what in (
+        (reviewer.signer, NoServer(), "no answer"),
+        (NoToken(reviewer.signer), None, "token"),
+    ):
         with pytest.raises(ConfigError, match=f"not signed: .*{what}") as error:
             sign(folder, signer, "R", "reviewed", [], clock)
         assert "try again" in str(error.value.hint)
@@ -364,7 +413,10 @@ def test_signing_that_is_killed_at_any_step_is_signed_again(
 ) -> None:
     """Two PDFs, one of them signed before; the second time only that one. What did not come to count is gone from the
     PDFs, what did is there."""
-    approver, seen = identity(tmp_path, "A. Approver", key=ec.generate_private_key(ec.SECP256R1())), []
+    approver, seen = (
+        identity(tmp_path, "A. Approver", key=ec.generate_private_key(ec.SECP256R1())),
+        [],
+    )
     a_pdf(folder.case("a") / "report.pdf")
     evidence.seal(folder, EventLog.open(folder))
     sign(folder, reviewer.signer, "R. Reviewer", "approved", ["summary.pdf"])
@@ -374,7 +426,9 @@ def test_signing_that_is_killed_at_any_step_is_signed_again(
         with monkeypatch.context() as patch:
             kill_at(patch, step)
             try:
-                sign(folder, approver.signer, "A", "approved", ["summary.pdf", "cases/a/report.pdf"])
+                sign(
+                    folder, approver.signer, "A", "approved", ["summary.pdf", "cases/a/report.pdf"]
+                )
                 break
             except Killed:
                 pass
@@ -390,7 +444,10 @@ def test_signing_that_is_killed_at_any_step_is_signed_again(
         files = ["summary.pdf"] * num + ["cases/a/report.pdf"] * is_sealed
         assert found == [("SHA256SUMS.p7s", None), *((file, None) for file in files)]
         assert (folder.path / "summary.pdf").read_bytes().startswith(before)
-    begun, gone = "unfinished: sign: documents were being signed, and that broke off", "missing: SHA256SUMS.p7s"
+    begun, gone = (
+        "unfinished: sign: documents were being signed, and that broke off",
+        "missing: SHA256SUMS.p7s",
+    )
     assert [lines for lines, _ in itertools.groupby(seen)] == [
         ["unfinished: render or sign: documents were about to be written, and that broke off"],
         [begun],
@@ -402,7 +459,9 @@ def test_signing_that_is_killed_at_any_step_is_signed_again(
     assert evidence.verify(folder) == []
 
 
-def test_signing_that_broke_off_excuses_no_other_change(folder: RunFolder, reviewer: Identity) -> None:
+def test_signing_that_broke_off_excuses_no_other_change(
+    folder: RunFolder, reviewer: Identity
+) -> None:
     """Nor another PDF in the place of one that was to be signed: only what is appended to it."""
     EventLog.open(folder).append("rewriting", documents=["summary.pdf"])
     path = folder.path / "summary.pdf"
@@ -436,7 +495,9 @@ def test_a_run_that_goes_on_is_not_signed(folder: RunFolder, reviewer: Identity)
         sign(folder, reviewer.signer, "R", "reviewed", [])
 
 
-def test_a_run_older_than_events_is_signed_and_verifies(folder: RunFolder, reviewer: Identity) -> None:
+def test_a_run_older_than_events_is_signed_and_verifies(
+    folder: RunFolder, reviewer: Identity
+) -> None:
     folder.unseal()
     folder.events.unlink()
     with_schema(folder, 1)
@@ -462,7 +523,9 @@ def test_a_run_that_does_not_verify_is_not_signed(folder: RunFolder, reviewer: I
     assert (folder.path / "SHA256SUMS").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["none.pdf", "run.json", "../run/summary.pdf/..", "../../outside.pdf"])
+@pytest.mark.parametrize(
+    "name", ["none.pdf", "run.json", "../run/summary.pdf/..", "../../outside.pdf"]
+)
 def test_only_pdfs_of_the_run_are_signed(folder: RunFolder, reviewer: Identity, name: str) -> None:
     a_pdf(folder.path.parent / "outside.pdf")
     with pytest.raises(ConfigError, match="is no PDF of this run"):
@@ -492,7 +555,9 @@ def test_keys_come_from_pkcs12_too_and_bad_ones_are_refused(
             load()
 
 
-def test_the_commands_sign_and_verify(folder: RunFolder, reviewer: Identity, issuer: Identity) -> None:
+def test_the_commands_sign_and_verify(
+    folder: RunFolder, reviewer: Identity, issuer: Identity
+) -> None:
     """In this process: `main` only turns the named errors into exit codes."""
 
     def command(*arguments: object) -> Any:
@@ -552,7 +617,11 @@ for path, *asked in ((library, "audit", "reviewer", "9999"), (library, "none", "
 
 @pytest.mark.skipif(not SOFTHSM, reason="no SoftHSM on this machine")
 def test_a_key_stays_in_its_token(
-    folder: RunFolder, reviewer: Identity, issuer: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: RunFolder,
+    reviewer: Identity,
+    issuer: Identity,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """SoftHSM, a token in software; the key goes in by its own tool, the certificate by PKCS#11. In a process without
     TensorFlow, as `cxr-audit sign` is: beside it the token's library crashes."""
@@ -563,12 +632,29 @@ def test_a_key_stays_in_its_token(
         ("--init-token", "--free", "--label", "audit", "--so-pin", "123456"),
         ("--import", str(reviewer.key), "--token", "audit", "--label", "reviewer", "--id", "A1"),
     ):
-        subprocess.run(["softhsm2-util", *arguments, "--pin", "1234"], check=True, capture_output=True)
-    (tmp_path / "r.der").write_bytes(reviewer.pyca_certificate.public_bytes(serialization.Encoding.DER))
-    command = [sys.executable, "-c", IN_ITS_OWN_PROCESS, str(SOFTHSM[0]), str(tmp_path / "r.der"), str(folder.path)]
+        subprocess.run(
+            ["softhsm2-util", *arguments, "--pin", "1234"], check=True, capture_output=True
+        )
+    (tmp_path / "r.der").write_bytes(
+        reviewer.pyca_certificate.public_bytes(serialization.Encoding.DER)
+    )
+    command = [
+        sys.executable,
+        "-c",
+        IN_ITS_OWN_PROCESS,
+        str(SOFTHSM[0]),
+        str(tmp_path / "r.der"),
+        str(folder.path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     refused = done.stdout.splitlines()
     assert len(refused) == 4
-    assert all(line.startswith("the PKCS#11 token '") and "cannot be used" in line for line in refused)
-    assert [one.problem for one in check_signatures(folder, issuer.certificate)] == [None, None, None]
+    assert all(
+        line.startswith("the PKCS#11 token '") and "cannot be used" in line for line in refused
+    )
+    assert [one.problem for one in check_signatures(folder, issuer.certificate)] == [
+        None,
+        None,
+        None,
+    ]

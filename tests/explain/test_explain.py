@@ -30,9 +30,13 @@ def first_maps(explainer: Explainer, batch: np.ndarray) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-def test_property_1_nested_inception_resnet_equals_its_flat_twin(tmp_path: Path, suffix: str) -> None:
+def test_property_1_nested_inception_resnet_equals_its_flat_twin(
+    tmp_path: Path, suffix: str
+) -> None:
     keras.utils.set_random_seed(1)
-    backbone = keras.applications.InceptionResNetV2(weights=None, include_top=False, input_shape=(107, 107, 3))
+    backbone = keras.applications.InceptionResNetV2(
+        weights=None, include_top=False, input_shape=(107, 107, 3)
+    )
     tail = [layers.GlobalAveragePooling2D(), layers.Dropout(0.3), layers.Dense(1, "sigmoid")]
     model = keras.Sequential([keras.Input((107, 107, 3)), backbone, *tail])
     model.save(tmp_path / f"m{suffix}")
@@ -42,7 +46,8 @@ def test_property_1_nested_inception_resnet_equals_its_flat_twin(tmp_path: Path,
     flat = keras.Model(backbone.input, x)
     batch = images(2, (107, 107, 3))
     explain = [
-        first_maps(Explainer(Classifier(m, (107, 107, 3))), batch) for m in (load_keras(tmp_path / f"m{suffix}"), flat)
+        first_maps(Explainer(Classifier(m, (107, 107, 3))), batch)
+        for m in (load_keras(tmp_path / f"m{suffix}"), flat)
     ]
     assert np.abs(explain[0]).max() > 0
     np.testing.assert_allclose(explain[0], explain[1], atol=1e-5)
@@ -70,7 +75,9 @@ def test_a_wrong_answer_of_several_labels_is_explained_from_both_sides() -> None
     np.testing.assert_array_equal(against.values, -first.values)
 
 
-@pytest.mark.parametrize(("head", "method"), [("gap", "grad-cam"), ("gap", "hirescam"), ("flatten", "hirescam")])
+@pytest.mark.parametrize(
+    ("head", "method"), [("gap", "grad-cam"), ("gap", "hirescam"), ("flatten", "hirescam")]
+)
 @pytest.mark.parametrize(("units", "activation"), [(1, "sigmoid"), (2, "softmax"), (4, "softmax")])
 def test_property_3_the_signed_map_and_the_bias_are_the_logit(
     head: str, method: str, units: int, activation: str
@@ -78,7 +85,9 @@ def test_property_3_the_signed_map_and_the_bias_are_the_logit(
     model = nested(units, activation, head)
     classifier = Classifier(model, SHAPE)
     batch = images(3)
-    result = Explainer(classifier, (method,), classes=classifier.class_names).explain(batch, [None] * 3)
+    result = Explainer(classifier, (method,), classes=classifier.class_names).explain(
+        batch, [None] * 3
+    )
     scores = model.predict(batch, verbose=0).astype(np.float64)
     for n in range(3):
         for class_map in result.maps[n]:
@@ -95,7 +104,11 @@ def test_property_3_the_signed_map_and_the_bias_are_the_logit(
 
 
 def test_a_head_that_is_not_affine_promises_nothing() -> None:
-    (class_map,) = Explainer(Classifier(nested(head="mlp"), SHAPE), ("hirescam",)).explain(images(1), [None]).maps[0]
+    (class_map,) = (
+        Explainer(Classifier(nested(head="mlp"), SHAPE), ("hirescam",))
+        .explain(images(1), [None])
+        .maps[0]
+    )
     assert not class_map.facts.is_exact
     assert class_map.facts.bias is None
 
@@ -117,8 +130,12 @@ def test_property_5_and_12_dead_saturated_and_constant_models_get_a_status() -> 
 
 
 def every_map(model: keras.Model, batch: np.ndarray) -> dict[str, ClassActivationMap]:
-    explainer = Explainer(Classifier(model, SHAPE), EVERYTHING, layers=("backbone/relu1",), probing=QUICK)
-    return {class_map.facts.key: class_map for class_map in explainer.explain(batch, [None]).maps[0]}
+    explainer = Explainer(
+        Classifier(model, SHAPE), EVERYTHING, layers=("backbone/relu1",), probing=QUICK
+    )
+    return {
+        class_map.facts.key: class_map for class_map in explainer.explain(batch, [None]).maps[0]
+    }
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
@@ -135,7 +152,14 @@ def test_property_12_a_constant_output_gets_a_status_from_every_method() -> None
     model = nested()
     model.get_layer("output").set_weights([np.zeros((8, 1)), np.asarray([2.0])])
     maps = every_map(model, images(1))
-    lost = {"grad-cam", "hirescam", "grad-cam++", "layercam", "xgrad-cam", "grad-cam@backbone/relu1"}
+    lost = {
+        "grad-cam",
+        "hirescam",
+        "grad-cam++",
+        "layercam",
+        "xgrad-cam",
+        "grad-cam@backbone/relu1",
+    }
     assert {key for key, one in maps.items() if one.facts.status == "saturated"} == lost
     assert {key for key, one in maps.items() if one.facts.status == "dead"} == {
         "layercam-fused",
@@ -161,7 +185,9 @@ def test_a_mixed_precision_model_gets_float32_maps() -> None:
         maps = every_map(nested(), images(1))
     finally:
         keras.config.set_dtype_policy(policy)
-    assert all(one.values.dtype == np.float32 and np.isfinite(one.values).all() for one in maps.values())
+    assert all(
+        one.values.dtype == np.float32 and np.isfinite(one.values).all() for one in maps.values()
+    )
     assert maps["grad-cam"].facts.status == "ok"
 
 
@@ -181,7 +207,9 @@ def test_property_7_a_batch_of_mixed_classes_equals_the_single_cases(head: str) 
     order = [3, 0, 5, 1, 4, 2]
     shuffled = explainer.explain(batch[order], [labels[n] for n in order])
     for at, n in enumerate(order):
-        np.testing.assert_allclose(shuffled.maps[at][0].values, together.maps[n][0].values, atol=1e-6)
+        np.testing.assert_allclose(
+            shuffled.maps[at][0].values, together.maps[n][0].values, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("method", [*PROBES, "random"])
@@ -197,7 +225,9 @@ def test_property_7_a_case_does_not_depend_on_its_place(method: str) -> None:
 
 
 def test_property_8_every_method_keeps_its_one_trace() -> None:
-    explainer = Explainer(Classifier(nested(), SHAPE), EVERYTHING, layers=("backbone/relu1",), probing=QUICK)
+    explainer = Explainer(
+        Classifier(nested(), SHAPE), EVERYTHING, layers=("backbone/relu1",), probing=QUICK
+    )
     for seed in range(3):
         explainer.explain(images(3, seed=seed), [None] * 3)
     (split,) = explainer.layers
@@ -231,7 +261,9 @@ def test_a_wrong_prediction_adds_the_maps_of_both_classes() -> None:
 
 
 def test_further_layers_and_methods_have_keys_and_grids() -> None:
-    explainer = Explainer(Classifier(nested(), SHAPE), ("grad-cam", "layercam"), layers=("backbone/relu1",))
+    explainer = Explainer(
+        Classifier(nested(), SHAPE), ("grad-cam", "layercam"), layers=("backbone/relu1",)
+    )
     maps = explainer.explain(images(1), [None]).maps[0]
     assert [m.facts.key for m in maps] == ["grad-cam", "layercam", "grad-cam@backbone/relu1"]
     assert maps[2].values.shape == (16, 16)
@@ -254,7 +286,9 @@ def numerical_gradients(explainer: Explainer, features: np.ndarray) -> np.ndarra
 def test_property_10_gradients_agree_with_differences() -> None:
     explainer = Explainer(Classifier(nested(head="flatten"), SHAPE))
     features, _, _, gradients = explainer.target.forward(images(1), np.ones((1, 1), np.float32))
-    np.testing.assert_allclose(gradients, numerical_gradients(explainer, np.asarray(features)), atol=2e-3)
+    np.testing.assert_allclose(
+        gradients, numerical_gradients(explainer, np.asarray(features)), atol=2e-3
+    )
 
 
 def first_right_singular_vector(cells: np.ndarray) -> np.ndarray:
@@ -292,19 +326,27 @@ def test_property_10_methods_agree_with_loops(method: str) -> None:
                 bottom = 2 * value**2 + a.sum() * value**3
                 weight += (value**2 / bottom if value and bottom else 0) * max(value, 0)
         expected[n, i, j] += weight * a[i, j]
-    np.testing.assert_allclose(METHODS[method](activations, gradients), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        METHODS[method](activations, gradients), expected, rtol=1e-4, atol=1e-5
+    )
 
 
-def test_on_global_average_pooling_three_methods_are_one_and_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_global_average_pooling_three_methods_are_one_and_computed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """There Grad-CAM = XGrad-CAM = HiResCAM (explanations.md, "Features and head")."""
     split = Classifier(nested(), SHAPE).split()
     features, _, _, gradients = split.forward(images(1), np.ones((1, 1), np.float32))
-    one, *others = (METHODS[m](np.asarray(features), gradients) for m in ("grad-cam", "xgrad-cam", "hirescam"))
+    one, *others = (
+        METHODS[m](np.asarray(features), gradients) for m in ("grad-cam", "xgrad-cam", "hirescam")
+    )
     for other in others:
         np.testing.assert_allclose(other, one, atol=1e-6)
     calls = []
     for name, method in METHODS.items():
-        monkeypatch.setitem(METHODS, name, lambda a, g, name=name, method=method: calls.append(name) or method(a, g))
+        monkeypatch.setitem(
+            METHODS, name, lambda a, g, name=name, method=method: calls.append(name) or method(a, g)
+        )
     asked = ("xgrad-cam", "grad-cam", "hirescam", "layercam")
     maps = Explainer(Classifier(nested(), SHAPE), asked).explain(images(1), [None]).maps[0]
     assert calls == ["xgrad-cam", "layercam"]
@@ -317,7 +359,11 @@ def test_on_global_average_pooling_three_methods_are_one_and_computed_once(monke
 
 @pytest.mark.parametrize(
     ("head", "expected"),
-    [("gap", ["grad-cam"]), ("flatten", ["hirescam", "grad-cam"]), ("mlp", ["hirescam", "grad-cam"])],
+    [
+        ("gap", ["grad-cam"]),
+        ("flatten", ["hirescam", "grad-cam"]),
+        ("mlp", ["hirescam", "grad-cam"]),
+    ],
 )
 def test_the_default_is_the_method_that_adds_up(head: str, expected: list[str]) -> None:
     maps = Explainer(Classifier(nested(head=head), SHAPE)).explain(images(1), [None]).maps[0]
@@ -338,7 +384,11 @@ def test_property_6_the_map_changes_with_the_weights() -> None:
     methods = tuple(m for m in EVERYTHING if m != "layercam-fused")
 
     def maps() -> dict[str, np.ndarray]:
-        found = Explainer(Classifier(model, SHAPE), methods, probing=QUICK).explain(images(1), [None]).maps[0]
+        found = (
+            Explainer(Classifier(model, SHAPE), methods, probing=QUICK)
+            .explain(images(1), [None])
+            .maps[0]
+        )
         return {class_map.facts.key: class_map.values for class_map in found}
 
     before = maps()
@@ -357,7 +407,9 @@ def test_property_10_integrated_gradients_agree_with_a_riemann_sum() -> None:
 
     model, x = nested(units=2, activation=None), images(1)
     classifier = Classifier(model, SHAPE, ("a", "b"))
-    explainer = Explainer(classifier, ("integrated-gradients",), probing=Probing(steps=128, black=(0.1,)))
+    explainer = Explainer(
+        classifier, ("integrated-gradients",), probing=Probing(steps=128, black=(0.1,))
+    )
     ((class_map,),) = explainer.explain(x, [None]).maps
     start, total = np.full_like(x, 0.1), np.zeros_like(x)
     for chunk in np.array_split((np.arange(400) + 0.5) / 400, 4):
@@ -380,9 +432,13 @@ def test_property_10_integrated_gradients_agree_with_a_riemann_sum() -> None:
 def test_property_11_score_cam_of_one_sigmoid_unit_has_two_sides() -> None:
     model, batch = nested(), images(1)
     kernel, bias = model.get_layer("output").get_weights()
-    model.get_layer("output").set_weights([20 * kernel, bias])  # so that the channels' scores differ by logits
+    model.get_layer("output").set_weights(
+        [20 * kernel, bias]
+    )  # so that the channels' scores differ by logits
     sides = [
-        Explainer(Classifier(model, SHAPE, ("no", "yes"), name), ("score-cam",)).explain(batch, [None]).maps[0][0]
+        Explainer(Classifier(model, SHAPE, ("no", "yes"), name), ("score-cam",))
+        .explain(batch, [None])
+        .maps[0][0]
         for name in ("yes", "no")
     ]
     features = np.asarray(Classifier(model, SHAPE).split().forward(batch, None)[0])[0]
@@ -395,7 +451,9 @@ def test_property_11_score_cam_of_one_sigmoid_unit_has_two_sides() -> None:
         assert np.abs(shape(side.values) - shape(features.sum(2))).max() > 0.05
     assert sides[0].facts.unit != "logit"
     few = Explainer(Classifier(model, SHAPE), ("score-cam",), probing=Probing(score_cam_channels=3))
-    assert few.explain(batch, [None]).maps[0][0].facts.how == "3 of 8 channels asked, background black"
+    assert (
+        few.explain(batch, [None]).maps[0][0].facts.how == "3 of 8 channels asked, background black"
+    )
     assert few.passes == {"score-cam": 3}
 
 
@@ -403,7 +461,9 @@ def test_property_11_score_cam_of_one_sigmoid_unit_has_two_sides() -> None:
 def test_a_contrast_is_the_difference_of_two_logits(head: str) -> None:
     model, batch = nested(3, "softmax", head), images(2)
     classifier = Classifier(model, SHAPE, ("a", "b", "c"))
-    result = Explainer(classifier, ("hirescam",), classes=("a",), against=("a",)).explain(batch, [None] * 2)
+    result = Explainer(classifier, ("hirescam",), classes=("a",), against=("a",)).explain(
+        batch, [None] * 2
+    )
     probabilities = model.predict(batch, verbose=0).astype(np.float64)
     for n in range(2):
         target, other, contrast = result.maps[n]
@@ -424,7 +484,9 @@ def test_a_contrast_of_two_classes_or_with_oneself_is_refused() -> None:
 
 def test_layers_come_from_shallow_to_deep_and_fuse_on_the_finest_grid() -> None:
     explainer = Explainer(
-        Classifier(nested(), SHAPE), ("grad-cam", "layercam-fused"), layers=("backbone/add", "backbone/relu1")
+        Classifier(nested(), SHAPE),
+        ("grad-cam", "layercam-fused"),
+        layers=("backbone/add", "backbone/relu1"),
     )
     maps = explainer.explain(images(1), [None]).maps[0]
     assert [m.facts.key for m in maps[2:]] == ["grad-cam@backbone/relu1", "grad-cam@backbone/add"]
@@ -442,7 +504,8 @@ def test_property_3_the_budget_by_regions_adds_up_to_the_logit(head: str, method
     placement = place(90, 70, 32, 32, "letterbox")
     drawn = np.random.default_rng(2).integers(0, 3, (90, 70))
     shares = {
-        name: region_shares(placement, 8, 8, (drawn == n)[None])[0] for n, name in enumerate(("left lung", "marker"))
+        name: region_shares(placement, 8, 8, (drawn == n)[None])[0]
+        for n, name in enumerate(("left lung", "marker"))
     }
     shares["padding"] = 1 - cell_shares(placement, 8, 8)[0]
     budget = focus.budget(class_map.values, class_map.facts, shares)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from cxr_audit.explain.controls import CONTROLS
 from cxr_audit.explain.methods import fuse
-from cxr_audit.explain.probing import baseline, grid_of, integrated_gradients, score_cam, smoothgrad, sum_cells
+from cxr_audit.explain.probing import (
+    baseline,
+    grid_of,
+    integrated_gradients,
+    score_cam,
+    smoothgrad,
+    sum_cells,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.random((6, 5, 2)).astype(np.float32)
@@ -39,7 +46,9 @@ def test_integrated_gradients_of_a_quadratic_is_its_difference(name: str, at_onc
 
 
 def test_baselines() -> None:
-    assert (baseline(X, "black", np.asarray([0.1, -0.2], np.float32))[2, 3] == np.float32([0.1, -0.2])).all()
+    assert (
+        baseline(X, "black", np.asarray([0.1, -0.2], np.float32))[2, 3] == np.float32([0.1, -0.2])
+    ).all()
     np.testing.assert_allclose(baseline(X, "mean", np.zeros(1, np.float32))[0, 0], X.mean((0, 1)))
     step = np.zeros((32, 64, 1), np.float32)
     step[:, 32:] = 1
@@ -60,7 +69,9 @@ def test_smoothgrad_is_the_mean_gradient_and_its_seed_is_its_own() -> None:
     assert (np.abs(run(1) - gradient_of_quadratic(X)) < error).all()
     assert np.array_equal(run(1), run(1))
     assert not np.array_equal(run(1), run(2))
-    np.testing.assert_allclose(run(1, 7), run(1, 400), atol=1e-5)  # the numbers do not depend on the chunks
+    np.testing.assert_allclose(
+        run(1, 7), run(1, 400), atol=1e-5
+    )  # the numbers do not depend on the chunks
 
 
 @pytest.mark.parametrize("num_channels", [None, 2])
@@ -83,21 +94,27 @@ def test_property_10_score_cam_agrees_with_a_loop(num_channels: int | None) -> N
     for k in channels:
         low, high = activations[..., k].min(), activations[..., k].max()
         mask = np.zeros((6, 6))
-        for i, j in np.ndindex(6, 6):  # bilinear between cell centres, which lie at 0.5, 2.5, 4.5 of 6 pixels
+        for i, j in np.ndindex(
+            6, 6
+        ):  # bilinear between cell centres, which lie at 0.5, 2.5, 4.5 of 6 pixels
             at = [np.clip((p + 0.5) / 2 - 0.5, 0, 2) for p in (i, j)]
             for r, c in np.ndindex(3, 3):
                 near = max(0, 1 - abs(at[0] - r)) * max(0, 1 - abs(at[1] - c))
                 mask[i, j] += near * (activations[r, c, k] - low) / (high - low)
         masked = 0.25 + (x[..., 0] - 0.25) * mask
         exponentials[k] = np.exp(3 * masked[:3].mean() - masked[3:].mean())
-    expected = sum(e * activations[..., k] for k, e in exponentials.items()) / sum(exponentials.values())
+    expected = sum(e * activations[..., k] for k, e in exponentials.items()) / sum(
+        exponentials.values()
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert num == len(channels)
     assert max(asked) <= 2
 
 
 def test_score_cam_of_constant_channels_is_empty() -> None:
-    found, num = score_cam(X, np.ones((2, 2, 3), np.float32), lambda inputs: np.zeros(len(inputs)), X * 0, 4)
+    found, num = score_cam(
+        X, np.ones((2, 2, 3), np.float32), lambda inputs: np.zeros(len(inputs)), X * 0, 4
+    )
     assert num == 0
     assert not found.any()
 

@@ -22,15 +22,24 @@ from pydicom.uid import (
 )
 
 TRAPS = {
-    "inversion": ("MONOCHROME1; with INVERSE; MONOCHROME2 with INVERSE", "PS3.3 C.7.6.3.1.2, C.8.11.3.1.2"),
+    "inversion": (
+        "MONOCHROME1; with INVERSE; MONOCHROME2 with INVERSE",
+        "PS3.3 C.7.6.3.1.2, C.8.11.3.1.2",
+    ),
     "modality": ("Rescale, negative slope, identity; Modality LUT sequence", "PS3.3 C.11.1"),
-    "window": ("Several windows; LINEAR, LINEAR_EXACT, SIGMOID; empty, zero", "PS3.3 C.11.2.1.2, C.11.2.1.3"),
+    "window": (
+        "Several windows; LINEAR, LINEAR_EXACT, SIGMOID; empty, zero",
+        "PS3.3 C.11.2.1.2, C.11.2.1.3",
+    ),
     "voi-lut": (
         "VOI LUT beside a window; LUT wider than its data; 0 = 65,536 entries; signed first value; choice",
         "PS3.3 C.11.2.1.1",
     ),
     "padding": ("Padding value and range", "PS3.3 C.7.5.1.1.2"),
-    "bits": ("Bits Allocated, Bits Stored, High Bit, signed; 8, 10, 12, 14, 15, 16 bits", "PS3.5 8.1.1"),
+    "bits": (
+        "Bits Allocated, Bits Stored, High Bit, signed; 8, 10, 12, 14, 15, 16 bits",
+        "PS3.5 8.1.1",
+    ),
     "syntaxes": ("Transfer syntaxes; a missing codec names what to install", "PS3.5 A"),
     "lossy": ("Lossy history", "PS3.3 C.7.6.1.1.5"),
     "frames": ("Several frames, colour, overlays", "PS3.3 C.7.6.6, C.7.6.3.1.2, C.9.2"),
@@ -47,7 +56,10 @@ TRAPS = {
         "Sizes, frames, deflated data, header lengths, PNG, JPEG, JPEG 2000: limits before allocation",
         "PS3.5 7",
     ),
-    "plain": ("JPEG, PNG, TIFF: orientation, CMYK, 16 bits, palette, alpha, colour, truncated", "TIFF 6.0, PNG, EXIF"),
+    "plain": (
+        "JPEG, PNG, TIFF: orientation, CMYK, 16 bits, palette, alpha, colour, truncated",
+        "TIFF 6.0, PNG, EXIF",
+    ),
     "charset": ("Character sets", "PS3.3 C.12.1.1.2"),
 }
 DOCUMENT = Path(__file__).parents[2] / "build" / "dicom-traps.md"
@@ -55,7 +67,9 @@ results = pytest.StashKey[dict[str, list[tuple[str, str]]]]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     marker = item.get_closest_marker("trap")
     if marker is not None and (report.when == "call" or not report.passed):
@@ -91,13 +105,17 @@ def realdata() -> Path:
 def dicom() -> Callable[..., Dataset]:
     """A CR dataset with the given stored values; each keyword is an element to set, None one to leave out."""
 
-    def build(stored: Any, transfer_syntax: str = ExplicitVRLittleEndian, **elements: Any) -> Dataset:
+    def build(
+        stored: Any, transfer_syntax: str = ExplicitVRLittleEndian, **elements: Any
+    ) -> Dataset:
         stored = np.asarray(stored)
         bits = 8 * stored.dtype.itemsize
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = transfer_syntax
-        dataset.file_meta.MediaStorageSOPClassUID = elements.get("SOPClassUID") or ComputedRadiographyImageStorage
+        dataset.file_meta.MediaStorageSOPClassUID = (
+            elements.get("SOPClassUID") or ComputedRadiographyImageStorage
+        )
         dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["cxr-audit"])
         dataset.SOPClassUID = ComputedRadiographyImageStorage
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
@@ -120,7 +138,9 @@ def dicom() -> Callable[..., Dataset]:
         if "PixelData" not in elements:
             raw = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
             dataset.PixelData = raw + b"\x00" * (len(raw) % 2)
-            dataset["PixelData"].VR = "OW" if bits == 16 or transfer_syntax == ImplicitVRLittleEndian else "OB"
+            dataset["PixelData"].VR = (
+                "OW" if bits == 16 or transfer_syntax == ImplicitVRLittleEndian else "OB"
+            )
         return dataset
 
     return build
@@ -147,7 +167,9 @@ def read_path() -> Callable[[Path], Radiograph]:
 
 @pytest.fixture
 def show(
-    dicom: Callable[..., Dataset], save: Callable[..., Path], read_path: Callable[[Path], Radiograph]
+    dicom: Callable[..., Dataset],
+    save: Callable[..., Path],
+    read_path: Callable[[Path], Radiograph],
 ) -> Callable[..., Radiograph]:
     """Stored values and elements -> what a reader sees."""
 

@@ -17,7 +17,9 @@ ROWS, COLUMNS = 30, 40
 
 
 def read(*boxes: Box, mask: Path | None = None, max_pixels: int = 10_000) -> Any:
-    return read_annotation(CaseSource("a", Path("x"), "x", boxes=boxes, mask=mask), ROWS, COLUMNS, max_pixels)
+    return read_annotation(
+        CaseSource("a", Path("x"), "x", boxes=boxes, mask=mask), ROWS, COLUMNS, max_pixels
+    )
 
 
 def saved(folder: Path, pixels: np.ndarray, name: str = "mask.png") -> Path:
@@ -40,7 +42,11 @@ def test_boxes_are_rows_and_columns_of_the_upright_radiograph() -> None:
     assert np.array_equal(area, drawn(slice(5, 9), slice(10, 30)))
     assert words == "a box of the manifest"
     area, words = read(Box(0, 0, 2, 2), Box(28, 38, 2, 2), Box(10.6, 0.2, 3, 0.1))
-    expected = drawn(slice(0, 2), slice(0, 2)) | drawn(slice(28, 30), slice(38, 40)) | drawn(slice(11, 14), slice(0, 1))
+    expected = (
+        drawn(slice(0, 2), slice(0, 2))
+        | drawn(slice(28, 30), slice(38, 40))
+        | drawn(slice(11, 14), slice(0, 1))
+    )
     assert np.array_equal(area, expected)
     assert words == "3 boxes of the manifest"
 
@@ -50,14 +56,20 @@ def test_a_pixel_beyond_is_rounding(box: Box) -> None:
     assert read(box)[0].all()
 
 
-@pytest.mark.parametrize("box", [Box(0, 0, 31.5, 10), Box(0, 30, 5, 12), Box(30, 0, 1, 1), Box(500, 500, 10, 10)])
+@pytest.mark.parametrize(
+    "box", [Box(0, 0, 31.5, 10), Box(0, 30, 5, 12), Box(30, 0, 1, 1), Box(500, 500, 10, 10)]
+)
 def test_a_box_outside_is_refused_never_cut(box: Box) -> None:
-    with pytest.raises(UnusableAnnotation, match="box 2 reaches beyond the radiograph of 30 x 40 pixels") as caught:
+    with pytest.raises(
+        UnusableAnnotation, match="box 2 reaches beyond the radiograph of 30 x 40 pixels"
+    ) as caught:
         read(Box(0, 0, 1, 1), box)
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("kind", ["0 and 1", "0 and 255", "1 bit", "16 bit", "palette", "colour", "alpha"])
+@pytest.mark.parametrize(
+    "kind", ["0 and 1", "0 and 255", "1 bit", "16 bit", "palette", "colour", "alpha"]
+)
 def test_every_pixel_that_is_not_0_is_inside(tmp_path: Path, kind: str) -> None:
     inside = drawn(slice(3, 9), slice(4, 20))
     grey = (255 * inside).astype(np.uint8)
@@ -78,7 +90,10 @@ def test_every_pixel_that_is_not_0_is_inside(tmp_path: Path, kind: str) -> None:
         saved(tmp_path, pixels[kind])
     area, words = read(mask=path)
     assert np.array_equal(area, inside)
-    assert words == f"the manifest's mask, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    assert (
+        words
+        == f"the manifest's mask, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    )
 
 
 def test_boxes_and_mask_are_one_area(tmp_path: Path) -> None:
@@ -94,7 +109,9 @@ def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.png").write_text("Doe^Jane")
     wrong = {
-        saved(tmp_path, full.T, "turned.png"): "the mask has 40 x 30 pixels .*, the radiograph 30 x 40",
+        saved(
+            tmp_path, full.T, "turned.png"
+        ): "the mask has 40 x 30 pixels .*, the radiograph 30 x 40",
         saved(tmp_path, 0 * full, "black.png"): "0 everywhere",
         saved(tmp_path, full, "mask.jpg"): "no PNG or TIFF",
         tmp_path / "cut.png": "damaged or cut short",

@@ -43,7 +43,9 @@ def test_the_same_cases_as_from_the_files(pack, dicom, tmp_path) -> None:
     folder = tmp_path / "files"
     for name, level in (("b/1.dcm", 10), ("a/2.dcm", 200)):
         (folder / name).parent.mkdir(parents=True)
-        dicom(np.array([[0, level], [level, 255]], np.uint16)).save_as(folder / name, enforce_file_format=True)
+        dicom(np.array([[0, level], [level, 255]], np.uint16)).save_as(
+            folder / name, enforce_file_format=True
+        )
     (folder / "a" / "notes.txt").write_text("text")
     files = [p for p in folder.rglob("*") if p.is_file()]
     path = pack(
@@ -52,7 +54,10 @@ def test_the_same_cases_as_from_the_files(pack, dicom, tmp_path) -> None:
         ("a/.DS_Store", b"litter"),
         (entry("a/", mode=stat.S_IFDIR | 0o755), b""),
     )
-    packed, plain = discover(path, "folder", key=b"k" * 16), discover(folder, "folder", key=b"k" * 16)
+    packed, plain = (
+        discover(path, "folder", key=b"k" * 16),
+        discover(folder, "folder", key=b"k" * 16),
+    )
     assert [(c.case_id, c.relative_path, c.file_sha256, c.label) for c in packed] == [
         (c.case_id, c.relative_path, c.file_sha256, c.label) for c in plain
     ]
@@ -79,7 +84,9 @@ def test_names_that_lead_out_are_failed_cases_and_write_nothing(pack, tmp_path, 
 
 def test_a_link_is_a_failed_case(pack, tmp_path) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
-    (case,) = discover(pack((entry("a.png", mode=stat.S_IFLNK | 0o777), str(tmp_path / "secret").encode())))
+    (case,) = discover(
+        pack((entry("a.png", mode=stat.S_IFLNK | 0o777), str(tmp_path / "secret").encode()))
+    )
     with pytest.raises(UnreadableFile, match="is a link"):
         read(case)
 
@@ -161,7 +168,9 @@ def test_too_many_entries_are_refused_before_the_directory_is_read(pack, monkeyp
 
 def test_the_length_of_a_directory_in_zip64(tmp_path) -> None:
     """4.3.14: the 8 bytes at offset 40 of the ZIP64 record count where the short field says 0xFFFFFFFF."""
-    record = b"PK\x06\x06" + bytes(36) + struct.pack("<QQ", 7 * 2**32, 0) + b"PK\x06\x07" + bytes(16)
+    record = (
+        b"PK\x06\x06" + bytes(36) + struct.pack("<QQ", 7 * 2**32, 0) + b"PK\x06\x07" + bytes(16)
+    )
     end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
     comment = b"PK\x06\x06" + bytes(52)  # one that says 0 in the comment is none
     for data in (record + end, record + end[:-2] + struct.pack("<H", len(comment)) + comment):
@@ -194,7 +203,9 @@ def test_one_damaged_entry_is_one_failed_case(pack) -> None:
 
 def test_an_entry_without_a_name_is_a_case(pack) -> None:
     path = pack(("a.png", NOISE))
-    path.write_bytes(path.read_bytes().replace(b"a.png", b"\0.png"))  # zipfile cuts a name at its first null
+    path.write_bytes(
+        path.read_bytes().replace(b"a.png", b"\0.png")
+    )  # zipfile cuts a name at its first null
     assert [case.relative_path for case in discover(path)] == [""]
 
 

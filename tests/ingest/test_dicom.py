@@ -111,7 +111,9 @@ def test_lossless_syntaxes(dicom, save, read_path, syntax, decoder, is_signed):
 )
 def test_codestreams_of_other_encoders(dicom, save, read_path, syntax, name, bits, error, decoder):
     stored, white = waves(bits), (1 << bits) - 1
-    dataset = dicom(stored, transfer_syntax=syntax, BitsStored=bits, PixelData=encapsulate([CODESTREAMS[name]]))
+    dataset = dicom(
+        stored, transfer_syntax=syntax, BitsStored=bits, PixelData=encapsulate([CODESTREAMS[name]])
+    )
     dataset["PixelData"].is_undefined_length = True
     # c, w so that (x - (c - 0.5)) / (w - 1) + 0.5 = x / white
     dataset.WindowCenter, dataset.WindowWidth = (white + 1) / 2, white + 1
@@ -209,17 +211,23 @@ def test_other_codecs(save, read_path, name, decoder):
 
 def test_gpl_plugin_is_never_chosen():
     assert all(
-        distribution != "pylibjpeg-libjpeg" for choices in decoding.PLUGINS.values() for _, distribution in choices
+        distribution != "pylibjpeg-libjpeg"
+        for choices in decoding.PLUGINS.values()
+        for _, distribution in choices
     )
     jpeg = [
-        syntax for syntax in decoding.PLUGINS if syntax.startswith(("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.7"))
+        syntax
+        for syntax in decoding.PLUGINS
+        if syntax.startswith(("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.7"))
     ]
     assert len(jpeg) == 4
     assert all(plugin != "pylibjpeg" for syntax in jpeg for plugin, _ in decoding.PLUGINS[syntax])
 
 
 @pytest.mark.trap("syntaxes")
-@pytest.mark.parametrize("pair", [("RG1_J2KI.dcm", "RG1_UNCI.dcm"), ("RG1_J2KR.dcm", "RG1_UNCR.dcm")])
+@pytest.mark.parametrize(
+    "pair", [("RG1_J2KI.dcm", "RG1_UNCI.dcm"), ("RG1_J2KR.dcm", "RG1_UNCR.dcm")]
+)
 def test_jpeg_2000_equals_its_uncompressed_twin(read_path, pair):
     compressed, plain = (read_path(example(name)) for name in pair)
     assert compressed.facts.source.pixel_sha256 == plain.facts.source.pixel_sha256
@@ -307,7 +315,9 @@ def sequence(**elements):
     return Sequence([item])
 
 
-PROCESSED = sequence(PurposeOfReferenceCodeSequence=sequence(CodeValue="109102", CodingSchemeDesignator="DCM"))
+PROCESSED = sequence(
+    PurposeOfReferenceCodeSequence=sequence(CodeValue="109102", CodingSchemeDesignator="DCM")
+)
 FLAGS = [
     ("kind", {"Modality": "OT"}, "OT"),
     ("kind", {"Modality": "DR"}, "DR"),
@@ -321,7 +331,11 @@ FLAGS = [
     ("kind", {"ContributingEquipmentSequence": PROCESSED}, "another model"),
     ("population", {"BodyPartExamined": "HAND"}, "chest"),
     ("view", {"ViewPosition": "LL"}, "frontal"),
-    ("view", {"ViewCodeSequence": sequence(CodeValue="399173006", CodingSchemeDesignator="SCT")}, "frontal"),
+    (
+        "view",
+        {"ViewCodeSequence": sequence(CodeValue="399173006", CodingSchemeDesignator="SCT")},
+        "frontal",
+    ),
     ("view", {"ViewPosition": "PA", "ImageLaterality": "L"}, "one side"),
     ("view", {"ViewPosition": "PA", "Laterality": "R"}, "one side"),
     ("view", {"PatientOrientation": ["R", "F"]}, "mirrored"),
@@ -341,7 +355,9 @@ def test_flags(show, elements, text):
 
 
 @pytest.mark.trap("view")
-@pytest.mark.parametrize(("code", "view"), [("272479007", "PA"), ("R-10206", "AP"), ("CANARY", None)])
+@pytest.mark.parametrize(
+    ("code", "view"), [("272479007", "PA"), ("R-10206", "AP"), ("CANARY", None)]
+)
 def test_view_from_its_code(show, code, view):
     assert show(GREY, ViewCodeSequence=sequence(CodeValue=code)).facts.view_position == view
 
@@ -358,9 +374,13 @@ def test_overlays_are_flagged_and_not_drawn(dicom, save, read_path):
 
 
 @pytest.mark.trap("frames")
-@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEG2000Lossless])
+@pytest.mark.parametrize(
+    "syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEG2000Lossless]
+)
 def test_a_frame_is_chosen_or_refused(dicom, save, syntax):
-    dataset = dicom(LARGE, BitsStored=12, NumberOfFrames=2, PixelData=LARGE.tobytes() + LARGE[::-1].tobytes())
+    dataset = dicom(
+        LARGE, BitsStored=12, NumberOfFrames=2, PixelData=LARGE.tobytes() + LARGE[::-1].tobytes()
+    )
     dataset["PixelData"].VR = "OW"
     if syntax.is_compressed:
         dataset.compress(syntax, generate_instance_uid=False)
@@ -370,7 +390,9 @@ def test_a_frame_is_chosen_or_refused(dicom, save, syntax):
     (case,) = discover(path)
     for frame, expected in ((1, LARGE), (2, LARGE[::-1])):
         radiograph = read(case, display=Display(frame=frame))
-        assert radiograph.facts.source.pixel_sha256 == hashlib.sha256(expected.tobytes()).hexdigest()
+        assert (
+            radiograph.facts.source.pixel_sha256 == hashlib.sha256(expected.tobytes()).hexdigest()
+        )
         assert hows(radiograph, "frame") == [f"{frame} of 2"]
 
 
@@ -390,7 +412,9 @@ def test_lossy_history(show, elements, how):
 
 @pytest.mark.trap("exposure")
 def test_exposure(show):
-    kept = show(GREY, ExposureIndex="512.5", TargetExposureIndex="400", DeviationIndex="1.1").facts.attributes
+    kept = show(
+        GREY, ExposureIndex="512.5", TargetExposureIndex="400", DeviationIndex="1.1"
+    ).facts.attributes
     assert (kept["ExposureIndex"], kept["TargetExposureIndex"]) == ("512.5", "400")
     assert kept["DeviationIndex"] == "1.1"
 
@@ -452,7 +476,11 @@ def test_nothing_to_flag(show):
         ({"PixelSpacing": [0.1, 0.1]}, (0.1, 0.1), "calibrated"),
         ({"ImagerPixelSpacing": [0.2, 0.2]}, (0.2, 0.2), "detector plane"),
         ({"PixelSpacing": [0.1, 0.1], "ImagerPixelSpacing": [0.2, 0.2]}, (0.1, 0.1), "calibrated"),
-        ({"PixelSpacing": [0.2, 0.2], "ImagerPixelSpacing": [0.2, 0.2]}, (0.2, 0.2), "detector plane"),
+        (
+            {"PixelSpacing": [0.2, 0.2], "ImagerPixelSpacing": [0.2, 0.2]},
+            (0.2, 0.2),
+            "detector plane",
+        ),
         ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.2, 0.2]}, (0.2, 0.2), "detector plane"),
         ({"PixelSpacing": [0, 0]}, None, "none"),
         ({}, None, "none"),
@@ -517,7 +545,9 @@ def test_bytes_that_only_start_like_dicom(tmp_path):
 
 
 @pytest.mark.trap("damage")
-@pytest.mark.parametrize("syntax", [*PLAIN_SYNTAXES, uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless])
+@pytest.mark.parametrize(
+    "syntax", [*PLAIN_SYNTAXES, uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless]
+)
 def test_truncated_never_loads(dicom, save, tmp_path, syntax):
     stored = np.random.default_rng(3).integers(0, 4096, (32, 32)).astype(np.uint16)
     dataset = dicom(stored, BitsStored=12)
@@ -527,7 +557,9 @@ def test_truncated_never_loads(dicom, save, tmp_path, syntax):
         dataset.compress(syntax, generate_instance_uid=False)
     data = save(dataset).read_bytes()
     path = tmp_path / "cut.dcm"
-    end = len(data) - (0 if syntax in PLAIN_SYNTAXES else 8)  # the sequence delimiter carries no pixels
+    end = len(data) - (
+        0 if syntax in PLAIN_SYNTAXES else 8
+    )  # the sequence delimiter carries no pixels
     for length in [*range(0, end - 4, 37), end - 4]:
         path.write_bytes(data[:length])
         with pytest.raises(CaseError):
@@ -545,7 +577,12 @@ def test_size_inside_the_codestream_must_agree(dicom, save):
 @pytest.mark.trap("damage")
 def test_garbage_as_compressed_pixels(dicom, save):
     dataset = dicom(GREY, BitsStored=12)
-    for syntax in (uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.JPEGLosslessSV1, uid.JPEGBaseline8Bit):
+    for syntax in (
+        uid.JPEG2000Lossless,
+        uid.JPEGLSLossless,
+        uid.JPEGLosslessSV1,
+        uid.JPEGBaseline8Bit,
+    ):
         dataset.file_meta.TransferSyntaxUID = syntax
         dataset.PixelData = encapsulate([b"\xff\xd8garbage garbage\xff\xd9"])
         dataset["PixelData"].is_undefined_length = True
@@ -614,7 +651,9 @@ def test_parser_warnings_are_counted_not_shown(dicom, save, read_path):
 
 @pytest.mark.trap("damage")
 @pytest.mark.parametrize("code", ["import os; os.abort()", "import time; time.sleep(60)"])
-def test_a_decoder_that_ends_its_process_or_hangs_does_not_end_the_run(save, read_path, tmp_path, monkeypatch, code):
+def test_a_decoder_that_ends_its_process_or_hangs_does_not_end_the_run(
+    save, read_path, tmp_path, monkeypatch, code
+):
     path = as_radiograph("JPEG-LL.dcm", save)
     (tmp_path / "codecs.py").write_text(code)
     with monkeypatch.context() as patch:
@@ -629,7 +668,9 @@ def test_a_decoder_that_ends_its_process_or_hangs_does_not_end_the_run(save, rea
 def test_a_decoder_that_turns_in_circles_is_ended(save, tmp_path, monkeypatch):
     path = as_radiograph("JPEG-LL.dcm", save)
     circles = "def by_gdcm(frame, options):\n    while True:\n        pass\n\n\ndef main("
-    (tmp_path / "codecs.py").write_text(decoding.CODECS.read_text("utf-8").replace("def main(", circles))
+    (tmp_path / "codecs.py").write_text(
+        decoding.CODECS.read_text("utf-8").replace("def main(", circles)
+    )
     decoding.end()
     monkeypatch.setattr(decoding, "CODECS", tmp_path / "codecs.py")
     monkeypatch.setattr(decoding, "CPU_SECONDS_A_FRAME", 0)
@@ -639,11 +680,25 @@ def test_a_decoder_that_turns_in_circles_is_ended(save, tmp_path, monkeypatch):
 
 def test_a_warning_that_a_check_repeats_has_the_same_words(dicom, save):
     """A page prints a check's reason and leaves out the warning that it holds."""
-    told = {"ImageType": ["DERIVED", "SECONDARY"], "BurnedInAnnotation": "YES", "QualityControlImage": "YES"}
-    path = save(dicom(np.arange(64, dtype=np.uint16).reshape(8, 8), **told, PresentationIntentType="FOR PROCESSING"))
+    told = {
+        "ImageType": ["DERIVED", "SECONDARY"],
+        "BurnedInAnnotation": "YES",
+        "QualityControlImage": "YES",
+    }
+    path = save(
+        dicom(
+            np.arange(64, dtype=np.uint16).reshape(8, 8),
+            **told,
+            PresentationIntentType="FOR PROCESSING",
+        )
+    )
     (case,) = discover(path)
     facts = read(case).facts
-    reasons = [check.reason for check in quality.check_header(facts, (), None, 0) if check.state == "failed"]
+    reasons = [
+        check.reason
+        for check in quality.check_header(facts, (), None, 0)
+        if check.state == "failed"
+    ]
     assert sum(any(warning in reason for reason in reasons) for warning in facts.warnings) == 5
 
 

@@ -73,20 +73,34 @@ class _Answer(BaseHTTPRequestHandler):
     def search(self, query: dict[str, str]) -> None:
         uids = list(self.server.files)
         start = 0 if self.server.ignores_offset else int(query["offset"])
-        size = len(uids) if self.server.ignores_offset else min(int(query["limit"]), self.server.page)
+        size = (
+            len(uids) if self.server.ignores_offset else min(int(query["limit"]), self.server.page)
+        )
         attributes = {"0020000D": STUDY, "0020000E": SERIES, "00100020": "Doe-1"}
         found = [
-            {tag: {"vr": "UI", "Value": [value]} for tag, value in {**attributes, "00080018": uid}.items()}
+            {
+                tag: {"vr": "UI", "Value": [value]}
+                for tag, value in {**attributes, "00080018": uid}.items()
+            }
             for uid in uids[start : start + size]
         ]
         body = json.dumps(found).encode() if found else b""
         self.send(200 if found else 204, {"Content-Type": "application/dicom+json"}, body)
 
     def retrieve(self, path: str) -> None:
-        assert self.headers["Accept"] == 'multipart/related; type="application/dicom"; transfer-syntax=*'
-        data = self.server.files[path.removeprefix(f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/")]
+        assert (
+            self.headers["Accept"]
+            == 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        )
+        data = self.server.files[
+            path.removeprefix(f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/")
+        ]
         part = b"--x y\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n--x y--\r\n"
-        self.send(200, {"Content-Type": 'multipart/related; type="application/dicom"; boundary="x y"'}, part)
+        self.send(
+            200,
+            {"Content-Type": 'multipart/related; type="application/dicom"; boundary="x y"'},
+            part,
+        )
 
     def send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
@@ -100,7 +114,9 @@ class _Answer(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(dicom: Callable[..., Any], save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(
+    dicom: Callable[..., Any], save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
     """Five radiographs of growing brightness."""
     monkeypatch.setattr(dicomweb, "WAITS_S", (0.0, 0.0))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
@@ -129,8 +145,15 @@ def test_all_pages_are_listed_once_and_sorted(server: Server) -> None:
     assert len({case.case_id for case in cases}) == 5
     assert {case.patient_id for case in cases} == {"Doe-1"}
     assert all(case.file_sha256 is None for case in cases)
-    assert [dict(parse_qsl(urlsplit(path).query))["offset"] for path, _ in server.asked] == ["0", "2", "4", "5"]
-    assert [case.case_id for case in discover(server.source, key=b"k" * 16)] == [case.case_id for case in cases]
+    assert [dict(parse_qsl(urlsplit(path).query))["offset"] for path, _ in server.asked] == [
+        "0",
+        "2",
+        "4",
+        "5",
+    ]
+    assert [case.case_id for case in discover(server.source, key=b"k" * 16)] == [
+        case.case_id for case in cases
+    ]
     assert not {case.case_id for case in discover(server.source)} & {case.case_id for case in cases}
 
 
@@ -146,7 +169,9 @@ def test_a_key_given_twice_means_either(server: Server) -> None:
     assert {(one["Modality"], one["PatientSex"]) for one in asked} == {("DX", "F"), ("CR", "F")}
 
 
-def test_an_instance_is_read_as_its_file(server: Server, read_path: Callable[..., Any], tmp_path: Path) -> None:
+def test_an_instance_is_read_as_its_file(
+    server: Server, read_path: Callable[..., Any], tmp_path: Path
+) -> None:
     for case in discover(server.source):
         path = tmp_path / "one.dcm"
         path.write_bytes(server.files[case.location.uid])
@@ -172,16 +197,23 @@ def test_a_busy_server_is_asked_again(server: Server, status: int) -> None:
 def test_a_cut_answer_is_asked_for_again(server: Server) -> None:
     case, *_ = discover(server.source)
     whole = server.files[case.location.uid]
-    server.script = [(200, {"Content-Length": str(len(whole)), "Content-Type": "application/dicom"}, whole[:100])]
+    server.script = [
+        (200, {"Content-Length": str(len(whole)), "Content-Type": "application/dicom"}, whole[:100])
+    ]
     assert read(case).facts.rows == 2
 
 
-def test_retry_after_is_obeyed_within_bounds(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_after_is_obeyed_within_bounds(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waits: list[float] = []
     monkeypatch.setattr(dicomweb.time, "sleep", waits.append)
     monkeypatch.setattr(dicomweb, "WAITS_S", (0.5, 1.0, 2.0))
     case, *_ = discover(server.source)
-    server.script = [(503, {"Retry-After": after}, b"") for after in ("7", "86400", "Wed, 21 Oct 2026 07:28:00 GMT")]
+    server.script = [
+        (503, {"Retry-After": after}, b"")
+        for after in ("7", "86400", "Wed, 21 Oct 2026 07:28:00 GMT")
+    ]
     read(case)
     assert waits == [7.0, 30.0, 2.0]
 
@@ -199,7 +231,10 @@ def test_retry_after_is_obeyed_within_bounds(server: Server, monkeypatch: pytest
         ((200, {"Content-Type": "multipart/related"}, b"Doe"), "holds no DICOM file"),
         ((200, {"Content-Type": "multipart/related; boundary=x"}, b"--x\r\n\r\nDoe"), "cut short"),
         ((200, {"Content-Type": "multipart/related; boundary=x"}, b"Doe"), "cut short"),
-        ((200, {"Content-Type": "application/dicom"}, b"Doe^Jane"), "something else than the instance"),
+        (
+            (200, {"Content-Type": "application/dicom"}, b"Doe^Jane"),
+            "something else than the instance",
+        ),
     ],
 )
 def test_a_failed_retrieval_is_a_failed_case(server: Server, answer: Any, words: str) -> None:
@@ -234,10 +269,14 @@ def test_a_server_that_is_not_there(server: Server) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(ConfigError, match="cannot be searched: the server does not answer") as error:
+    with pytest.raises(
+        ConfigError, match="cannot be searched: the server does not answer"
+    ) as error:
         discover(f"dicomweb+http://127.0.0.1:{port}/?Modality=DX")
     assert error.value.hint
-    gone = dicomweb.ServerInstance(case.location.url.replace(str(server.server_port), str(port)), case.location.uid)
+    gone = dicomweb.ServerInstance(
+        case.location.url.replace(str(server.server_port), str(port)), case.location.uid
+    )
     with pytest.raises(NotRetrieved, match="does not answer"):
         dicomweb.retrieve(gone, 100)
 
@@ -251,7 +290,10 @@ def test_a_server_that_is_not_there(server: Server) -> None:
         (b"{}", "not a list"),
         (b"[1]", "without its UIDs"),
         (b"[{}]", "without its UIDs"),
-        (b'[{"0020000D":{"Value":["../../x"]},"0020000E":{"Value":["1"]},"00080018":{"Value":["1"]}}]', "UIDs"),
+        (
+            b'[{"0020000D":{"Value":["../../x"]},"0020000E":{"Value":["1"]},"00080018":{"Value":["1"]}}]',
+            "UIDs",
+        ),
         (b'[{"0020000D": {"Value": []}}]', "without its UIDs"),
     ],
 )
@@ -264,7 +306,12 @@ def test_a_list_that_cannot_be_understood(server: Server, body: bytes, words: st
 def test_patients_in_any_script(server: Server) -> None:
     patients = ["山田^太郎", "\ud800", 7, None]
     listed = [
-        {"0020000D": {"Value": ["1"]}, "0020000E": {"Value": ["2"]}, "00080018": {"Value": [f"3.{n}"]}, "00100020": p}
+        {
+            "0020000D": {"Value": ["1"]},
+            "0020000E": {"Value": ["2"]},
+            "00080018": {"Value": [f"3.{n}"]},
+            "00100020": p,
+        }
         for n, p in enumerate({"Value": [patient]} for patient in patients)
     ]
     server.script = [(200, {}, json.dumps(listed).encode()), (204, {}, b"")]
@@ -278,9 +325,17 @@ def test_patients_in_any_script(server: Server) -> None:
         ("dicomweb+https://host/dicom-web?PatientName=*", "no filter", "Modality"),
         ("dicomweb+https://host/dicom-web?Modalty=DX", "'Modalty'", "Perhaps you meant 'Modality'"),
         ("dicomweb+https://host/dicom-web?limit=3&Modality=DX", "'limit'", ""),
-        ("dicomweb+https://me:secret@host/dicom-web?Modality=DX", "holds a user", "CXR_AUDIT_DICOMWEB_USER"),
+        (
+            "dicomweb+https://me:secret@host/dicom-web?Modality=DX",
+            "holds a user",
+            "CXR_AUDIT_DICOMWEB_USER",
+        ),
         ("dicomweb+https:///dicom-web?Modality=DX", "names no server", "HOST"),
-        ("dicomweb+https://host/?" + "Modality=DX&PatientID=7&" * 32, "more than 1000 searches", "fewer keys"),
+        (
+            "dicomweb+https://host/?" + "Modality=DX&PatientID=7&" * 32,
+            "more than 1000 searches",
+            "fewer keys",
+        ),
         ("dicomweb+https://[x/dicom-web?Modality=DX", "names no server", "HOST"),
         ("dicomweb+http://pacs.invalid/dicom-web?Modality=DX", "plain http", "https"),
     ],
@@ -289,7 +344,9 @@ def test_addresses_that_are_refused_before_anything_is_sent(
     monkeypatch: pytest.MonkeyPatch, source: str, words: str, hint: str
 ) -> None:
     monkeypatch.setenv(dicomweb.TOKEN, "t")
-    monkeypatch.setattr(dicomweb.requests, "get", lambda *_, **__: pytest.fail("something was sent"))
+    monkeypatch.setattr(
+        dicomweb.requests, "get", lambda *_, **__: pytest.fail("something was sent")
+    )
     with pytest.raises(ConfigError, match=words) as error:
         discover(source)
     assert hint in str(error.value.hint)
@@ -306,7 +363,9 @@ def test_labels_and_splits_need_a_manifest() -> None:
         assert "ingest.manifest" in str(error.value.hint)
 
 
-def test_a_manifest_says_which_instances_are_cases_and_labels_them(server: Server, tmp_path: Path) -> None:
+def test_a_manifest_says_which_instances_are_cases_and_labels_them(
+    server: Server, tmp_path: Path
+) -> None:
     first, second, third, *_ = sorted(server.files)
     manifest = tmp_path / "labels.csv"
     manifest.write_text(
@@ -323,20 +382,51 @@ def test_a_manifest_says_which_instances_are_cases_and_labels_them(server: Serve
     by_server = {case.location.uid: case for case in discover(server.source)}
     for case in cases:
         bare = by_server[case.location.uid]
-        assert (case.case_id, case.relative_path, case.location) == (bare.case_id, bare.relative_path, bare.location)
+        assert (case.case_id, case.relative_path, case.location) == (
+            bare.case_id,
+            bare.relative_path,
+            bare.location,
+        )
     assert read(cases[0]).facts == read(by_server[third]).facts
-    assert [case.location.uid for case in discover(server.source, split="train", manifest=manifest)] == [second]
+    assert [
+        case.location.uid for case in discover(server.source, split="train", manifest=manifest)
+    ] == [second]
 
 
 @pytest.mark.parametrize(
     ("text", "labels", "words", "hint"),
     [
-        (f"SOPInstanceUID\n{SERIES}.10\n{SERIES}.9\n\n{SERIES}.8\n", "none", "2 of 3 rows .* lines 3, 5$", "Widen"),
-        ("SOPInstanceUID\n" + f"{SERIES}.9\n" * 12, "none", r"12 of 12 .* 10, 11, \.\.\.$", "Widen"),
-        ("path,finding\na.png,X\n", "finding", "no column 'SOPInstanceUID'", "add 'SOPInstanceUID'"),
+        (
+            f"SOPInstanceUID\n{SERIES}.10\n{SERIES}.9\n\n{SERIES}.8\n",
+            "none",
+            "2 of 3 rows .* lines 3, 5$",
+            "Widen",
+        ),
+        (
+            "SOPInstanceUID\n" + f"{SERIES}.9\n" * 12,
+            "none",
+            r"12 of 12 .* 10, 11, \.\.\.$",
+            "Widen",
+        ),
+        (
+            "path,finding\na.png,X\n",
+            "finding",
+            "no column 'SOPInstanceUID'",
+            "add 'SOPInstanceUID'",
+        ),
         ("SOPInstanceUID,finding\n ,X\n", "finding", "line 2 .* empty SOPInstanceUID", "Fill"),
-        (f"SOPInstanceUID,finding\n{SERIES}.10,X\n", "findings", "no column 'findings'", "'finding'"),
-        (f"SOPInstanceUID\n{SERIES}.10\n", "SOPInstanceUID", "no column 'SOPInstanceUID' for the labels", ""),
+        (
+            f"SOPInstanceUID,finding\n{SERIES}.10,X\n",
+            "findings",
+            "no column 'findings'",
+            "'finding'",
+        ),
+        (
+            f"SOPInstanceUID\n{SERIES}.10\n",
+            "SOPInstanceUID",
+            "no column 'SOPInstanceUID' for the labels",
+            "",
+        ),
     ],
 )
 def test_manifests_of_a_server_that_are_refused(
@@ -360,7 +450,9 @@ def test_a_manifest_is_a_file_and_of_a_server(tmp_path: Path) -> None:
             discover("dicomweb+https://host/?Modality=DX", manifest=tmp_path / name)
 
 
-def test_credentials_come_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_credentials_come_from_the_environment(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login other password other\n")
     netrc.chmod(0o600)
@@ -381,10 +473,16 @@ def test_credentials_come_from_the_environment(server: Server, monkeypatch: pyte
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
-def test_certificates_are_verified(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_certificates_are_verified(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {key} -out {certificate}"
-    subprocess.run([*command.split(), "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+    subprocess.run(
+        [*command.split(), "-addext", "subjectAltName=DNS:localhost"],
+        check=True,
+        capture_output=True,
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -396,7 +494,10 @@ def test_certificates_are_verified(server: Server, monkeypatch: pytest.MonkeyPat
 
 
 def test_check_counts_all_and_retrieves_one(
-    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def stop(_: object) -> None:
         raise ModelError("far enough")
@@ -423,11 +524,16 @@ def test_check_counts_all_and_retrieves_one(
 
 @pytest.mark.skipif(orthanc.missing() is not None, reason=str(orthanc.missing()))
 def test_orthanc(
-    dicom: Callable[..., Any], save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    dicom: Callable[..., Any],
+    save: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """A real radiograph, plain and compressed, comes back as the bytes that were stored; the filter is the server's."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    files = [Path(get_testdata_file(name, download=False)) for name in ("RG1_UNCI.dcm", "RG1_J2KR.dcm")]
+    files = [
+        Path(get_testdata_file(name, download=False)) for name in ("RG1_UNCI.dcm", "RG1_J2KR.dcm")
+    ]
     for n in range(3):
         dataset = dicom(np.full((8, 8), n, np.uint16), Modality="DX", PatientID=f"SYN-{n}")
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()

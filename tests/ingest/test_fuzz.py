@@ -49,7 +49,9 @@ def test_the_fuzzer_sees_a_crash():
 # Values as a careless or a hostile writer may leave them, by VR.
 NUMBERS = st.integers(0, 65535).map(lambda n: struct.pack("<H", n))
 DECIMALS = st.one_of(
-    st.floats().map(repr), st.integers(-(2**40), 2**40).map(str), st.sampled_from(["", " ", "1e400", "-0", "1,5", "\0"])
+    st.floats().map(repr),
+    st.integers(-(2**40), 2**40).map(str),
+    st.sampled_from(["", " ", "1e400", "-0", "1,5", "\0"]),
 )
 VALUES = {
     "US": st.lists(NUMBERS, max_size=4).map(b"".join),
@@ -57,7 +59,20 @@ VALUES = {
     "IS": st.lists(DECIMALS, max_size=3).map(lambda texts: "\\".join(texts).encode()[:200]),
     "CS": st.lists(
         st.sampled_from(
-            ["MONOCHROME1", "MONOCHROME2", "RGB", "CR", "DX", "SIGMOID", "INVERSE", "", "YES", "L", "F", "x" * 70]
+            [
+                "MONOCHROME1",
+                "MONOCHROME2",
+                "RGB",
+                "CR",
+                "DX",
+                "SIGMOID",
+                "INVERSE",
+                "",
+                "YES",
+                "L",
+                "F",
+                "x" * 70,
+            ]
         ),
         max_size=3,
     ).map(lambda texts: "\\".join(texts).encode()),
@@ -103,7 +118,13 @@ def headers(draw):
     pixels += bytes(len(pixels) % 2)
     size = element(0x00020000, "UL", struct.pack("<I", len(meta)))
     return (
-        bytes(128) + b"DICM" + size + meta + body + struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, len(pixels)) + pixels
+        bytes(128)
+        + b"DICM"
+        + size
+        + meta
+        + body
+        + struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, len(pixels))
+        + pixels
     )
 
 

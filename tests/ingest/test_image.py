@@ -70,7 +70,10 @@ def test_16_bits_are_kept(put, read_path, kind, extension):
     values = np.array([[0, 1, 257, 65535]], np.uint16)
     radiograph = read_path(put(encoded(Image.fromarray(values), kind), f"x.{extension}"))
     assert radiograph.pixels[0].tolist() == [0, np.float32(1 / 65535), np.float32(257 / 65535), 1]
-    assert radiograph.facts.source.pixel_sha256 == hashlib.sha256(values.astype("<u2").tobytes()).hexdigest()
+    assert (
+        radiograph.facts.source.pixel_sha256
+        == hashlib.sha256(values.astype("<u2").tobytes()).hexdigest()
+    )
 
 
 @pytest.mark.trap("plain")
@@ -186,7 +189,9 @@ def test_truncated_never_loads(put, kind, options):
     data = encoded(noise(), kind, **options)
     for share in (0.1, 0.5, 0.9, 0.99):
         refused(put(data[: int(share * len(data))]), UnreadableFile)
-    for missing in (2, 8, 13) if kind != "TIFF" else (8, 13):  # its last 4 bytes may only end the directory
+    for missing in (
+        (2, 8, 13) if kind != "TIFF" else (8, 13)
+    ):  # its last 4 bytes may only end the directory
         refused(put(data[:-missing]), UnreadableFile)
     assert ImageFile.LOAD_TRUNCATED_IMAGES in (True, False)
 
@@ -201,10 +206,17 @@ def test_pillows_switches_are_put_back(put, read_path, monkeypatch):
 
 def test_giant_header_is_refused_before_decoding(put):
     def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    data = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
     path = put(data)
     refused(path, UnsupportedRadiograph, "60000 x 60000")
     with pytest.raises(UnsupportedRadiograph):

@@ -45,7 +45,9 @@ def refuse(tmp_path):
 
 
 @pytest.mark.parametrize("frame", [None, 1])
-@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEG2000Lossless])
+@pytest.mark.parametrize(
+    "syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEG2000Lossless]
+)
 def test_one_kilobyte_that_claims_terabytes(dicom, save, refuse, syntax, frame):
     dataset = dicom(GREY, syntax, NumberOfFrames=1000, PixelData=encapsulate([b"\xff\xd9" * 100]))
     dataset["PixelData"].is_undefined_length = syntax.is_compressed
@@ -121,7 +123,8 @@ def png(*chunks, rows=8, columns=8):
     pixels = zlib.compress(bytes(9 * 8))
     found = [(b"IHDR", header), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in found
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in found
     )
 
 

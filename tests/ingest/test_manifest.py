@@ -104,7 +104,9 @@ def test_parquet_means_the_same_as_csv(folder):
             finding=pa.array([1.0, None]),  # an integer column with a gap
             patient_id=["P1", None],
             split=pa.array(["test", "train"]).dictionary_encode(),
-            boxes=pa.array([[[10, 20, 30, 40], [1.5, 2, 3, 4]], None], pa.list_(pa.list_(pa.float64()))),
+            boxes=pa.array(
+                [[[10, 20, 30, 40], [1.5, 2, 3, 4]], None], pa.list_(pa.list_(pa.float64()))
+            ),
             site=["x", None],
             __index_level_0__=[7, 8],  # what pandas adds
         ),
@@ -144,13 +146,25 @@ def test_masks_are_paths_like_the_images(folder):
 
 @pytest.mark.parametrize("mask", ["Doe^Jane.png", "b", "x" * 5000, "a\0b", "a/1.png/x"])
 def test_a_mask_that_is_not_there_is_refused_without_its_name(folder, mask):
-    with pytest.raises(ConfigError, match=r"^line 2 of the manifest names a mask that is not there$"):
+    with pytest.raises(
+        ConfigError, match=r"^line 2 of the manifest names a mask that is not there$"
+    ):
         discover(manifest(folder, f"path,mask\na/1.png,{mask}\n"))
 
 
 @pytest.mark.parametrize(
     "boxes",
-    ["1,2,3", "1,2,3,4,5", "1,2,0,4", "1,2,3,-4", "-1,2,3,4", "nan,1,1,1", "1,1,inf,1", "Doe", "1,2,3,4;Doe^Jane"],
+    [
+        "1,2,3",
+        "1,2,3,4,5",
+        "1,2,0,4",
+        "1,2,3,-4",
+        "-1,2,3,4",
+        "nan,1,1,1",
+        "1,1,inf,1",
+        "Doe",
+        "1,2,3,4;Doe^Jane",
+    ],
 )
 def test_a_box_that_is_none_is_refused_without_its_text(folder, boxes):
     with pytest.raises(ConfigError, match=r"^line 2 of the manifest has a box that is none$"):
@@ -163,7 +177,9 @@ def test_columns_with_a_meaning_of_their_own_are_no_labels(folder, column):
         discover(manifest(folder, f"path,{column},finding\na/1.png,,\n"), column)
 
 
-@pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + b"Doe^Jane" * 100 + b"PAR1", b"path\na/1.png\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"PAR1", b"PAR1" + b"Doe^Jane" * 100 + b"PAR1", b"path\na/1.png\n"]
+)
 def test_a_damaged_parquet_file(folder, data):
     (folder / "cases.parquet").write_bytes(data)
     with pytest.raises(ConfigError, match="not a Parquet file") as error:
@@ -190,7 +206,10 @@ def test_sizes_are_checked_before_rows_are_read(folder, monkeypatch):
     ):
         with monkeypatch.context() as patch:
             patch.setattr(room, limit, value)
-            for path in (manifest(folder, text), parquet(folder, path=["a/1.png"] * rows, x=[1] * rows)):
+            for path in (
+                manifest(folder, text),
+                parquet(folder, path=["a/1.png"] * rows, x=[1] * rows),
+            ):
                 with pytest.raises(ConfigError, match=words) as error:
                     discover(path)
                 assert error.value.hint

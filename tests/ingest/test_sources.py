@@ -129,7 +129,9 @@ def test_linked_folder_is_followed(folder, tmp_path):
 
 def test_a_pipe_does_not_block(folder):
     os.mkfifo(folder / "pipe")
-    assert [case.case_id for case in discover(folder) if case.relative_path == "pipe"] == ["unreadable-0001"]
+    assert [case.case_id for case in discover(folder) if case.relative_path == "pipe"] == [
+        "unreadable-0001"
+    ]
 
 
 def test_no_permission_is_a_case(folder, monkeypatch):
@@ -141,14 +143,20 @@ def test_no_permission_is_a_case(folder, monkeypatch):
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(type(folder), "open", refuse)
-    assert [case.case_id for case in discover(folder) if case.relative_path == "b/2.png"] == ["unreadable-0001"]
+    assert [case.case_id for case in discover(folder) if case.relative_path == "b/2.png"] == [
+        "unreadable-0001"
+    ]
 
 
 def test_column_labels_and_splits_need_a_manifest(folder):
-    with pytest.raises(ConfigError, match="'finding' names a manifest column, but the source is not") as error:
+    with pytest.raises(
+        ConfigError, match="'finding' names a manifest column, but the source is not"
+    ) as error:
         discover(folder, "finding")
     assert "folder" in str(error.value.hint)
-    with pytest.raises(ConfigError, match="split 'test' is given, but the source is not a manifest"):
+    with pytest.raises(
+        ConfigError, match="split 'test' is given, but the source is not a manifest"
+    ):
         discover(folder, split="test")
 
 
@@ -205,7 +213,9 @@ def test_dicomdir_lists_images_only(tmp_path):
         discover(medium(tmp_path / "cd", ["SR", "0001"], kind="SR DOCUMENT"))
 
 
-@pytest.mark.parametrize("file_id", [["..", "SECRET"], ["/etc", "passwd"], ["A/../../B"], ["IMG", "A\0B"], ["."]])
+@pytest.mark.parametrize(
+    "file_id", [["..", "SECRET"], ["/etc", "passwd"], ["A/../../B"], ["IMG", "A\0B"], ["."]]
+)
 def test_dicomdir_does_not_lead_out_of_its_medium(tmp_path, file_id):
     with pytest.raises(ConfigError, match="not on its medium") as error:
         discover(medium(tmp_path / "cd", file_id))
@@ -240,7 +250,9 @@ def container(kind):
             for n in range(3):
                 file.writestr(f"a/{n}.png", bytes(range(200)) * 3)
     elif kind == "x.parquet":
-        pq.write_table(pa.table({"path": ["a.png"] * 20, "boxes": pa.array([[[1.0, 2, 3, 4]]] * 20)}), data)
+        pq.write_table(
+            pa.table({"path": ["a.png"] * 20, "boxes": pa.array([[[1.0, 2, 3, 4]]] * 20)}), data
+        )
     else:
         data.write(b'path,label,boxes,mask,split\na.png,x,"1,2,3,4",,test\n' * 3)
     return data.getvalue()
@@ -255,7 +267,9 @@ def test_a_damaged_container_is_a_named_error_or_cases(tmp_path, kind):
         data = bytearray(whole)
         for _ in range(rng.choice([1, 2, 5, 20])):
             at = rng.randrange(len(data))
-            data[at : at + rng.choice([0, 1, 1, 30])] = rng.choice([b"\0", b"\xff" * 4, bytes(whole[:20])])
+            data[at : at + rng.choice([0, 1, 1, 30])] = rng.choice(
+                [b"\0", b"\xff" * 4, bytes(whole[:20])]
+            )
         path = tmp_path / str(seed) / kind
         path.parent.mkdir()
         path.write_bytes(data)
@@ -269,7 +283,13 @@ def test_a_damaged_container_is_a_named_error_or_cases(tmp_path, kind):
 
 @pytest.mark.parametrize(
     "source",
-    ["x" * 300, "x" * 300 + ".csv", "x" * 300 + ".zip", "/".join(["y" * 200] * 25), "~nobody-of-this-name/x"],
+    [
+        "x" * 300,
+        "x" * 300 + ".csv",
+        "x" * 300 + ".zip",
+        "/".join(["y" * 200] * 25),
+        "~nobody-of-this-name/x",
+    ],
 )
 def test_a_name_that_can_be_no_file(source):
     with pytest.raises(ConfigError, match="no path that can be looked up"):

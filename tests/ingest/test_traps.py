@@ -37,7 +37,9 @@ DCMTK = {
     "linear-exact": "3.6.7 reads LINEAR_EXACT as LINEAR",
     "first-unusable": "was asked for the first window",
     "lut-declared-wider": WHITE,
-    **dict.fromkeys(("padding", "padding-mono1", "padding-range", "padding-range-reversed"), PADDING),
+    **dict.fromkeys(
+        ("padding", "padding-mono1", "padding-range", "padding-range-reversed"), PADDING
+    ),
     "padding-before-rescale": PADDING,
 }
 PYDICOM = {
@@ -45,14 +47,18 @@ PYDICOM = {
     "modality-lut-12-bits": "raises at a Modality LUT of 12 bits",
     "empty-function": "raises at an empty VOI LUT Function",
     "unknown-function": "raises at an unknown VOI LUT Function",
-    **dict.fromkeys(("empty", "width-0", "width-negative", "width-below-1", "exact-width-0"), UNUSABLE),
+    **dict.fromkeys(
+        ("empty", "width-0", "width-negative", "width-below-1", "exact-width-0"), UNUSABLE
+    ),
     "first-unusable": UNUSABLE,
     "lut-declared-wider": WHITE,
     "lut-8-bits-512": "raises at 8-bit entries when there are more than 256",
     "lut-negative-first": "the sign of the first value is that of the stored values, not of the rescaled ones",
     "lut-black": NO_LUT,
     "lut-without-data": NO_LUT,
-    **dict.fromkeys(("padding", "padding-mono1", "padding-range", "padding-range-reversed"), PADDING),
+    **dict.fromkeys(
+        ("padding", "padding-mono1", "padding-range", "padding-range-reversed"), PADDING
+    ),
     "padding-before-rescale": PADDING,
     "padding-everywhere": "no range at all",
     "blank": "no range at all",
@@ -82,7 +88,11 @@ def lut(descriptor, data, vr="US", first_vr="US"):
 
 
 def window(center, width, function=None, **others):
-    return {"WindowCenter": center, "WindowWidth": width} | ({"VOILUTFunction": function} if function else {}) | others
+    return (
+        {"WindowCenter": center, "WindowWidth": width}
+        | ({"VOILUTFunction": function} if function else {})
+        | others
+    )
 
 
 def rescale(slope, intercept, **others):
@@ -94,7 +104,9 @@ NONE = "none in the header"
 TRAPS = [
     # own range 0 to 4: 1 -> 1/4; MONOCHROME1: 1 - that
     Trap("mono2", "inversion", [0, 1, 4], [0, 0.25, 1], says=NONE),
-    Trap("mono2-identity", "inversion", [0, 1, 4], [0, 0.25, 1], {"PresentationLUTShape": "IDENTITY"}),
+    Trap(
+        "mono2-identity", "inversion", [0, 1, 4], [0, 0.25, 1], {"PresentationLUTShape": "IDENTITY"}
+    ),
     Trap("mono1", "inversion", [0, 1, 4], [1, 0.75, 0], M1, says="inverted once, last"),
     # the same inversion said twice: done once
     Trap(
@@ -107,7 +119,12 @@ TRAPS = [
     ),
     # a contradiction: flagged, not inverted
     Trap(
-        "mono2-inverse", "inversion", [0, 1, 4], [0, 0.25, 1], {"PresentationLUTShape": "INVERSE"}, warns="contradicts"
+        "mono2-inverse",
+        "inversion",
+        [0, 1, 4],
+        [0, 0.25, 1],
+        {"PresentationLUTShape": "INVERSE"},
+        warns="contradicts",
     ),
     # about the output range, not the image's own: c 50, w 101: (20 - 49.5) / 100 + 0.5 = 0.205, 60 -> 0.605
     Trap("mono1-window", "inversion", [20, 60], [0.795, 0.395], {**M1, **window(50, 101)}),
@@ -124,7 +141,13 @@ TRAPS = [
     Trap("negative-slope", "modality", [0, 50, 100], [1, 0.5, 0], rescale(-1, 100)),
     Trap("negative-slope-mono1", "modality", [0, 50, 100], [0, 0.5, 1], rescale(-1, 100, **M1)),
     # -x + 100: 100, 50, 0; c 50, w 101: (y - 49.5) / 100 + 0.5 -> 1, 0.505, 0.005
-    Trap("negative-slope-window", "modality", [0, 50, 100], [1, 0.505, 0.005], rescale(-1, 100, **window(50, 101))),
+    Trap(
+        "negative-slope-window",
+        "modality",
+        [0, 50, 100],
+        [1, 0.505, 0.005],
+        rescale(-1, 100, **window(50, 101)),
+    ),
     Trap("identity", "modality", [0, 1, 2], [0, 0.5, 1], rescale(1, 0)),
     Trap("zero-slope", "modality", [0, 1, 2], [0, 0.5, 1], rescale(0, 7), warns="rescale"),
     Trap("slope-alone", "modality", [0, 1, 2], [0, 0.5, 1], {"RescaleSlope": 3}, warns="rescale"),
@@ -183,10 +206,31 @@ TRAPS = [
         window(100, 40, "SIGMOID"),
         says="SIGMOID",
     ),
-    Trap("empty-function", "window", [95, 100], [0.05, 0.55], window(100, 11) | {"VOILUTFunction": ""}, says="LINEAR"),
-    Trap("unknown-function", "window", [95, 100], [0.05, 0.55], window(100, 11, "CUBIC"), warns="unknown"),
+    Trap(
+        "empty-function",
+        "window",
+        [95, 100],
+        [0.05, 0.55],
+        window(100, 11) | {"VOILUTFunction": ""},
+        says="LINEAR",
+    ),
+    Trap(
+        "unknown-function",
+        "window",
+        [95, 100],
+        [0.05, 0.55],
+        window(100, 11, "CUBIC"),
+        warns="unknown",
+    ),
     # the first: c 10, w 21: (10 - 9.5) / 20 + 0.5 = 0.525
-    Trap("several", "window", [0, 10, 20], [0.025, 0.525, 1], window([10, 500], [21, 1000]), says="window 1 of 2"),
+    Trap(
+        "several",
+        "window",
+        [0, 10, 20],
+        [0.025, 0.525, 1],
+        window([10, 500], [21, 1000]),
+        says="window 1 of 2",
+    ),
     # the first is unusable, the second: c 10, w 21
     Trap(
         "first-unusable",
@@ -200,11 +244,41 @@ TRAPS = [
     # absent if unusable: own range 10 to 30
     Trap("empty", "window", [10, 20, 30], [0, 0.5, 1], window("", ""), says=NONE),
     Trap("width-0", "window", [10, 20, 30], [0, 0.5, 1], window(100, 0), says=NONE, warns="window"),
-    Trap("width-negative", "window", [10, 20, 30], [0, 0.5, 1], window(100, -5), says=NONE, warns="window"),
-    Trap("width-below-1", "window", [10, 20, 30], [0, 0.5, 1], window(100, 0.5), says=NONE, warns="window"),
-    Trap("width-missing", "window", [10, 20, 30], [0, 0.5, 1], {"WindowCenter": 100}, says=NONE, warns="window"),
     Trap(
-        "exact-width-0", "window", [10, 20, 30], [0, 0.5, 1], window(100, 0, "LINEAR_EXACT"), says=NONE, warns="window"
+        "width-negative",
+        "window",
+        [10, 20, 30],
+        [0, 0.5, 1],
+        window(100, -5),
+        says=NONE,
+        warns="window",
+    ),
+    Trap(
+        "width-below-1",
+        "window",
+        [10, 20, 30],
+        [0, 0.5, 1],
+        window(100, 0.5),
+        says=NONE,
+        warns="window",
+    ),
+    Trap(
+        "width-missing",
+        "window",
+        [10, 20, 30],
+        [0, 0.5, 1],
+        {"WindowCenter": 100},
+        says=NONE,
+        warns="window",
+    ),
+    Trap(
+        "exact-width-0",
+        "window",
+        [10, 20, 30],
+        [0, 0.5, 1],
+        window(100, 0, "LINEAR_EXACT"),
+        says=NONE,
+        warns="window",
     ),
     Trap("beside-the-values", "window", [10, 20], [0, 0], window(1000, 10), warns="no contrast"),
     # 8 bits: white = 255; 51/255 = 0.2; beyond the last stays the last
@@ -222,7 +296,10 @@ TRAPS = [
         "voi-lut",
         [0, 1, 2],
         [0, 1 / 3, 1],
-        {"ModalityLUTSequence": lut([3, 0, 16], [5, 6, 7]), "VOILUTSequence": lut([3, 5, 8], [0, 85, 255])},
+        {
+            "ModalityLUTSequence": lut([3, 0, 16], [5, 6, 7]),
+            "VOILUTSequence": lut([3, 5, 8], [0, 85, 255]),
+        },
     ),
     # declared 16 bits, data fills 12: white = 4095
     Trap(
@@ -256,7 +333,11 @@ TRAPS = [
         "voi-lut",
         [0, 102, 511],
         [0, 0.2, 1],
-        {"VOILUTSequence": lut([512, 0, 8], (np.arange(512) // 2).astype(np.uint8).tobytes(), vr="OW")},
+        {
+            "VOILUTSequence": lut(
+                [512, 0, 8], (np.arange(512) // 2).astype(np.uint8).tobytes(), vr="OW"
+            )
+        },
     ),
     # 0, 1, 2 - 2 = -2, -1, 0; the first value -2 written as US 65534
     Trap(
@@ -334,12 +415,30 @@ TRAPS = [
     Trap("padding-everywhere", "padding", [7, 7], [0, 0], {"PixelPaddingValue": 7}, warns="empty"),
     Trap("blank", "padding", [7, 7], [0, 0], warns="blank"),
     # 0x1003 & 0x0FFF = 3: an overlay bit above 12 stored bits
-    Trap("overlay-bits", "frames", [0, 0x1003, 6], [0, 0.5, 1], {"BitsStored": 12}, warns="outside Bits Stored"),
+    Trap(
+        "overlay-bits",
+        "frames",
+        [0, 0x1003, 6],
+        [0, 0.5, 1],
+        {"BitsStored": 12},
+        warns="outside Bits Stored",
+    ),
     # 12 bits: 0x0FFE = 4094 - 4096 = -2, 0x0FFF = -1
-    Trap("no-sign-extension", "bits", [0x0FFE, 0x0FFF, 0], [0, 0.5, 1], {"BitsStored": 12, "PixelRepresentation": 1}),
+    Trap(
+        "no-sign-extension",
+        "bits",
+        [0x0FFE, 0x0FFF, 0],
+        [0, 0.5, 1],
+        {"BitsStored": 12, "PixelRepresentation": 1},
+    ),
     # 12 bits below High Bit 15: raw >> 4
     Trap(
-        "odd-high-bit", "bits", [0, 5 << 4, 10 << 4], [0, 0.5, 1], {"BitsStored": 12, "HighBit": 15}, warns="High Bit"
+        "odd-high-bit",
+        "bits",
+        [0, 5 << 4, 10 << 4],
+        [0, 0.5, 1],
+        {"BitsStored": 12, "HighBit": 15},
+        warns="High Bit",
     ),
     # low, low + 3/4 of the number of values, high
     *(
@@ -355,7 +454,9 @@ TRAPS = [
         for low in (0, -(1 << bits - 1))
     ),
 ]
-by_trap = pytest.mark.parametrize("trap", [pytest.param(t, id=t.name, marks=pytest.mark.trap(t.row)) for t in TRAPS])
+by_trap = pytest.mark.parametrize(
+    "trap", [pytest.param(t, id=t.name, marks=pytest.mark.trap(t.row)) for t in TRAPS]
+)
 
 
 @by_trap
@@ -369,8 +470,12 @@ def test_grey_values(show, trap):
     else:
         assert facts.warnings == ()
     whats = [decision.what for decision in facts.decisions]
-    assert whats.count("inversion") == (trap.elements.get("PhotometricInterpretation") == "MONOCHROME1")
-    assert ("rescale" in whats) == ("value = " in " | ".join(decision.how for decision in facts.decisions))
+    assert whats.count("inversion") == (
+        trap.elements.get("PhotometricInterpretation") == "MONOCHROME1"
+    )
+    assert ("rescale" in whats) == (
+        "value = " in " | ".join(decision.how for decision in facts.decisions)
+    )
 
 
 @by_trap
@@ -392,7 +497,15 @@ def test_pydicom_shows_the_same(dicom, save, read_path, trap):
         try:
             shown = pydicom_display(dataset, dataset.pixel_array)
             is_same = bool(np.abs(shown - read_path(path).pixels).max() < 1e-3)
-        except (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError, struct.error):
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            NotImplementedError,
+            TypeError,
+            ValueError,
+            struct.error,
+        ):
             is_same = False
     assert is_same == (trap.name not in PYDICOM)
 
@@ -454,8 +567,19 @@ def test_percentile(dicom, save):
 
 
 def test_the_config_reaches_the_reader():
-    asked = {"source": "x", "voi_transform": "window", "window": "BONE", "frame": 3, "max_pixels": 5}
+    asked = {
+        "source": "x",
+        "voi_transform": "window",
+        "window": "BONE",
+        "frame": 3,
+        "max_pixels": 5,
+    }
     config = AuditConfig.model_validate(
-        {"run": {"name": "x"}, "ingest": asked, "preprocess": {"scaling": "unit"}, "classifier": {"path": "x"}}
+        {
+            "run": {"name": "x"},
+            "ingest": asked,
+            "preprocess": {"scaling": "unit"},
+            "classifier": {"path": "x"},
+        }
     )
     assert reading(config) == {"max_pixels": 5, "display": Display("window", "BONE", 3)}

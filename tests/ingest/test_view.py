@@ -54,7 +54,9 @@ def test_words(view):
 def test_json(view):
     facts = json.loads(view("--json").stdout)
     assert (facts["rows"], facts["columns"]) == (2, 3)
-    assert {"display window", "inversion", "pixel spacing"} == {decision["what"] for decision in facts["decisions"]}
+    assert {"display window", "inversion", "pixel spacing"} == {
+        decision["what"] for decision in facts["decisions"]
+    }
 
 
 def test_refusals(view):

@@ -17,7 +17,9 @@ from cxr_audit.reference.phantom.phantom import RANGES, cohort
 from cxr_audit.reference.phantom.projection import Grid, dome, tubes
 
 SIZE = 256
-PLAIN = Spec(7, "M", "adult", rotation_deg=0, tilt_deg=0, inspiration=0.8, exposure=1, collimation=0)
+PLAIN = Spec(
+    7, "M", "adult", rotation_deg=0, tilt_deg=0, inspiration=0.8, exposure=1, collimation=0
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,9 @@ def test_a_solid_tube_has_the_chord_of_a_cylinder():
     line = np.stack([np.linspace(-40, 40, 9), np.zeros(9), np.zeros(9)], axis=1)[None]
     path = tubes(grid(), line, 10.0)
     assert path[120, 80:160] == pytest.approx(20, rel=0.02)  # twice the radius on the middle line
-    assert path[120 + 16, 100:140].mean() == pytest.approx(2 * np.sqrt(100 - 64), rel=0.03)  # 8 mm off it
+    assert path[120 + 16, 100:140].mean() == pytest.approx(
+        2 * np.sqrt(100 - 64), rel=0.03
+    )  # 8 mm off it
     assert path[120 + 24].max() == 0
     assert path.sum() * 0.25 == pytest.approx(np.pi * 100 * 80, rel=0.02)  # the volume
 
@@ -50,7 +54,9 @@ def test_a_hollow_tube_shows_its_walls():
     line = np.stack([np.linspace(-40, 40, 9), np.zeros(9), np.zeros(9)], axis=1)[None]
     path = tubes(grid(), line, 10.0, wall=2.0)
     assert path[120, 100:140].mean() == pytest.approx(4, rel=0.1)
-    assert path[120 + 18, 100:140].mean() == pytest.approx(8.72, rel=0.1)  # 9 mm off: only wall, 2 x sqrt(100 - 81)
+    assert path[120 + 18, 100:140].mean() == pytest.approx(
+        8.72, rel=0.1
+    )  # 9 mm off: only wall, 2 x sqrt(100 - 81)
 
 
 def test_dome_is_the_chord_of_a_sphere():
@@ -59,10 +65,14 @@ def test_dome_is_the_chord_of_a_sphere():
 
 def test_attenuation_is_exponential():
     """Without scatter, blur and noise the steps of a water wedge are even in the logarithm of the signal."""
-    water = np.repeat(np.asarray([[40, 80, 120, 160]], np.float32), 10, axis=1) * np.ones((40, 1), np.float32)
+    water = np.repeat(np.asarray([[40, 80, 120, 160]], np.float32), 10, axis=1) * np.ones(
+        (40, 1), np.float32
+    )
     nothing = np.zeros_like(water)
     how = Exposure(1e12, 0, 0, 0, latitude=0, detail=0, contrast=1, brightness=0, hardness=3)
-    shown = expose(np.random.default_rng(1), water, nothing, nothing, water >= 0, 1.0, how).astype(float)
+    shown = expose(np.random.default_rng(1), water, nothing, nothing, water >= 0, 1.0, how).astype(
+        float
+    )
     ends = 1 / (1 + np.exp(3 * 0.62)), 1 / (1 + np.exp(-3 * 0.62))
     level = -np.log(1 / (shown * (ends[1] - ends[0]) + ends[0]) - 1) / 3 + 0.5
     steps = np.diff(level[20, 5::10])
@@ -75,7 +85,9 @@ def test_noise_falls_with_the_root_of_the_dose():
     flat[:, :20] = 0
     spread = []
     for quanta in (1e4, 1e6):
-        how = Exposure(quanta, 0, 0, 0, latitude=0, detail=0, contrast=0.2, brightness=0, hardness=1)
+        how = Exposure(
+            quanta, 0, 0, 0, latitude=0, detail=0, contrast=0.2, brightness=0, hardness=1
+        )
         shown = expose(np.random.default_rng(1), flat, 0 * flat, 0 * flat, flat >= 0, 1.0, how)
         spread.append(shown[:, 40:].std())
     assert spread[0] / spread[1] == pytest.approx(10, rel=0.15)
@@ -112,7 +124,9 @@ def test_a_child_is_smaller():
     width_mm = {}
     for age in ("child", "adult"):
         phantom = draw(replace(PLAIN, age_band=age), SIZE, SIZE)
-        lungs = np.nonzero((phantom.masks["right_lung"] | phantom.masks["left_lung"]).any(axis=0))[0]
+        lungs = np.nonzero((phantom.masks["right_lung"] | phantom.masks["left_lung"]).any(axis=0))[
+            0
+        ]
         width_mm[age] = (lungs[-1] - lungs[0]) * phantom.pixel_spacing_mm[1]
     assert 240 < width_mm["adult"] < 320  # inner thoracic diameter
     assert width_mm["child"] < 0.75 * width_mm["adult"]
@@ -134,7 +148,9 @@ def test_a_finding_brightens_its_mask_and_little_else(plain, name):
     assert change[mask].mean() > 0.02
     if not near.all():
         assert np.abs(change[~near]).mean() < 0.35 * change[mask].mean()
-    assert phantom.spec.label == ("PNEUMONIA" if name in ("consolidation", "patchy", "interstitial") else "NORMAL")
+    assert phantom.spec.label == (
+        "PNEUMONIA" if name in ("consolidation", "patchy", "interstitial") else "NORMAL"
+    )
 
 
 @pytest.mark.parametrize("name", ["consolidation", "patchy", "interstitial", "effusion", "nodule"])
@@ -146,7 +162,9 @@ def test_no_finding_is_lost(name):
 
 
 def test_opacities_lie_in_the_lung_and_fluid_hides_it():
-    full, filled, wet = (draw(replace(PLAIN, findings=f), SIZE, SIZE).masks for f in ((), ("patchy",), ("effusion",)))
+    full, filled, wet = (
+        draw(replace(PLAIN, findings=f), SIZE, SIZE).masks for f in ((), ("patchy",), ("effusion",))
+    )
     lungs = [masks["right_lung"] | masks["left_lung"] for masks in (full, filled, wet)]
     assert np.array_equal(lungs[0], lungs[1])
     assert not (lungs[2] & wet["effusion"]).any()
@@ -167,7 +185,9 @@ def test_what_lies_on_the_picture_is_exactly_its_mask(plain, name):
 
 @pytest.mark.parametrize(("rows", "marker_px"), [(1024, 20), (512, 60)])
 def test_markers_have_the_size_asked_for(rows, marker_px):
-    _, _, _, height = draw(replace(PLAIN, shortcuts=("marker_r",), marker_px=marker_px), rows, rows).boxes["marker_r"]
+    _, _, _, height = draw(
+        replace(PLAIN, shortcuts=("marker_r",), marker_px=marker_px), rows, rows
+    ).boxes["marker_r"]
     assert height == pytest.approx(marker_px * rows / 1024, abs=1)
 
 
@@ -213,7 +233,14 @@ def test_sizes_have_limits(size):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"sex": "X"}, {"age_band": "old"}, {"findings": ("fracture",)}, {"shortcuts": ("logo",)}, {"seed": -1}]
+    "wrong",
+    [
+        {"sex": "X"},
+        {"age_band": "old"},
+        {"findings": ("fracture",)},
+        {"shortcuts": ("logo",)},
+        {"seed": -1},
+    ],
 )
 def test_unknown_words_are_refused(wrong):
     with pytest.raises(ConfigError):
@@ -232,10 +259,19 @@ def test_the_same_seed_is_the_same_in_another_process():
         "import hashlib; from cxr_audit.reference.phantom import training_pixels as t;"
         "print(hashlib.sha256(b''.join(t(s, 'PNEUMONIA', 96).tobytes() for s in (5, 6))).hexdigest())"
     )
-    here = hashlib.sha256(b"".join(training_pixels(s, "PNEUMONIA", 96).tobytes() for s in (5, 6))).hexdigest()
-    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    here = hashlib.sha256(
+        b"".join(training_pixels(s, "PNEUMONIA", 96).tobytes() for s in (5, 6))
+    ).hexdigest()
+    there = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert here == there
-    assert here != hashlib.sha256(b"".join(training_pixels(s, "NORMAL", 96).tobytes() for s in (5, 6))).hexdigest()
+    assert (
+        here
+        != hashlib.sha256(
+            b"".join(training_pixels(s, "NORMAL", 96).tobytes() for s in (5, 6))
+        ).hexdigest()
+    )
 
 
 def test_cases_vary_and_keep_their_label():
@@ -243,7 +279,8 @@ def test_cases_vary_and_keep_their_label():
     assert [spec.label for spec in specs] == ["NORMAL", "PNEUMONIA"] * 40
     assert {spec.age_band for spec in specs} == {"child", "adult", "elderly"}
     shortcuts = [
-        {name for spec in specs if spec.label == label for name in spec.shortcuts} for label in ("NORMAL", "PNEUMONIA")
+        {name for spec in specs if spec.label == label for name in spec.shortcuts}
+        for label in ("NORMAL", "PNEUMONIA")
     ]
     assert shortcuts[0] == shortcuts[1]
     with pytest.raises(ConfigError):

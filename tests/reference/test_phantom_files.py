@@ -16,7 +16,14 @@ import pytest
 from cxr_audit.errors import ConfigError
 from cxr_audit.ingest import discover, read
 from cxr_audit.reference.phantom import Spec, draw
-from cxr_audit.reference.phantom.files import COMPRESSED, NATIVE, DicomOptions, write_cases, write_dicom, write_image
+from cxr_audit.reference.phantom.files import (
+    COMPRESSED,
+    NATIVE,
+    DicomOptions,
+    write_cases,
+    write_dicom,
+    write_image,
+)
 
 PIXELS = draw(Spec(3, "F", "adult"), 96, 80).pixels
 
@@ -34,7 +41,11 @@ def linear(x, center, width):
 # options, display value by hand from the stored value, largest rounding error by hand
 FLAVOURS = {
     "8 bits": (DicomOptions(bits_stored=8), lambda x: linear(x, 128, 256), 0.5 / 255),
-    "8 bits in 16": (DicomOptions(bits_stored=8, bits_allocated=16), lambda x: linear(x, 128, 256), 0.5 / 255),
+    "8 bits in 16": (
+        DicomOptions(bits_stored=8, bits_allocated=16),
+        lambda x: linear(x, 128, 256),
+        0.5 / 255,
+    ),
     "12 bits, CR": (DicomOptions("CR"), lambda x: linear(x, 2048, 4096), 0.5 / 4095),
     "15 bits, MONOCHROME1": (
         DicomOptions(bits_stored=15, photometric_interpretation="MONOCHROME1"),
@@ -77,7 +88,12 @@ FLAVOURS = {
         0.5 * 1.4 / 4095 + 0.5 / 65535,
     ),
     "modality LUT, signed, MONOCHROME1": (
-        DicomOptions(rescale=None, modality_lut=True, is_signed=True, photometric_interpretation="MONOCHROME1"),
+        DicomOptions(
+            rescale=None,
+            modality_lut=True,
+            is_signed=True,
+            photometric_interpretation="MONOCHROME1",
+        ),
         lambda x: 1 - linear(np.rint(65535 * curve((x + 2048) / 4095)), 32768, 65536),
         0.5 * 1.4 / 4095 + 0.5 / 65535,
     ),
@@ -113,10 +129,14 @@ def test_without_a_window_the_reader_takes_the_own_range(tmp_path):
 
 @pytest.mark.parametrize("photometric_interpretation", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize(("is_signed", "padding"), [(False, 1), (True, 1), (False, 5), (True, 5)])
-def test_padding_is_black_and_keeps_out_of_the_image(tmp_path, photometric_interpretation, is_signed, padding):
+def test_padding_is_black_and_keeps_out_of_the_image(
+    tmp_path, photometric_interpretation, is_signed, padding
+):
     outside = np.zeros(PIXELS.shape, bool)
     outside[:, :9] = True
-    options = DicomOptions(photometric_interpretation=photometric_interpretation, is_signed=is_signed, padding=padding)
+    options = DicomOptions(
+        photometric_interpretation=photometric_interpretation, is_signed=is_signed, padding=padding
+    )
     radiograph, dataset = through(tmp_path / "x.dcm", options, outside)
     lowest = -2048 if is_signed else 0
     assert dataset.PixelPaddingValue == lowest
@@ -128,13 +148,18 @@ def test_padding_is_black_and_keeps_out_of_the_image(tmp_path, photometric_inter
     assert np.abs(radiograph.pixels - PIXELS)[~outside].max() < 0.51 / (4095 - padding)
 
 
-@pytest.mark.parametrize("name", [*NATIVE, *(n for n, (*_, lossy) in COMPRESSED.items() if not lossy)])
+@pytest.mark.parametrize(
+    "name", [*NATIVE, *(n for n, (*_, lossy) in COMPRESSED.items() if not lossy)]
+)
 @pytest.mark.parametrize("bits", [8, 16])
 def test_lossless_transfer_syntaxes_keep_every_value(tmp_path, name, bits):
     options = DicomOptions(bits_stored=bits, transfer_syntax=name)
     plain, _ = through(tmp_path / "plain.dcm", replace(options, transfer_syntax="explicit"))
     radiograph, dataset = through(tmp_path / "x.dcm", options)
-    assert dataset.file_meta.TransferSyntaxUID == {**NATIVE, **{k: v[0] for k, v in COMPRESSED.items()}}[name]
+    assert (
+        dataset.file_meta.TransferSyntaxUID
+        == {**NATIVE, **{k: v[0] for k, v in COMPRESSED.items()}}[name]
+    )
     assert radiograph.facts.source.pixel_sha256 == plain.facts.source.pixel_sha256
     assert np.array_equal(radiograph.pixels, plain.pixels)
     assert dataset.LossyImageCompression == "00"
@@ -147,14 +172,19 @@ def test_tables_survive_the_order_of_bytes(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "bits"), [("jpeg baseline", 8), ("jpeg extended", 12), ("jpeg-ls near", 12), ("jpeg 2000 lossy", 12)]
+    ("name", "bits"),
+    [("jpeg baseline", 8), ("jpeg extended", 12), ("jpeg-ls near", 12), ("jpeg 2000 lossy", 12)],
 )
 def test_lossy_transfer_syntaxes_say_so_and_stay_close(tmp_path, name, bits):
-    radiograph, dataset = through(tmp_path / "x.dcm", DicomOptions(bits_stored=bits, transfer_syntax=name))
+    radiograph, dataset = through(
+        tmp_path / "x.dcm", DicomOptions(bits_stored=bits, transfer_syntax=name)
+    )
     assert dataset.LossyImageCompression == "01"
     assert float(dataset.LossyImageCompressionRatio) > 1
     assert np.abs(radiograph.pixels - PIXELS).mean() < 0.01
-    assert not np.array_equal(np.rint(radiograph.pixels * (2**bits - 1)), np.rint(PIXELS * (2**bits - 1)))
+    assert not np.array_equal(
+        np.rint(radiograph.pixels * (2**bits - 1)), np.rint(PIXELS * (2**bits - 1))
+    )
 
 
 def test_jpeg_near_lossless_keeps_within_its_error(tmp_path):
@@ -179,7 +209,11 @@ def test_what_cannot_be_written_is_refused(wrong):
 
 
 def test_plain_images_hold_the_pixels(tmp_path):
-    for name, bits, white, tolerance in (("a.png", 16, 65535, 0.501), ("b.png", 8, 255, 0.501), ("c.jpg", 8, 255, 20)):
+    for name, bits, white, tolerance in (
+        ("a.png", 16, 65535, 0.501),
+        ("b.png", 8, 255, 0.501),
+        ("c.jpg", 8, 255, 20),
+    ):
         write_image(tmp_path / name, PIXELS, bits)
         stored = cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED)
         assert np.abs(stored - PIXELS * white).max() < tolerance
@@ -189,7 +223,10 @@ def test_plain_images_hold_the_pixels(tmp_path):
 
 def hashes(folder):
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 @pytest.mark.parametrize("file_format", ["png", "png8", "jpeg", "dicom"])
@@ -206,10 +243,19 @@ def test_cases_come_with_their_truth(tmp_path, file_format):
         "96",
         "80",
     )
-    assert (row["finding"], row["shortcut"], row["seed"]) == ("consolidation", "marker_r+leads", "4")
-    assert {name: tuple(box) for name, box in json.loads(row["mask_boxes"]).items()} == phantom.boxes
+    assert (row["finding"], row["shortcut"], row["seed"]) == (
+        "consolidation",
+        "marker_r+leads",
+        "4",
+    )
+    assert {
+        name: tuple(box) for name, box in json.loads(row["mask_boxes"]).items()
+    } == phantom.boxes
     assert tuple(map(int, row["boxes"].split(","))) == phantom.boxes["consolidation"]
-    masks = {path.stem: cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (tmp_path / row["masks"]).iterdir()}
+    masks = {
+        path.stem: cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        for path in (tmp_path / row["masks"]).iterdir()
+    }
     assert set(masks) == {"right_lung", "left_lung", "heart", "consolidation", "marker_r", "leads"}
     for name, mask in masks.items():
         assert np.array_equal(mask > 0, phantom.masks[name])
@@ -236,7 +282,9 @@ def test_the_command_writes_the_same_bytes_as_another_process(tmp_path):
             "--format",
             "dicom",
         ]
-        done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, *map(str, command)], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == str(folder / "manifest.csv")
         assert "phantoms: 2 of 2" in done.stderr
@@ -246,7 +294,11 @@ def test_the_command_writes_the_same_bytes_as_another_process(tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "value", "said"),
-    [("--size", "32", "64 .. 3000"), ("--format", "bmp", "png8"), ("--shortcut", "logo", "marker_r")],
+    [
+        ("--size", "32", "64 .. 3000"),
+        ("--format", "bmp", "png8"),
+        ("--shortcut", "logo", "marker_r"),
+    ],
 )
 def test_the_command_names_the_range(tmp_path, option, value, said):
     command = [sys.executable, "-m", "cxr_audit.cli", "phantom", str(tmp_path / "x"), option, value]

@@ -61,7 +61,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(folder, tmp_
 
 
 def test_the_demo_holds_what_it_promises(folder, rows, shown):
-    assert sorted(rows) == sorted(path.name for path in folder.iterdir() if path.suffix not in ("", ".csv"))
+    assert sorted(rows) == sorted(
+        path.name for path in folder.iterdir() if path.suffix not in ("", ".csv")
+    )
     chests = [row for row in rows.values() if row["seed"]]
     assert len(chests) == 11
     assert {row["sex"] for row in chests} == {"F", "M"}
@@ -92,7 +94,11 @@ def test_the_real_radiograph_is_byte_for_byte_that_of_pydicom_data(folder):
 
 
 def test_dicom_files_differ_in_flavour_and_name_no_person(folder, rows):
-    datasets = [pydicom.dcmread(folder / name) for name in rows if name.startswith("phantom") and name.endswith(".dcm")]
+    datasets = [
+        pydicom.dcmread(folder / name)
+        for name in rows
+        if name.startswith("phantom") and name.endswith(".dcm")
+    ]
     assert len({ds.file_meta.TransferSyntaxUID for ds in datasets}) == len(datasets) == 4
     assert {ds.Modality for ds in datasets} == {"CR", "DX"}
     assert {ds.PhotometricInterpretation for ds in datasets} == {"MONOCHROME1", "MONOCHROME2"}
@@ -130,7 +136,9 @@ def test_poor_quality_is_poor(folder, rows, shown):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(radiographs.ConfigError, match=r"cannot write the folder .*: Not a directory"):
+    with pytest.raises(
+        radiographs.ConfigError, match=r"cannot write the folder .*: Not a directory"
+    ):
         write_radiographs(tmp_path / "file" / "demo")
 
 

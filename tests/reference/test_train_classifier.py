@@ -28,7 +28,9 @@ def test_calibration_error_by_hand() -> None:
 
 
 def test_threshold_lies_between_the_classes() -> None:
-    assert choose_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.6, 0.9])) == pytest.approx(0.5)
+    assert choose_threshold(
+        np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.6, 0.9])
+    ) == pytest.approx(0.5)
 
 
 def test_bootstrap_resamples_patients_not_images() -> None:
@@ -38,9 +40,13 @@ def test_bootstrap_resamples_patients_not_images() -> None:
     def mean_of_positives(y: np.ndarray, p: np.ndarray) -> float:
         return float(p[y == 1].mean())
 
-    low, high = bootstrap(mean_of_positives, labels, scores, ["a", "a", "b", "b"], seed=1, rounds=50)
+    low, high = bootstrap(
+        mean_of_positives, labels, scores, ["a", "a", "b", "b"], seed=1, rounds=50
+    )
     assert low == high == pytest.approx(0.7)
-    low, high = bootstrap(mean_of_positives, labels, scores, ["a", "b", "c", "d"], seed=1, rounds=200)
+    low, high = bootstrap(
+        mean_of_positives, labels, scores, ["a", "b", "c", "d"], seed=1, rounds=200
+    )
     assert low == pytest.approx(0.6)
     assert high == pytest.approx(0.8)
 
@@ -54,5 +60,6 @@ def test_patients_stay_on_one_side() -> None:
     chosen = held_out(patients, seed=3)
     assert len({p for p, c in zip(patients, chosen, strict=True) if c}) == 10
     assert all(
-        len({bool(c) for p, c in zip(patients, chosen, strict=True) if p == name}) == 1 for name in set(patients)
+        len({bool(c) for p, c in zip(patients, chosen, strict=True) if p == name}) == 1
+        for name in set(patients)
     )

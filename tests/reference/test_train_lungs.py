@@ -102,7 +102,13 @@ def test_boxes_by_hand() -> None:
         "width": 1024,
         "height": 512,
         "boxes": [
-            {"label": "right_lung", "x": 80, "y": 40, "w": 240, "h": 160},  # grid: 20..80, rows 20..100
+            {
+                "label": "right_lung",
+                "x": 80,
+                "y": 40,
+                "w": 240,
+                "h": 160,
+            },  # grid: 20..80, rows 20..100
             {"label": "left_lung", "x": 480, "y": 40, "w": 240, "h": 160},  # grid: 120..180
         ],
     }
@@ -111,7 +117,10 @@ def test_boxes_by_hand() -> None:
     assert figures["inside_boxes"] == pytest.approx(0.75)
     assert figures["box_iou"] == pytest.approx(60 / 100)
     empty = box(0, 0, 0, 0)
-    assert measure_boxes(Lungs(empty, empty, 0.1, "none"), annotation) == {"inside_boxes": 0, "box_iou": 0}
+    assert measure_boxes(Lungs(empty, empty, 0.1, "none"), annotation) == {
+        "inside_boxes": 0,
+        "box_iou": 0,
+    }
 
 
 def test_interval_of_a_mean() -> None:
@@ -122,7 +131,9 @@ def test_interval_of_a_mean() -> None:
 
 
 @pytest.mark.slow
-def test_one_command_trains_and_writes_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_command_trains_and_writes_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for folder in ("images", "masks"):
         (tmp_path / "lungs" / folder).mkdir(parents=True)
     mask = np.where(box(60, 40, 200, 110) | box(60, 150, 200, 220), 255, 0).astype(np.uint8)
@@ -140,4 +151,6 @@ def test_one_command_trains_and_writes_the_card(tmp_path: Path, monkeypatch: pyt
     dice_of = next(one for one in card["measured"] if one["what"] == "Dice")
     assert 0 <= dice_of["value"] <= 1
     assert dice_of["num_cases"] == 4
-    assert not (tmp_path / "out" / "unfinished").exists() or not list((tmp_path / "out" / "unfinished").iterdir())
+    assert not (tmp_path / "out" / "unfinished").exists() or not list(
+        (tmp_path / "out" / "unfinished").iterdir()
+    )

@@ -97,12 +97,17 @@ def test_a_lung_in_two_parts_stays_one_lung() -> None:
         (RIGHT | ellipse(120, 180, 80, 12), "too narrow or too flat"),
         (RIGHT | ellipse(120, 190, 22, 22), "differ too much in area|one area only"),
         (RIGHT & (COLUMNS > 75) | LEFT, None),
-        (np.roll(RIGHT | LEFT, -75, axis=1) & (COLUMNS < 180), "right one is cut off at the left edge"),
+        (
+            np.roll(RIGHT | LEFT, -75, axis=1) & (COLUMNS < 180),
+            "right one is cut off at the left edge",
+        ),
         (np.roll(RIGHT | LEFT, 120, axis=0) & (ROWS > 100), "cut off at the lower edge"),
         (RIGHT & (ROWS % 24 > 11) | LEFT, "one area only|ragged"),
     ],
 )
-def test_what_cannot_be_two_lungs_is_refused_with_the_reason(mask: Mask, reason: str | None) -> None:
+def test_what_cannot_be_two_lungs_is_refused_with_the_reason(
+    mask: Mask, reason: str | None
+) -> None:
     lungs = find_lungs(probability(mask))
     if reason is None:
         assert lungs.reason is None
@@ -139,7 +144,9 @@ def test_input_does_not_depend_on_exposure_nor_on_the_side() -> None:
     assert seen.dtype == np.float32
     assert 0 <= seen.min() <= seen.max() <= 1
     assert abs(segmenter_input(image * np.float32(0.3) + np.float32(0.5)) - seen).mean() < 0.01
-    np.testing.assert_allclose(segmenter_input(image[:, ::-1]).mean(0), seen.mean(0)[::-1], atol=0.02)
+    np.testing.assert_allclose(
+        segmenter_input(image[:, ::-1]).mean(0), seen.mean(0)[::-1], atol=0.02
+    )
     assert np.ptp(segmenter_input(np.full((64, 64), 0.4, np.float32))) == 0
 
 
@@ -176,14 +183,16 @@ def _no_chests() -> dict[str, Floats]:
     rng = np.random.default_rng(3)
     ramp = np.linspace(0, 1, 512, dtype=np.float32)
     wedge = np.repeat(np.repeat(np.linspace(0, 1, 8, dtype=np.float32), 64)[None], 512, 0)
-    blocks = (0.2 + 0.6 * cv2.blur((np.indices((512, 512)).sum(0) // 64 % 2).astype(np.float32), (9, 9))).astype("f4")
+    blocks = (
+        0.2 + 0.6 * cv2.blur((np.indices((512, 512)).sum(0) // 64 % 2).astype(np.float32), (9, 9))
+    ).astype("f4")
     return {
         "blank": np.full((512, 512), 0.5, np.float32),
         "black": np.zeros((512, 512), np.float32),
         "noise": rng.random((512, 512), np.float32),
-        "smooth noise": cv2.resize(rng.random((6, 6), np.float32), (512, 512), interpolation=cv2.INTER_CUBIC).clip(
-            0, 1
-        ),
+        "smooth noise": cv2.resize(
+            rng.random((6, 6), np.float32), (512, 512), interpolation=cv2.INTER_CUBIC
+        ).clip(0, 1),
         "gradient": np.repeat(ramp[None], 512, 0),
         "step wedge": wedge,
         "chessboard": blocks,
@@ -234,10 +243,18 @@ def test_the_card_is_of_these_weights() -> None:
     assert all(value >= 0.95 for (what, _), value in figures.items() if what.startswith("Refused"))
 
 
-def test_where_there_are_no_lungs_the_picture_is_turned_and_inverted(segmenter: LungSegmenter) -> None:
+def test_where_there_are_no_lungs_the_picture_is_turned_and_inverted(
+    segmenter: LungSegmenter,
+) -> None:
     """A phantom, four times: as it is, its head to the left, upside down, its negative; and two that are no chest."""
     chest = segmenter_input(draw(Spec(5, "F", "adult"), 256, 240).pixels)
-    pictures = [chest, np.rot90(chest), np.rot90(chest, 2), 1 - chest, *map(segmenter_input, _no_chests().values())]
+    pictures = [
+        chest,
+        np.rot90(chest),
+        np.rot90(chest, 2),
+        1 - chest,
+        *map(segmenter_input, _no_chests().values()),
+    ]
     upright, left, down, negative, *none = segmenter.find(np.stack(pictures))
     assert upright.reason is None
     assert (upright.turn_deg, upright.is_negative) == (0, False)
@@ -248,7 +265,9 @@ def test_where_there_are_no_lungs_the_picture_is_turned_and_inverted(segmenter: 
         assert lungs.reason is not None
         assert not lungs.right.any()
         assert lungs.area_fraction == pytest.approx(upright.area_fraction, rel=0.1)
-    assert {(lungs.turn_deg, lungs.is_negative, lungs.area_fraction < 0.07) for lungs in none} == {(0, False, True)}
+    assert {(lungs.turn_deg, lungs.is_negative, lungs.area_fraction < 0.07) for lungs in none} == {
+        (0, False, True)
+    }
 
 
 def test_area_edge_and_tilt_of_lungs() -> None:
@@ -258,7 +277,12 @@ def test_area_edge_and_tilt_of_lungs() -> None:
     lungs = find_lungs(probability(mask))
     assert lungs.area_fraction == pytest.approx(2 * 60 * 40 / SIZE**2)
     assert lungs.edge_fraction == pytest.approx(40 / SIZE)
-    found = replace(lungs, reason=None, right=mask & (np.arange(SIZE) < 128), left=mask & (np.arange(SIZE) >= 128))
+    found = replace(
+        lungs,
+        reason=None,
+        right=mask & (np.arange(SIZE) < 128),
+        left=mask & (np.arange(SIZE) >= 128),
+    )
     assert found.angle_deg(500, 500) == pytest.approx(np.degrees(np.arctan(20 / 100)))
     assert found.angle_deg(1000, 500) == pytest.approx(np.degrees(np.arctan(2 * 20 / 100)))
     missing = replace(lungs, reason="lungs not found")

@@ -47,7 +47,9 @@ def test_constant_pictures_have_none(shape: tuple[int, int], value: float) -> No
 
 
 @pytest.mark.parametrize("side", [512, 1024])
-@pytest.mark.parametrize(("top", "left"), [(0.03, 0.03), (0.5, 0.02), (0.12, 0.47), (0.35, 0.3), (0.9, 0.9)])
+@pytest.mark.parametrize(
+    ("top", "left"), [(0.03, 0.03), (0.5, 0.02), (0.12, 0.47), (0.35, 0.3), (0.9, 0.9)]
+)
 @pytest.mark.parametrize("height", [20, 40, 80])
 def test_letter_is_found_where_it_is(side: int, top: float, left: float, height: int) -> None:
     """Heights at 1024. Of the ink 90 % are covered; the box is the letter's with at most 3 pixels of the grid more."""
@@ -127,7 +129,9 @@ def test_names_go_from_the_top_down_and_are_the_same_each_time() -> None:
 
 def test_sharper_is_more_confident() -> None:
     ink = letter_l((512, 512), 30, 20, 40)
-    faint, strong = (find_markers(with_ink(chest(), ink, value))[0].facts.confidence for value in (0.3, 1.0))
+    faint, strong = (
+        find_markers(with_ink(chest(), ink, value))[0].facts.confidence for value in (0.3, 1.0)
+    )
     assert faint is not None
     assert strong is not None
     assert 0.5 <= faint < strong < 1
@@ -146,9 +150,13 @@ def test_large_radiographs_keep_their_proportions(shape: tuple[int, int]) -> Non
 @pytest.mark.realdata
 def test_marker_of_a_real_radiograph_and_little_else(shared_data: Path) -> None:
     """A Kermany radiograph with an R of 14 x 9 pixels at its left edge, and nothing else that was put there."""
-    grey = cv2.imread(str(shared_data / "kermany/test/NORMAL/IM-0110-0001.jpeg"), cv2.IMREAD_GRAYSCALE)
+    grey = cv2.imread(
+        str(shared_data / "kermany/test/NORMAL/IM-0110-0001.jpeg"), cv2.IMREAD_GRAYSCALE
+    )
     assert grey is not None
     found = find_markers(grey.astype(np.float32) / 255)
     assert [region.facts.name for region in found] == ["letter 1"]
     rows, columns = np.nonzero(found[0].mask)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx((54, 69, 20, 29), abs=3)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx(
+        (54, 69, 20, 29), abs=3
+    )

@@ -24,7 +24,9 @@ def names(regions: tuple[Region, ...]) -> set[str]:
 
 
 def test_all_masks_lie_on_one_grid_with_the_pictures_aspect() -> None:
-    marker = Region.of(block(slice(10, 20), slice(10, 20), (512, 256)), "letter 1", "marker", "planted", 0.8)
+    marker = Region.of(
+        block(slice(10, 20), slice(10, 20), (512, 256)), "letter 1", "marker", "planted", 0.8
+    )
     found = find_regions(GREY, FOUND, (marker,))
     assert {region.mask.shape for region in found} == {(256, 128)}
     masks = {region.facts.name: region.mask for region in found}
@@ -32,7 +34,9 @@ def test_all_masks_lie_on_one_grid_with_the_pictures_aspect() -> None:
     assert np.array_equal(masks["right lung"], block(slice(64, 160), slice(16, 48), (256, 128)))
     assert np.array_equal(masks["lungs"], masks["right lung"] | masks["left lung"])
     assert np.array_equal(masks["letter 1"], block(slice(5, 10), slice(5, 10), (256, 128)))
-    assert next(r.facts for r in found if r.facts.name == "lungs").area_fraction == pytest.approx(2 * 96 * 32 / 32768)
+    assert next(r.facts for r in found if r.facts.name == "lungs").area_fraction == pytest.approx(
+        2 * 96 * 32 / 32768
+    )
 
 
 def test_elsewhere_is_what_lies_in_none_of_the_others() -> None:
@@ -41,7 +45,9 @@ def test_elsewhere_is_what_lies_in_none_of_the_others() -> None:
     found = find_regions(GREY, FOUND, (drawn,))
     elsewhere = found[-1]
     assert (elsewhere.facts.name, elsewhere.facts.kind) == ("elsewhere", "elsewhere")
-    assert np.array_equal(elsewhere.mask, sum(part.astype(int) for part in partition(found).values()) == 0)
+    assert np.array_equal(
+        elsewhere.mask, sum(part.astype(int) for part in partition(found).values()) == 0
+    )
     assert elsewhere.mask[220, 60]  # in the box
 
 
@@ -55,7 +61,9 @@ def test_without_lungs_nothing_that_needs_them() -> None:
 
 def test_a_marker_survives_the_grid_and_owns_its_pixels() -> None:
     """A 20 px letter of a 1024 px radiograph, over the lung: 5 px here, and the zone does not count it."""
-    letter = Region.of(block(slice(200, 210), slice(100, 110), (512, 256)), "letter 1", "marker", "planted", 0.8)
+    letter = Region.of(
+        block(slice(200, 210), slice(100, 110), (512, 256)), "letter 1", "marker", "planted", 0.8
+    )
     found = find_regions(GREY, FOUND, (letter,))
     parts = partition(found)
     assert parts["letter 1"].sum() == 25
@@ -79,15 +87,24 @@ def test_an_annotation_lies_on_the_grid_and_in_no_budget() -> None:
 
 
 def test_an_annotation_of_a_few_pixels_does_not_vanish() -> None:
-    drawn = annotation(block(slice(1000, 1002), slice(700, 703), (2000, 1500)), "a box of the manifest")
-    (one,) = (region for region in find_regions(GREY, None, (drawn,)) if region.facts.kind == "annotation")
+    drawn = annotation(
+        block(slice(1000, 1002), slice(700, 703), (2000, 1500)), "a box of the manifest"
+    )
+    (one,) = (
+        region for region in find_regions(GREY, None, (drawn,)) if region.facts.kind == "annotation"
+    )
     assert 1 <= one.mask.sum() <= 2
-    assert one.mask[128, 59]  # 1001 of 2000 rows and 701.5 of 1500 columns, on 256 x 128: 128.1 and 59.9
+    assert one.mask[
+        128, 59
+    ]  # 1001 of 2000 rows and 701.5 of 1500 columns, on 256 x 128: 128.1 and 59.9
 
 
 def test_of_a_mirrored_radiograph_the_sides_are_exchanged() -> None:
     masks, mirrored = (
-        {region.facts.name: region.mask for region in find_regions(GREY, FOUND, is_mirrored=is_mirrored)}
+        {
+            region.facts.name: region.mask
+            for region in find_regions(GREY, FOUND, is_mirrored=is_mirrored)
+        }
         for is_mirrored in (False, True)
     )
     for name in ("{} lung", "{} upper zone", "{} lower zone"):

@@ -35,7 +35,9 @@ def by_name(regions: list[Region]) -> dict[str, Region]:
 
 def test_all_regions_and_their_kinds(pixels: Floats, lungs: tuple[Mask, Mask]) -> None:
     found = zones.find_zones(pixels, lungs, 0.9)
-    assert [(region.facts.name, region.facts.kind, region.facts.confidence) for region in found] == [
+    assert [
+        (region.facts.name, region.facts.kind, region.facts.confidence) for region in found
+    ] == [
         ("right upper zone", "zone", 0.9),
         ("right middle zone", "zone", 0.9),
         ("right lower zone", "zone", 0.9),
@@ -53,14 +55,20 @@ def test_all_regions_and_their_kinds(pixels: Floats, lungs: tuple[Mask, Mask]) -
 
 
 def test_areas(pixels: Floats, lungs: tuple[Mask, Mask]) -> None:
-    found = {name: region.mask.sum() for name, region in by_name(zones.find_zones(pixels, lungs)).items()}
+    found = {
+        name: region.mask.sum() for name, region in by_name(zones.find_zones(pixels, lungs)).items()
+    }
     assert found == {
         **{f"right {third} zone": 10 * 40 for third in ("upper", "middle", "lower")},
         **{f"left {third} zone": 8 * 50 for third in ("upper", "middle", "lower")},
         "mediastinum": 24 * 30,  # rows 26 to 49, columns 80 to 109
         "outside the body": 2 * 100 * 20,
         "border": 100 * 200 - 90 * 180,
-        **{f"{end} {side} corner": 15 * 30 for end in ("upper", "lower") for side in ("left", "right")},
+        **{
+            f"{end} {side} corner": 15 * 30
+            for end in ("upper", "lower")
+            for side in ("left", "right")
+        },
     }
 
 
@@ -72,7 +80,9 @@ def test_place_of_zones_and_corners(pixels: Floats, lungs: tuple[Mask, Mask]) ->
     assert np.array_equal(found["lower right corner"].mask, box((100, 200), 85, 100, 170, 200))
 
 
-@pytest.mark.parametrize(("height", "expected"), [(3, (1, 1, 1)), (4, (1, 2, 1)), (5, (2, 1, 2)), (7, (2, 3, 2))])
+@pytest.mark.parametrize(
+    ("height", "expected"), [(3, (1, 1, 1)), (4, (1, 2, 1)), (5, (2, 1, 2)), (7, (2, 3, 2))]
+)
 def test_heights_that_three_does_not_divide(height: int, expected: tuple[int, int, int]) -> None:
     """By row centres: of 4 rows, 0.5 | 1.5 2.5 | 3.5 with the cuts at 1.33 and 2.67."""
     parts = zones.thirds(box((12, 5), 2, 2 + height, 1, 2))
@@ -125,7 +135,13 @@ def test_an_arm_in_the_air_is_not_outside() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_without_lungs_and_without_contrast(value: float) -> None:
     found = zones.find_zones(np.full((40, 40), value, np.float32), None)
-    assert [region.facts.kind for region in found] == ["border", "corner", "corner", "corner", "corner"]
+    assert [region.facts.kind for region in found] == [
+        "border",
+        "corner",
+        "corner",
+        "corner",
+        "corner",
+    ]
 
 
 def test_border_is_a_twentieth_of_each_side() -> None:

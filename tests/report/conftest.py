@@ -47,14 +47,18 @@ CARD = ModelCard(
     measured=(Measured("AUC", "test split", 0.9812, 624, (0.971, 0.99)),),
     limits=("Trained on children; an adult is out of population.", "Not for diagnosis."),
     training={"seed": 7},
-    validation=Validation("a validation split", "PNEUMONIA", (OutputBin(0.5, 1.0, 120, 96, (0.7194, 0.8616)),)),
+    validation=Validation(
+        "a validation split", "PNEUMONIA", (OutputBin(0.5, 1.0, 120, 96, (0.7194, 0.8616)),)
+    ),
 )
 
 
 def chest(rows: int, columns: int) -> np.ndarray:
     row, column = np.mgrid[0:rows, 0:columns].astype(np.float32)
     row, column = row / rows, column / columns
-    lungs = sum(np.exp(-(((row - 0.5) / 0.25) ** 2) - ((column - c) / 0.12) ** 2) for c in (0.3, 0.7))
+    lungs = sum(
+        np.exp(-(((row - 0.5) / 0.25) ** 2) - ((column - c) / 0.12) ** 2) for c in (0.3, 0.7)
+    )
     return np.clip(0.75 - 0.6 * lungs, 0, 1).astype(np.float32)
 
 
@@ -131,8 +135,14 @@ def make(tmp_path: Path) -> Make:
             drawn = overlay(picture, upsampled, np.ones(picture.shape, bool), SCALE)
             pictures[key] = f"overlay-{number}.jpg"
             (folder / pictures[key]).write_bytes(encode_jpeg(drawn))
-            facts.append(MapFacts(key, method, "stage4/relu", class_name, "ok", GRID, GRID, -0.31, 1e-6, True))
-            focus[key] = FocusMetrics(0.5, 0.118, "focal", 0.58, 0.61, 0.62, 0.68, 0.71, 0.29, 0.19, 0.0, 0.6, 1, 0.25)
+            facts.append(
+                MapFacts(
+                    key, method, "stage4/relu", class_name, "ok", GRID, GRID, -0.31, 1e-6, True
+                )
+            )
+            focus[key] = FocusMetrics(
+                0.5, 0.118, "focal", 0.58, 0.61, 0.62, 0.68, 0.71, 0.29, 0.19, 0.0, 0.6, 1, 0.25
+            )
         np.savez(folder / "map.npz", **arrays)
         scores = {name: round(1 - 0.71 / (1 + n), 4) for n, name in enumerate(classes)}
         record = CaseRecord(
@@ -142,7 +152,9 @@ def make(tmp_path: Path) -> Make:
             file_sha256=hashed("c"),
             radiograph=RadiographFacts(
                 *shape,
-                source=SourceFile(hashed("c"), hashed("d"), "DICOM", "JPEG Baseline", "pylibjpeg 2.1"),
+                source=SourceFile(
+                    hashed("c"), hashed("d"), "DICOM", "JPEG Baseline", "pylibjpeg 2.1"
+                ),
                 pixel_spacing_mm=(0.139, 0.139),
                 view_position="PA",
                 patient_orientation=("L", "F"),
@@ -166,7 +178,10 @@ def make(tmp_path: Path) -> Make:
             maps=tuple(facts),
             focus=focus,
             budget=LogitBudget(
-                "grad-cam-0", 0.9, (("inside the border", 1.02), ("outer border (5 %)", 0.19), ("bias", -0.31)), True
+                "grad-cam-0",
+                0.9,
+                (("inside the border", 1.02), ("outer border (5 %)", 0.19), ("bias", -0.31)),
+                True,
             ),
             pictures=pictures,
         )

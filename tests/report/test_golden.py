@@ -44,13 +44,20 @@ def apart(page: np.ndarray, golden: np.ndarray) -> float:
 def documents(make, run, tmp_path):
     """name -> (record, run, folder)"""
     audited, folder = make(expected="PNEUMONIA")
-    differs, other = make("case-2", maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL"), ("layercam", "PNEUMONIA")))
+    differs, other = make(
+        "case-2",
+        maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL"), ("layercam", "PNEUMONIA")),
+    )
     letter = replace(run, config={"report": {"paper": "letter"}})
     return {
         "audited": (with_regions(audited), run, folder),
         "differs": (differs, letter, other),
         "failed": (failed(), run, tmp_path),
-        "german": (with_regions(audited), replace(run, config={"report": {"language": "de"}}), folder),
+        "german": (
+            with_regions(audited),
+            replace(run, config={"report": {"language": "de"}}),
+            folder,
+        ),
     }
 
 
@@ -81,7 +88,13 @@ def test_pages_look_as_they_did(renderer, documents, name):
 )
 def test_an_accident_in_css_is_seen(documents, tmp_path, accident):
     """The comparison above can fail."""
-    (tmp_path / "case.css").write_text((data_folder("templates") / "case.css").read_text("utf-8") + accident, "utf-8")
+    (tmp_path / "case.css").write_text(
+        (data_folder("templates") / "case.css").read_text("utf-8") + accident, "utf-8"
+    )
     pages = drawn(Renderer(tmp_path).case_pdf(*documents["audited"]))
-    goldens = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted(GOLDEN.glob("audited-*.png"))]
-    assert max(apart(page, golden) for page, golden in zip(pages, goldens, strict=False)) > MOST_APART
+    goldens = [
+        cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted(GOLDEN.glob("audited-*.png"))
+    ]
+    assert (
+        max(apart(page, golden) for page, golden in zip(pages, goldens, strict=False)) > MOST_APART
+    )

@@ -38,13 +38,17 @@ def opened(browser, renderer, make, run, tmp_path) -> Iterator[Any]:
     record, folder = make("case-00000", expected="NORMAL")
     contexts = []
 
-    def page_of(num_cases: int, change: Callable[..., CaseRecord] = lambda record, _: record) -> tuple[Any, list[str]]:
+    def page_of(
+        num_cases: int, change: Callable[..., CaseRecord] = lambda record, _: record
+    ) -> tuple[Any, list[str]]:
         shutil.copytree(folder, tmp_path / "cases" / "case-00000", dirs_exist_ok=True)
         records: list[CaseRecord] = []
         for number in range(num_cases):
             name = f"case-{number:05d}"
             logit = 9 - number / 1000
-            prediction = replace(record.prediction, logit=logit, probability=1 / (1 + np.exp(-logit)))
+            prediction = replace(
+                record.prediction, logit=logit, probability=1 / (1 + np.exp(-logit))
+            )
             records.append(
                 failed(case_id=name)
                 if number % 10 == 9
@@ -94,12 +98,17 @@ def test_ten_thousand_cases_are_sorted_and_filtered_and_laid_out_as_far_as_scrol
 def test_paper_shows_every_column_and_no_row_of_single_letters(opened) -> None:
     page, _asked = opened(12, judged)
     page.emulate_media(media="print")
-    page.set_viewport_size({"width": 1016, "height": 700})  # A4 and letter, landscape, without their margins
+    page.set_viewport_size(
+        {"width": 1016, "height": 700}
+    )  # A4 and letter, landscape, without their margins
     # The page draws what lies beyond its element, and the table does not lie beyond the page.
     assert page.evaluate("getComputedStyle(document.querySelector('main')).overflowX") == "visible"
     assert page.evaluate("document.documentElement.scrollWidth") <= 1016
     assert (
-        page.evaluate("Math.max(...[...document.querySelectorAll('#cases tbody tr')].map((r) => r.offsetHeight))") < 200
+        page.evaluate(
+            "Math.max(...[...document.querySelectorAll('#cases tbody tr')].map((r) => r.offsetHeight))"
+        )
+        < 200
     )
 
 
@@ -112,7 +121,9 @@ def judged(record: CaseRecord, number: int) -> CaseRecord:
     if number == 0:
         return replace(record, lungs_missing="too small")
     state = STATES[number % 3]
-    lungs = RegionFocus("lungs", 0.9 - number / 10, 0.3, 3 - number / 3, 0.5, True, 0.2, 0.3, 0.2, 0.3)
+    lungs = RegionFocus(
+        "lungs", 0.9 - number / 10, 0.3, 3 - number / 3, 0.5, True, 0.2, 0.3, 0.2, 0.3
+    )
     return replace(
         record,
         label="PNEUMONIA" if number < 4 else "NORMAL",
@@ -165,7 +176,13 @@ def test_flags_are_not_broken_within_a_word_nor_a_reason_into_a_column(opened):
     page.get_by_label("Text").fill("3,145,728")
     assert cases(page) == ["case-00009"]
     page.get_by_label("Text").fill("")
-    ends = {"Output": slice(1), "Lungs": slice(2), "High focus": slice(1), "Flags": slice(2), "Trust": slice(-2, None)}
+    ends = {
+        "Output": slice(1),
+        "Lungs": slice(2),
+        "High focus": slice(1),
+        "Flags": slice(2),
+        "Trust": slice(-2, None),
+    }
     for heading, end in ends.items():  # case 0 has no lungs, flags and trust either
         page.locator("th button", has_text=heading).click()
         assert "case-00009" in cases(page)[end]
@@ -194,10 +211,15 @@ def test_the_keyboard_reaches_every_case_and_its_viewer(opened):
     assert "Predicted" in viewer.locator("#facts").inner_text()
     page.keyboard.press("ArrowRight")
     assert viewer.locator("#position").inner_text() == "2 of 105"
-    for _ in range(AT_ONCE + 10):  # on through what was not laid out yet, and no further than the last
+    for _ in range(
+        AT_ONCE + 10
+    ):  # on through what was not laid out yet, and no further than the last
         page.keyboard.press("ArrowDown")
     assert viewer.locator("h2").inner_text() == "Case case-00104"
-    assert viewer.get_by_role("link", name="PDF").get_attribute("href") == "cases/case-00104/report.pdf"
+    assert (
+        viewer.get_by_role("link", name="PDF").get_attribute("href")
+        == "cases/case-00104/report.pdf"
+    )
     page.keyboard.press("Escape")
     assert not viewer.is_visible()
     assert page.evaluate("document.activeElement.textContent") == "case-00104"
@@ -221,7 +243,9 @@ def test_the_slider_lays_the_map_over_its_own_radiograph(opened):
     assert above.evaluate("image => getComputedStyle(image).opacity") == "0.24"
     for _ in range(8):
         page.keyboard.press("ArrowRight")
-    assert page.locator("#viewer h2").inner_text() == "Case case-00009"  # failed: a reason and no picture
+    assert (
+        page.locator("#viewer h2").inner_text() == "Case case-00009"
+    )  # failed: a reason and no picture
     assert not above.is_visible()
     assert "1,204 of 3,145,728" in page.locator("#facts").inner_text()
 
@@ -246,7 +270,9 @@ def test_without_scripts_the_first_cases_are_there(browser, opened, tmp_path):
 
 @pytest.mark.parametrize("view", ["table", "viewer"])
 def test_axe_finds_nothing_serious(opened, view):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+    )
     page, _ = opened(30)
     if view == "viewer":
         page.locator("#cases tbody img").first.click()

@@ -28,7 +28,15 @@ from cxr_audit.report.language import (
     said,
     spoken,
 )
-from cxr_audit.report.messages import KEYWORDS, PACKAGE, TEMPLATES, catalogue, given, marked, sentences
+from cxr_audit.report.messages import (
+    KEYWORDS,
+    PACKAGE,
+    TEMPLATES,
+    catalogue,
+    given,
+    marked,
+    sentences,
+)
 from cxr_audit.report.view import case_view
 from cxr_audit.report.words import number, percent, score, sentence, utc
 from jinja2 import Environment
@@ -52,7 +60,11 @@ FORBIDDEN = {
 
 def placeholders(text: str) -> list[str]:
     """Names and numbers of the places; those without a number are counted."""
-    names = [name for _text, name, _format, _conversion in string.Formatter().parse(text) if name is not None]
+    names = [
+        name
+        for _text, name, _format, _conversion in string.Formatter().parse(text)
+        if name is not None
+    ]
     return sorted(name or str(n) for n, name in enumerate(names))
 
 
@@ -65,7 +77,9 @@ def problems(source: Catalog, translated: Catalog) -> list[str]:
         if not message.id:
             continue
         ids = message.id if isinstance(message.id, tuple) else (message.id,)
-        texts = () if one is None else one.string if isinstance(one.string, tuple) else (one.string,)
+        texts = (
+            () if one is None else one.string if isinstance(one.string, tuple) else (one.string,)
+        )
         if one is None or not all(texts) or len(texts) != len(ids):
             found.append(f"missing: {message.id}")
             continue
@@ -89,7 +103,9 @@ def translated(code: str) -> Catalog:
 
 
 @pytest.mark.parametrize("code", [code for code, path in languages().items() if path])
-def test_a_catalogue_has_every_message_of_the_source_and_no_other(source: Catalog, code: str) -> None:
+def test_a_catalogue_has_every_message_of_the_source_and_no_other(
+    source: Catalog, code: str
+) -> None:
     assert problems(source, translated(code)) == []
 
 
@@ -99,7 +115,9 @@ def test_every_fault_of_a_catalogue_is_found(source: Catalog) -> None:
     faulty["Nothing is drawn."].flags.add("fuzzy")
     faulty["One cell = {size}."].string = "Eine Zelle = {groesse}."
     faulty["letter {}"].string = "Buchstabe"
-    faulty["<strong>Model input</strong> as the model saw it, no overlay"].string = "<b>Modelleingabe</b>"
+    faulty[
+        "<strong>Model input</strong> as the model saw it, no overlay"
+    ].string = "<b>Modelleingabe</b>"
     faulty.add("nobody says this", "niemand")
     assert sorted(line.split(":")[0] for line in problems(source, faulty)) == [
         "fuzzy",
@@ -121,16 +139,26 @@ def test_no_word_of_a_template_is_outside_of_a_message(template: str) -> None:
 @pytest.mark.parametrize("module", ["view", "provenance"])
 def test_no_word_of_a_view_is_outside_of_a_message(module: str) -> None:
     tree = ast.parse((PACKAGE / "report" / f"{module}.py").read_text("utf-8"))
-    calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and getattr(one.func, "id", "") in KEYWORDS]
+    calls = [
+        one
+        for one in ast.walk(tree)
+        if isinstance(one, ast.Call) and getattr(one.func, "id", "") in KEYWORDS
+    ]
     marked = {id(one) for call in calls for one in ast.walk(call)}
     docstrings = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Expr)}
     texts = [
         one.value
         for one in ast.walk(tree)
-        if isinstance(one, ast.Constant) and isinstance(one.value, str) and id(one) not in marked | docstrings
+        if isinstance(one, ast.Constant)
+        and isinstance(one.value, str)
+        and id(one) not in marked | docstrings
     ]
     words = {text for text in texts if re.search(r"[a-z]{3,} |[A-Z][a-z]{2,}| [a-z]{3,}", text)}
-    assert words <= {"all but the lungs", "just ", "lungs not found: "}  # keys, and a beginning that is cut off
+    assert words <= {
+        "all but the lungs",
+        "just ",
+        "lungs not found: ",
+    }  # keys, and a beginning that is cut off
 
 
 def test_a_config_knows_the_languages_that_there_are() -> None:
@@ -199,7 +227,11 @@ def test_every_sentence_of_the_rooms_is_found_again_with_its_values(source: Cata
 
 def test_numbers_and_times_are_german() -> None:
     with spoken("de"):
-        assert [number(-1234.5, 1), number(-0.001), decimals(2.5, 0)] == ["\N{MINUS SIGN}1234,5", "0,00", "2"]
+        assert [number(-1234.5, 1), number(-0.001), decimals(2.5, 0)] == [
+            "\N{MINUS SIGN}1234,5",
+            "0,00",
+            "2",
+        ]
         assert [score(0.001), score(0.999), score(0.7109)] == ["<0,01", ">0,99", "0,71"]
         assert [percent(0.62), percent(0.001)] == ["62\N{NO-BREAK SPACE}%", "<1\N{NO-BREAK SPACE}%"]
         assert utc("2026-11-22T02:25:00+01:00") == "22.11.2026, 01:25 UTC"
@@ -212,7 +244,9 @@ def test_numbers_and_times_are_german() -> None:
 
 def test_plurals() -> None:
     with spoken("de"):
-        one, two = (plural(", and {num} more reason", ", and {num} more reasons", num) for num in (1, 2))
+        one, two = (
+            plural(", and {num} more reason", ", and {num} more reasons", num) for num in (1, 2)
+        )
     assert (one, two) == (", und 1 weiterer Grund", ", und 2 weitere Gründe")
 
 
@@ -270,9 +304,9 @@ def test_what_is_not_known_stays_english_and_says_so(text: str) -> None:
 
 def test_values_of_a_template_cannot_become_markup() -> None:
     with spoken("de"):
-        assert marked_up("<strong>{method} for {name}</strong>, layer {layer}", method="<i>", name="a", layer="&") == (
-            "<strong>&lt;i&gt; für a</strong>, Schicht &amp;"
-        )
+        assert marked_up(
+            "<strong>{method} for {name}</strong>, layer {layer}", method="<i>", name="a", layer="&"
+        ) == ("<strong>&lt;i&gt; für a</strong>, Schicht &amp;")
 
 
 def test_english_is_back_after_an_error() -> None:
@@ -289,11 +323,18 @@ def cases(make, run, tmp_path):
     """name -> (record, run, folder): each state, and what each can have."""
     right, folder = make("case-right", expected="PNEUMONIA", warnings=("not a frontal view",))
     wrong, other = make(
-        "case-wrong", maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL"), ("layercam", "PNEUMONIA"))
+        "case-wrong",
+        maps=(("grad-cam", "PNEUMONIA"), ("grad-cam", "NORMAL"), ("layercam", "PNEUMONIA")),
     )
     bare = replace(run, model=replace(run.model, card=None))
     unstable = Check(
-        *("stability", "mean rank correlation under 4 small changes of the input", "failed", 0.7, "at least 0.90"),
+        *(
+            "stability",
+            "mean rank correlation under 4 small changes of the input",
+            "failed",
+            0.7,
+            "at least 0.90",
+        ),
         reason="small changes of the input change the map",
     )
     flagged = replace(
@@ -308,7 +349,11 @@ def cases(make, run, tmp_path):
         "right": (with_regions(right), run, folder),
         "flagged": (flagged, run, folder),
         "wrong": (wrong, bare, other),
-        "failed": (failed(reason="the image is cut short", hint="Copy it again from its origin."), run, tmp_path),
+        "failed": (
+            failed(reason="the image is cut short", hint="Copy it again from its origin."),
+            run,
+            tmp_path,
+        ),
         "excluded": (
             replace(
                 failed(status="excluded", error=None, hint=None, reason="the contrast is low"),
@@ -320,7 +365,11 @@ def cases(make, run, tmp_path):
         ),
     }
     for status in ("dead", "negative_only", "saturated", "not_finite"):
-        found[status] = (replace(right, maps=(replace(right.maps[0], status=status, is_exact=False),)), run, folder)
+        found[status] = (
+            replace(right, maps=(replace(right.maps[0], status=status, is_exact=False),)),
+            run,
+            folder,
+        )
     return found
 
 
@@ -333,7 +382,10 @@ def test_the_german_document(renderer, cases, source) -> None:
     english = [
         one.id
         for one in source
-        if isinstance(one.id, str) and "{" not in one.id and "<" not in one.id and len(one.id.split()) > 2
+        if isinstance(one.id, str)
+        and "{" not in one.id
+        and "<" not in one.id
+        and len(one.id.split()) > 2
     ]
     seen = ""
     for name, (record, run, folder) in cases.items():
@@ -342,7 +394,9 @@ def test_the_german_document(renderer, cases, source) -> None:
         text = own_words(" ".join(german))
         for word in FORBIDDEN:
             assert not re.search(rf"\b{word}", text, re.IGNORECASE), (name, word)
-        assert [one for one in english if one in text and one not in ("SOP Instance UID",)] == [], name
+        assert [one for one in english if one in text and one not in ("SOP Instance UID",)] == [], (
+            name
+        )
         seen += text
     for words in (
         "62 % der Relevanz liegen in der Lunge (nach Fläche 34 %).",
@@ -377,7 +431,11 @@ def test_a_forbidden_word_would_be_seen(word: str, sentence: str) -> None:
 def test_no_message_has_a_forbidden_word() -> None:
     for one in translated("de"):
         for text in one.string if isinstance(one.string, tuple) else (one.string,):
-            assert not [word for word in FORBIDDEN if re.search(rf"\b{word}", own_words(text), re.IGNORECASE)], text
+            assert not [
+                word
+                for word in FORBIDDEN
+                if re.search(rf"\b{word}", own_words(text), re.IGNORECASE)
+            ], text
 
 
 def test_the_document_says_its_language(renderer, cases) -> None:
@@ -389,7 +447,9 @@ def test_the_document_says_its_language(renderer, cases) -> None:
     assert reader.metadata.title == "Modell-Audit des Falls case-right"
     assert renderer.case_pdf(record, in_german, folder) == data
     assert (
-        pypdf.PdfReader(io.BytesIO(renderer.case_pdf(record, in_german, folder, "en"))).trailer["/Root"]["/Lang"]
+        pypdf.PdfReader(io.BytesIO(renderer.case_pdf(record, in_german, folder, "en"))).trailer[
+            "/Root"
+        ]["/Lang"]
         == "en"
     )
 
@@ -398,7 +458,11 @@ def test_the_document_says_its_language(renderer, cases) -> None:
 def test_extremes_keep_page_1_on_page_1(renderer, make, run, paper) -> None:
     classes = tuple(f"class {n} with a rather long name" for n in range(2))
     record, folder = make(
-        "x" * 90, (3000, 300), classes=classes, expected=classes[0], warnings=("many words " * 180,) * 5
+        "x" * 90,
+        (3000, 300),
+        classes=classes,
+        expected=classes[0],
+        warnings=("many words " * 180,) * 5,
     )
     run = replace(run, config={"report": {"paper": paper, "language": "de"}})
     first, *_rest = pages(renderer.case_pdf(record, run, folder))
@@ -418,12 +482,17 @@ def test_the_output_and_its_threshold(make, run, probability: float, words: str)
     record: CaseRecord = make()[0]
     prediction: Prediction = replace(record.prediction, probability=probability, threshold=0.319)
     with spoken("de"):
-        assert case_view(replace(record, prediction=prediction), run, {})["prediction"]["sentence"] == words
+        assert (
+            case_view(replace(record, prediction=prediction), run, {})["prediction"]["sentence"]
+            == words
+        )
 
 
 def test_only_the_recorded_part_of_a_sentence_is_marked_as_english() -> None:
     with spoken("de"):
-        text = sentence(_("Replacing {part} {changes}.", part=said("measured by hand here"), changes="x"))
+        text = sentence(
+            _("Replacing {part} {changes}.", part=said("measured by hand here"), changes="x")
+        )
     assert text is not None
     assert text.__html__() == '<span lang="en">measured by hand here</span> ersetzt: x.'
 

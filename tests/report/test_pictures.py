@@ -7,7 +7,14 @@ import cv2
 import numpy as np
 import pytest
 from cxr_audit.records import Region
-from cxr_audit.report.pictures import colour_bar_stops, display, encode_jpeg, is_faint, outlines, overlay
+from cxr_audit.report.pictures import (
+    colour_bar_stops,
+    display,
+    encode_jpeg,
+    is_faint,
+    outlines,
+    overlay,
+)
 
 RNG = np.random.default_rng(7)
 
@@ -52,7 +59,13 @@ def test_jpeg_is_deterministic_and_colour_is_not_subsampled():
     frame = data[data.index(b"\xff\xc0") :]
     assert frame[9] == 3
     assert frame[11] == frame[14] == frame[17] == 0x11
-    assert abs(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB).mean() - picture.mean()) < 3
+    assert (
+        abs(
+            cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB).mean()
+            - picture.mean()
+        )
+        < 3
+    )
 
 
 def test_jpeg_refuses_floats():
@@ -65,7 +78,9 @@ def test_negative_dead_and_not_finite_maps_draw_nothing():
     plain = np.repeat(picture[..., None], 3, axis=2)
     for value in (-1.0, 0.0, np.nan, np.inf):
         heatmap = np.full(picture.shape, value, np.float32)
-        assert np.array_equal(overlay(picture, heatmap, covered_everywhere(picture.shape), 1.0), plain)
+        assert np.array_equal(
+            overlay(picture, heatmap, covered_everywhere(picture.shape), 1.0), plain
+        )
 
 
 def test_no_colour_where_the_model_did_not_look():
@@ -102,7 +117,9 @@ def test_contour_encloses_half_of_the_maximum():
     assert white.min(axis=0).tolist() == [100, 150]
     assert white.max(axis=0).tolist() == [299, 349]
     assert (drawn < 60).all(axis=2).any()  # the halo
-    below = overlay(picture, np.where(heatmap == 1, 1.1, heatmap), covered_everywhere(picture.shape), 1e6)
+    below = overlay(
+        picture, np.where(heatmap == 1, 1.1, heatmap), covered_everywhere(picture.shape), 1e6
+    )
     changed = np.argwhere((below != 128).any(axis=2))
     assert 0 < np.ptp(changed, axis=0).max() < 12  # 0.51 < 0.55: only the peak is left
 
@@ -123,16 +140,32 @@ def test_lines_between_cells_are_drawn_inside_the_picture_only():
 # Machado, Oliveira and Fernandes, IEEE TVCG 2009, table 1, severity 1.0; they act on linear RGB.
 DEFICIENCIES = {
     "none": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
 }
 
 
 def lab(linear):
     """CIELAB of linear sRGB (N, 3), white point D65 (CIE 15, IEC 61966-2-1)."""
     to_xyz = np.array(
-        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
     )
     xyz = linear @ to_xyz.T / to_xyz.sum(1)
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
@@ -166,7 +199,9 @@ def test_colour_bar_is_the_colour_map():
     assert stops[-1] == "#fee838"
     levels = np.linspace(0, 255, len(stops)).round().astype(np.uint8)[:, None]
     expected = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)[:, 0, ::-1]
-    assert [tuple(bytes.fromhex(stop[1:])) for stop in stops] == [tuple(map(int, one)) for one in expected]
+    assert [tuple(bytes.fromhex(stop[1:])) for stop in stops] == [
+        tuple(map(int, one)) for one in expected
+    ]
     luminance = expected @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(luminance) > 0).all()
 
@@ -186,7 +221,8 @@ def test_an_annotation_is_dotted_along_its_outline():
     rows, columns = np.nonzero(yellow)
     assert yellow.any()
     distance = np.minimum(
-        np.minimum(abs(rows - 200), abs(rows - 400)), np.minimum(abs(columns - 100), abs(columns - 500))
+        np.minimum(abs(rows - 200), abs(rows - 400)),
+        np.minimum(abs(columns - 100), abs(columns - 500)),
     )
     assert distance.max() <= 8
     along_the_top = yellow[195:206, 110:490].any(0)
@@ -196,14 +232,17 @@ def test_an_annotation_is_dotted_along_its_outline():
 def test_a_picture_of_noise_keeps_within_its_size_as_far_as_it_reads():
     grey = np.random.default_rng(1).integers(0, 256, (300, 300), dtype=np.uint8)
     best, lowest = encode_jpeg(grey), encode_jpeg(grey, 1)
-    at_80, at_60 = (cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, one])[1].tobytes() for one in (80, 60))
+    at_80, at_60 = (
+        cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, one])[1].tobytes() for one in (80, 60)
+    )
     assert encode_jpeg(grey, len(best)) == best
     assert encode_jpeg(grey, len(at_80)) == at_80
     assert lowest == at_60
 
 
 @pytest.mark.parametrize(
-    ("highest", "expected"), [(-1.0, False), (0.0, False), (0.001, True), (0.099, True), (0.1, False), (1.0, False)]
+    ("highest", "expected"),
+    [(-1.0, False), (0.0, False), (0.001, True), (0.099, True), (0.1, False), (1.0, False)],
 )
 def test_a_map_below_a_quarter_of_the_scale_is_faint(highest, expected):
     assert is_faint(highest, 0.4) is expected

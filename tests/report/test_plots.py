@@ -12,7 +12,9 @@ from cxr_audit.report import plots
 SVG = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
 BOX = (0.1, 0.2, 0.3, 0.4, 0.5)
-DRAWN = "plots.boxes([plots.Panel('One', ((0.1, 0.2, 0.3, 0.4, 0.5), None), 1.0)], ['a', 'b'], 100, 30)"
+DRAWN = (
+    "plots.boxes([plots.Panel('One', ((0.1, 0.2, 0.3, 0.4, 0.5), None), 1.0)], ['a', 'b'], 100, 30)"
+)
 
 
 def rings(svg: str) -> list[tuple[float, float]]:
@@ -26,7 +28,10 @@ def rings(svg: str) -> list[tuple[float, float]]:
         if "id" in path.attrib and path.attrib["d"].count("C") >= 4
     }
     return [
-        ((float(use.attrib["x"]) / width - 0.17) / 0.79, (1 - float(use.attrib["y"]) / height - 0.16) / 0.79)
+        (
+            (float(use.attrib["x"]) / width - 0.17) / 0.79,
+            (1 - float(use.attrib["y"]) / height - 0.16) / 0.79,
+        )
         for use in root.iter(f"{SVG}use")
         if use.attrib[LINK] in round_ones
     ]
@@ -45,7 +50,10 @@ def test_the_ring_stands_at_the_threshold() -> None:
 
 def test_bins_stand_at_their_mean_output_and_share() -> None:
     drawn = plots.reliability([(0.05, 0.1, (0.0, 0.3)), (0.85, 0.6, None)], 56)
-    assert sorted(rings(drawn)) == [pytest.approx((0.05, 0.1), abs=1e-4), pytest.approx((0.85, 0.6), abs=1e-4)]
+    assert sorted(rings(drawn)) == [
+        pytest.approx((0.05, 0.1), abs=1e-4),
+        pytest.approx((0.85, 0.6), abs=1e-4),
+    ]
 
 
 def test_groups_are_named_once_and_panels_by_their_metric() -> None:
@@ -69,5 +77,7 @@ def test_the_same_numbers_give_the_same_bytes_in_another_process() -> None:
         "assert 'matplotlib' not in sys.modules\n"
         f"sys.stdout.write({DRAWN})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     assert done.stdout == eval(DRAWN)

@@ -10,14 +10,24 @@ import typing
 import pytest
 from cxr_audit.cohort import cases_table
 from cxr_audit.records import CaseRecord, CohortRecord, RunRecord
-from cxr_audit.report.regulations import CLAIM, EVIDENCE, Evidence, claim_rows, regulatory_rows, state_of
+from cxr_audit.report.regulations import (
+    CLAIM,
+    EVIDENCE,
+    Evidence,
+    claim_rows,
+    regulatory_rows,
+    state_of,
+)
 from cxr_audit.report.summary import supply
 
 from tests.cohort.cases import a_case, a_failure
 from tests.report.test_summary import described
 
 ROOTS = {"run": RunRecord, "case": CaseRecord, "cohort": CohortRecord}
-FACTS = sorted({name for one in EVIDENCE for name in one.needs} | {fact for _, _, fact in CLAIM.values() if fact})
+FACTS = sorted(
+    {name for one in EVIDENCE for name in one.needs}
+    | {fact for _, _, fact in CLAIM.values() if fact}
+)
 PLACES = [one.where for one in EVIDENCE] + [where for _, where, _ in CLAIM.values() if where]
 
 
@@ -58,7 +68,11 @@ def test_without_labels_no_accuracy_is_supplied(run) -> None:
 def test_what_no_run_can_supply_is_never_supplied() -> None:
     everything = {name: True for one in EVIDENCE for name in one.needs}
     states = {row["item"]: row["state"] for row in regulatory_rows(everything)}
-    for item in ("Performance of people working with the model", "Cybersecurity", "Signed and dated test report"):
+    for item in (
+        "Performance of people working with the model",
+        "Cybersecurity",
+        "Signed and dated test report",
+    ):
         assert states[item] == "not supplied"
     assert states["Hazards, and what was checked about each"] == "partly"
     assert states["Validity of the explanations"] == "supplied"
@@ -88,7 +102,11 @@ def test_annex_c_answers_what_annex_a_says_is_there() -> None:
         facts = {name: name in {*some, "always"} for name in FACTS}
         named, there = set(), set()
         for row in regulatory_rows(facts):
-            numbers = {int(n) for part in re.findall(r"CLAIM ([^;]*)", row["sources"]) for n in part.split(", ")}
+            numbers = {
+                int(n)
+                for part in re.findall(r"CLAIM ([^;]*)", row["sources"])
+                for n in part.split(", ")
+            }
             named |= numbers
             there |= numbers if row["state"] != "not supplied" else set()
         assert there == {row["number"] for row in claim_rows(facts) if row["where"]} & named
@@ -105,7 +123,11 @@ def field_of(kind: type, path: str) -> bool:
         if any(typing.get_origin(one) is dict or one is dict for one in candidates):
             return True
         holders = [one for one in candidates if dataclasses.is_dataclass(one)]
-        found = [typing.get_type_hints(one)[name] for one in holders if name in typing.get_type_hints(one)]
+        found = [
+            typing.get_type_hints(one)[name]
+            for one in holders
+            if name in typing.get_type_hints(one)
+        ]
         if not found:
             return False
         kind = found[0]
@@ -127,7 +149,10 @@ def test_every_place_of_a_record_exists() -> None:
 def test_every_column_that_is_named_exists() -> None:
     header = cases_table([a_case("a", "P", 0.9)]).splitlines()[0].split(",")
     named = [
-        name for where in PLACES for names in re.findall(r"cases\.csv: ([\w, ]+)", where) for name in names.split(", ")
+        name
+        for where in PLACES
+        for names in re.findall(r"cases\.csv: ([\w, ]+)", where)
+        for name in names.split(", ")
     ]
     assert named
     assert set(named) <= set(header)

@@ -49,7 +49,9 @@ def test_the_same_bytes_as_without(documents, tmp_path, monkeypatch, css):
         expected = [renderer.case_pdf(*document) for document in documents]
     monkeypatch.setattr(shortcuts, "COMPRESSION", 9)
     for order in (1, -1, 1):  # from what another document left, too
-        assert [renderer.case_pdf(*document) for document in documents[::order]] == expected[::order]
+        assert [renderer.case_pdf(*document) for document in documents[::order]] == expected[
+            ::order
+        ]
 
 
 def test_little_room_to_keep_things_changes_nothing(documents, monkeypatch):
@@ -71,7 +73,13 @@ def test_documents_alike_keep_nothing_twice(documents):
 
 
 def test_weasyprint_is_as_it_was_afterwards(documents):
-    before = weasyprint.text.line_break.Layout.__dict__["set_text"], weasyprint.layout.inline.resolve_percentages
+    before = (
+        weasyprint.text.line_break.Layout.__dict__["set_text"],
+        weasyprint.layout.inline.resolve_percentages,
+    )
     Renderer().case_pdf(*documents[0])
-    after = weasyprint.text.line_break.Layout.__dict__["set_text"], weasyprint.layout.inline.resolve_percentages
+    after = (
+        weasyprint.text.line_break.Layout.__dict__["set_text"],
+        weasyprint.layout.inline.resolve_percentages,
+    )
     assert after == before

@@ -45,7 +45,9 @@ CRITERIA = (
     Criterion(metric="lungs_enrichment", cases="true_positive", above=1.5, share_at_least=0.8),
     Criterion(metric="randomisation"),
 )
-MEANS = {"true_positive": MeanMap(3, np.full((96, 96), 0.25, np.float32), np.ones((96, 96), np.float32))}
+MEANS = {
+    "true_positive": MeanMap(3, np.full((96, 96), 0.25, np.float32), np.ones((96, 96), np.float32))
+}
 
 
 def described(records: list[CaseRecord], criteria: tuple[Criterion, ...] = ()) -> CohortRecord:
@@ -55,14 +57,20 @@ def described(records: list[CaseRecord], criteria: tuple[Criterion, ...] = ()) -
 def labelled() -> list[CaseRecord]:
     """12 positive and 12 negative cases; of each, 9 on the right side."""
     return [
-        a_case(f"{label}{n:02}", label, 0.3 + 0.01 * n if (label == "P") == (n < 3) else 0.6 + 0.01 * n)
+        a_case(
+            f"{label}{n:02}", label, 0.3 + 0.01 * n if (label == "P") == (n < 3) else 0.6 + 0.01 * n
+        )
         for label in ("P", "N")
         for n in range(12)
     ]
 
 
 def report(
-    renderer, run: RunRecord, records: list[CaseRecord], cohort: CohortRecord | None = None, means=None
+    renderer,
+    run: RunRecord,
+    records: list[CaseRecord],
+    cohort: CohortRecord | None = None,
+    means=None,
 ) -> bytes:
     cohort = cohort or described(records)
     return renderer.summary_pdf(records, run, cohort, means or {}, Path("nowhere"))
@@ -75,7 +83,10 @@ def assert_allowed(text: str) -> None:
 
 def streams(document: bytes) -> set[bytes]:
     """The pictures as they are in the file."""
-    found = [page["/Resources"].get("/XObject", {}) for page in pypdf.PdfReader(io.BytesIO(document)).pages]
+    found = [
+        page["/Resources"].get("/XObject", {})
+        for page in pypdf.PdfReader(io.BytesIO(document)).pages
+    ]
     pictures = [one.get_object() for objects in found for one in objects.values()]
     return {one._data for one in pictures if one["/Subtype"] == "/Image"}
 
@@ -153,8 +164,13 @@ def test_a_limited_run_says_of_how_many(renderer, run) -> None:
     words = "Audited were 24 of the 1,200 radiographs that there are"
     assert words in " ".join(pages(report(renderer, replace(run, num_found=1200), labelled())))
     assert "Audited were" not in " ".join(pages(report(renderer, run, labelled())))
-    for found, words in ((1200, "24 of 1,200 found (--limit): 24 audited"), (None, "24: 24 audited")):
-        assert dict(view(replace(run, num_found=found), labelled())["glance"])["Cases"].startswith(words)
+    for found, words in (
+        (1200, "24 of 1,200 found (--limit): 24 audited"),
+        (None, "24: 24 audited"),
+    ):
+        assert dict(view(replace(run, num_found=found), labelled())["glance"])["Cases"].startswith(
+            words
+        )
 
 
 def test_a_long_list_is_cut_and_says_so(renderer, run) -> None:
@@ -176,7 +192,9 @@ def test_every_row_of_the_maskings_is_printed(renderer, run) -> None:
 def test_the_roc_has_the_area_that_pairs_give() -> None:
     """Mann-Whitney by brute force; equal outputs count half."""
     rng = np.random.default_rng(3)
-    records = [a_case(f"{n}", "PN"[n % 2], float(p)) for n, p in enumerate(rng.integers(0, 12, 60) / 12)]
+    records = [
+        a_case(f"{n}", "PN"[n % 2], float(p)) for n, p in enumerate(rng.integers(0, 12, 60) / 12)
+    ]
     across, up = _roc([*records, a_case("u", None, 0.5), a_failure("f", "P")])
     assert (across[0], up[0], across[-1], up[-1]) == (0, 0, 1, 1)
     positive = [r.prediction.probability for r in records if r.label == "P"]
@@ -186,13 +204,19 @@ def test_the_roc_has_the_area_that_pairs_give() -> None:
     assert described(records).metrics["auc"].value == pytest.approx(np.mean(wins))
 
 
-@pytest.mark.parametrize(("largest", "end"), [(0.25, "0.25"), (0.2501, "0.26"), (0.0071, "0.0071"), (0.29, "0.29")])
-def test_the_end_of_the_mean_maps_scale_is_the_number_that_is_printed(run, largest: float, end: str) -> None:
+@pytest.mark.parametrize(
+    ("largest", "end"), [(0.25, "0.25"), (0.2501, "0.26"), (0.0071, "0.0071"), (0.29, "0.29")]
+)
+def test_the_end_of_the_mean_maps_scale_is_the_number_that_is_printed(
+    run, largest: float, end: str
+) -> None:
     """Never below the largest value; no finer than two digits. 0.29 / 0.01 is 28.999... in binary."""
     values = np.full((96, 96), largest, np.float64)
     means = {"true_positive": MeanMap(3, values, np.ones((96, 96), np.float32))}
     records = labelled()
-    found = summary_view(records, run, described(records), means, {"mean_true_positive": "x"})["mean_maps"]
+    found = summary_view(records, run, described(records), means, {"mean_true_positive": "x"})[
+        "mean_maps"
+    ]
     assert found["end"] == end
 
 
@@ -201,7 +225,9 @@ def test_the_steps_of_the_randomisation_are_drawn(renderer, run) -> None:
     text = " ".join(pages(report(renderer, replace(run, cascade=stages), with_all_checks())))
     assert "Layers without trained weights" in text  # from the SVG
     assert 'layers with weights: 9, the first being "dense"' in text
-    assert "Layers without trained weights" not in " ".join(pages(report(renderer, run, with_all_checks())))
+    assert "Layers without trained weights" not in " ".join(
+        pages(report(renderer, run, with_all_checks()))
+    )
 
 
 def test_the_figure_that_is_compared_is_marked(run) -> None:
@@ -224,7 +250,9 @@ def test_the_figure_that_is_compared_is_marked(run) -> None:
 )
 def test_a_limit_that_few_cases_make_easy_is_explained(renderer, run, criterion, is_far) -> None:
     text = " ".join(pages(report(renderer, run, labelled(), described(labelled(), (criterion,)))))
-    assert ("met unless the whole interval misses it: the data do not contradict the claim" in text) == is_far
+    assert (
+        "met unless the whole interval misses it: the data do not contradict the claim" in text
+    ) == is_far
 
 
 def test_reasons_of_one_kind_are_counted_together(run) -> None:
@@ -236,28 +264,42 @@ def test_reasons_of_one_kind_are_counted_together(run) -> None:
             "Counted against it, in 10 cases: lungs not found, in 8 too ragged, in 2 one area only, expected two; "
             "counted against it, in 1 case: no map",
         ),
-        ({"lungs not found: too ragged": 8}, "Counted against it, in 8 cases: lungs not found: too ragged"),
+        (
+            {"lungs not found: too ragged": 8},
+            "Counted against it, in 8 cases: lungs not found: too ragged",
+        ),
     ):
         cohort = replace(described(labelled()), acceptance=(replace(one, undefined=undefined),))
         assert view(run, labelled(), cohort)["acceptance"]["rows"][0]["note"] == note
 
 
 def test_a_criterion_of_an_older_record_keeps_its_words(run) -> None:
-    old = CriterionResult("auc at least 0.5", True, Estimate(0.6, 9, 9, reason="no interval below 10 patients"))
+    old = CriterionResult(
+        "auc at least 0.5", True, Estimate(0.6, 9, 9, reason="no interval below 10 patients")
+    )
     cohort = replace(described(labelled()), acceptance=(old,), num_cases_of_known_patients=None)
     (row,) = view(run, labelled(), from_json(to_json(cohort), CohortRecord))["acceptance"]["rows"]
-    assert (row["what"], row["key"], row["limit"], row["value"]) == ("Auc at least 0.5", None, "–", "0.60")
+    assert (row["what"], row["key"], row["limit"], row["value"]) == (
+        "Auc at least 0.5",
+        None,
+        "–",
+        "0.60",
+    )
 
 
 def test_every_scaling_of_a_config_has_words() -> None:
-    assert set(SCALINGS) == set(get_args(get_args(Preprocess.model_fields["scaling"].annotation)[0]))
+    assert set(SCALINGS) == set(
+        get_args(get_args(Preprocess.model_fields["scaling"].annotation)[0])
+    )
 
 
 def test_markers_of_one_kind_are_counted_together(run) -> None:
     """The second letter of one case is no relative of another's second letter."""
     one, two = labelled()[:2]
     names = ("letter 1", "letter 2", "foreign object 1")
-    one = replace(one, masking=tuple(Masking(name, "mean", 0.0, n + 1.0) for n, name in enumerate(names)))
+    one = replace(
+        one, masking=tuple(Masking(name, "mean", 0.0, n + 1.0) for n, name in enumerate(names))
+    )
     two = replace(two, masking=(Masking("letter 1", "mean", 0.0, 9.0),))
     rows = view(run, [one, two])["masking"]["rows"]
     assert [(row["removed"], row["count"], row["cells"]) for row in rows] == [
@@ -270,7 +312,10 @@ def test_a_check_that_could_not_be_made_everywhere_says_what_it_is(run) -> None:
     not_run = Check("age", "could not be checked", "not_run", reason="the file states no age")
     made = Check("age", "age in years", "passed", 3.0, "1 to 5")
     one, two, *_ = labelled()
-    for records in ([replace(one, quality=(not_run,)), replace(two, quality=(made,))], [replace(one, quality=(made,))]):
+    for records in (
+        [replace(one, quality=(not_run,)), replace(two, quality=(made,))],
+        [replace(one, quality=(made,))],
+    ):
         (row,) = view(run, records)["quality"]["rows"]
         assert (row["what"], row["limit"]) == ("Age in years", "1 to 5")
     (row,) = view(run, [replace(one, quality=(not_run,))])["quality"]["rows"]
@@ -285,7 +330,11 @@ def test_outcomes_are_those_of_the_cohort() -> None:
     records = [*labelled(), a_case("u", None, 0.9), a_case("x", "Q", 0.9), a_failure("f", "P")]
     cohort = described(records)
     for outcome, count in cohort.outcomes.items():
-        assert sum(record.outcome == outcome for record in records) == count == {True: 9, False: 3}["true" in outcome]
+        assert (
+            sum(record.outcome == outcome for record in records)
+            == count
+            == {True: 9, False: 3}["true" in outcome]
+        )
     assert sum(record.outcome is None for record in records) == 3
 
 
@@ -301,7 +350,9 @@ def test_outcomes_are_those_of_the_cohort() -> None:
         (0.9, 0.9, "0.90"),
     ],
 )
-def test_a_number_beside_its_limit_is_told_apart_from_it(value: float, limit: float | None, text: str) -> None:
+def test_a_number_beside_its_limit_is_told_apart_from_it(
+    value: float, limit: float | None, text: str
+) -> None:
     assert _estimate(Estimate(value, 5, 5, reason="no interval"), limit)["value"] == text
 
 
@@ -309,13 +360,21 @@ def with_checks(record: CaseRecord, n: int) -> CaseRecord:
     state = ("passed", "caution", "not_interpretable")[n % 3]
     stable = Check("stability", "shifted by 2 pixels", "passed", 0.9, "at least 0.8")
     dark = Check(
-        "exposure", "share of black", "failed" if n == 0 else "passed", 0.3, "at most 0.2", "dark" if n == 0 else None
+        "exposure",
+        "share of black",
+        "failed" if n == 0 else "passed",
+        0.3,
+        "at most 0.2",
+        "dark" if n == 0 else None,
     )
     return replace(
         record,
         trust=Trust(state, () if state == "passed" else ("it moves",), (stable,)),
         flags=(Flag("marker", "12 %"),) if n % 4 == 0 else (),
-        masking=(Masking("lungs", "blurred", 0.0, -float(n), n == 1), Masking("border", "mean", 0.0, 0.25 * n)),
+        masking=(
+            Masking("lungs", "blurred", 0.0, -float(n), n == 1),
+            Masking("border", "mean", 0.0, 0.25 * n),
+        ),
         quality=(dark, Check("side", "marker of the side", "not_run", reason="no marker")),
     )
 
@@ -327,12 +386,19 @@ def with_all_checks() -> list[CaseRecord]:
 def test_trust_flags_masking_and_quality_are_counted_by_outcome(renderer, run) -> None:
     records = [with_checks(record, n) for n, record in enumerate(labelled())]
     checked = replace(
-        run, checks=(Check("randomisation", "weights replaced", "failed", 0.9, "at most 0.3", "too alike"),)
+        run,
+        checks=(
+            Check("randomisation", "weights replaced", "failed", 0.9, "at most 0.3", "too alike"),
+        ),
     )
     found = view(checked, records)
     positive = [n for n, record in enumerate(records) if record.outcome == "true_positive"]
     assert len(positive) == 9
-    assert [row["name"] for row in found["trust"]["rows"]] == ["Passed", "Caution", "Not interpretable"]
+    assert [row["name"] for row in found["trust"]["rows"]] == [
+        "Passed",
+        "Caution",
+        "Not interpretable",
+    ]
     assert [row["total"] for row in found["trust"]["rows"]] == ["8", "8", "8"]
     assert found["trust"]["columns"][0] == "True positive"
     assert [row["cells"][0] for row in found["trust"]["rows"]] == [
@@ -341,11 +407,20 @@ def test_trust_flags_masking_and_quality_are_counted_by_outcome(renderer, run) -
     (flag,) = found["flags"]["rows"]
     assert (flag["total"], flag["cells"][0]) == ("6", str(sum(n % 4 == 0 for n in positive)))
     records = [replace(record, as_usual={"letter 2": -0.5 * n}) for n, record in enumerate(records)]
-    (usual,) = [row for row in view(checked, records)["masking"]["rows"] if row["fill"] == "the run's mean radiograph"]
+    (usual,) = [
+        row
+        for row in view(checked, records)["masking"]["rows"]
+        if row["fill"] == "the run's mean radiograph"
+    ]
     assert (usual["removed"], usual["count"], usual["bad"]) == ("Letter", "24", "\N{EN DASH}")
     assert usual["cells"][0] == f"\N{MINUS SIGN}{0.5 * median(positive):.2f}"
     border, lungs = found["masking"]["rows"]
-    assert (lungs["removed"], lungs["fill"], lungs["count"], lungs["bad"]) == ("Lungs", "blurred", "24", "1")
+    assert (lungs["removed"], lungs["fill"], lungs["count"], lungs["bad"]) == (
+        "Lungs",
+        "blurred",
+        "24",
+        "1",
+    )
     assert lungs["cells"][0] == f"\N{MINUS SIGN}{median(positive):.2f}"
     assert border["cells"][0] == f"+{0.25 * median(positive):.2f}"
     assert {row["name"]: row["cells"] for row in found["quality"]["rows"]} == {
@@ -356,7 +431,11 @@ def test_trust_flags_masking_and_quality_are_counted_by_outcome(renderer, run) -
     assert "Failed checks of the model's explanations: randomisation." in found["open"]
     assert "Failed a check of the input: 1 case." in found["open"]
     text = " ".join(pages(report(renderer, checked, records)))
-    for words in ("Trust in the map", "Randomisation Weights replaced. Too alike", "A marker counts 6"):
+    for words in (
+        "Trust in the map",
+        "Randomisation Weights replaced. Too alike",
+        "A marker counts 6",
+    ):
         assert words in text
 
 
@@ -370,7 +449,12 @@ def test_how_often_the_maximum_lies_in_the_lungs(run) -> None:
 def test_what_was_not_measured_says_so(run) -> None:
     found = view(run, labelled())
     assert len(found["unmeasured"]) == 4
-    assert (found["trust"], found["flags"], found["masking"], found["quality"]) == (None, None, None, None)
+    assert (found["trust"], found["flags"], found["masking"], found["quality"]) == (
+        None,
+        None,
+        None,
+        None,
+    )
     results = {one["hazard"]: one["result"] for one in found["mapping"]}
     assert results["The lungs do not decide the output, or another part does"] is None
     assert "Whether the maps can be trusted was not checked." in found["open"]
@@ -380,7 +464,8 @@ def test_a_hazard_says_what_was_not_run_and_of_how_many(run) -> None:
     """Each masking of the lungs says something only where the class was called: None elsewhere."""
     states = ("passed", "failed", "not_run", "not_run")
     checks = tuple(
-        Check(f"c{n}", "what", one, reason=None if one == "passed" else "why") for n, one in enumerate(states)
+        Check(f"c{n}", "what", one, reason=None if one == "passed" else "why")
+        for n, one in enumerate(states)
     )
     masked = (
         Masking("lungs", "mean", 0.0, 1.0, True),
@@ -392,8 +477,13 @@ def test_a_hazard_says_what_was_not_run_and_of_how_many(run) -> None:
     one, two, *rest = labelled()
     undecided = Masking("lungs", "mean", 0.0, 1.0, None)
     records = [replace(one, masking=masked), replace(two, masking=(undecided, masked[1])), *rest]
-    results = {one["hazard"]: one["result"] for one in view(replace(run, checks=checks), records)["mapping"]}
-    assert results["The map does not show what the model used"].endswith("checks: 1 passed, 1 failed, 2 not run")
+    results = {
+        one["hazard"]: one["result"]
+        for one in view(replace(run, checks=checks), records)["mapping"]
+    }
+    assert results["The map does not show what the model used"].endswith(
+        "checks: 1 passed, 1 failed, 2 not run"
+    )
     assert results["The lungs do not decide the output, or another part does"] == (
         "2 of 24 cases masked. Maskings after which the class stays without the lungs: 1 of 1; changes with the lungs "
         "alone: 0 of 2; changes without the border: 0 of 1; changes without a marker: 1 of 2"

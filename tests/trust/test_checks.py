@@ -36,7 +36,9 @@ def corners(num: int) -> np.ndarray:
 
 
 def test_a_classifier_of_one_corner_is_faithful_stable_and_complete() -> None:
-    checks = checks_of(Explainer(Classifier(corner_detector(), (16, 16, 1))), faithfulness="all", stability="all")
+    checks = checks_of(
+        Explainer(Classifier(corner_detector(), (16, 16, 1))), faithfulness="all", stability="all"
+    )
     for found in of_cases(checks, corners(3)):
         states = {name: check.state for name, check in found.items()}
         assert states == {**dict.fromkeys(states, "passed"), "agreement": "failed"}
@@ -47,10 +49,16 @@ def test_a_classifier_of_one_corner_is_faithful_stable_and_complete() -> None:
 def test_the_control_at_random_places_wins_nothing_on_the_whole() -> None:
     """`random` knows nothing of the classifier: its mean does not beat chance by two standard errors."""
     explainer = Explainer(Classifier(corner_detector(), (16, 16, 1)), ("random",))
-    found = {check.name: check for check in checks_of(explainer, faithfulness="sample").of_model(corners(24))[0]}
+    found = {
+        check.name: check
+        for check in checks_of(explainer, faithfulness="sample").of_model(corners(24))[0]
+    }
     assert {found[name].state for name in ("deletion", "insertion", "road")} == {"failed"}
     honest = Explainer(Classifier(corner_detector(), (16, 16, 1)))
-    found = {check.name: check for check in checks_of(honest, faithfulness="sample").of_model(corners(24))[0]}
+    found = {
+        check.name: check
+        for check in checks_of(honest, faithfulness="sample").of_model(corners(24))[0]
+    }
     assert {found[name].state for name in ("deletion", "insertion", "road")} == {"passed"}
     assert "of 24" in str(found["deletion"].limit)
 
@@ -74,7 +82,9 @@ def test_a_case_is_checked_alike_alone_and_in_any_batch() -> None:
 
 
 def test_small_samples_are_not_run_with_the_reason() -> None:
-    checks = checks_of(Explainer(Classifier(nested(), SHAPE)), faithfulness="sample", stability="sample")
+    checks = checks_of(
+        Explainer(Classifier(nested(), SHAPE)), faithfulness="sample", stability="sample"
+    )
     found = {check.name: check for check in checks.of_model(chests(3))[0]}
     assert found["randomisation"].reason == "not asked for in the config"
     assert found["deletion"].reason == "3 of 3 sampled cases have a map, at least 16 are needed"
@@ -84,7 +94,9 @@ def test_small_samples_are_not_run_with_the_reason() -> None:
 def test_a_constant_classifier_gets_a_state_and_no_crash() -> None:
     model = nested()
     model.get_layer("output").set_weights([np.zeros((8, 1)), np.asarray([2.0])])
-    checks = checks_of(Explainer(Classifier(model, SHAPE)), randomisation=True, faithfulness="all", stability="all")
+    checks = checks_of(
+        Explainer(Classifier(model, SHAPE)), randomisation=True, faithfulness="all", stability="all"
+    )
     of_model, stages = checks.of_model(chests(4))
     assert stages == ()
     (case,) = of_cases(checks, chests(1))
@@ -96,15 +108,23 @@ def test_a_constant_classifier_gets_a_state_and_no_crash() -> None:
 
 def test_methods_that_are_one_for_a_head_are_no_agreement() -> None:
     inputs = chests(2)
-    pooled = checks_of(Explainer(Classifier(nested(head="gap"), SHAPE), ("grad-cam", "hirescam", "xgrad-cam")))
+    pooled = checks_of(
+        Explainer(Classifier(nested(head="gap"), SHAPE), ("grad-cam", "hirescam", "xgrad-cam"))
+    )
     for case in of_cases(pooled, inputs):
         assert case["agreement"].state == "not_run"
         assert "could differ for this head" in str(case["agreement"].reason)
-    flat = checks_of(Explainer(Classifier(nested(head="flatten"), SHAPE), ("hirescam", "grad-cam", "eigen-cam")))
-    for case, maps in zip(of_cases(flat, inputs), flat.explainer.explain(inputs, [None] * 2).maps, strict=True):
+    flat = checks_of(
+        Explainer(Classifier(nested(head="flatten"), SHAPE), ("hirescam", "grad-cam", "eigen-cam"))
+    )
+    for case, maps in zip(
+        of_cases(flat, inputs), flat.explainer.explain(inputs, [None] * 2).maps, strict=True
+    ):
         ranks = [np.argsort(np.argsort(one.values.ravel())) for one in maps[:2]]
         assert case["agreement"].value == pytest.approx(np.corrcoef(*ranks)[0, 1], abs=1e-6)
-        assert case["agreement"].what.endswith("another method: grad-cam")  # eigen-cam is blind to the class
+        assert case["agreement"].what.endswith(
+            "another method: grad-cam"
+        )  # eigen-cam is blind to the class
 
 
 @pytest.mark.parametrize(
@@ -117,26 +137,36 @@ def test_methods_that_are_one_for_a_head_are_no_agreement() -> None:
         ("gap", "integrated-gradients", "passed"),
     ],
 )
-def test_completeness_is_asked_of_methods_that_promise_it(head: str, method: str, state: str) -> None:
-    explainer = Explainer(Classifier(nested(head=head), SHAPE), (method,), probing=Probing(steps=64))
+def test_completeness_is_asked_of_methods_that_promise_it(
+    head: str, method: str, state: str
+) -> None:
+    explainer = Explainer(
+        Classifier(nested(head=head), SHAPE), (method,), probing=Probing(steps=64)
+    )
     (case,) = of_cases(checks_of(explainer), chests(1))
     assert case["completeness"].state == state
 
 
 def test_too_few_steps_of_integrated_gradients_do_not_add_up() -> None:
-    explainer = Explainer(Classifier(nested(head="gap"), SHAPE), ("integrated-gradients",), probing=Probing(steps=1))
+    explainer = Explainer(
+        Classifier(nested(head="gap"), SHAPE), ("integrated-gradients",), probing=Probing(steps=1)
+    )
     (case,) = of_cases(checks_of(explainer), chests(1))
     assert case["completeness"].state == "failed"
 
 
 def test_the_stated_cost_is_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     explainer = Explainer(Classifier(nested(), SHAPE))
-    stated = checks_of(explainer, randomisation=True, faithfulness="all", stability="all", sample=16).num_inputs(100)
+    stated = checks_of(
+        explainer, randomisation=True, faithfulness="all", stability="all", sample=16
+    ).num_inputs(100)
     assert stated["explanation"] == 100
     assert stated["faithfulness"] == (16 + 100) * NUM_INPUTS
     assert stated["stability"] == 100 * len(CHANGES)
     assert stated["randomisation"] == 16 * 7  # the classifier's own maps and six stages
-    probes = Explainer(Classifier(nested(), SHAPE), ("integrated-gradients",), probing=Probing(steps=9))
+    probes = Explainer(
+        Classifier(nested(), SHAPE), ("integrated-gradients",), probing=Probing(steps=9)
+    )
     assert checks_of(probes, stability="sample", sample=16).num_inputs(8) == {
         "explanation": 80,
         "randomisation": 0,
@@ -145,7 +175,10 @@ def test_the_stated_cost_is_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> No
     }
 
 
-PASSED, NOT_RUN = Check("randomisation", "", "passed", 0.1), Check("randomisation", "", "not_run", reason="few cases")
+PASSED, NOT_RUN = (
+    Check("randomisation", "", "passed", 0.1),
+    Check("randomisation", "", "not_run", reason="few cases"),
+)
 FAILED = Check("randomisation", "", "failed", 1.0, reason="the map stays")
 UNSTABLE = Check("stability", "", "failed", 0.1, reason="small changes change it")
 SKIPPED = Check("agreement", "", "not_run", reason="no other method")
@@ -157,11 +190,29 @@ SKIPPED = Check("agreement", "", "not_run", reason="no other method")
         ("ok", (PASSED,), (), "passed", ()),
         ("ok", (PASSED,), (SKIPPED,), "passed", ()),
         ("negative_only", (PASSED,), (), "passed", ()),
-        ("ok", (), (), "caution", ("whether the map depends on the trained weights is open: it was not made",)),
-        ("ok", (NOT_RUN,), (), "caution", ("whether the map depends on the trained weights is open: few cases",)),
+        (
+            "ok",
+            (),
+            (),
+            "caution",
+            ("whether the map depends on the trained weights is open: it was not made",),
+        ),
+        (
+            "ok",
+            (NOT_RUN,),
+            (),
+            "caution",
+            ("whether the map depends on the trained weights is open: few cases",),
+        ),
         ("ok", (PASSED,), (UNSTABLE,), "caution", ("small changes change it",)),
         ("ok", (FAILED,), (), "not_interpretable", ("the map stays",)),
-        ("ok", (FAILED,), (UNSTABLE,), "not_interpretable", ("the map stays", "small changes change it")),
+        (
+            "ok",
+            (FAILED,),
+            (UNSTABLE,),
+            "not_interpretable",
+            ("the map stays", "small changes change it"),
+        ),
         ("dead", (PASSED,), (), "not_interpretable", ("the map is zero everywhere",)),
         (
             "not_finite",
@@ -170,11 +221,21 @@ SKIPPED = Check("agreement", "", "not_run", reason="no other method")
             "not_interpretable",
             ("the map is not finite", "small changes change it"),
         ),
-        ("saturated", (PASSED,), (), "not_interpretable", ("the last activation has lost the gradient",)),
+        (
+            "saturated",
+            (PASSED,),
+            (),
+            "not_interpretable",
+            ("the last activation has lost the gradient",),
+        ),
     ],
 )
 def test_the_state_follows_from_the_table(
-    status: str, of_model: tuple[Check, ...], of_case: tuple[Check, ...], state: str, reasons: tuple[str, ...]
+    status: str,
+    of_model: tuple[Check, ...],
+    of_case: tuple[Check, ...],
+    state: str,
+    reasons: tuple[str, ...],
 ) -> None:
     trust = judge(status, of_model, of_case)
     assert (trust.state, trust.reasons, trust.checks) == (state, reasons, of_case)

@@ -54,7 +54,13 @@ def test_road_is_what_is_lost_beyond_the_surroundings_and_turns_with_the_map() -
 
 
 def test_a_classifier_that_answers_the_same_gives_no_gain_and_no_crash() -> None:
-    gains = measure(column(), np.eye(7, 1, dtype=np.float32), np.zeros_like(column()), lambda b: np.ones(len(b)), rng())
+    gains = measure(
+        column(),
+        np.eye(7, 1, dtype=np.float32),
+        np.zeros_like(column()),
+        lambda b: np.ones(len(b)),
+        rng(),
+    )
     assert set(gains.by_map.values()) == {0.0}
 
 

@@ -29,7 +29,11 @@ LETTER = region("letter 1", "marker", slice(0, 4), slice(0, 4))
 
 
 def subject(
-    x: np.ndarray, *found: Region, before: Prediction | None = None, placement: Placement = FULL, why: str | None = None
+    x: np.ndarray,
+    *found: Region,
+    before: Prediction | None = None,
+    placement: Placement = FULL,
+    why: str | None = None,
 ) -> Subject:
     shares = region_shares(placement, *x.shape[:2], np.stack([one.mask for one in found]))
     on_radiograph = cell_shares(placement, *x.shape[:2])[0]
@@ -48,11 +52,18 @@ def lit_corner(level: float) -> np.ndarray:
     return x
 
 
-def test_property_9_masking_the_corner_that_the_classifier_sees_moves_the_logit_to_its_bias() -> None:
+def test_property_9_masking_the_corner_that_the_classifier_sees_moves_the_logit_to_its_bias() -> (
+    None
+):
     """y = 3 x the mean of the top left 4 x 4 pixels - 1, on a picture that is black elsewhere."""
     explainer = Explainer(Classifier(corner_detector(), (16, 16, 1), ("N", "P")))
-    cases = [subject(lit_corner(level), LUNGS, LETTER, before=answer(3 * level - 1)) for level in (0.9, 0.2)]
-    for (masked, missing), level in zip(ask_again(explainer, cases, at_once=4), (0.9, 0.2), strict=True):
+    cases = [
+        subject(lit_corner(level), LUNGS, LETTER, before=answer(3 * level - 1))
+        for level in (0.9, 0.2)
+    ]
+    for (masked, missing), level in zip(
+        ask_again(explainer, cases, at_once=4), (0.9, 0.2), strict=True
+    ):
         assert missing == {}
         found = {(one.removed, one.fill): one for one in masked}
         assert len(found) == 6
@@ -62,9 +73,16 @@ def test_property_9_masking_the_corner_that_the_classifier_sees_moves_the_logit_
         for how in ("blurred", "mean"):
             assert found["lungs", how].change == pytest.approx(0, abs=1e-6)
         # Answered P because of the corner: without it, or from the lungs alone, N; without the lungs, still P.
-        bad = {name: found[name, "mean"].is_bad_news for name in ("letter 1", "all but the lungs", "lungs")}
+        bad = {
+            name: found[name, "mean"].is_bad_news
+            for name in ("letter 1", "all but the lungs", "lungs")
+        }
         is_called = level == 0.9
-        assert bad == {"letter 1": is_called, "all but the lungs": is_called, "lungs": True if is_called else None}
+        assert bad == {
+            "letter 1": is_called,
+            "all but the lungs": is_called,
+            "lungs": True if is_called else None,
+        }
 
 
 def test_answers_do_not_depend_on_how_many_are_asked_at_once() -> None:
@@ -88,7 +106,9 @@ def test_the_fills() -> None:
         # A sixteenth of 16 pixels.
         smooth = gaussian_filter(x[..., channel].astype(float), 1, mode="nearest")
         np.testing.assert_allclose(blurred[~kept][:, channel], smooth[~kept], atol=1e-5)
-        np.testing.assert_allclose(mean[~kept][:, channel], x[kept][:, channel].mean(dtype=float), rtol=1e-6)
+        np.testing.assert_allclose(
+            mean[~kept][:, channel], x[kept][:, channel].mean(dtype=float), rtol=1e-6
+        )
 
 
 def test_a_case_with_one_marker_is_asked_again_eight_times() -> None:
@@ -102,7 +122,9 @@ def test_padding_is_neither_replaced_nor_counted() -> None:
     placement = place(8, 16, 16, 16, "letterbox")
     x = np.full((16, 16, 1), 9, np.float32)
     x[4:12] = np.linspace(0, 1, 16, dtype=np.float32)[None, :, None]
-    left = Region.of(np.repeat(np.arange(16) < 8, 8).reshape(16, 8).T, "lungs", "lungs", "drawn by hand")
+    left = Region.of(
+        np.repeat(np.arange(16) < 8, 8).reshape(16, 8).T, "lungs", "lungs", "drawn by hand"
+    )
     case = subject(x, left, placement=placement)
     assert set(case.parts) == {"lungs", "all but the lungs"}
     assert not any(part[:4].any() or part[12:].any() for part in case.parts.values())
@@ -122,7 +144,9 @@ def test_a_pixel_that_touches_the_part_is_replaced_whole() -> None:
 def test_what_cannot_be_replaced_has_its_reason() -> None:
     x = np.ones((16, 16, 1), np.float32)
     case = subject(
-        x, region("border", "border", slice(0, 2), slice(None)), why="lungs not found: nothing looks like lung"
+        x,
+        region("border", "border", slice(0, 2), slice(None)),
+        why="lungs not found: nothing looks like lung",
     )
     assert set(case.parts) == {"border"}
     assert case.missing == {
@@ -130,7 +154,10 @@ def test_what_cannot_be_replaced_has_its_reason() -> None:
         "all but the lungs": "lungs not found: nothing looks like lung",
         "marker": "no marker is known",
     }
-    everything, nothing = region("lungs", "lungs", slice(None), slice(None)), region("x", "marker", slice(0), slice(0))
+    everything, nothing = (
+        region("lungs", "lungs", slice(None), slice(None)),
+        region("x", "marker", slice(0), slice(0)),
+    )
     case = subject(x, everything, nothing)
     assert case.parts == {}
     assert case.missing == {
@@ -150,7 +177,9 @@ def test_an_answer_that_is_not_finite_is_missing_never_nan() -> None:
     model = corner_detector()
     model.get_layer("output").set_weights([np.full((16, 1), 1e38), np.asarray([0.0])])
     x = np.full((16, 16, 1), 1e3, np.float32)
-    ((masked, missing),) = ask_again(Explainer(Classifier(model, (16, 16, 1))), [subject(x, LETTER)], 2)
+    ((masked, missing),) = ask_again(
+        Explainer(Classifier(model, (16, 16, 1))), [subject(x, LETTER)], 2
+    )
     assert masked == ()
     assert missing["letter 1"] == "the classifier's output is not a finite number"
     keras.backend.clear_session()
@@ -173,5 +202,7 @@ def test_an_answer_that_is_not_finite_is_missing_never_nan() -> None:
         ("border", -3.0, -4.5, False),
     ],
 )
-def test_which_change_is_bad_news(removed: str, before: float, after: float, expected: bool | None) -> None:
+def test_which_change_is_bad_news(
+    removed: str, before: float, after: float, expected: bool | None
+) -> None:
     assert is_bad_news(removed, answer(before), answer(after)) is expected

@@ -61,12 +61,16 @@ def test_the_same_seed_gives_the_same_check_whatever_the_batch() -> None:
     explainer = Explainer(Classifier(nested(), SHAPE))
     first, second = (randomise(explainer, chests(6), size, seed=3) for size in (6, 4))
     assert first.check.value == pytest.approx(second.check.value, abs=1e-4)
-    assert first.check.value != pytest.approx(randomise(explainer, chests(6), 6, seed=4).check.value, abs=1e-4)
+    assert first.check.value != pytest.approx(
+        randomise(explainer, chests(6), 6, seed=4).check.value, abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("control", ["edges", "centre"])
 def test_an_explanation_that_ignores_the_weights_fails(control: str) -> None:
-    check = randomise(Explainer(Classifier(nested(), SHAPE), (control,)), chests(8), 8, seed=1).check
+    check = randomise(
+        Explainer(Classifier(nested(), SHAPE), (control,)), chests(8), 8, seed=1
+    ).check
     assert check.state == "failed"
     assert check.value == pytest.approx(1, abs=1e-5)
     assert check.reason is not None
@@ -105,7 +109,9 @@ def test_every_weight_of_every_kind_of_layer_is_made_anew() -> None:
             assert not np.any(np.asarray(old) == np.asarray(new)), old.path
             num += 1
     assert num == sum(
-        len(layer.weights) for layer in {id(o): o for o in operations.values()}.values() if hasattr(layer, "weights")
+        len(layer.weights)
+        for layer in {id(o): o for o in operations.values()}.values()
+        if hasattr(layer, "weights")
     )
 
 
@@ -114,7 +120,9 @@ def test_the_closed_form_of_a_pooling_head_uses_the_new_weights() -> None:
     explainer, batch = Explainer(classifier), chests(2)
     assert explainer.target.pooled_weights is not None  # read, and kept
     head = {
-        key: new for key, new in untrained(classifier, 0).items() if hasattr(new, "kernel") and new.kernel.ndim == 2
+        key: new
+        for key, new in untrained(classifier, 0).items()
+        if hasattr(new, "kernel") and new.kernel.ndim == 2
     }
     other = explainer.only_first(classifier.exchanged(head))
     features = np.asarray(explainer.target.forward(batch, None)[0])
@@ -127,11 +135,15 @@ def test_the_closed_form_of_a_pooling_head_uses_the_new_weights() -> None:
 
 def test_a_control_that_does_otherwise_breaks_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     explainer = Explainer(Classifier(nested(), SHAPE))
-    monkeypatch.setattr(randomisation, "_limit", lambda alike, pairs: 2.0)  # a limit that lets everything through
+    monkeypatch.setattr(
+        randomisation, "_limit", lambda alike, pairs: 2.0
+    )  # a limit that lets everything through
     through = randomise(explainer, chests(6), 6, seed=1).check
     assert through.state == "not_run"
     assert "edges, which never asks the classifier, passed" in str(through.reason)
-    monkeypatch.setattr(randomisation, "_limit", lambda alike, pairs: -2.0)  # and one that lets nothing through
+    monkeypatch.setattr(
+        randomisation, "_limit", lambda alike, pairs: -2.0
+    )  # and one that lets nothing through
     nothing = randomise(explainer, chests(6), 6, seed=1).check
     assert nothing.state == "not_run"
     assert "shuffled, failed" in str(nothing.reason)
@@ -164,7 +176,9 @@ def test_pairs_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(asked) == [2, 4, 8]
     assert pairs.tolist() == [3, 5, 6]
     # Alike by 4, 5, 9: 1, 0 and 3 more than others, their standard deviation the root of 7 / 3.
-    assert randomisation._limit(np.array([4.0, 5.0, 9.0]), pairs) == pytest.approx(14 / 3 + 2 * (7 / 9) ** 0.5)
+    assert randomisation._limit(np.array([4.0, 5.0, 9.0]), pairs) == pytest.approx(
+        14 / 3 + 2 * (7 / 9) ** 0.5
+    )
 
 
 def test_dead_maps_and_small_samples_are_not_run_with_the_reason() -> None:

@@ -26,7 +26,9 @@ def test_ssim_and_spearman_equal_independent_ones(shape: tuple[int, int], side: 
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 3, *shape)).astype(np.float32)
     b = np.round(b, 1)  # ties
-    np.testing.assert_allclose(ssim(a, b), [slow_ssim(x, y, side) for x, y in zip(a, b, strict=True)], rtol=1e-6)
+    np.testing.assert_allclose(
+        ssim(a, b), [slow_ssim(x, y, side) for x, y in zip(a, b, strict=True)], rtol=1e-6
+    )
     expected = [stats.spearmanr(x.ravel(), y.ravel()).statistic for x, y in zip(a, b, strict=True)]
     np.testing.assert_allclose(spearman(a, b), expected, rtol=1e-10)
 
@@ -37,4 +39,9 @@ def test_a_map_is_like_itself_in_any_unit_and_like_nothing_where_it_is_flat() ->
     assert ssim(a, 3 * a + 2) == pytest.approx(1, abs=1e-5)
     assert spearman(a, -a) == pytest.approx(-1)
     flat = np.full((7, 7), 2, np.float32)
-    assert (spearman(a, flat), ssim(a, flat), spearman(flat, flat), ssim(flat, flat)) == (0, 0, 0, 0)
+    assert (spearman(a, flat), ssim(a, flat), spearman(flat, flat), ssim(flat, flat)) == (
+        0,
+        0,
+        0,
+        0,
+    )

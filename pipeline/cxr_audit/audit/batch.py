@@ -68,7 +68,9 @@ def vary_batch(
     for n, case in enumerate(batch):
         if case.prediction is None or (seen := case.prepared.model_input) is None:
             continue
-        markers = {one.facts.name: one.mask for one in case.prepared.regions if one.facts.kind == "marker"}
+        markers = {
+            one.facts.name: one.mask for one in case.prepared.regions if one.facts.kind == "marker"
+        }
         replaced = {} if usual is None else geometry.as_usual(seen, usual, markers, regions.BORDER)
         made[n] = geometry.exposures(seen, config.preprocess), replaced
     inputs = (shown for varied in made.values() for by_name in varied for shown in by_name.values())
@@ -76,7 +78,9 @@ def vary_batch(
     for n, varied in made.items():
         before = batch[n].prediction
         assert before is not None
-        exposure, as_usual = ({name: float(next(logits)) - before.logit for name in names} for names in varied)
+        exposure, as_usual = (
+            {name: float(next(logits)) - before.logit for name in names} for names in varied
+        )
         if np.isfinite([*exposure.values(), *as_usual.values()]).all():
             batch[n] = replace(batch[n], exposure=exposure, as_usual=as_usual)
     return batch
@@ -87,14 +91,20 @@ def check_batch(checks: Checks, batch: list[Explained], run: RunRecord) -> list[
     tensor = stack(checks.explainer.classifier, [case.prepared for case in batch], len(batch))
     found = checks.of_cases(tensor, [case.maps for case in batch])
     return [
-        replace(case, trust=state.judge(case.maps[0].facts.status, run.checks, of_case)) if case.maps else case
+        replace(case, trust=state.judge(case.maps[0].facts.status, run.checks, of_case))
+        if case.maps
+        else case
         for case, of_case in zip(batch, found, strict=True)
     ]
 
 
 def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Explained]:
     """Stage 5 of one batch: where the lungs are, or why they were not found."""
-    inputs = {n: case.prepared.lung_input for n, case in enumerate(batch) if case.prepared.lung_input is not None}
+    inputs = {
+        n: case.prepared.lung_input
+        for n, case in enumerate(batch)
+        if case.prepared.lung_input is not None
+    }
     if inputs:
         for n, lungs in zip(inputs, segmenter.find(np.stack(list(inputs.values()))), strict=True):
             batch[n] = replace(batch[n], lungs=lungs)
@@ -103,7 +113,9 @@ def segment_batch(segmenter: LungSegmenter, batch: list[Explained]) -> list[Expl
 
 def sample(sources: list[CaseSource], size: int | Literal["all", "none"]) -> set[str]:
     """The ids of so many cases, spread evenly over the run."""
-    num = {"all": len(sources), "none": 0}[size] if isinstance(size, str) else min(size, len(sources))
+    num = (
+        {"all": len(sources), "none": 0}[size] if isinstance(size, str) else min(size, len(sources))
+    )
     return {sources[n * len(sources) // num].case_id for n in range(num)}
 
 
@@ -118,11 +130,17 @@ def limited(sources: list[CaseSource], num: int) -> list[CaseSource]:
 def spread(explainer: Explainer, seen: list[ModelInput], batch_size: int) -> float | None:
     """The standard deviation of the explained logit over some model inputs; None where it is no number."""
     selector = explainer.classifier.selector(explainer.classifier.target_class)
-    found = float((explainer.ask((one.tensor for one in seen), batch_size) @ selector).std()) if seen else np.nan
+    found = (
+        float((explainer.ask((one.tensor for one in seen), batch_size) @ selector).std())
+        if seen
+        else np.nan
+    )
     return found if np.isfinite(found) else None
 
 
-def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], batch_size: int) -> list[Explained]:
+def mask_batch(
+    explainer: Explainer, batch: list[Explained], asked: set[str], batch_size: int
+) -> list[Explained]:
     """Stage 7 of one batch: what the answer is without the lungs, a marker and so on, for the cases asked."""
     from cxr_audit.trust import masking
 
@@ -134,7 +152,9 @@ def mask_batch(explainer: Explainer, batch: list[Explained], asked: set[str], ba
         tensor, placement = case.prepared.model_input.tensor, case.prepared.model_input.placement
         found = find_regions(case)
         size = placement.input_rows, placement.input_columns
-        shares = geometry.region_shares(placement, *size, np.stack([region.mask for region in found]))
+        shares = geometry.region_shares(
+            placement, *size, np.stack([region.mask for region in found])
+        )
         seen, *_ = geometry.cell_shares(placement, *size)
         reason = case.lungs.reason if case.lungs else None
         subjects[n] = masking.Subject.of(tensor, case.prediction, seen, found, shares, reason)

@@ -109,14 +109,18 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
             file_sha256=source.file_sha256,
         )
         return Prepared(source, failure, cpu_s=time.process_time() - start)
-    source = replace(source, file_sha256=radiograph.facts.source.file_sha256)  # known only now if a server sent it
+    source = replace(
+        source, file_sha256=radiograph.facts.source.file_sha256
+    )  # known only now if a server sent it
     annotation, annotation_missing = read_annotation(source, radiograph.facts, config)
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
     markers = tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else None
     card = reference.card_of("classifier") if config.classifier.path == REFERENCE else None
     views = config.quality.views or (card.views if card else ())
     ages = config.quality.age_years or (card.age_years if card else None)
-    texts = None if markers is None else sum(marker.facts.name.startswith("text") for marker in markers)
+    texts = (
+        None if markers is None else sum(marker.facts.name.startswith("text") for marker in markers)
+    )
     prepared = Prepared(
         source,
         None,
@@ -134,13 +138,17 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
     return replace(judged(prepared, config), cpu_s=time.process_time() - start)
 
 
-def mark_duplicates(case: Prepared, duplicates: quality.Duplicates, key: CaseIdKey, config: AuditConfig) -> Prepared:
+def mark_duplicates(
+    case: Prepared, duplicates: quality.Duplicates, key: CaseIdKey, config: AuditConfig
+) -> Prepared:
     """The case with the checks whether it came before, in the run's order. Its UID leaves memory as a keyed hash."""
     if case.facts is None:
         return case
     uid, source = case.sop_instance_uid, case.facts.source
     if uid is not None:
-        source = replace(source, instance_hmac=hmac.new(key.value, uid.encode(), "sha256").hexdigest())
+        source = replace(
+            source, instance_hmac=hmac.new(key.value, uid.encode(), "sha256").hexdigest()
+        )
     duplicates.note(case.source.case_id, source)
     checks = (*case.quality, *duplicates.checks(case.source.case_id, source))
     facts = replace(case.facts, source=source)
@@ -163,7 +171,12 @@ def judged(case: Prepared, config: AuditConfig) -> Prepared:
         file_sha256=case.source.file_sha256,
         radiograph=case.facts,
     )
-    return replace(case, failure=failure, model_input=None, pictures={"radiograph": case.pictures["radiograph"]})
+    return replace(
+        case,
+        failure=failure,
+        model_input=None,
+        pictures={"radiograph": case.pictures["radiograph"]},
+    )
 
 
 def read_annotation(
@@ -199,7 +212,9 @@ def document(
     data = to_json(record)
     if config.report.documents:
         # From the record as `render` will read it, whose dicts are in another order: the same bytes.
-        evidence.write(where / "report.pdf", renderer().case_pdf(from_json(data, CaseRecord), run, where))
+        evidence.write(
+            where / "report.pdf", renderer().case_pdf(from_json(data, CaseRecord), run, where)
+        )
     evidence.write(where / "case.json", data)
     clock.mark("documents")
     return record, clock.cpu_s, peak_mib()
@@ -231,7 +246,9 @@ def describe(
     placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
     found = find_regions(case)
     names["regions"] = "regions.jpg"
-    pictures["regions.jpg"] = report.outlines(report.display((background / 255).astype(np.float32), REGIONS_PX), found)
+    pictures["regions.jpg"] = report.outlines(
+        report.display((background / 255).astype(np.float32), REGIONS_PX), found
+    )
     seen = geometry.seen(placement, *background.shape)
     threshold = config.focus.high_focus_threshold
     masks = np.stack([region.mask for region in found])
@@ -240,18 +257,26 @@ def describe(
     for number, class_map in enumerate(case.maps):
         facts = class_map.facts
         grid = facts.grid_rows, facts.grid_columns
-        finite = class_map.values if facts.status != "not_finite" else np.zeros_like(class_map.values)
+        finite = (
+            class_map.values if facts.status != "not_finite" else np.zeros_like(class_map.values)
+        )
         measured = measure(class_map, finite, placement, found, region_shares(*grid), threshold)
         metrics[facts.key], region_metrics[facts.key] = measured
         heatmap = geometry.restore(finite, placement, *background.shape)
         scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
         if config.report.scale == "case" and facts.status == "ok":
             scale = scales[facts.key] = round_up(float(finite.max()))
-        edges = geometry.cell_edges(placement, *grid, *background.shape) if config.report.cells else None
+        edges = (
+            geometry.cell_edges(placement, *grid, *background.shape)
+            if config.report.cells
+            else None
+        )
         names[facts.key] = f"map-{number}.jpg"
         if is_faint := report.is_faint(float(finite.max()), scale):
             faint.append(facts.key)
-        pictures[names[facts.key]] = report.overlay(background, heatmap, seen, scale, threshold, edges, not is_faint)
+        pictures[names[facts.key]] = report.overlay(
+            background, heatmap, seen, scale, threshold, edges, not is_faint
+        )
     record = CaseRecord(
         case_id=prepared.source.case_id,
         status="ok",
@@ -289,7 +314,9 @@ def find_regions(case: Explained) -> tuple[Region, ...]:
     """All regions; the sides are the patient's, by the file's orientation where it states one."""
     facts = case.prepared.facts
     is_mirrored = facts is not None and facts.image_left == "left"
-    return regions.find_regions(case.prepared.pictures["radiograph"], case.lungs, case.prepared.regions, is_mirrored)
+    return regions.find_regions(
+        case.prepared.pictures["radiograph"], case.lungs, case.prepared.regions, is_mirrored
+    )
 
 
 def with_lungs(case: Prepared, lungs: Lungs | None, config: AuditConfig) -> Prepared:
@@ -300,7 +327,9 @@ def with_lungs(case: Prepared, lungs: Lungs | None, config: AuditConfig) -> Prep
         checks = quality.lungs_not_looked_for()
     else:
         angle = lungs.angle_deg(case.facts.rows, case.facts.columns)
-        checks = quality.check_lungs(config.quality, lungs.area_fraction, lungs.edge_fraction, angle, lungs.is_negative)
+        checks = quality.check_lungs(
+            config.quality, lungs.area_fraction, lungs.edge_fraction, angle, lungs.is_negative
+        )
     return judged(replace(case, quality=quality.in_order((*case.quality, *checks))), config)
 
 

@@ -39,7 +39,9 @@ def measure(
     half_cell = geometry.half_cell(placement, *grid, *size)
     return (
         focus.measure(values, status, heatmap, seen, share, border, on_left, centres, threshold),
-        focus.measure_regions(values, status, heatmap, seen, share, found, region_shares, half_cell, threshold),
+        focus.measure_regions(
+            values, status, heatmap, seen, share, found, region_shares, half_cell, threshold
+        ),
     )
 
 
@@ -56,7 +58,10 @@ def controls(
 
 
 def budget(
-    maps: Sequence[ClassActivationMap], target_class: str, placement: Placement, found: tuple[Region, ...]
+    maps: Sequence[ClassActivationMap],
+    target_class: str,
+    placement: Placement,
+    found: tuple[Region, ...],
 ) -> LogitBudget | None:
     """The target class's logit by region, from the first map that adds up, else the first in logits."""
     of_target = [m for m in maps if m.facts.class_name == target_class and not m.facts.against]
@@ -65,7 +70,13 @@ def budget(
     if chosen is None:
         return None
     grid, parts = (chosen.facts.grid_rows, chosen.facts.grid_columns), regions.partition(found)
-    shares = dict(zip(parts, geometry.region_shares(placement, *grid, np.stack(list(parts.values()))), strict=True))
+    shares = dict(
+        zip(
+            parts,
+            geometry.region_shares(placement, *grid, np.stack(list(parts.values()))),
+            strict=True,
+        )
+    )
     on_radiograph, *_ = geometry.cell_shares(placement, *grid)
     if on_radiograph.min() < 1:
         shares["padding"] = 1 - on_radiograph

@@ -45,7 +45,9 @@ def find_sources(config: AuditConfig, key: CaseIdKey) -> list[CaseSource]:
         from cxr_audit.reference.radiographs import write_radiographs
 
         source = str(write_radiographs(config.run.output / "reference-radiographs"))
-    return ingest.discover(source, config.ingest.labels, config.ingest.split, key.value, config.ingest.manifest)
+    return ingest.discover(
+        source, config.ingest.labels, config.ingest.split, key.value, config.ingest.manifest
+    )
 
 
 def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
@@ -57,7 +59,9 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     path, sha256 = Path(asked.path), asked.sha256
     if asked.path == REFERENCE:
         if asked.card is not None:
-            raise ConfigError("the classifier that ships has its own model card", "take classifier.card out")
+            raise ConfigError(
+                "the classifier that ships has its own model card", "take classifier.card out"
+            )
         card = reference.card_of("classifier")
         path, sha256 = reference.WEIGHTS / card.weights, sha256 or card.sha256
     size = config.preprocess
@@ -67,7 +71,8 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         asked.class_names or (card.class_names if card else ()),
         asked.target_class,
         asked.threshold if asked.threshold is not None or card is None else card.threshold,
-        asked.threshold_source or (card.threshold_source if card and asked.threshold is None else None),
+        asked.threshold_source
+        or (card.threshold_source if card and asked.threshold is None else None),
     )
     explain = config.explain
     _, offset = geometry.scaling_of(config.preprocess)
@@ -79,7 +84,9 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         explain.layers,
         explain.classes,
         explain.against,
-        Probing(explain.baseline, black, explain.steps, explain.score_cam_channels, config.run.seed),
+        Probing(
+            explain.baseline, black, explain.steps, explain.score_cam_channels, config.run.seed
+        ),
     )
     sha256 = file_sha256(path)
     return explainer, ModelFacts(
@@ -120,7 +127,9 @@ def _card(asked: Card | None, name: str, sha256: str, classifier: Classifier) ->
 def _validation(asked: AskedValidation | None, class_name: str) -> Validation | None:
     if asked is None:
         return None
-    bins = (OutputBin(*one, score_interval(one[3] / one[2], one[2])) for one in asked.bins if one[2])
+    bins = (
+        OutputBin(*one, score_interval(one[3] / one[2], one[2])) for one in asked.bins if one[2]
+    )
     return Validation(asked.data, class_name, tuple(bins))
 
 
@@ -133,15 +142,25 @@ def open_checks(config: AuditConfig, explainer: Explainer) -> Checks:
 
 def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
     """The lung segmenter that a config asks for."""
-    return regions.LungSegmenter(reference.WEIGHTS / "lungs.keras") if config.regions.lungs == REFERENCE else None
+    return (
+        regions.LungSegmenter(reference.WEIGHTS / "lungs.keras")
+        if config.regions.lungs == REFERENCE
+        else None
+    )
 
 
-def check_labels(sources: Iterable[CaseSource], known: tuple[str, ...], names: bool = False) -> None:
+def check_labels(
+    sources: Iterable[CaseSource], known: tuple[str, ...], names: bool = False
+) -> None:
     """Every label must name a class. Raises `ConfigError`; with `names` it quotes the labels that do not, which may
     be patients' names where ingest.labels names the wrong folder or column."""
     unknown = sorted({source.label for source in sources if source.label is not None} - set(known))
     if unknown:
-        which = ": " + ", ".join(map(repr, unknown[:10])) if names else " (cxr-audit check CONFIG --names prints them)"
+        which = (
+            ": " + ", ".join(map(repr, unknown[:10]))
+            if names
+            else " (cxr-audit check CONFIG --names prints them)"
+        )
         raise ConfigError(
             f"{len(unknown)} labels are no class{which}; classes are {', '.join(known)}",
             "set classifier.class_names to the names that the labels use, or ingest.labels: none",

@@ -49,7 +49,14 @@ from cxr_audit.audit.case import (
 )
 from cxr_audit.audit.clock import Clock, add, now, peak_mib, rounded
 from cxr_audit.audit.measuring import round_up, scale_key
-from cxr_audit.audit.opening import check_labels, find_key, find_sources, open_checks, open_classifier, open_segmenter
+from cxr_audit.audit.opening import (
+    check_labels,
+    find_key,
+    find_sources,
+    open_checks,
+    open_classifier,
+    open_segmenter,
+)
 from cxr_audit.config import REFERENCE, AuditConfig, measured_by
 from cxr_audit.errors import ConfigError, NotRetrieved, VerificationError
 from cxr_audit.evidence import CaseIdKey, EventLog, RunFolder
@@ -131,10 +138,14 @@ def audit(
     clock.mark("start")
 
     segmenter_sha256 = segmenter.sha256 if segmenter else None
-    folder, run, records = open_run(config, model, segmenter_sha256, sources, len(found), key, resume, engine)
+    folder, run, records = open_run(
+        config, model, segmenter_sha256, sources, len(found), key, resume, engine
+    )
     progress("cases", len(records), len(sources))
     if run.status == "finished":
-        return _result(folder, list(records.values()), describe_cohort(folder, run, list(records.values())))
+        return _result(
+            folder, list(records.values()), describe_cohort(folder, run, list(records.values()))
+        )
     events = EventLog.open(folder)
     events.begin(folder, run, records)
     if run.num_found is not None:
@@ -150,7 +161,9 @@ def audit(
     clock.mark("calibration")
 
     todo = [
-        batch for batch in batches(sources, config.engine.batch_size) if any(s.case_id not in records for s in batch)
+        batch
+        for batch in batches(sources, config.engine.batch_size)
+        if any(s.case_id not in records for s in batch)
     ]
     masked = sample(sources, config.masking.cases)
     writer = Writer(engine, folder, config, run, events)
@@ -182,7 +195,9 @@ def audit(
     clock.mark("waiting for documents")
 
     # What a server gave only now may be what a case that stands already, later in the run, is a duplicate of.
-    if stale := [case_id for case_id, record in records.items() if duplicates.are_other_than(record)]:
+    if stale := [
+        case_id for case_id, record in records.items() if duplicates.are_other_than(record)
+    ]:
         for case_id in stale:
             folder.clear_case(case_id)
         return audit(config, engine, True, limit, progress)
@@ -224,16 +239,25 @@ def open_run(
             "lung segmenter": run.segmenter_sha256 != segmenter_sha256,
             "software": run.versions != versions() or run.schema_version != SCHEMA_VERSION,
             "key of the case ids": run.case_id_key != key.fingerprint,
-            "radiographs, labels, boxes, masks, another column of the manifest, or --limit": not set(folder.case_ids())
+            "radiographs, labels, boxes, masks, another column of the manifest, or --limit": not set(
+                folder.case_ids()
+            )
             <= {source.case_id for source in sources}
-            or any(records[s.case_id].told_hmac != s.told_hmac for s in sources if s.case_id in records),
+            or any(
+                records[s.case_id].told_hmac != s.told_hmac for s in sources if s.case_id in records
+            ),
         }
         if any(changed.values()):
             what = ", ".join(name for name, is_changed in changed.items() if is_changed)
             raise ConfigError(
-                f"{path} cannot be resumed; changed since it was made: {what}", "set run.name to start another run"
+                f"{path} cannot be resumed; changed since it was made: {what}",
+                "set run.name to start another run",
             )
-        if run.status == "finished" and folder.is_sealed and len(records) == len(sources) == run.num_cases:
+        if (
+            run.status == "finished"
+            and folder.is_sealed
+            and len(records) == len(sources) == run.num_cases
+        ):
             evidence.require_unchanged(folder)
             return folder, run, records
         again = {f"cases/{source.case_id}" for source in sources if source.case_id not in records}
@@ -252,7 +276,11 @@ def open_run(
             model=model,
             num_cases=len(sources),
             versions=versions(),
-            engine={"name": config.engine.name, "workers": engine.num_workers, "batch_size": config.engine.batch_size},
+            engine={
+                "name": config.engine.name,
+                "workers": engine.num_workers,
+                "batch_size": config.engine.batch_size,
+            },
             case_id_key=key.fingerprint,
             segmenter_sha256=segmenter_sha256,
         )
@@ -308,13 +336,20 @@ def calibrate(
             primary = primary or next((scale_key(class_map.facts) for class_map in case.maps), "")
             for class_map in case.maps:
                 if class_map.facts.status == "ok":
-                    peaks.setdefault(scale_key(class_map.facts), []).append(float(class_map.values.max()))
-    scales = {key: round_up(float(np.percentile(values, SCALE_PERCENTILE))) for key, values in peaks.items()}
+                    peaks.setdefault(scale_key(class_map.facts), []).append(
+                        float(class_map.values.max())
+                    )
+    scales = {
+        key: round_up(float(np.percentile(values, SCALE_PERCENTILE)))
+        for key, values in peaks.items()
+    }
     source = (
         f"{SCALE_PERCENTILE}th percentile of the maps' maxima over {num_cases} cases spread over the run; "
         "larger values are clipped"
     )
-    of_model, cascade = checks.of_model(np.stack([one.tensor for one in inputs])) if inputs else ((), ())
+    of_model, cascade = (
+        checks.of_model(np.stack([one.tensor for one in inputs])) if inputs else ((), ())
+    )
     run = replace(
         run,
         model=replace(run.model, is_deterministic=is_deterministic),
@@ -335,7 +370,8 @@ def read_usual(folder: RunFolder, run: RunRecord) -> Floats | None:
         return None
     if evidence.file_sha256(folder.path / USUAL) != run.usual_sha256:
         raise VerificationError(
-            f"{folder.path / USUAL} is not what the run has begun with", "set run.name to start another"
+            f"{folder.path / USUAL} is not what the run has begun with",
+            "set run.name to start another",
         )
     with np.load(folder.path / USUAL) as kept:
         return np.asarray(kept["usual"], np.float32)
@@ -359,22 +395,32 @@ def render(
     folder = RunFolder.open(path)
     run = folder.read_run()
     if run.status != "finished" or not folder.is_sealed:
-        raise ConfigError(f"{path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
+        raise ConfigError(
+            f"{path} has not finished", "go on with it: cxr-audit run CONFIG --resume"
+        )
     case_ids = folder.case_ids()
     _require_unchanged_records(folder)
     events = EventLog.open(folder)
     events.adopt(folder, run)
     events.append("rewriting")
-    futures = [engine.submit(render_case, path, case_id, template_dir, language) for case_id in case_ids]
+    futures = [
+        engine.submit(render_case, path, case_id, template_dir, language) for case_id in case_ids
+    ]
     for done, future in enumerate(futures, 1):
         future.result()
         progress("documents", done, len(futures))
-    events.append("rendered", cases=len(case_ids), own_templates=template_dir is not None, language=language)
+    events.append(
+        "rendered", cases=len(case_ids), own_templates=template_dir is not None, language=language
+    )
     return finish_run(folder, run, _records(folder), events, template_dir)
 
 
 def finish_run(
-    folder: RunFolder, run: RunRecord, records: list[CaseRecord], events: EventLog, template_dir: Path | None = None
+    folder: RunFolder,
+    run: RunRecord,
+    records: list[CaseRecord],
+    events: EventLog,
+    template_dir: Path | None = None,
 ) -> RunResult:
     """The files of the whole run; `SHA256SUMS` is last."""
     evidence.write(folder.path / "cases.csv", cohort.cases_table(records).encode())
@@ -383,7 +429,10 @@ def finish_run(
     evidence.write(folder.path / "cohort.json", to_json(described))
     documents, means = renderer(template_dir), cohort.mean_maps(_on_radiographs(folder, records))
     evidence.write(folder.path / "index.html", documents.index_html(records, run).encode())
-    evidence.write(folder.path / "summary.pdf", documents.summary_pdf(records, run, described, means, folder.cases))
+    evidence.write(
+        folder.path / "summary.pdf",
+        documents.summary_pdf(records, run, described, means, folder.cases),
+    )
     if run != folder.read_run():
         folder.write_run(run)
     evidence.seal(folder, events)
@@ -392,10 +441,14 @@ def finish_run(
 
 def _require_unchanged_records(folder: RunFolder) -> None:
     """What is made from the records may be another."""
-    evidence.require_unchanged(folder, {*evidence.documents(folder), *evidence.SIGNATURES, *evidence.UNFINISHED})
+    evidence.require_unchanged(
+        folder, {*evidence.documents(folder), *evidence.SIGNATURES, *evidence.UNFINISHED}
+    )
 
 
-def _on_radiographs(folder: RunFolder, records: list[CaseRecord]) -> Iterator[tuple[str, Floats, Mask]]:
+def _on_radiographs(
+    folder: RunFolder, records: list[CaseRecord]
+) -> Iterator[tuple[str, Floats, Mask]]:
     """Of each case with lungs: its outcome, its first map and its lungs, on the radiograph."""
     for record in records:
         first = next((one for one in record.maps[:1] if one.status != "not_finite"), None)
@@ -437,7 +490,9 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
         )
     _require_unchanged_records(folder)
     if config is not None:
-        records = [verdict.flagged(record, config.acceptance, run.logit_spread) for record in records]
+        records = [
+            verdict.flagged(record, config.acceptance, run.logit_spread) for record in records
+        ]
     return describe_cohort(folder, run, records, config)
 
 
@@ -459,9 +514,20 @@ class Writer:
     """Hands explained cases to the workers and collects their records, in order."""
 
     def __init__(
-        self, engine: Engine, folder: RunFolder, config: AuditConfig, run: RunRecord, events: EventLog
+        self,
+        engine: Engine,
+        folder: RunFolder,
+        config: AuditConfig,
+        run: RunRecord,
+        events: EventLog,
     ) -> None:
-        self.engine, self.folder, self.config, self.run, self.events = engine, folder, config, run, events
+        self.engine, self.folder, self.config, self.run, self.events = (
+            engine,
+            folder,
+            config,
+            run,
+            events,
+        )
         self.pending: list[Future[tuple[CaseRecord, dict[str, float], float]]] = []
         self.cpu_s: dict[str, float] = {}
         self.peak_mib = 0.0
@@ -469,7 +535,9 @@ class Writer:
     def submit(self, cases: list[Explained]) -> None:
         for case in cases:
             add(self.cpu_s, {"ingest and preprocess": case.prepared.cpu_s})
-            self.pending.append(self.engine.submit(document, case, self.run, self.folder.path, self.config))
+            self.pending.append(
+                self.engine.submit(document, case, self.run, self.folder.path, self.config)
+            )
 
     def collect(self, limit: int) -> Iterator[CaseRecord]:
         """Finished cases, waiting until no more than `limit` are under way."""
@@ -485,14 +553,20 @@ def batches(sources: list[CaseSource], size: int) -> list[list[CaseSource]]:
     return [sources[start : start + size] for start in range(0, len(sources), size)]
 
 
-def _finished(folder: RunFolder, sources: list[CaseSource], documents: bool) -> dict[str, CaseRecord]:
+def _finished(
+    folder: RunFolder, sources: list[CaseSource], documents: bool
+) -> dict[str, CaseRecord]:
     """Records that stand. One that a power cut has damaged, whose file a server did not give, or that lacks what
     should stand beside it, is made again."""
     records = {}
     for source in sources:
         with contextlib.suppress(VerificationError):
             record = folder.read_case(source.case_id)
-            if record is not None and record.error != NotRetrieved.__name__ and _is_whole(folder, record, documents):
+            if (
+                record is not None
+                and record.error != NotRetrieved.__name__
+                and _is_whole(folder, record, documents)
+            ):
                 records[source.case_id] = record
     return records
 
@@ -500,10 +574,14 @@ def _finished(folder: RunFolder, sources: list[CaseSource], documents: bool) -> 
 def _is_whole(folder: RunFolder, record: CaseRecord, documents: bool) -> bool:
     names = {*record.pictures.values(), *(("map.npz", "regions.npz") if record.maps else ())}
     where = folder.case(record.case_id)
-    return names | ({"report.pdf"} if documents else set()) <= {path.name for path in where.iterdir()}
+    return names | ({"report.pdf"} if documents else set()) <= {
+        path.name for path in where.iterdir()
+    }
 
 
-def _prepare_ahead(engine: Engine, config: AuditConfig, batches: list[list[CaseSource]]) -> Iterator[list[Prepared]]:
+def _prepare_ahead(
+    engine: Engine, config: AuditConfig, batches: list[list[CaseSource]]
+) -> Iterator[list[Prepared]]:
     """Prepared batches in order, two batches ahead of the classifier."""
     ahead: list[list[Future[Prepared]]] = []
     for batch in batches:

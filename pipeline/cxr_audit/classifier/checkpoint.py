@@ -72,7 +72,9 @@ _INERT = ("torch.nn.", "torchxrayvision.", "torchvision.models.", "numpy.")
 class _Unpickler(pickle.Unpickler):
     """Makes what `_ALLOWED` lists; `storage` gives (dtype, key, number of elements) its array."""
 
-    def __init__(self, file: IO[bytes], storage: Callable[[Any, str, int], Any] | None = None) -> None:
+    def __init__(
+        self, file: IO[bytes], storage: Callable[[Any, str, int], Any] | None = None
+    ) -> None:
         super().__init__(file)
         self.storage = storage
 
@@ -82,7 +84,9 @@ class _Unpickler(pickle.Unpickler):
             return _ALLOWED[wanted]
         if wanted.startswith(_INERT):
             return _Box
-        raise ModelError(f"the file asks for {wanted}: code in a weights file is not run", _STATE_DICT)
+        raise ModelError(
+            f"the file asks for {wanted}: code in a weights file is not run", _STATE_DICT
+        )
 
     def persistent_load(self, pid: Any) -> Any:
         if pid[0] == "module":  # (class, file of its source, source): of old files
@@ -102,12 +106,27 @@ def read_checkpoint(path: Path) -> Arrays:
     try:
         content = _read_archive(path) if zipfile.is_zipfile(path) else _read_legacy(path)
         named = _state(content) if isinstance(content, _Box) else _state_dict(content)
-        return {name.removeprefix("module."): np.array(v) for name, v in named if isinstance(v, np.ndarray)}
+        return {
+            name.removeprefix("module."): np.array(v)
+            for name, v in named
+            if isinstance(v, np.ndarray)
+        }
     except (
-        *(AttributeError, EOFError, IndexError, KeyError, OSError, OverflowError, TypeError, ValueError),
+        *(
+            AttributeError,
+            EOFError,
+            IndexError,
+            KeyError,
+            OSError,
+            OverflowError,
+            TypeError,
+            ValueError,
+        ),
         *(MemoryError, struct.error, pickle.UnpicklingError, zipfile.BadZipFile),
     ) as error:
-        raise ModelError(f"{path.name} is damaged or no PyTorch checkpoint ({error})", _STATE_DICT) from error
+        raise ModelError(
+            f"{path.name} is damaged or no PyTorch checkpoint ({error})", _STATE_DICT
+        ) from error
 
 
 def _read_archive(path: Path) -> Any:

@@ -32,7 +32,15 @@ from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats, Prediction
 
 # The identity at inference, or only another shape.
-_IDENTITY = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "Identity", "Linear")
+_IDENTITY = (
+    "Dropout",
+    "SpatialDropout2D",
+    "GaussianNoise",
+    "GaussianDropout",
+    "AlphaDropout",
+    "Identity",
+    "Linear",
+)
 _RESHAPING = ("Flatten", "Permute", "Reshape", "Squeeze")
 # Affine in all of their inputs together.
 _MERGING = ("Add", "Average", "Concatenate", "Subtract")
@@ -89,7 +97,9 @@ class Classifier:
         self.target_class = target_class or self.class_names[-1]
         self._known_class(self.target_class)
         self.threshold = 0.5 if threshold is None else threshold
-        self.threshold_source = threshold_source or ("config" if threshold is not None else "default, not validated")
+        self.threshold_source = threshold_source or (
+            "config" if threshold is not None else "default, not validated"
+        )
         if threshold is not None and not self.has_threshold:
             raise ModelError(
                 f"classifier.threshold is for one or two classes and for sigmoid units; this model has "
@@ -113,13 +123,19 @@ class Classifier:
     @property
     def labels(self) -> tuple[str, ...]:
         """What a case may be: one of the classes; with several labels also "not" the target class."""
-        return (*self.class_names, f"not {self.target_class}") if self.is_multi_label else self.class_names
+        return (
+            (*self.class_names, f"not {self.target_class}")
+            if self.is_multi_label
+            else self.class_names
+        )
 
     @functools.cached_property
     def candidates(self) -> tuple[Candidate, ...]:
         """Every layer with a grid larger than 1x1, from the first convolution to the logit."""
         steps = self.graph.steps
-        convolved = descendants(steps, {s.outputs[0] for s in steps if "Conv" in type(s.operation).__name__})
+        convolved = descendants(
+            steps, {s.outputs[0] for s in steps if "Conv" in type(s.operation).__name__}
+        )
         return tuple(
             Candidate(step.name, type(step.operation).__name__, (shape[1], shape[2]), shape[3])
             for step, shape in self.shapes
@@ -136,7 +152,8 @@ class Classifier:
         names = [candidate.name for candidate in self.candidates]
         if not names:
             raise ModelError(
-                f"no layer of the model {self.name!r} has a grid larger than 1x1", "audit an image classifier"
+                f"no layer of the model {self.name!r} has a grid larger than 1x1",
+                "audit an image classifier",
             )
         if layer == "auto":
             layer = names[-1]
@@ -264,16 +281,22 @@ class Split:
         # Branches around the split: values made before it that the head needs as well.
         self.sides = tuple(sorted({i for s in self.head for i in s.inputs} - after - {cut}))
         needed = ancestors(graph.steps, {cut, *self.sides})
-        self.features = tuple(s for s in graph.steps if needed.intersection(s.outputs) and not after & {*s.outputs})
+        self.features = tuple(
+            s for s in graph.steps if needed.intersection(s.outputs) and not after & {*s.outputs}
+        )
         self.cut, self.input, self.output = cut, graph.input, graph.output
         self._forward = tf.function(self._forward_steps, reduce_retracing=True, autograph=False)
-        self._with_gradients = tf.function(self._forward_and_gradients, reduce_retracing=True, autograph=False)
+        self._with_gradients = tf.function(
+            self._forward_and_gradients, reduce_retracing=True, autograph=False
+        )
         self._head_gradients = tf.function(self._gradients, reduce_retracing=True, autograph=False)
 
     @functools.cached_property
     def pooled_weights(self) -> tuple[Floats, Floats] | None:
         """(kernel (channels, units), bias (units,)) where the head is global average pooling, then one Dense."""
-        steps = [step.operation for step in self.head if type(step.operation).__name__ not in _IDENTITY]
+        steps = [
+            step.operation for step in self.head if type(step.operation).__name__ not in _IDENTITY
+        ]
         kinds = [type(operation).__name__ for operation in steps]
         if not self.is_affine or kinds not in (
             ["GlobalAveragePooling2D", "Logits"],
@@ -282,13 +305,21 @@ class Split:
             return None
         dense = steps[-1]
         kernel = np.asarray(dense.kernel, np.float32)
-        bias = np.zeros(kernel.shape[1], np.float32) if dense.bias is None else np.asarray(dense.bias, np.float32)
+        bias = (
+            np.zeros(kernel.shape[1], np.float32)
+            if dense.bias is None
+            else np.asarray(dense.bias, np.float32)
+        )
         return kernel, bias
 
     @functools.cached_property
     def is_affine(self) -> bool:
         """Whether the logits are affine in the features and single precision, so that a decomposition can be exact."""
-        return not self.sides and self.precision == "float32" and all(_is_affine(s.operation) for s in self.head)
+        return (
+            not self.sides
+            and self.precision == "float32"
+            and all(_is_affine(s.operation) for s in self.head)
+        )
 
     @functools.cached_property
     def precision(self) -> str:
@@ -315,7 +346,9 @@ class Split:
         logits = self._head_steps(zeros, ())
         return float(np.asarray(logits, np.float64)[0] @ selector.astype(np.float64))
 
-    def forward(self, batch: Floats, selectors: Floats | None) -> tuple[Any, tuple[Any, ...], Floats, Floats | None]:
+    def forward(
+        self, batch: Floats, selectors: Floats | None
+    ) -> tuple[Any, tuple[Any, ...], Floats, Floats | None]:
         """One batch through the model.
 
         Parameters
@@ -334,7 +367,9 @@ class Split:
         if self.pooled_weights is not None:
             features, sides, logits = self._forward(tf.constant(batch))
             return features, sides, np.asarray(logits), self._closed_form(selectors)
-        features, sides, logits, gradients = self._with_gradients(tf.constant(batch), tf.constant(selectors))
+        features, sides, logits, gradients = self._with_gradients(
+            tf.constant(batch), tf.constant(selectors)
+        )
         return features, sides, np.asarray(logits), np.asarray(gradients)
 
     def gradients(self, features: Any, sides: tuple[Any, ...], selectors: Floats) -> Floats:
@@ -347,7 +382,9 @@ class Split:
         assert self.pooled_weights is not None
         rows, columns = self.layer.grid
         weights = selectors @ self.pooled_weights[0].T / np.float32(rows * columns)
-        return np.broadcast_to(weights[:, None, None, :], (len(weights), rows, columns, weights.shape[-1]))
+        return np.broadcast_to(
+            weights[:, None, None, :], (len(weights), rows, columns, weights.shape[-1])
+        )
 
     def _forward_steps(self, batch: Any) -> Any:
         values = run(self.features, {self.input: batch})
@@ -365,7 +402,9 @@ class Split:
             tape.watch(features)
             logits = tf.cast(self._head_steps(features, sides), tf.float32)
             explained = tf.reduce_sum(logits * selectors)
-        return logits, tf.cast(tape.gradient(explained, features, unconnected_gradients="zero"), tf.float32)
+        return logits, tf.cast(
+            tape.gradient(explained, features, unconnected_gradients="zero"), tf.float32
+        )
 
     def _head_steps(self, features: Any, sides: tuple[Any, ...]) -> Any:
         values = run(self.head, {self.cut: features, **dict(zip(self.sides, sides, strict=True))})
@@ -388,7 +427,9 @@ def _check_input(graph: Graph, shape: tuple[int, int, int]) -> tuple[int, int, i
             f"the model takes {expected}, expected one image (batch, rows, columns, channels)",
             "audit an image classifier of one input",
         )
-    if any(want is not None and want != have for want, have in zip(expected[1:], shape, strict=True)):
+    if any(
+        want is not None and want != have for want, have in zip(expected[1:], shape, strict=True)
+    ):
         rows, columns, channels = expected[1:]
         raise ModelError(
             f"the model takes {rows}x{columns}x{channels} (rows x columns x channels), "
@@ -411,11 +452,17 @@ def _count_units(graph: Graph) -> int:
 def _without_activation(graph: Graph) -> tuple[Graph, str]:
     """The graph up to the logits, and the activation that was taken off."""
     last = _maker_of_output(graph)
-    while _is_linear(last.operation, _IDENTITY + _RESHAPING) and (before := graph.maker(last.inputs[0])):
+    while _is_linear(last.operation, _IDENTITY + _RESHAPING) and (
+        before := graph.maker(last.inputs[0])
+    ):
         last = before
     kind, activation = type(last.operation).__name__, _activation(last.operation)
     if activation == "linear":
-        return (_with_log_odds(graph), LogOdds.says) if _gives_probabilities(graph, last) else (graph, "linear")
+        return (
+            (_with_log_odds(graph), LogOdds.says)
+            if _gives_probabilities(graph, last)
+            else (graph, "linear")
+        )
     if activation not in _PROBABILITIES:
         raise ModelError(
             f"the output of the model has the activation {activation!r} ({kind}), expected sigmoid, softmax or logits",
@@ -425,7 +472,9 @@ def _without_activation(graph: Graph) -> tuple[Graph, str]:
         return _with_log_odds(graph), LogOdds.says
     operation = Logits(last.operation) if kind == "Dense" else Linear()
     step = dataclasses.replace(last, operation=operation)
-    return dataclasses.replace(graph, steps=tuple(step if s is last else s for s in graph.steps)), activation
+    return dataclasses.replace(
+        graph, steps=tuple(step if s is last else s for s in graph.steps)
+    ), activation
 
 
 _PROBABILITIES = ("sigmoid", "softmax")
@@ -459,8 +508,13 @@ def _gives_probabilities(graph: Graph, step: Step) -> bool:
 
 
 def _with_log_odds(graph: Graph) -> Graph:
-    last, output = _maker_of_output(graph), max(value for step in graph.steps for value in step.outputs) + 1
-    step = Step(f"{last.name}/log_odds", LogOdds(), (Value(graph.output),), {}, (output,), last.shape)
+    last, output = (
+        _maker_of_output(graph),
+        max(value for step in graph.steps for value in step.outputs) + 1,
+    )
+    step = Step(
+        f"{last.name}/log_odds", LogOdds(), (Value(graph.output),), {}, (output,), last.shape
+    )
     return dataclasses.replace(graph, steps=(*graph.steps, step), output=output)
 
 
@@ -500,7 +554,9 @@ class Logits:
 
     def __call__(self, features: Any) -> Any:
         dtype = self.compute_dtype
-        logits = keras.ops.matmul(keras.ops.cast(features, dtype), keras.ops.cast(self.kernel, dtype))
+        logits = keras.ops.matmul(
+            keras.ops.cast(features, dtype), keras.ops.cast(self.kernel, dtype)
+        )
         return logits if self.bias is None else logits + keras.ops.cast(self.bias, dtype)
 
 

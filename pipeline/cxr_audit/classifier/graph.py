@@ -41,12 +41,15 @@ class Step:
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        return tuple(v.index for v in tree.flatten((self.args, self.kwargs)) if isinstance(v, Value))
+        return tuple(
+            v.index for v in tree.flatten((self.args, self.kwargs)) if isinstance(v, Value)
+        )
 
     def call(self, values: dict[int, Any]) -> None:
         """Run on `values`, in inference mode, and add the outputs to them."""
         args, kwargs = tree.map_structure(
-            lambda leaf: values[leaf.index] if isinstance(leaf, Value) else leaf, (self.args, self.kwargs)
+            lambda leaf: values[leaf.index] if isinstance(leaf, Value) else leaf,
+            (self.args, self.kwargs),
         )
         if "training" in getattr(self.operation, "_call_context_args", {}):
             kwargs = {**kwargs, "training": False}
@@ -89,8 +92,12 @@ def flatten(model: keras.Model, input_shape: tuple[int, int, int]) -> Graph:
     (end,) = _inline(function, (start,), "", steps, counter)
     needed = ancestors(steps, {end})
     kept = tuple(_unique_names(step for step in steps if needed.intersection(step.outputs)))
-    for step in kept:  # TensorFlow names a graph's parts after them, and takes fewer characters than Keras
-        step.operation.name = re.sub(r"[^A-Za-z0-9.]", "_", step.operation.name).lstrip("_") or "layer"
+    for (
+        step
+    ) in kept:  # TensorFlow names a graph's parts after them, and takes fewer characters than Keras
+        step.operation.name = (
+            re.sub(r"[^A-Za-z0-9.]", "_", step.operation.name).lstrip("_") or "layer"
+        )
     return Graph(kept, start, end, tuple(function.inputs[0].shape))
 
 
@@ -132,13 +139,23 @@ def _function_of(operation: Any, args: Any, kwargs: Any) -> Any:
     if isinstance(operation, keras.src.models.functional.Functional):
         return operation
     if not operation.built:
-        raise ModelError(f"the model {operation.name!r} has no weights yet", "call it once on an image, or load them")
+        raise ModelError(
+            f"the model {operation.name!r} has no weights yet",
+            "call it once on an image, or load them",
+        )
     inputs = [leaf for leaf in tree.flatten((args, kwargs)) if keras.utils.is_keras_tensor(leaf)]
     if "training" in inspect.signature(operation.call).parameters:
         kwargs = {**kwargs, "training": False}
     try:
         return keras.Model(inputs, operation.call(*args, **kwargs))
-    except (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ModelError(
             f"the model {operation.name!r} is a subclass of keras.Model whose call() cannot be read as a graph: "
             f"{(str(error).strip() or type(error).__name__).splitlines()[0][:200]}",
@@ -146,8 +163,12 @@ def _function_of(operation: Any, args: Any, kwargs: Any) -> Any:
         ) from error
 
 
-def _inline(function: Any, inputs: tuple[int, ...], prefix: str, steps: list[Step], counter: Any) -> tuple[int, ...]:
-    values = {id(tensor): Value(index) for tensor, index in zip(function.inputs, inputs, strict=True)}
+def _inline(
+    function: Any, inputs: tuple[int, ...], prefix: str, steps: list[Step], counter: Any
+) -> tuple[int, ...]:
+    values = {
+        id(tensor): Value(index) for tensor, index in zip(function.inputs, inputs, strict=True)
+    }
     for depth in sorted(function._nodes_by_depth, reverse=True):
         for node in function._nodes_by_depth[depth]:
             if not node.operation or node.is_input:
@@ -155,13 +176,18 @@ def _inline(function: Any, inputs: tuple[int, ...], prefix: str, steps: list[Ste
             args, kwargs = node.arguments.fill_in(values)
             name = f"{prefix}{node.operation.name}"
             if isinstance(node.operation, keras.Model):
-                placeholders = {id(t): keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in node.input_tensors}
+                placeholders = {
+                    id(t): keras.Input(batch_shape=t.shape, dtype=t.dtype)
+                    for t in node.input_tensors
+                }
                 inner = _function_of(node.operation, *node.arguments.fill_in(placeholders))
                 given = tuple(v.index for v in tree.flatten((args, kwargs)) if isinstance(v, Value))
                 outputs = _inline(inner, given, f"{name}/", steps, counter)
             else:
                 outputs = tuple(next(counter) for _ in node.outputs)
-                steps.append(Step(name, node.operation, args, kwargs, outputs, tuple(node.outputs[0].shape)))
+                steps.append(
+                    Step(name, node.operation, args, kwargs, outputs, tuple(node.outputs[0].shape))
+                )
             values.update((id(t), Value(i)) for t, i in zip(node.outputs, outputs, strict=True))
     return tuple(values[id(tensor)].index for tensor in function.outputs)
 

@@ -48,11 +48,15 @@ def inspect_model(path: Path) -> dict[str, Any]:
             f"the model takes {shape}, expected one image (batch, rows, columns, channels)",
             "audit an image classifier of one input",
         )
-    rows, columns, channels = (size or default for size, default in zip(shape[1:], (224, 224, 3), strict=True))
+    rows, columns, channels = (
+        size or default for size, default in zip(shape[1:], (224, 224, 3), strict=True)
+    )
     classifier = Classifier(model, (rows, columns, channels))
     target = classifier.split()
     card = _card(path, sha256)
-    scaling, why = (card["scaling"], "its model card") if "scaling" in card else _guess_scaling(classifier)
+    scaling, why = (
+        (card["scaling"], "its model card") if "scaling" in card else _guess_scaling(classifier)
+    )
     fields = receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)
     return {
         "file": path.name,
@@ -102,7 +106,11 @@ def _in_words(field: Field) -> str | None:
     if field is None:
         return None
     sizes = [axis.size_px for axis in field]
-    return "whole image" if not all(map(math.isfinite, sizes)) else "x".join(f"{size:.0f}" for size in sizes) + " px"
+    return (
+        "whole image"
+        if not all(map(math.isfinite, sizes))
+        else "x".join(f"{size:.0f}" for size in sizes) + " px"
+    )
 
 
 def _guess_scaling(classifier: Classifier) -> tuple[str, str]:

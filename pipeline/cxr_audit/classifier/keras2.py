@@ -46,7 +46,10 @@ def convert(old: Path, new: Path) -> None:
         folder = Path(name)
         reader = Path(__file__).with_name("keras2_reader.py")
         done = subprocess.run(
-            [sys.executable, str(reader), str(old), str(folder)], capture_output=True, text=True, check=False
+            [sys.executable, str(reader), str(old), str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise ModelError(
@@ -68,7 +71,8 @@ def _refuse_code(old: Path) -> None:
         refuse_unsafe_layers(old, read_config(old))
     else:
         raise ModelError(
-            f"{old} is no .h5 or .keras file and no SavedModel folder that Keras wrote", "give what model.save() wrote"
+            f"{old} is no .h5 or .keras file and no SavedModel folder that Keras wrote",
+            "give what model.save() wrote",
         )
 
 

@@ -59,11 +59,15 @@ def load_h5(path: Path, config: Any, custom_objects: dict[str, Any]) -> keras.Mo
     factories: dict[str, Callable[[], Any]] = {}
     adapted = _adapt(config, factories)
     if adapted == config:
-        return keras.saving.load_model(path, custom_objects=custom_objects, compile=False, safe_mode=True)
+        return keras.saving.load_model(
+            path, custom_objects=custom_objects, compile=False, safe_mode=True
+        )
     # The weights are read in the order of the layers, not by name.
     with h5py.File(io.BytesIO(path.read_bytes()), "r+") as file:
         file.attrs["model_config"] = json.dumps(adapted)
-        return legacy_h5_format.load_model_from_hdf5(file, {**custom_objects, **factories}, compile=False)
+        return legacy_h5_format.load_model_from_hdf5(
+            file, {**custom_objects, **factories}, compile=False
+        )
 
 
 def _adapt(node: Any, factories: dict[str, Callable[[], Any]]) -> Any:
@@ -94,17 +98,23 @@ def _adapt_layer(node: Any, factories: dict[str, Callable[[], Any]]) -> Any:
         (settings["axis"],) = settings["axis"]
     for key in _UNUSED.get(kind, ()):
         settings.pop(key, None)
-    if settings.keys().isdisjoint(("trainable", "dtype", "layers")):  # every layer has one of them, no operation has
+    if settings.keys().isdisjoint(
+        ("trainable", "dtype", "layers")
+    ):  # every layer has one of them, no operation has
         cls = next((vars(room)[kind] for room in _ROOMS if kind in vars(room)), None)
         if cls is not None:
             settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-            return _operation(node, functools.partial(cls, **settings), node["inbound_nodes"], factories)
+            return _operation(
+                node, functools.partial(cls, **settings), node["inbound_nodes"], factories
+            )
     return node
 
 
 def _count_calls_from_0(network: Any) -> None:
     """Keras 2 counts the calls of a Sequential used as a layer from 1, Keras 3 from 0."""
-    for name in [layer["name"] for layer in network["layers"] if layer["class_name"] == "Sequential"]:
+    for name in [
+        layer["name"] for layer in network["layers"] if layer["class_name"] == "Sequential"
+    ]:
         uses = list(_uses(network["output_layers"], name))
         for layer in network["layers"]:
             uses += _uses(layer["inbound_nodes"], name)
@@ -139,7 +149,9 @@ def _without_slash(value: Any) -> Any:
     return value.replace("/", "_") if isinstance(value, str) else value
 
 
-def _operation(node: Any, make: Callable[[], Any], calls: Any, factories: dict[str, Callable[[], Any]]) -> Any:
+def _operation(
+    node: Any, make: Callable[[], Any], calls: Any, factories: dict[str, Callable[[], Any]]
+) -> Any:
     """A layer's entry that Keras reads as a call of `make`: it looks the class up by its name."""
     known_as = f"operation {len(factories)}"
     factories[known_as] = make
@@ -153,7 +165,11 @@ def _operation_of_keras_2(node: Any, factories: dict[str, Callable[[], Any]]) ->
     for call in node["inbound_nodes"]:
         is_list = isinstance(call[0], list)  # the function's first argument is a list of tensors
         first = [_tensor(item) for item in call] if is_list else _tensor(call)
-        options = {k: v for k, v in (call[0] if is_list else call)[3].items() if v is not None and k != "name"}
+        options = {
+            k: v
+            for k, v in (call[0] if is_list else call)[3].items()
+            if v is not None and k != "name"
+        }
         args = [first] + ([_tensor(options.pop("y"))] if "y" in options else [])
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         if cls is None or not settings.keys() <= {"axis", "keepdims"}:

@@ -34,7 +34,9 @@ APPLICATION_LAYERS = {
 _UNSAFE = {"Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer"}
 _CONVERT = "in the program that made it, call model.save('classifier.keras') and audit that file"
 _REBUILD = "rebuild the network in Keras, copy its weights, and save it as .keras"
-_FROM_PYTORCH = f"of TorchXRayVision: cxr-audit import-torchxrayvision WEIGHTS.pt OUT.keras; else {_REBUILD}"
+_FROM_PYTORCH = (
+    f"of TorchXRayVision: cxr-audit import-torchxrayvision WEIGHTS.pt OUT.keras; else {_REBUILD}"
+)
 _OTHER_FORMATS = {
     ".pb": ("a TensorFlow graph", _CONVERT),
     ".tflite": ("a TensorFlow Lite model", _CONVERT),
@@ -50,7 +52,9 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror}", "see classifier.path") from error
+        raise ModelError(
+            f"cannot read the model {path}: {error.strerror}", "see classifier.path"
+        ) from error
 
 
 def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
@@ -73,10 +77,20 @@ def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
     _refuse_keras_2(path)
     try:
         if zipfile.is_zipfile(path):
-            model = keras.saving.load_model(path, custom_objects=APPLICATION_LAYERS, compile=False, safe_mode=True)
+            model = keras.saving.load_model(
+                path, custom_objects=APPLICATION_LAYERS, compile=False, safe_mode=True
+            )
         else:
             model = load_h5(path, config, APPLICATION_LAYERS)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RuntimeError,
+        ImportError,
+    ) as error:
         raise ModelError(
             f"Keras {keras.__version__} cannot load {path}: {_reason(error)}",
             "custom layers cannot be audited safely; save a model of Keras' own layers, without training parts",
@@ -84,7 +98,8 @@ def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise ModelError(
-                f"the weight {weight.path} of {path} is not finite", "the training diverged; use another file"
+                f"the weight {weight.path} of {path} is not finite",
+                "the training diverged; use another file",
             )
     return model
 
@@ -107,7 +122,8 @@ def _refuse_other_formats(path: Path) -> None:
         )
     if (path / "keras_metadata.pb").exists():
         raise ModelError(
-            f"{path} is a SavedModel folder of Keras 2, expected a .keras or .h5 file", _keras_2_hint(path)
+            f"{path} is a SavedModel folder of Keras 2, expected a .keras or .h5 file",
+            _keras_2_hint(path),
         )
     if path.is_dir():
         kind = "a SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
@@ -118,7 +134,8 @@ def _refuse_other_formats(path: Path) -> None:
         raise ModelError(f"{path} is {kind}, expected a .keras or .h5 file", hint)
     if path.name.lower().endswith(".weights.h5"):
         raise ModelError(
-            f"{path} holds weights without a network", "save the whole model: model.save('classifier.keras')"
+            f"{path} holds weights without a network",
+            "save the whole model: model.save('classifier.keras')",
         )
     if suffix not in (".keras", ".h5", ".hdf5"):
         raise ModelError(f"{path} is no .keras or .h5 file", _CONVERT)
@@ -138,17 +155,22 @@ def read_config(path: Path) -> Any:
                 )
             return json.loads(file.attrs["model_config"])
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path} is damaged or no Keras model", "copy it again, or save it again") from error
+        raise ModelError(
+            f"{path} is damaged or no Keras model", "copy it again, or save it again"
+        ) from error
 
 
 def _refuse_keras_2(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             known = "metadata.json" in archive.namelist()
-            version = str(json.loads(archive.read("metadata.json")).get("keras_version")) if known else ""
+            version = (
+                str(json.loads(archive.read("metadata.json")).get("keras_version")) if known else ""
+            )
         if version.startswith("2."):
             raise ModelError(
-                f"{path} was saved by Keras {version}, whose .keras files Keras 3 cannot read", _keras_2_hint(path)
+                f"{path} was saved by Keras {version}, whose .keras files Keras 3 cannot read",
+                _keras_2_hint(path),
             )
 
 

@@ -91,19 +91,27 @@ def _see(step: Step, before: list[Field], shape: tuple[Any, ...]) -> Field:
     field = (_union([axes[0] for axes in known]), _union([axes[1] for axes in known]))
     if field == _EVERYTHING or kind in _WHOLE_GRID:
         return _EVERYTHING
-    if kind in _CELL_BY_CELL or kind.startswith("Random"):  # augmentation is the identity at inference
+    if kind in _CELL_BY_CELL or kind.startswith(
+        "Random"
+    ):  # augmentation is the identity at inference
         return field
     if kind == "LayerNormalization":
         return field if layer.axis in (-1, 3, [-1], [3], (-1,), (3,)) else _EVERYTHING
     if kind in ("ZeroPadding2D", "Cropping2D"):
-        before_px = [side[0] for side in getattr(layer, "padding" if kind == "ZeroPadding2D" else "cropping")]
+        before_px = [
+            side[0] for side in getattr(layer, "padding" if kind == "ZeroPadding2D" else "cropping")
+        ]
         sign = 1 if kind == "ZeroPadding2D" else -1
-        return _both(_window(axis, 1, 1, 1, sign * pad) for axis, pad in zip(field, before_px, strict=True))
+        return _both(
+            _window(axis, 1, 1, 1, sign * pad) for axis, pad in zip(field, before_px, strict=True)
+        )
     if kind in _WINDOWS:
         sizes = layer.pool_size if "Pooling" in kind else layer.kernel_size
         dilations = getattr(layer, "dilation_rate", (1, 1))
         axes = []
-        for axis, length, k, s, d in zip(field, shape[1:3], sizes, layer.strides, dilations, strict=True):
+        for axis, length, k, s, d in zip(
+            field, shape[1:3], sizes, layer.strides, dilations, strict=True
+        ):
             padding = _same_padding(length, k, s, d) if layer.padding == "same" else 0
             axes.append(_window(axis, k, s, d, padding))
         return _both(axes)
@@ -116,12 +124,16 @@ def _union(axes: list[Axis]) -> Axis:
 
 def _window(axis: Axis, size: int, stride: int, dilation: int, padding: int) -> Axis:
     first = axis.first - axis.jump * padding
-    return Axis(axis.jump * stride, first, axis.last + axis.jump * (dilation * (size - 1) - padding))
+    return Axis(
+        axis.jump * stride, first, axis.last + axis.jump * (dilation * (size - 1) - padding)
+    )
 
 
 def _same_padding(length: int, size: int, stride: int, dilation: int) -> int:
     """TensorFlow's: the rest, halved, the smaller half before."""
-    return int(max((math.ceil(length / stride) - 1) * stride + dilation * (size - 1) + 1 - length, 0) // 2)
+    return int(
+        max((math.ceil(length / stride) - 1) * stride + dilation * (size - 1) + 1 - length, 0) // 2
+    )
 
 
 def _both(axes: Any) -> tuple[Axis, Axis]:

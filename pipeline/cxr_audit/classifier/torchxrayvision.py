@@ -94,7 +94,11 @@ _MAX_BYTES = 512 * 2**20  # the published files have 27 MB
 
 
 def import_torchxrayvision(
-    source: str, out: Path, weights: str | None = None, sha256: str | None = None, finding: str | None = None
+    source: str,
+    out: Path,
+    weights: str | None = None,
+    sha256: str | None = None,
+    finding: str | None = None,
 ) -> dict[str, Any]:
     """Write `out` (.keras) and its card, `out` with the suffix .json; returns the card.
 
@@ -122,7 +126,9 @@ def import_torchxrayvision(
     units = [n for n in range(len(FINDINGS)) if thresholds is None or thresholds[n] is not None]
     if finding is not None:
         if finding not in (trained := [FINDINGS[n] for n in units]):
-            raise ModelError(f"these weights have no finding {finding!r}", f"one of {', '.join(trained)}")
+            raise ModelError(
+                f"these weights have no finding {finding!r}", f"one of {', '.join(trained)}"
+            )
         units = [FINDINGS.index(finding)]
     _network(arrays, units).save(out)
     operating = {FINDINGS[n]: thresholds[n] if thresholds else None for n in units}
@@ -139,7 +145,9 @@ def import_torchxrayvision(
         "input": "224x224x1, the middle square, grey values in [-1024, 1024]",
         "operating_thresholds": operating,
         "threshold": only,
-        "threshold_source": f"operating point of {weights} in torchxrayvision 1.5.7" if only is not None else None,
+        "threshold_source": f"operating point of {weights} in torchxrayvision 1.5.7"
+        if only is not None
+        else None,
         "licence": "TorchXRayVision is Apache-2.0; each data set behind the weights has its own terms",
     }
     out.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -156,7 +164,10 @@ def _opened(source: str, sha256: str | None) -> Iterator[Path]:
         yield path
         return
     if sha256 is None:
-        raise ModelError(f"{source} is an address without a SHA-256", "give --sha256: what is at an address may change")
+        raise ModelError(
+            f"{source} is an address without a SHA-256",
+            "give --sha256: what is at an address may change",
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pt"
         _check_hash(source, _download(source, path), sha256)
@@ -171,14 +182,21 @@ def _download(address: str, path: Path) -> str:
             while block := answer.read(2**20):
                 size += len(block)
                 if size > _MAX_BYTES:
-                    raise ModelError(f"{address} is larger than {_MAX_BYTES // 2**20} MB", "give the .pt file itself")
+                    raise ModelError(
+                        f"{address} is larger than {_MAX_BYTES // 2**20} MB",
+                        "give the .pt file itself",
+                    )
                 digest.update(block)
                 file.write(block)
     except urllib.error.HTTPError as error:
         error.close()
-        raise ModelError(f"cannot download {address}: {error}", "check the address, or give a file") from error
+        raise ModelError(
+            f"cannot download {address}: {error}", "check the address, or give a file"
+        ) from error
     except OSError as error:
-        raise ModelError(f"cannot download {address}: {error}", "check the address, or give a file") from error
+        raise ModelError(
+            f"cannot download {address}: {error}", "check the address, or give a file"
+        ) from error
     return digest.hexdigest()
 
 
@@ -192,11 +210,20 @@ def _check_hash(source: str, found: str, sha256: str | None) -> None:
 
 def _names() -> Iterator[tuple[str, str]]:
     """(layer of keras.applications.DenseNet121, layer of TorchXRayVision's DenseNet)."""
-    yield from (("conv1_conv", "features.conv0"), ("conv1_bn", "features.norm0"), ("bn", "features.norm5"))
+    yield from (
+        ("conv1_conv", "features.conv0"),
+        ("conv1_bn", "features.norm0"),
+        ("bn", "features.norm5"),
+    )
     for block, num_layers in enumerate(_BLOCKS, 1):
         for n in range(1, num_layers + 1):
             ours, theirs = f"conv{block + 1}_block{n}", f"features.denseblock{block}.denselayer{n}"
-            for mine, other in (("0_bn", "norm1"), ("1_conv", "conv1"), ("1_bn", "norm2"), ("2_conv", "conv2")):
+            for mine, other in (
+                ("0_bn", "norm1"),
+                ("1_conv", "conv1"),
+                ("1_bn", "norm2"),
+                ("2_conv", "conv2"),
+            ):
                 yield f"{ours}_{mine}", f"{theirs}.{other}"
         if block < len(_BLOCKS):
             yield f"pool{block + 1}_bn", f"features.transition{block}.norm"
@@ -208,11 +235,19 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 
 def _check_arrays(arrays: Arrays) -> None:
     wanted = [
-        f"{theirs}.{part}" for ours, theirs in _names() for part in (_NORM if ours.endswith("bn") else ("weight",))
+        f"{theirs}.{part}"
+        for ours, theirs in _names()
+        for part in (_NORM if ours.endswith("bn") else ("weight",))
     ]
-    missing = [name for name in (*wanted, "classifier.weight", "classifier.bias") if name not in arrays]
+    missing = [
+        name for name in (*wanted, "classifier.weight", "classifier.bias") if name not in arrays
+    ]
     shapes = {"features.conv0.weight": (64, 1, 7, 7), "classifier.weight": (len(FINDINGS), 1024)}
-    other = [f"{name} is {arrays[name].shape}" for name, shape in shapes.items() if arrays.get(name) is not None]
+    other = [
+        f"{name} is {arrays[name].shape}"
+        for name, shape in shapes.items()
+        if arrays.get(name) is not None
+    ]
     if missing:
         raise ModelError(
             f"these are not the weights of TorchXRayVision's DenseNet121: {missing[0]} is missing "
@@ -225,7 +260,14 @@ def _check_arrays(arrays: Arrays) -> None:
             f"expected {', '.join(map(str, shapes.values()))}",
             "only its DenseNet121 of one channel and 18 findings is imported",
         )
-    bad = next((name for name, array in arrays.items() if not np.isfinite(array).all() and name != "op_threshs"), None)
+    bad = next(
+        (
+            name
+            for name, array in arrays.items()
+            if not np.isfinite(array).all() and name != "op_threshs"
+        ),
+        None,
+    )
     if bad is not None:
         raise ModelError(f"the weight {bad} is not finite", "the file is damaged; use another")
 
@@ -233,7 +275,11 @@ def _check_arrays(arrays: Arrays) -> None:
 def _network(arrays: Arrays, units: list[int]) -> keras.Model:
     """The network of `units`; PyTorch keeps kernels as (out, in, rows, columns)."""
     backbone = keras.applications.DenseNet121(
-        include_top=False, weights=None, input_shape=(224, 224, 1), pooling="avg", name="densenet121"
+        include_top=False,
+        weights=None,
+        input_shape=(224, 224, 1),
+        pooling="avg",
+        name="densenet121",
     )
     for ours, theirs in _names():
         layer = backbone.get_layer(ours)

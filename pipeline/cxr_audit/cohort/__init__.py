@@ -7,4 +7,13 @@ from cxr_audit.cohort.mean_map import RASTER, mean_maps
 from cxr_audit.cohort.table import cases_metadata, cases_table
 from cxr_audit.cohort.words import in_words
 
-__all__ = ["RASTER", "case_values", "cases_metadata", "cases_table", "compare", "describe", "in_words", "mean_maps"]
+__all__ = [
+    "RASTER",
+    "case_values",
+    "cases_metadata",
+    "cases_table",
+    "compare",
+    "describe",
+    "in_words",
+    "mean_maps",
+]

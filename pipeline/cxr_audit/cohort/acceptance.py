@@ -21,7 +21,11 @@ from cxr_audit.records import MODEL_CHECKS, CaseRecord, Check, CriterionResult, 
 
 Cases = Sequence[CaseRecord]
 STATUSES = {"failed": "that failed", "excluded": "that were excluded"}
-BOUNDS = {"estimate": "", "lower": ", lower end of the 95 % interval", "upper": ", upper end of the 95 % interval"}
+BOUNDS = {
+    "estimate": "",
+    "lower": ", lower end of the 95 % interval",
+    "upper": ", upper end of the 95 % interval",
+}
 LIMITS = ("at_least", "at_most", "share_at_least", "share_at_most")
 
 
@@ -61,13 +65,17 @@ def _of_model(name: str, checks: Sequence[Check]) -> CriterionResult:
     check = next((check for check in checks if check.name == name), None)
     if check is None:
         check = Check(name, name, "not_run", reason="the check was not made")
-    found = Estimate(check.value, 0, 0, reason=check.reason or "one check of the model, without an interval")
+    found = Estimate(
+        check.value, 0, 0, reason=check.reason or "one check of the model, without an interval"
+    )
     unjudged = check.reason if check.state == "not_run" else None
     is_met, words = check.state == "passed", f"check of the model: {check_name(name)}"
     return CriterionResult(words, is_met, found, reason=unjudged, metric=name, limit="passed")
 
 
-def _share(criterion: Criterion, cases: Cases, draws: Resampling) -> tuple[Estimate, dict[str, int]]:
+def _share(
+    criterion: Criterion, cases: Cases, draws: Resampling
+) -> tuple[Estimate, dict[str, int]]:
     """The share of some cases for which a criterion's condition holds; how many are undefined, by reason."""
     name, hits, undefined = criterion.metric, [], Counter[str]()
     for record in cases:
@@ -80,9 +88,15 @@ def _share(criterion: Criterion, cases: Cases, draws: Resampling) -> tuple[Estim
             hits.append(value > criterion.above)
         else:
             hits.append(value < criterion.below if criterion.below is not None else bool(value))
-    found = draws.share(np.array(hits, bool), np.ones(len(hits), bool), f"no {criterion.cases.replace('_', ' ')} case")
+    found = draws.share(
+        np.array(hits, bool),
+        np.ones(len(hits), bool),
+        f"no {criterion.cases.replace('_', ' ')} case",
+    )
     if cases and undefined.total() == len(cases):
-        found = Estimate(None, found.num_cases, found.num_patients, reason="undefined in every case")
+        found = Estimate(
+            None, found.num_cases, found.num_patients, reason="undefined in every case"
+        )
     return found, dict(undefined)
 
 
@@ -120,5 +134,9 @@ def _words(criterion: Criterion) -> str:
         return f"share of {cases} {STATUSES[name]}{bound}"
     if name.startswith("flag_"):
         return f'share of {cases} flagged "{FLAG_WORDS[name.removeprefix("flag_")]}"{bound}'
-    limits = [f" {side} {limit:g}" for side in ("above", "below") if (limit := getattr(criterion, side)) is not None]
+    limits = [
+        f" {side} {limit:g}"
+        for side in ("above", "below")
+        if (limit := getattr(criterion, side)) is not None
+    ]
     return f"share of {cases} with {GLOSSARY[name].name}{''.join(limits)}{bound}"

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from cxr_audit.records import FLAGS, FOCUS_METRICS, MASKING_NUMBERS, REGION_METRICS, REGIONS_OF_CASES, CaseRecord
+from cxr_audit.records import (
+    FLAGS,
+    FOCUS_METRICS,
+    MASKING_NUMBERS,
+    REGION_METRICS,
+    REGIONS_OF_CASES,
+    CaseRecord,
+)
 
 Values = dict[str, Any]
 Reasons = dict[str, str]
@@ -26,7 +33,9 @@ def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
     known = dict.fromkeys(values, missing) | (found.undefined if found else {})
     raised = {flag.name for flag in record.flags}
     for name in FLAGS:
-        values[f"flag_{name}"] = None if record.status != "ok" or name in record.flags_undefined else name in raised
+        values[f"flag_{name}"] = (
+            None if record.status != "ok" or name in record.flags_undefined else name in raised
+        )
         known[f"flag_{name}"] = record.flags_undefined.get(name, missing)
     absent = {
         "lungs": record.lungs_missing or "the lungs were not looked for",
@@ -36,7 +45,10 @@ def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
         one = next((one for one in of_regions if kinds.get(one.region) == kind), None)
         values |= {f"{kind}_{name}": getattr(one, name, None) for name in REGION_METRICS}
         reason = missing if one or first is None else absent[kind]
-        known |= {f"{kind}_{name}": one.undefined.get(name, reason) if one else reason for name in REGION_METRICS}
+        known |= {
+            f"{kind}_{name}": one.undefined.get(name, reason) if one else reason
+            for name in REGION_METRICS
+        }
     reasons = {name: known[name] for name, value in values.items() if value is None}
     masked, why = _masking_values(record)
     return values | masked, reasons | why
@@ -60,10 +72,16 @@ def _masking_values(record: CaseRecord) -> tuple[Values, Reasons]:
     reasons: Reasons = {}
     for name, part in MASKING_NUMBERS.items():
         changes = [
-            m.change for m in record.masking if m.fill == "blurred" and part in (m.removed, kinds.get(m.removed))
+            m.change
+            for m in record.masking
+            if m.fill == "blurred" and part in (m.removed, kinds.get(m.removed))
         ]
         values[name] = max(changes, key=abs, default=None)
         if not changes:
-            found = (why for what, why in record.masking_missing.items() if part in (what, kinds.get(what)))
+            found = (
+                why
+                for what, why in record.masking_missing.items()
+                if part in (what, kinds.get(what))
+            )
             reasons[name] = next(found, record.reason or "masking did not ask this case again")
     return values, reasons

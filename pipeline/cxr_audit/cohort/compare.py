@@ -40,7 +40,9 @@ Run = tuple[RunRecord, str, Sequence[CaseRecord]]
 MOST_CHANGED = 20
 
 
-def compare(a: Run, b: Run, patient_of: Mapping[str, str | None], rounds: int, seed: int) -> Comparison:
+def compare(
+    a: Run, b: Run, patient_of: Mapping[str, str | None], rounds: int, seed: int
+) -> Comparison:
     """What changed from run A to run B.
 
     Parameters
@@ -56,18 +58,27 @@ def compare(a: Run, b: Run, patient_of: Mapping[str, str | None], rounds: int, s
     pairs = match(a[2], b[2], is_same_key)
     if not pairs:
         raise ConfigError(
-            f"the runs {a[0].name} and {b[0].name} share no radiograph", "compare runs over the same files"
+            f"the runs {a[0].name} and {b[0].name} share no radiograph",
+            "compare runs over the same files",
         )
     audited = [pair for pair in pairs if pair[0].prediction and pair[1].prediction]
     target_class = _target_class(audited)
-    numbers, patients = number_patients({one.case_id: patient_of.get(one.case_id) for one, _ in pairs})
+    numbers, patients = number_patients(
+        {one.case_id: patient_of.get(one.case_id) for one, _ in pairs}
+    )
 
     def draw(chosen: Sequence[Pair]) -> Resampling:
-        return Resampling(np.array([numbers[one.case_id] for one, _ in chosen], np.intp), rounds, seed)
+        return Resampling(
+            np.array([numbers[one.case_id] for one, _ in chosen], np.intp), rounds, seed
+        )
 
-    moved = np.array([one.predicted != two.predicted for one, two in map(_predictions, audited)], bool)
+    moved = np.array(
+        [one.predicted != two.predicted for one, two in map(_predictions, audited)], bool
+    )
     labelled = [
-        pair for pair in audited if _predictions(pair)[0].is_correct is not None and pair[0].label == pair[1].label
+        pair
+        for pair in audited
+        if _predictions(pair)[0].is_correct is not None and pair[0].label == pair[1].label
     ]
     right = [(one.is_correct, two.is_correct) for one, two in map(_predictions, labelled)]
     gained, lost = right.count((False, True)), right.count((True, False))
@@ -81,15 +92,21 @@ def compare(a: Run, b: Run, patient_of: Mapping[str, str | None], rounds: int, s
         if is_same_key
         else "SHA-256 of the file; the keys of the ids differ",
         num_matched=len(pairs),
-        num_other_bytes=sum(len({one.file_sha256, two.file_sha256} - {None}) > 1 for one, two in pairs),
+        num_other_bytes=sum(
+            len({one.file_sha256, two.file_sha256} - {None}) > 1 for one, two in pairs
+        ),
         only_a=tuple(record.case_id for record in a[2] if record.case_id not in matched[0]),
         only_b=tuple(record.case_id for record in b[2] if record.case_id not in matched[1]),
         patients=patients,
         method=f"paired changes, B minus A, with errors from patients resampled {rounds} times, seed {seed}",
         differences=tuple(differences(a[0], b[0])),
         statuses=_transitions((one.status, two.status) for one, two in pairs),
-        classes=_transitions((one.predicted, two.predicted) for one, two in map(_predictions, audited)),
-        another_class=draw(audited).share(moved, np.ones(moved.shape, bool), "no case was audited in both runs"),
+        classes=_transitions(
+            (one.predicted, two.predicted) for one, two in map(_predictions, audited)
+        ),
+        another_class=draw(audited).share(
+            moved, np.ones(moved.shape, bool), "no case was audited in both runs"
+        ),
         num_labelled=len(labelled),
         num_wrong_then_right=gained,
         num_right_then_wrong=lost,
@@ -121,7 +138,10 @@ def match(a: Sequence[CaseRecord], b: Sequence[CaseRecord], is_same_key: bool) -
 
     left, right = keyed(a), keyed(b)
     rank = {record.case_id: n for n, record in enumerate(a)}
-    return sorted(((left[key], right[key]) for key in left if key in right), key=lambda pair: rank[pair[0].case_id])
+    return sorted(
+        ((left[key], right[key]) for key in left if key in right),
+        key=lambda pair: rank[pair[0].case_id],
+    )
 
 
 def mcnemar(gained: int, lost: int) -> float:
@@ -154,7 +174,9 @@ def differences(a: RunRecord, b: RunRecord) -> Iterator[Difference]:
             if one.get(name) != two.get(name):
                 yield Difference(part, name, one.get(name), two.get(name))
         if part == "config" and one == two and a.config_sha256 != b.config_sha256:
-            yield Difference(part, "a path, see private/config.json; SHA-256", a.config_sha256, b.config_sha256)
+            yield Difference(
+                part, "a path, see private/config.json; SHA-256", a.config_sha256, b.config_sha256
+            )
 
 
 def _flat(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -167,7 +189,13 @@ def _compared(run: Run) -> ComparedRun:
     record, sha256sums, _ = run
     model = record.model
     return ComparedRun(
-        record.name, record.started, record.num_cases, model.name, model.sha256, record.config_sha256, sha256sums
+        record.name,
+        record.started,
+        record.num_cases,
+        model.name,
+        model.sha256,
+        record.config_sha256,
+        sha256sums,
     )
 
 
@@ -181,8 +209,15 @@ def _predictions(pair: Pair) -> tuple[Prediction, Prediction]:
 def _target_class(audited: Sequence[Pair]) -> str:
     names = {prediction.target_class for pair in audited for prediction in _predictions(pair)}
     if len(names) != 1:
-        found = f"they explain {' and '.join(sorted(names))}" if names else "no case was audited in both"
-        raise ConfigError(f"the scores of these runs cannot be compared: {found}", "compare runs of one target class")
+        found = (
+            f"they explain {' and '.join(sorted(names))}"
+            if names
+            else "no case was audited in both"
+        )
+        raise ConfigError(
+            f"the scores of these runs cannot be compared: {found}",
+            "compare runs of one target class",
+        )
     return names.pop()
 
 
@@ -196,18 +231,28 @@ def _performance(
 ) -> Iterator[PairedMetric]:
     """AUC, accuracy, sensitivity and specificity, with the target class against all others."""
     positive = np.array([one.label == target_class for one, _ in labelled], bool)
-    before, after = (np.array([_predictions(pair)[side].probability for pair in labelled], float) for side in (0, 1))
-    yield _auc(positive, before, after, draw(labelled))
-    correct = np.array([[p.is_correct is True for p in _predictions(pair)] for pair in labelled], float).reshape(-1, 2)
-    called = np.array([[p.predicted == target_class for p in _predictions(pair)] for pair in labelled], float).reshape(
-        -1, 2
+    before, after = (
+        np.array([_predictions(pair)[side].probability for pair in labelled], float)
+        for side in (0, 1)
     )
+    yield _auc(positive, before, after, draw(labelled))
+    correct = np.array(
+        [[p.is_correct is True for p in _predictions(pair)] for pair in labelled], float
+    ).reshape(-1, 2)
+    called = np.array(
+        [[p.predicted == target_class for p in _predictions(pair)] for pair in labelled], float
+    ).reshape(-1, 2)
     for name, among, values in (
         ("accuracy", np.ones(len(labelled), bool), correct),
         ("sensitivity", positive, called),
         ("specificity", ~positive, 1 - called),
     ):
-        yield _paired(name, [p for p, inside in zip(labelled, among, strict=True) if inside], values[among], draw)
+        yield _paired(
+            name,
+            [p for p, inside in zip(labelled, among, strict=True) if inside],
+            values[among],
+            draw,
+        )
 
 
 def _auc(positive: Any, before: Doubles, after: Doubles, draws: Resampling) -> PairedMetric:
@@ -216,13 +261,19 @@ def _auc(positive: Any, before: Doubles, after: Doubles, draws: Resampling) -> P
     return PairedMetric("auc", one, two, change)
 
 
-def _metrics(audited: Sequence[Pair], draw: Callable[[Sequence[Pair]], Resampling]) -> Iterator[PairedMetric]:
+def _metrics(
+    audited: Sequence[Pair], draw: Callable[[Sequence[Pair]], Resampling]
+) -> Iterator[PairedMetric]:
     """The scores and every number of the first map."""
     rows = [tuple(_numbers(record) for record in pair) for pair in audited]
     for name in ("probability", "logit", *CASE_NUMBERS):
         known = [(one[name] is not None, two[name] is not None) for one, two in rows]
         both = [pair for pair, is_known in zip(audited, known, strict=True) if all(is_known)]
-        values = [(one[name], two[name]) for (one, two), is_known in zip(rows, known, strict=True) if all(is_known)]
+        values = [
+            (one[name], two[name])
+            for (one, two), is_known in zip(rows, known, strict=True)
+            if all(is_known)
+        ]
         only = known.count((True, False)), known.count((False, True))
         yield _paired(name, both, np.array(values, float).reshape(-1, 2), draw, *only)
 
@@ -237,7 +288,11 @@ def _numbers(record: CaseRecord) -> dict[str, Any]:
 
 
 def _paired(
-    name: str, pairs: Sequence[Pair], values: Doubles, draw: Callable[[Sequence[Pair]], Resampling], *only: int
+    name: str,
+    pairs: Sequence[Pair],
+    values: Doubles,
+    draw: Callable[[Sequence[Pair]], Resampling],
+    *only: int,
 ) -> PairedMetric:
     """`values` (N, 2): of A and B."""
     one, two = map(float, values.mean(0)) if pairs else (None, None)
@@ -245,16 +300,23 @@ def _paired(
 
 
 def _transitions(steps: Iterable[tuple[str, str]]) -> tuple[Transition, ...]:
-    return tuple(Transition(one, two, count) for (one, two), count in sorted(Counter(steps).items()))
+    return tuple(
+        Transition(one, two, count) for (one, two), count in sorted(Counter(steps).items())
+    )
 
 
 def _flags(pairs: Sequence[Pair]) -> dict[str, tuple[int, int, int]]:
     sides = [Counter(flag.name for pair in pairs for flag in pair[side].flags) for side in (0, 1)]
     both = Counter(
-        name for one, two in pairs for name in {flag.name for flag in one.flags} & {flag.name for flag in two.flags}
+        name
+        for one, two in pairs
+        for name in {flag.name for flag in one.flags} & {flag.name for flag in two.flags}
     )
     names = sorted(sides[0] | sides[1])
-    return {name: (sides[0][name] - both[name], both[name], sides[1][name] - both[name]) for name in names}
+    return {
+        name: (sides[0][name] - both[name], both[name], sides[1][name] - both[name])
+        for name in names
+    }
 
 
 def _checks(a: RunRecord, b: RunRecord) -> dict[str, tuple[CheckState | None, CheckState | None]]:

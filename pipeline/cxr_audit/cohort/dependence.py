@@ -31,13 +31,23 @@ WHAT = {
 }
 
 
-def dependence(records: Sequence[CaseRecord], limits: Acceptance, patients: Mapping[str, int]) -> tuple[Check, ...]:
+def dependence(
+    records: Sequence[CaseRecord], limits: Acceptance, patients: Mapping[str, int]
+) -> tuple[Check, ...]:
     """A check of each of `records.DEPENDENCE`; failed = the answers depend on it. `patients`: of each case."""
-    audited = [(record, record.prediction.logit) for record in records if record.status == "ok" and record.prediction]
+    audited = [
+        (record, record.prediction.logit)
+        for record in records
+        if record.status == "ok" and record.prediction
+    ]
     judged = [r for r, _ in audited if "marker" not in r.flags_undefined]
     marked = {r.case_id: any(flag.name == "marker" for flag in r.flags) for r in judged}
     bordered = {r.case_id: (y, -r.as_usual["border"]) for r, y in audited if "border" in r.as_usual}
-    exposed = {r.case_id: (y + r.exposure["darker"], y + r.exposure["brighter"]) for r, y in audited if r.exposure}
+    exposed = {
+        r.case_id: (y + r.exposure["darker"], y + r.exposure["brighter"])
+        for r, y in audited
+        if r.exposure
+    }
     found: dict[str, tuple[Mapping[str, Any], Callable[[Doubles], Any], float]] = {
         "marker_dependence": (marked, np.mean, limits.dependence_marker_share),
         "border_dependence": (bordered, variance_share, limits.dependence_border_variance),
@@ -60,7 +70,11 @@ def told_apart(values: Doubles) -> float:
 
 
 def _check(
-    name: str, patients: Mapping[str, int], of_case: Mapping[str, Any], measure: Callable[[Doubles], Any], limit: float
+    name: str,
+    patients: Mapping[str, int],
+    of_case: Mapping[str, Any],
+    measure: Callable[[Doubles], Any],
+    limit: float,
 ) -> Check:
     words = f"at most {limit:g}"
     num = len({patients[case_id] for case_id in of_case})

@@ -61,7 +61,9 @@ def describe(
     checks : of the explanation, those made once a model.
     """
     known = {source.case_id: source for source in sources}
-    patient_of = {r.case_id: (known[r.case_id].patient_id if r.case_id in known else None) for r in records}
+    patient_of = {
+        r.case_id: (known[r.case_id].patient_id if r.case_id in known else None) for r in records
+    }
     patients, patients_known = number_patients(patient_of)
     audited = [record for record in records if record.status == "ok"]
     labelled = [record for record in audited if _unlabelled(record) is None]
@@ -72,7 +74,9 @@ def describe(
     statuses = Counter(record.status for record in records)
     depends = dependence(records, acceptance, patients)
     return CohortRecord(
-        target_class=next((record.prediction.target_class for record in audited if record.prediction), None),
+        target_class=next(
+            (record.prediction.target_class for record in audited if record.prediction), None
+        ),
         statuses={status: statuses[status] for status in get_args(CaseStatus)},
         unlabelled=dict(Counter(_unlabelled(record) or "" for record in unlabelled)),
         num_patients=len(set(patients.values())),
@@ -86,7 +90,9 @@ def describe(
         ece_if_calibrated=whole.ece_if_calibrated,
         reliability=whole.reliability,
         subgroups=tuple(
-            _subgroups(column, [_value(record, known, column) for record in labelled], outputs, asked, seed)
+            _subgroups(
+                column, [_value(record, known, column) for record in labelled], outputs, asked, seed
+            )
             for column in asked.subgroups
         ),
         false_positives=_ranked(outcomes["false_positive"], -1),
@@ -105,12 +111,16 @@ def describe(
         hit_rates={
             kind: _hit_rate(cases, f"{kind}_pointing_game_hit", _of(cases, patients), asked, seed)
             for kind in REGIONS_OF_CASES
-            for cases in [[record for record in audited if kind in {region.kind for region in record.regions}]]
+            for cases in [
+                [record for record in audited if kind in {region.kind for region in record.regions}]
+            ]
         },
     )
 
 
-def _hit_rate(cases: Sequence[CaseRecord], name: str, patients: Integers, asked: Cohort, seed: int) -> Estimate:
+def _hit_rate(
+    cases: Sequence[CaseRecord], name: str, patients: Integers, asked: Cohort, seed: int
+) -> Estimate:
     """The share of some cases whose map's maximum lies where `name` says."""
     hits = np.array([case_values(record)[0][name] is True for record in cases], bool)
     draws = Resampling(patients, asked.rounds, seed)
@@ -135,7 +145,9 @@ def _of(cases: Sequence[CaseRecord], patients: Mapping[str, int]) -> Integers:
 
 
 def _outputs(labelled: Sequence[CaseRecord], patients: Mapping[str, int]) -> Outputs:
-    predictions = [(record.label, record.prediction) for record in labelled if record.prediction is not None]
+    predictions = [
+        (record.label, record.prediction) for record in labelled if record.prediction is not None
+    ]
     return Outputs(
         positive=np.array([label == p.target_class for label, p in predictions], bool),
         probability=np.array([p.probability for _, p in predictions], float),
@@ -148,7 +160,11 @@ def _unlabelled(record: CaseRecord) -> str | None:
     """Why an audited case cannot be measured."""
     if record.label is None:
         return "no label"
-    return None if record.prediction and record.label in record.prediction.class_scores else "the label is no class"
+    return (
+        None
+        if record.prediction and record.label in record.prediction.class_scores
+        else "the label is no class"
+    )
 
 
 def _value(record: CaseRecord, known: Mapping[str, CaseSource], column: str) -> str | None:
@@ -164,7 +180,9 @@ def _printable(text: str) -> str:
     return shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}…"
 
 
-def _subgroups(column: str, values: Sequence[str | None], outputs: Outputs, asked: Cohort, seed: int) -> SubgroupColumn:
+def _subgroups(
+    column: str, values: Sequence[str | None], outputs: Outputs, asked: Cohort, seed: int
+) -> SubgroupColumn:
     counts = Counter(value for value in values if value is not None)
     shown = sorted(value for value, count in counts.items() if count >= asked.min_cases)
     groups = []
@@ -173,7 +191,9 @@ def _subgroups(column: str, values: Sequence[str | None], outputs: Outputs, aske
         found = performance(members, asked.prevalence, asked.rounds, seed)
         num_positive = int(members.positive.sum())
         groups.append(Subgroup(value, num_positive, counts[value] - num_positive, found.metrics))
-    too_few = f"every value has fewer than {asked.min_cases} cases" if counts else "no case has a value"
+    too_few = (
+        f"every value has fewer than {asked.min_cases} cases" if counts else "no case has a value"
+    )
     return SubgroupColumn(
         column,
         tuple(groups),
@@ -195,16 +215,24 @@ def _ranked(wrong: Sequence[CaseRecord], sign: int) -> tuple[WrongCase, ...]:
 
 def _distributions(groups: Mapping[str, Sequence[CaseRecord]]) -> list[Distribution]:
     """Every metric by outcome."""
-    measured = {outcome: [case_values(record) for record in records] for outcome, records in groups.items()}
+    measured = {
+        outcome: [case_values(record) for record in records] for outcome, records in groups.items()
+    }
     found = []
     for metric in (*CASE_NUMBERS, *WORDS):
         for outcome, members in measured.items():
             defined = [values[metric] for values, _ in members if values[metric] is not None]
-            reasons = Counter(reasons[metric] for values, reasons in members if values[metric] is None)
+            reasons = Counter(
+                reasons[metric] for values, reasons in members if values[metric] is None
+            )
             shape: dict[str, Any] = {}
             if metric in WORDS:
-                shape["counts"] = {str(word).lower(): count for word, count in sorted(Counter(defined).items())}
+                shape["counts"] = {
+                    str(word).lower(): count for word, count in sorted(Counter(defined).items())
+                }
             elif defined:
                 shape["quantiles"] = tuple(map(float, np.quantile(defined, QUANTILES)))
-            found.append(Distribution(metric, outcome, len(members), dict(sorted(reasons.items())), **shape))
+            found.append(
+                Distribution(metric, outcome, len(members), dict(sorted(reasons.items())), **shape)
+            )
     return found

@@ -77,18 +77,23 @@ class Resampling:
             missing = "negative" if positive.any() else "positive"
             return Estimate(None, num_cases, num_patients, reason=f"no {missing} case")
         if scores.min() == scores.max():
-            return Estimate(None, num_cases, num_patients, reason="all scores are equal: they rank nothing")
+            return Estimate(
+                None, num_cases, num_patients, reason="all scores are equal: they rank nothing"
+            )
         size = max(1, BLOCK // num_cases)
         whole = auc_of(positive, scores, np.ones((1, num_cases)))
         resampled = (
-            auc_of(positive, scores, self.times[n : n + size, self.patients]) for n in range(0, len(self.times), size)
+            auc_of(positive, scores, self.times[n : n + size, self.patients])
+            for n in range(0, len(self.times), size)
         )
         found = np.concatenate([whole, *resampled])
         smaller = min((positive, ~positive), key=lambda side: kish_number(self.patients[side]))
         estimate = self._estimate(found, smaller, at_most=num_cases)
         return _of_each_kind(replace(estimate, num_cases=num_cases, num_patients=num_patients))
 
-    def ece(self, positive: Bools, probability: Doubles, bins: Integers) -> tuple[Estimate, float | None]:
+    def ece(
+        self, positive: Bools, probability: Doubles, bins: Integers
+    ) -> tuple[Estimate, float | None]:
         """Expected calibration error, sum over bins of |sum of (probability - positive)| / N, and what it would stay
         below in 97.5 % of such samples if the classifier were calibrated.
 
@@ -111,11 +116,19 @@ class Resampling:
         value = float(found[0])
         error = float(found[1:].std()) * math.sqrt(num_patients / max(1, num_patients - 1))
         if num_patients < MIN_PATIENTS or error < NO_ERROR:
-            reason = TOO_FEW if num_patients < MIN_PATIENTS else "no interval: every resample gives the same"
+            reason = (
+                TOO_FEW
+                if num_patients < MIN_PATIENTS
+                else "no interval: every resample gives the same"
+            )
             return Estimate(value, num_cases, num_patients, reason=reason), None
         calibrated, reach = float(np.quantile(noise, 0.975)), Z * error
-        lower = 0.0 if value <= calibrated else max(0.0, 2 * value - float(found[1:].mean()) - reach)
-        return Estimate(value, num_cases, num_patients, (lower, min(1.0, value + reach))), calibrated
+        lower = (
+            0.0 if value <= calibrated else max(0.0, 2 * value - float(found[1:].mean()) - reach)
+        )
+        return Estimate(
+            value, num_cases, num_patients, (lower, min(1.0, value + reach))
+        ), calibrated
 
     def mean_change(self, changes: Doubles) -> Estimate:
         """The mean of what changed in each case from one run to another, (N,), in any unit."""
@@ -136,25 +149,33 @@ class Resampling:
         size = max(1, BLOCK // num_cases)
         times = np.concatenate([np.ones((1, self.times.shape[1]), np.uint8), self.times])
         blocks = (times[n : n + size, self.patients] for n in range(0, len(times), size))
-        found = np.concatenate([auc_of(positive, after, w) - auc_of(positive, before, w) for w in blocks])
+        found = np.concatenate(
+            [auc_of(positive, after, w) - auc_of(positive, before, w) for w in blocks]
+        )
         smaller = min(num_different(self.patients[side]) for side in (positive, ~positive))
         return _of_each_kind(self._change(found, num_cases, num_patients, smaller))
 
-    def _change(self, found: Doubles, num_cases: int, num_patients: int, effective: int) -> Estimate:
+    def _change(
+        self, found: Doubles, num_cases: int, num_patients: int, effective: int
+    ) -> Estimate:
         """A change and its interval by Student's t of `effective` patients, from a statistic and its resamples."""
         value = float(found[0])
         if effective < MIN_PATIENTS:
             return Estimate(value, num_cases, num_patients, reason=TOO_FEW)
         error = float(np.nanstd(found[1:])) * math.sqrt(num_patients / (num_patients - 1))
         if error < NO_ERROR:
-            return Estimate(value, num_cases, num_patients, reason="no interval: every resample gives the same")
+            return Estimate(
+                value, num_cases, num_patients, reason="no interval: every resample gives the same"
+            )
         reach = t_quantile(effective - 1) * error
         return Estimate(value, num_cases, num_patients, (value - reach, value + reach))
 
     def _sums(self, *columns: npt.NDArray[Any]) -> Doubles:
         """The sum of each column (N,), of the cases as they are and in each resample: (1 + rounds, columns)."""
         num_patients = self.times.shape[1]
-        by_patient = np.stack([np.bincount(self.patients, column, num_patients) for column in columns], 1)
+        by_patient = np.stack(
+            [np.bincount(self.patients, column, num_patients) for column in columns], 1
+        )
         size = max(1, BLOCK // num_patients)
         resampled = (self.times[n : n + size] @ by_patient for n in range(0, len(self.times), size))
         return np.concatenate([by_patient.sum(0, keepdims=True), *resampled])
@@ -167,14 +188,22 @@ class Resampling:
         if num_patients < MIN_PATIENTS:
             return Estimate(value, num_cases, num_patients, reason=TOO_FEW)
         error = float(np.nanstd(found[1:])) * math.sqrt(num_patients / (num_patients - 1))
-        effective = kish_number(patients) if error < NO_ERROR else min(value * (1 - value) / error**2, at_most)
+        effective = (
+            kish_number(patients)
+            if error < NO_ERROR
+            else min(value * (1 - value) / error**2, at_most)
+        )
         effective *= (t_quantile(num_cases - 1) / t_quantile(num_patients - 1)) ** 2
         return Estimate(value, num_cases, num_patients, score_interval(value, effective))
 
 
 def _of_each_kind(one: Estimate) -> Estimate:
     """An AUC counts the patients of the rarer kind, and its reason says so."""
-    return replace(one, reason=f"{TOO_FEW} of each kind, positive and negative") if one.reason == TOO_FEW else one
+    return (
+        replace(one, reason=f"{TOO_FEW} of each kind, positive and negative")
+        if one.reason == TOO_FEW
+        else one
+    )
 
 
 def auc_of(positive: Bools, scores: Doubles, weights: npt.NDArray[Any]) -> Doubles:
@@ -182,7 +211,9 @@ def auc_of(positive: Bools, scores: Doubles, weights: npt.NDArray[Any]) -> Doubl
     order = np.argsort(scores, kind="stable")
     ordered, is_positive = scores[order], positive[order]
     weight = weights[:, order].astype(np.float64)
-    below = np.zeros((len(weight), scores.size + 1))  # weight of the negative cases before each place
+    below = np.zeros(
+        (len(weight), scores.size + 1)
+    )  # weight of the negative cases before each place
     np.cumsum(weight * ~is_positive, axis=1, out=below[:, 1:])
     of_positive, score = weight[:, is_positive], ordered[is_positive]
     lower, upper = np.searchsorted(ordered, score, "left"), np.searchsorted(ordered, score, "right")
@@ -201,7 +232,10 @@ def predictive_value(right: Estimate, other: Estimate, odds: float) -> Estimate:
     right, other : sensitivity and specificity for the positive one, the other way round for the negative one.
     odds : against what the value predicts, at that prevalence.
     """
-    num_cases, num_patients = right.num_cases + other.num_cases, right.num_patients + other.num_patients
+    num_cases, num_patients = (
+        right.num_cases + other.num_cases,
+        right.num_patients + other.num_patients,
+    )
     if right.value is None or other.value is None:
         return Estimate(None, num_cases, num_patients, reason=right.reason or other.reason)
     wrong = 1 - other.value
@@ -215,7 +249,9 @@ def predictive_value(right: Estimate, other: Estimate, odds: float) -> Estimate:
     near, far = wrong_low * (2 * wrong - wrong_low), high * (2 * right.value - high)
     smallest = near / (product + math.sqrt(max(0.0, product**2 - near * far))) if near > 0 else 0.0
     near, far = wrong_high * (2 * wrong - wrong_high), low * (2 * right.value - low)
-    largest = (product + math.sqrt(max(0.0, product**2 - near * far))) / far if far > 0 else math.inf
+    largest = (
+        (product + math.sqrt(max(0.0, product**2 - near * far))) / far if far > 0 else math.inf
+    )
     interval = 1 / (1 + odds * largest), 1 / (1 + odds * smallest)
     return Estimate(value, num_cases, num_patients, interval)
 
@@ -223,9 +259,13 @@ def predictive_value(right: Estimate, other: Estimate, odds: float) -> Estimate:
 def score_interval(share: float, number: float) -> tuple[float, float]:
     """Wilson's 95 % interval of a share of `number` cases, which need not be whole."""
     centre = (share + Z**2 / (2 * number)) / (1 + Z**2 / number)
-    reach = Z / (1 + Z**2 / number) * math.sqrt(share * (1 - share) / number + (Z / (2 * number)) ** 2)
+    reach = (
+        Z / (1 + Z**2 / number) * math.sqrt(share * (1 - share) / number + (Z / (2 * number)) ** 2)
+    )
     # At 0 and 1 centre and reach differ by rounding only.
-    return max(0.0, centre - reach) if share > 0 else 0.0, min(1.0, centre + reach) if share < 1 else 1.0
+    return max(0.0, centre - reach) if share > 0 else 0.0, min(
+        1.0, centre + reach
+    ) if share < 1 else 1.0
 
 
 def kish_number(patients: Integers) -> float:

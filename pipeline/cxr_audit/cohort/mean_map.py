@@ -40,10 +40,15 @@ def mean_maps(cases: Iterable[tuple[str, Floats, Mask]]) -> dict[str, MeanMap]:
     counts: dict[str, int] = {}
     for outcome, evidence, lungs in cases:
         box = lungs_box(lungs)
-        laid = np.stack([on_lungs(np.maximum(evidence, 0), box), on_lungs(lungs.astype(np.float32), box)])
+        laid = np.stack(
+            [on_lungs(np.maximum(evidence, 0), box), on_lungs(lungs.astype(np.float32), box)]
+        )
         sums[outcome] = sums.get(outcome, np.float32(0)) + laid
         counts[outcome] = counts.get(outcome, 0) + 1
-    return {name: MeanMap(counts[name], *(total / np.float32(counts[name]))) for name, total in sums.items()}
+    return {
+        name: MeanMap(counts[name], *(total / np.float32(counts[name])))
+        for name, total in sums.items()
+    }
 
 
 def lungs_box(lungs: Mask) -> tuple[float, float, float, float]:
@@ -52,7 +57,12 @@ def lungs_box(lungs: Mask) -> tuple[float, float, float, float]:
     if rows.size == 0:
         raise ValueError("no lungs to lay a map on")
     top, left = rows[0] / lungs.shape[0], columns[0] / lungs.shape[1]
-    return top, left, (rows[-1] + 1) / lungs.shape[0] - top, (columns[-1] + 1) / lungs.shape[1] - left
+    return (
+        top,
+        left,
+        (rows[-1] + 1) / lungs.shape[0] - top,
+        (columns[-1] + 1) / lungs.shape[1] - left,
+    )
 
 
 def on_lungs(picture: Floats, box: tuple[float, float, float, float]) -> Floats:
@@ -60,7 +70,10 @@ def on_lungs(picture: Floats, box: tuple[float, float, float, float]) -> Floats:
     top, left, height, width = box
     (row_step, row_start), (column_step, column_start) = (
         _axis(start, length, size)
-        for start, length, size in ((top, height, picture.shape[0]), (left, width, picture.shape[1]))
+        for start, length, size in (
+            (top, height, picture.shape[0]),
+            (left, width, picture.shape[1]),
+        )
     )
     matrix = np.array([[column_step, 0, column_start], [0, row_step, row_start]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -30,7 +30,12 @@ class Outputs:
 
     def of(self, chosen: Bools) -> Outputs:
         """Some of them."""
-        return Outputs(self.positive[chosen], self.probability[chosen], self.called[chosen], self.patients[chosen])
+        return Outputs(
+            self.positive[chosen],
+            self.probability[chosen],
+            self.called[chosen],
+            self.patients[chosen],
+        )
 
     @property
     def outcomes(self) -> dict[str, Bools]:
@@ -73,9 +78,13 @@ def performance(outputs: Outputs, prevalence: float | None, rounds: int, seed: i
         one_class, odds = None, (1 - prevalence) / prevalence
         num_patients = draws.times.shape[1]
         ppv = replace(predictive_value(sensitivity, specificity, odds), num_patients=num_patients)
-        npv = replace(predictive_value(specificity, sensitivity, 1 / odds), num_patients=num_patients)
+        npv = replace(
+            predictive_value(specificity, sensitivity, 1 / odds), num_patients=num_patients
+        )
     if one_class:
-        ppv, npv = (replace(one, value=None, interval_95=None, reason=one_class) for one in (ppv, npv))
+        ppv, npv = (
+            replace(one, value=None, interval_95=None, reason=one_class) for one in (ppv, npv)
+        )
     ece, calibrated = draws.ece(positive, probability, bins)
     metrics = {
         "auc": draws.auc(positive, probability),
@@ -86,7 +95,9 @@ def performance(outputs: Outputs, prevalence: float | None, rounds: int, seed: i
         "brier": draws.mean((probability - positive) ** 2),
         "ece": ece,
     }
-    return Performance(metrics, calibrated, tuple(_bin(n, outputs, bins == n, draws) for n in range(NUM_BINS)))
+    return Performance(
+        metrics, calibrated, tuple(_bin(n, outputs, bins == n, draws) for n in range(NUM_BINS))
+    )
 
 
 def _bin(number: int, outputs: Outputs, inside: Bools, draws: Resampling) -> ReliabilityBin:

@@ -23,12 +23,16 @@ COLUMNS: dict[str, Term] = {
     "status": Term("status", "ok (audited), excluded or failed", "string"),
     "reason": Term("reason", "why it was not audited, in words", "string"),
     "error": Term("kind of error", "the error's name, where it failed by one", "string"),
-    "label": Term("label", "the reference label, as the source of the radiographs has it", "string"),
+    "label": Term(
+        "label", "the reference label, as the source of the radiographs has it", "string"
+    ),
     "quality": Term("failed checks of the input", "names, with ; between", "string"),
     **OF_OUTPUT,
     "map_method": Term("method of the first map", "columns on evidence are of this map", "string"),
     "map_layer": Term("layer of the first map", "by its name in the model", "string"),
-    "map_status": Term("state of the first map", "ok, dead, negative_only, saturated or not_finite", "string"),
+    "map_status": Term(
+        "state of the first map", "ok, dead, negative_only, saturated or not_finite", "string"
+    ),
     "trust_state": Term("trust in the map", "passed, caution or not_interpretable", "string"),
     **OF_MAP,
     **OF_CASE,
@@ -38,10 +42,15 @@ COLUMNS: dict[str, Term] = {
     "annotation_missing": Term("why the annotation was not used", "in words", "string"),
     "num_markers": Term("markers", "letters and other opaque objects that were found", "integer"),
     "marker_relevance_mass_accuracy": Term(
-        "evidence at a marker", "share of the positive evidence, 0 to 1; of several markers the largest"
+        "evidence at a marker",
+        "share of the positive evidence, 0 to 1; of several markers the largest",
     ),
-    "exposure_darker_change": Term("change of the logit made darker", "all by a tenth of the grey range, log-odds"),
-    "exposure_brighter_change": Term("change of the logit made brighter", "all by a tenth of the grey range, log-odds"),
+    "exposure_darker_change": Term(
+        "change of the logit made darker", "all by a tenth of the grey range, log-odds"
+    ),
+    "exposure_brighter_change": Term(
+        "change of the logit made brighter", "all by a tenth of the grey range, log-odds"
+    ),
     "as_usual_marker_change": Term(
         "change of the logit with a marker as usual",
         "the run's mean radiograph there, log-odds; of several the largest",
@@ -63,7 +72,11 @@ def cases_table(records: Sequence[CaseRecord]) -> str:
     rows = [{name: _inert(value) for name, value in _row(record).items()} for record in records]
     if unknown := {name for row in rows for name in row} - COLUMNS.keys():
         raise ValueError(f"no column is described for {', '.join(sorted(unknown))}")
-    return str(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).to_csv(index=False, lineterminator="\n"))
+    return str(
+        pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).to_csv(
+            index=False, lineterminator="\n"
+        )
+    )
 
 
 def cases_metadata() -> str:
@@ -74,7 +87,9 @@ def cases_metadata() -> str:
             "titles": name,
             "dc:title": term.title,
             "dc:description": term.meaning,
-            "datatype": {"base": "boolean", "format": "True|False"} if term.datatype == "boolean" else term.datatype,
+            "datatype": {"base": "boolean", "format": "True|False"}
+            if term.datatype == "boolean"
+            else term.datatype,
             **({"separator": LISTS[name]} if name in LISTS else {}),
         }
         for name, term in COLUMNS.items()
@@ -94,8 +109,13 @@ def cases_metadata() -> str:
 def _row(record: CaseRecord) -> dict[str, Any]:
     prediction, first = record.prediction, record.maps[0] if record.maps else None
     return {
-        **{name: getattr(record, name) for name in ("case_id", "status", "reason", "error", "label", "file_sha256")},
-        "quality": LISTS["quality"].join(check.name for check in record.quality if check.state == "failed"),
+        **{
+            name: getattr(record, name)
+            for name in ("case_id", "status", "reason", "error", "label", "file_sha256")
+        },
+        "quality": LISTS["quality"].join(
+            check.name for check in record.quality if check.state == "failed"
+        ),
         **{name: getattr(prediction, name, None) for name in OF_OUTPUT},
         "outcome": record.outcome,
         **{f"map_{name}": getattr(first, name, None) for name in ("method", "layer", "status")},
@@ -133,5 +153,7 @@ def _region_columns(record: CaseRecord, first: MapFacts | None) -> dict[str, Any
         "lungs_missing": record.lungs_missing,
         "annotation_missing": record.annotation_missing,
         "num_markers": len(at_markers) if record.regions and not record.markers_missing else None,
-        "marker_relevance_mass_accuracy": max((share for share in at_markers if share is not None), default=None),
+        "marker_relevance_mass_accuracy": max(
+            (share for share in at_markers if share is not None), default=None
+        ),
     }

@@ -44,9 +44,15 @@ def _lines(cohort: CohortRecord) -> Iterator[str]:
 
 
 def _measured(cohort: CohortRecord) -> Iterator[str]:
-    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in cohort.outcomes.items())
+    counts = ", ".join(
+        f"{count} {name.replace('_', ' ')}" for name, count in cohort.outcomes.items()
+    )
     yield f'for class "{cohort.target_class}": {counts}'
-    at = "undefined" if cohort.prevalence is None else f"{cohort.prevalence:.3f}, {cohort.prevalence_source}"
+    at = (
+        "undefined"
+        if cohort.prevalence is None
+        else f"{cohort.prevalence:.3f}, {cohort.prevalence_source}"
+    )
     yield f"prevalence of the predictive values: {at}"
     for name in PERFORMANCE_METRICS:
         yield f"  {OF_RUN[name].name:36} {_estimate(cohort.metrics[name])}"
@@ -56,14 +62,22 @@ def _measured(cohort: CohortRecord) -> Iterator[str]:
         yield f"by {column.column}" + (f": {column.reason}" if column.reason else "")
         for group in column.groups:
             yield f'  "{group.value}", {group.num_positive} positive, {group.num_negative} negative'
-            yield from (f"    {OF_RUN[name].name:34} {_estimate(group.metrics[name])}" for name in IN_SUBGROUPS)
+            yield from (
+                f"    {OF_RUN[name].name:34} {_estimate(group.metrics[name])}"
+                for name in IN_SUBGROUPS
+            )
         if column.groups and column.num_suppressed_values:
             yield f"  not shown: {column.num_suppressed_values} smaller values, {_cases(column.num_suppressed_cases)}"
         if column.groups and column.num_missing:
             yield f"  without a value: {_cases(column.num_missing)}"
-    for title, wrong in (("false positives", cohort.false_positives), ("false negatives", cohort.false_negatives)):
+    for title, wrong in (
+        ("false positives", cohort.false_positives),
+        ("false negatives", cohort.false_negatives),
+    ):
         if wrong:
-            worst = ", ".join(f"{case.case_id} ({_number(case.probability)})" for case in wrong[:NUM_WRONG])
+            worst = ", ".join(
+                f"{case.case_id} ({_number(case.probability)})" for case in wrong[:NUM_WRONG]
+            )
             yield f"worst {title}: {worst}"
 
 

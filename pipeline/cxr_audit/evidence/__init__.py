@@ -16,10 +16,32 @@ tables to the byte; their events differ, as their times do.
 `sbom` lists the software, `signing` signs.
 """
 
-from cxr_audit.evidence.checksums import UNFINISHED, documents, in_words, remedy, require_unchanged, seal, verify
+from cxr_audit.evidence.checksums import (
+    UNFINISHED,
+    documents,
+    in_words,
+    remedy,
+    require_unchanged,
+    seal,
+    verify,
+)
 from cxr_audit.evidence.events import EventLog
-from cxr_audit.evidence.folder import CHECKSUMS, SIGNATURE, SIGNATURES, Problem, RunFolder, file_sha256, write
-from cxr_audit.evidence.private import KEY_NAME, KEY_VARIABLE, CaseIdKey, read_crosswalk, write_crosswalk
+from cxr_audit.evidence.folder import (
+    CHECKSUMS,
+    SIGNATURE,
+    SIGNATURES,
+    Problem,
+    RunFolder,
+    file_sha256,
+    write,
+)
+from cxr_audit.evidence.private import (
+    KEY_NAME,
+    KEY_VARIABLE,
+    CaseIdKey,
+    read_crosswalk,
+    write_crosswalk,
+)
 from cxr_audit.evidence.sbom import SBOM, bill_of_materials
 
 __all__ = [

@@ -40,8 +40,12 @@ ADOPTED = {"started", "found"}
 # Made from the records, as each report.pdf is; the first two are documents.
 OF_RUN = ("index.html", "summary.pdf", "cases.csv", "cases.csv-metadata.json", "cohort.json")
 # By the name of the command that broke off, which given again ends it.
-BEGINNING = Problem("unfinished", "render or sign", "documents were about to be written, and that broke off")
-RENDERING = Problem("unfinished", "render", "documents were being written again, and that broke off")
+BEGINNING = Problem(
+    "unfinished", "render or sign", "documents were about to be written, and that broke off"
+)
+RENDERING = Problem(
+    "unfinished", "render", "documents were being written again, and that broke off"
+)
 SIGNING = Problem("unfinished", "sign", "documents were being signed, and that broke off")
 UNFINISHED = (BEGINNING, RENDERING, SIGNING)
 
@@ -54,7 +58,11 @@ def seal(folder: RunFolder, events: EventLog) -> None:
         for name in empty:
             (folder.path / name).rmdir()
     events.add_documents(folder)
-    sums = {name: file_sha256(folder.path / name) for name in _names(folder) if name != folder.events.name}
+    sums = {
+        name: file_sha256(folder.path / name)
+        for name in _names(folder)
+        if name != folder.events.name
+    }
     events.append("sealed", files=len(sums), sha256=hashlib.sha256(_lines(sums)).hexdigest())
     sums[folder.events.name] = file_sha256(folder.events)
     for name in reversed(SIGNATURES):  # of the SHA256SUMS that was
@@ -72,8 +80,16 @@ def verify(folder: RunFolder) -> list[Problem]:
     found = {name: _digest(folder.path / name) for name in _names(folder)}
     problems = {Problem("missing", name) for name in expected if name not in found}
     problems |= {Problem("added", name) for name in found if name not in expected}
-    problems |= {Problem("changed", name) for name in expected if found.get(name, expected[name]) != expected[name]}
-    problems |= {Problem("changed", name, "a link in its place") for name in SEALS if (folder.path / name).is_symlink()}
+    problems |= {
+        Problem("changed", name)
+        for name in expected
+        if found.get(name, expected[name]) != expected[name]
+    }
+    problems |= {
+        Problem("changed", name, "a link in its place")
+        for name in SEALS
+        if (folder.path / name).is_symlink()
+    }
     if (folder.path / CHECKSUMS).read_bytes() != _lines(expected):
         problems.add(Problem("changed", CHECKSUMS, "not as it is written"))
     signature, its_sum = (folder.path / name for name in SIGNATURES)
@@ -100,8 +116,14 @@ def verify(folder: RunFolder) -> list[Problem]:
     kinds = {one.get("event") for one in since}
     is_begun = num_sealed is not None and (since or log != whole) and not folder.events.is_symlink()
     if is_begun and kinds <= OF_DOCUMENTS | (ADOPTED if is_older else set()):
-        again, broken_off = _broken_off(folder, since, {file: expected[file] for file in found if file in expected})
-        problems = {one for one in problems if one.name not in again and not PurePath(one.name).match(TEMPORARY)}
+        again, broken_off = _broken_off(
+            folder, since, {file: expected[file] for file in found if file in expected}
+        )
+        problems = {
+            one
+            for one in problems
+            if one.name not in again and not PurePath(one.name).match(TEMPORARY)
+        }
         problems.add(broken_off)
         events, found[name] = events[:num_sealed], expected.get(name, "")
     elif log != whole:
@@ -111,7 +133,9 @@ def verify(folder: RunFolder) -> list[Problem]:
     elif not (since and is_older):
         problems.update(_event_problems(folder, events, found, expected))
     if any(map(_is_gone, problems)):
-        problems = {one for one in problems if not PurePath(one.name).match(f".{SIGNATURE}{TEMPORARY[1:]}")}
+        problems = {
+            one for one in problems if not PurePath(one.name).match(f".{SIGNATURE}{TEMPORARY[1:]}")
+        }
     return sorted(problems)
 
 
@@ -131,7 +155,9 @@ def require_unchanged(folder: RunFolder, but: Container[str | Problem] = ()) -> 
     """
     found = verify(folder) if folder.is_sealed else []
     problems = [
-        one for one in found if not (one in but or one.name in but or PurePath(one.name).parent.as_posix() in but)
+        one
+        for one in found
+        if not (one in but or one.name in but or PurePath(one.name).parent.as_posix() in but)
     ]
     if problems:
         lines = "\n".join(map(str, problems))
@@ -163,9 +189,12 @@ def in_words(folder: RunFolder) -> str:
     words = [f"run {run.name} of {run.started}, {run.num_cases:,} cases"]
     words.append(f"SHA-256 of {CHECKSUMS} {file_sha256(folder.path / CHECKSUMS)}")
     private = private_files(folder)
-    missing = [name for name in ("config.json", "crosswalk.csv") if folder.private / name not in private]
+    missing = [
+        name for name in ("config.json", "crosswalk.csv") if folder.private / name not in private
+    ]
     words += [
-        f"{PRIVATE}/{name} is not here, or closed, and was not checked" for name in (missing if private else [""])
+        f"{PRIVATE}/{name} is not here, or closed, and was not checked"
+        for name in (missing if private else [""])
     ]
     if any(path.stat().st_mode & 0o077 for path in private):
         words.append(f"{PRIVATE}/ names patients and is open to others than its owner")
@@ -175,7 +204,9 @@ def in_words(folder: RunFolder) -> str:
 def read_sums(folder: RunFolder) -> dict[str, str]:
     """`SHA256SUMS`: file -> SHA-256. Raises `VerificationError` where it cannot be read."""
     try:
-        data = (folder.path / CHECKSUMS).read_bytes() if folder.is_sealed else b""  # a pipe would never end
+        data = (
+            (folder.path / CHECKSUMS).read_bytes() if folder.is_sealed else b""
+        )  # a pipe would never end
         lines = data.decode().removesuffix("\n").split("\n")
         return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except (OSError, ValueError) as error:
@@ -190,8 +221,13 @@ def sealed_part(path: Path, sha256: str | None) -> bytes | None:
     if path.is_symlink() or not path.is_file():
         return None
     data = path.read_bytes()
-    ends = [len(data), *(one.end() + after for one in re.finditer(b"%%EOF", data) for after in range(3))]
-    return next((data[:end] for end in ends if hashlib.sha256(data[:end]).hexdigest() == sha256), None)
+    ends = [
+        len(data),
+        *(one.end() + after for one in re.finditer(b"%%EOF", data) for after in range(3)),
+    ]
+    return next(
+        (data[:end] for end in ends if hashlib.sha256(data[:end]).hexdigest() == sha256), None
+    )
 
 
 def put_back(folder: RunFolder) -> None:
@@ -213,7 +249,9 @@ def _num_named(log: bytes, sha256: str | None) -> int | None:
     return None
 
 
-def _broken_off(folder: RunFolder, since: list[Event], sealed: Mapping[str, str]) -> tuple[set[str], Problem]:
+def _broken_off(
+    folder: RunFolder, since: list[Event], sealed: Mapping[str, str]
+) -> tuple[set[str], Problem]:
     """The files that may be others, since they were being written, and which command broke off.
 
     Signing says which documents, and only appends to them. Where the crosswalk is kept elsewhere, `cohort.json` cannot
@@ -224,7 +262,9 @@ def _broken_off(folder: RunFolder, since: list[Event], sealed: Mapping[str, str]
         return {folder.events.name}, BEGINNING
     if all("documents" in one for one in begun):
         named = {str(file) for one in begun for file in one["documents"]} & sealed.keys()
-        signed = {file for file in named if sealed_part(folder.path / file, sealed[file]) is not None}
+        signed = {
+            file for file in named if sealed_part(folder.path / file, sealed[file]) is not None
+        }
         return signed | {folder.events.name}, SIGNING
     of_run = OF_RUN if (folder.private / "crosswalk.csv").is_file() else OF_RUN[:-1]
     return {*documents(folder), *of_run, folder.events.name}, RENDERING
@@ -239,9 +279,13 @@ def _event_problems(
     for case in sorted({*records, *folder.case_ids()}):
         file = f"cases/{case}/case.json"
         if found.get(file) == expected.get(file) != records.get(case):
-            what: Difference = "missing" if file not in found else "changed" if case in records else "added"
+            what: Difference = (
+                "missing" if file not in found else "changed" if case in records else "added"
+            )
             yield Problem(what, file, f"not the record that {name} has for this case")
-    bound: dict[str, str] = next((event["private"] for event in reversed(events) if "private" in event), {})
+    bound: dict[str, str] = next(
+        (event["private"] for event in reversed(events) if "private" in event), {}
+    )
     for path in private_files(folder):
         if file_sha256(path) != bound.get(path.name):
             yield Problem("changed" if path.name in bound else "added", f"{PRIVATE}/{path.name}")
@@ -255,7 +299,10 @@ def _event_problems(
         yield Problem("added", SIGNATURE, f"{name} does not know of it")
     sealed = {file: digest for file, digest in expected.items() if file != name}
     last = events[-1] if events else {}
-    is_sealed = last.get("event") == "sealed" and last.get("sha256") == hashlib.sha256(_lines(sealed)).hexdigest()
+    is_sealed = (
+        last.get("event") == "sealed"
+        and last.get("sha256") == hashlib.sha256(_lines(sealed)).hexdigest()
+    )
     is_named = found.get(name) == expected.get(name)
     if is_named and not is_sealed:
         yield Problem("changed", CHECKSUMS, f"not the one that the last line of {name} has sealed")

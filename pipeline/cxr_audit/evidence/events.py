@@ -66,17 +66,27 @@ class EventLog:
         whole, torn = data[: data.rfind(b"\n") + 1], data[data.rfind(b"\n") + 1 :]
         events, head, problem = read_chain(whole, identity(folder.read_run()))
         if problem is not None:
-            raise VerificationError(f"{path.name}: {problem}", "take the run from where it was archived")
+            raise VerificationError(
+                f"{path.name}: {problem}", "take the run from where it was archived"
+            )
         log = cls(folder, events, head)
         if torn:
             os.truncate(path, len(whole))
-            log.append("repaired", dropped_bytes=len(torn), dropped_sha256=hashlib.sha256(torn).hexdigest())
+            log.append(
+                "repaired", dropped_bytes=len(torn), dropped_sha256=hashlib.sha256(torn).hexdigest()
+            )
         return log
 
     def append(self, event: Kind, **facts: Any) -> None:
         """Add a line; it stands whole or not at all. A case's may be lost in a power cut: it is then found again."""
         time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        entry = {"number": self._number, "time": time, "event": event, **facts, "previous": self._head}
+        entry = {
+            "number": self._number,
+            "time": time,
+            "event": event,
+            **facts,
+            "previous": self._head,
+        }
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -87,7 +97,9 @@ class EventLog:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise EngineError(f"cannot write {self._path.name}: {error.strerror}", MAKE_ROOM) from error
+            raise EngineError(
+                f"cannot write {self._path.name}: {error.strerror}", MAKE_ROOM
+            ) from error
         self._number, self._head = self._number + 1, hashlib.sha256(line).hexdigest()
         self._cases |= cases_of([entry])
         self._beside |= cases_of([entry], "beside_sha256")
@@ -114,8 +126,15 @@ class EventLog:
             known, now = self._cases.get(case_id), _sums_of_case(folder, case_id)
             if known is None:
                 self.append("found", case_id=case_id, **now)
-            elif known != now["sha256"] or self._beside[case_id] not in (None, now["beside_sha256"]):
-                what = "/case.json is not the record" if known != now["sha256"] else ": its files are not those"
+            elif known != now["sha256"] or self._beside[case_id] not in (
+                None,
+                now["beside_sha256"],
+            ):
+                what = (
+                    "/case.json is not the record"
+                    if known != now["sha256"]
+                    else ": its files are not those"
+                )
                 raise VerificationError(
                     f"changed: cases/{case_id}{what} that {self._path.name} has for this case",
                     "remove the folder of this case, and --resume audits it again",
@@ -133,7 +152,10 @@ class EventLog:
 
     def add_documents(self, folder: RunFolder) -> None:
         """The documents of the whole run stand."""
-        self.append("reported", documents=_sums(folder.path.glob("*.html")) | _sums(folder.path.glob("*.pdf")))
+        self.append(
+            "reported",
+            documents=_sums(folder.path.glob("*.html")) | _sums(folder.path.glob("*.pdf")),
+        )
 
 
 def identity(run: RunRecord) -> str:
@@ -158,12 +180,24 @@ def read_chain(data: bytes, origin: str) -> tuple[list[Event], str, str | None]:
         except (ValueError, RecursionError):
             return events, head, f"line {number + 1} is no JSON"
         if not isinstance(entry, dict) or entry.get("number") != number:
-            return events, head, f"line {number + 1} has not the number {number}: a line was dropped, added or moved"
+            return (
+                events,
+                head,
+                f"line {number + 1} has not the number {number}: a line was dropped, added or moved",
+            )
         if not all(isinstance(entry[name], kind) for name, kind in FACTS.items() if name in entry):
             return events, head, f"line {number + 1} is no event of a run"
         if entry.get("previous") != head:
-            broken = f"line {number} was changed" if number else "line 1 is of another run, or of another run.json"
-            return events, head, f"{broken}: line {number + 1} does not follow from it" if number else broken
+            broken = (
+                f"line {number} was changed"
+                if number
+                else "line 1 is of another run, or of another run.json"
+            )
+            return (
+                events,
+                head,
+                f"{broken}: line {number + 1} does not follow from it" if number else broken,
+            )
         events.append(entry)
         head = hashlib.sha256(line).hexdigest()
     return events, head, None
@@ -184,4 +218,7 @@ def _sums_of_case(folder: RunFolder, case_id: str) -> dict[str, str]:
     sums = _sums(folder.case(case_id).iterdir())
     record = sums.pop("case.json")
     sums.pop("report.pdf", None)
-    return {"sha256": record, "beside_sha256": hashlib.sha256(json.dumps(sums).encode()).hexdigest()}
+    return {
+        "sha256": record,
+        "beside_sha256": hashlib.sha256(json.dumps(sums).encode()).hexdigest(),
+    }

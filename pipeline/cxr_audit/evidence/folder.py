@@ -26,11 +26,18 @@ SIGNATURE_SUM = "SHA256SUMS.p7s.sha256"  # a CMS signature has parts that it doe
 SIGNATURES = (SIGNATURE, SIGNATURE_SUM)
 SEALS = (CHECKSUMS, *SIGNATURES)
 PRIVATE = "private"  # names and paths of patients' files; never hand it on
-MARKS = ("case.json", "run.json", CHECKSUMS, SIGNATURE_SUM)  # each says that what stands beside it is whole
+MARKS = (
+    "case.json",
+    "run.json",
+    CHECKSUMS,
+    SIGNATURE_SUM,
+)  # each says that what stands beside it is whole
 MAKE_ROOM = "make room, then give the same command again; an audit goes on with cxr-audit run CONFIG --resume"
 
 
-Difference = Literal["added", "broken", "changed", "missing", "not trusted", "unfinished", "unreadable"]
+Difference = Literal[
+    "added", "broken", "changed", "missing", "not trusted", "unfinished", "unreadable"
+]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,7 +77,8 @@ class RunFolder:
             folder.private.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"cannot write the run folder {path}: {error.strerror}", "set run.output to a folder that you can write"
+                f"cannot write the run folder {path}: {error.strerror}",
+                "set run.output to a folder that you can write",
             ) from error
         return folder
 
@@ -78,7 +86,10 @@ class RunFolder:
     def open(cls, path: Path) -> RunFolder:
         """A run folder that exists. Raises `ConfigError` where `path` is none."""
         if not (path / "run.json").is_file():
-            raise ConfigError(f"{path} is no run folder: it has no run.json", "give the folder that a run has written")
+            raise ConfigError(
+                f"{path} is no run folder: it has no run.json",
+                "give the folder that a run has written",
+            )
         return cls(path)
 
     @property
@@ -137,7 +148,11 @@ class RunFolder:
 
 def _is_before_a_run(path: Path) -> bool:
     known = ("cases", PRIVATE, SBOM)
-    return path.is_dir() and not any(path.glob("cases/*")) and all(one.name in known for one in path.iterdir())
+    return (
+        path.is_dir()
+        and not any(path.glob("cases/*"))
+        and all(one.name in known for one in path.iterdir())
+    )
 
 
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -158,7 +173,9 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise EngineError(f"cannot write {path.name} in {path.parent}: {error.strerror}", MAKE_ROOM) from error
+        raise EngineError(
+            f"cannot write {path.name} in {path.parent}: {error.strerror}", MAKE_ROOM
+        ) from error
 
 
 def write_whole(descriptor: int, data: bytes) -> None:

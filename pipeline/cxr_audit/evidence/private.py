@@ -51,7 +51,8 @@ class CaseIdKey:
             value = (path.read_bytes() if path else given).strip()
         except OSError as error:
             raise ConfigError(
-                f"cannot read the key of the case ids: {error.strerror}", "set privacy.key_file to a file that you have"
+                f"cannot read the key of the case ids: {error.strerror}",
+                "set privacy.key_file to a file that you have",
             ) from None
         if len(value) < MIN_KEY_BYTES:
             raise ConfigError(
@@ -66,7 +67,9 @@ class CaseIdKey:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with os.fdopen(
+                os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
+            ) as file:
                 file.write(self.value + b"\n")
         except OSError as error:
             raise ConfigError(
@@ -84,12 +87,26 @@ def write_crosswalk(folder: RunFolder, sources: Iterable[CaseSource]) -> str:
     columns = sorted({name for source in sources for name in source.metadata})
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([*CROSSWALK, *columns])  # a manifest's own may be called as one of ours: it comes after ours
+    table.writerow(
+        [*CROSSWALK, *columns]
+    )  # a manifest's own may be called as one of ours: it comes after ours
     for s in sources:
         numbers = ((b.column_px, b.row_px, b.width_px, b.height_px) for b in s.boxes)
         boxes = ";".join(",".join(f"{number:.10g}" for number in box) for box in numbers)
-        own = (s.case_id, s.relative_path, s.file_sha256, s.label, s.patient_id, s.split, boxes, s.mask)
-        table.writerow(["" if cell is None else cell for cell in own] + [s.metadata.get(name, "") for name in columns])
+        own = (
+            s.case_id,
+            s.relative_path,
+            s.file_sha256,
+            s.label,
+            s.patient_id,
+            s.split,
+            boxes,
+            s.mask,
+        )
+        table.writerow(
+            ["" if cell is None else cell for cell in own]
+            + [s.metadata.get(name, "") for name in columns]
+        )
     data = text.getvalue().encode("utf-8", "surrogateescape")
     write(folder.private / "crosswalk.csv", data, 0o600)
     return hashlib.sha256(data).hexdigest()
@@ -104,8 +121,12 @@ def read_crosswalk(folder: RunFolder) -> list[CaseSource]:
     if not path.is_file():
         return []
     if problems := crosswalk_problems(folder, folder.read_run()):
-        raise VerificationError("; ".join(map(str, problems)), "put the run's own crosswalk back, or take it away")
-    header, *rows = csv.reader(io.StringIO(path.read_bytes().decode("utf-8", "surrogateescape"), newline=""))
+        raise VerificationError(
+            "; ".join(map(str, problems)), "put the run's own crosswalk back, or take it away"
+        )
+    header, *rows = csv.reader(
+        io.StringIO(path.read_bytes().decode("utf-8", "surrogateescape"), newline="")
+    )
     columns, num = header[len(CROSSWALK) :], len(CROSSWALK)
     found = []
     for row in rows:
@@ -119,10 +140,14 @@ def read_crosswalk(folder: RunFolder) -> list[CaseSource]:
 def crosswalk_problems(folder: RunFolder, run: RunRecord) -> list[Problem]:
     """The crosswalk may be kept elsewhere; where it is present it must be the run's own."""
     crosswalk = folder.private / "crosswalk.csv"
-    is_own = crosswalk not in private_files(folder) or file_sha256(crosswalk) == run.crosswalk_sha256
+    is_own = (
+        crosswalk not in private_files(folder) or file_sha256(crosswalk) == run.crosswalk_sha256
+    )
     return [] if is_own else [Problem("changed", f"{PRIVATE}/{crosswalk.name}")]
 
 
 def private_files(folder: RunFolder) -> list[Path]:
     """What stands in `private/` and may be read: it is its owner's, and others verify a run without it."""
-    return [path for path in folder.private.glob("*") if path.is_symlink() or os.access(path, os.R_OK)]
+    return [
+        path for path in folder.private.glob("*") if path.is_symlink() or os.access(path, os.R_OK)
+    ]

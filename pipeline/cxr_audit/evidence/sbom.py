@@ -28,11 +28,21 @@ LONGEST_NAME = 100  # characters; what is longer is the text of a licence, not i
 
 def bill_of_materials(run: RunRecord) -> bytes:
     """The bill of materials of this process, for a run."""
-    found = {one["bom-ref"]: one for one in map(_distribution, filter(_is_whole, metadata.distributions()))}
+    found = {
+        one["bom-ref"]: one
+        for one in map(_distribution, filter(_is_whole, metadata.distributions()))
+    }
     ours, parts = None, [_model(run.model.name, run.model.sha256)]
     if run.segmenter_sha256 is not None:
         parts.append(_model("cxr-audit lung segmenter", run.segmenter_sha256))
-    parts.append({"type": "platform", "name": "Python", "version": run.versions.get("python", ""), "bom-ref": "python"})
+    parts.append(
+        {
+            "type": "platform",
+            "name": "Python",
+            "version": run.versions.get("python", ""),
+            "bom-ref": "python",
+        }
+    )
     for _, part in sorted(found.items()):
         if part["name"] == OURS:
             ours = part | {"type": "application"}
@@ -41,16 +51,28 @@ def bill_of_materials(run: RunRecord) -> bytes:
     content = {
         "metadata": {"timestamp": run.started, **({"component": ours} if ours else {})},
         "components": parts,
-        "dependencies": [{"ref": ours["bom-ref"], "dependsOn": [part["bom-ref"] for part in parts]}] if ours else [],
+        "dependencies": [{"ref": ours["bom-ref"], "dependsOn": [part["bom-ref"] for part in parts]}]
+        if ours
+        else [],
     }
     serial = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(content))
-    head = {"bomFormat": "CycloneDX", "specVersion": "1.6", "serialNumber": f"urn:uuid:{serial}", "version": 1}
+    head = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{serial}",
+        "version": 1,
+    }
     return to_json(head | content)
 
 
 def _model(name: str, sha256: str) -> dict[str, Any]:
     hashes = [{"alg": "SHA-256", "content": sha256}]
-    return {"type": "machine-learning-model", "name": name, "bom-ref": f"model:{sha256}", "hashes": hashes}
+    return {
+        "type": "machine-learning-model",
+        "name": name,
+        "bom-ref": f"model:{sha256}",
+        "hashes": hashes,
+    }
 
 
 def _is_whole(found: metadata.Distribution) -> bool:
@@ -62,7 +84,13 @@ def _distribution(found: metadata.Distribution) -> dict[str, Any]:
     fields = found.metadata  # read and parsed at every access
     name, version = fields["Name"], fields["Version"]
     purl = f"pkg:pypi/{canonicalize_name(name)}@{quote(version)}"
-    part: dict[str, Any] = {"type": "library", "name": name, "version": version, "bom-ref": purl, "purl": purl}
+    part: dict[str, Any] = {
+        "type": "library",
+        "name": name,
+        "version": version,
+        "bom-ref": purl,
+        "purl": purl,
+    }
     if licences := _licences(fields):
         part["licenses"] = licences
     archive = json.loads(found.read_text("direct_url.json") or "{}").get("archive_info", {})
@@ -76,7 +104,9 @@ def _distribution(found: metadata.Distribution) -> dict[str, Any]:
 
 def _licences(fields: metadata.PackageMetadata) -> list[dict[str, Any]]:
     """An SPDX expression where the distribution declares one, else names in its own words; empty where it says none."""
-    expression, own = ((fields.get_all(name) or [""])[0].strip() for name in ("License-Expression", "License"))
+    expression, own = (
+        (fields.get_all(name) or [""])[0].strip() for name in ("License-Expression", "License")
+    )
     for text in (expression, own):
         try:
             return [{"expression": canonicalize_license_expression(text)}]

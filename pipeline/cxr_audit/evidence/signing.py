@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from cxr_audit.errors import ConfigError
-from cxr_audit.evidence.checksums import BEGINNING, SIGNING, put_back, require_unchanged, seal, sum_of
+from cxr_audit.evidence.checksums import (
+    BEGINNING,
+    SIGNING,
+    put_back,
+    require_unchanged,
+    seal,
+    sum_of,
+)
 from cxr_audit.evidence.events import EventLog, identity, read_chain
 from cxr_audit.evidence.folder import (
     CHECKSUMS,
@@ -44,9 +51,14 @@ try:
     from pyhanko.sign.validation.errors import SignatureValidationError
     from pyhanko_certvalidator import ValidationContext
 except ImportError as error:
-    raise ConfigError("signatures need pyHanko", "install it: pip install 'cxr-audit[signing]'") from error
+    raise ConfigError(
+        "signatures need pyHanko", "install it: pip install 'cxr-audit[signing]'"
+    ) from error
 
-for _name in ("pyhanko", "pyhanko_certvalidator"):  # what they log is said in our own words, or asked for by --trust
+for _name in (
+    "pyhanko",
+    "pyhanko_certvalidator",
+):  # what they log is said in our own words, or asked for by --trust
     logging.getLogger(_name).addHandler(logging.NullHandler())
     logging.getLogger(_name).propagate = False
 
@@ -64,15 +76,23 @@ class CheckedSignature:
     problem: Problem | None = None
 
 
-def signer_of_files(key: Path, certificate: Path, chain: Sequence[Path], passphrase: str | None) -> Any:
+def signer_of_files(
+    key: Path, certificate: Path, chain: Sequence[Path], passphrase: str | None
+) -> Any:
     """A signer from a key and a certificate in PEM or DER. Raises `ConfigError`."""
     secret = passphrase.encode() if passphrase else None
-    return _loaded(signers.SimpleSigner.load, key, certificate, ca_chain_files=chain, key_passphrase=secret)
+    return _loaded(
+        signers.SimpleSigner.load, key, certificate, ca_chain_files=chain, key_passphrase=secret
+    )
 
 
 def signer_of_pkcs12(file: Path, passphrase: str | None) -> Any:
     """A signer from a PKCS#12 file. Raises `ConfigError`."""
-    return _loaded(signers.SimpleSigner.load_pkcs12, file, passphrase=passphrase.encode() if passphrase else None)
+    return _loaded(
+        signers.SimpleSigner.load_pkcs12,
+        file,
+        passphrase=passphrase.encode() if passphrase else None,
+    )
 
 
 def signer_of_pkcs11(library: Path, token: str, label: str, pin: str | None) -> Any:
@@ -81,7 +101,9 @@ def signer_of_pkcs11(library: Path, token: str, label: str, pin: str | None) -> 
     from pyhanko.sign.pkcs11 import PKCS11Signer, open_pkcs11_session
 
     try:
-        session = open_pkcs11_session(str(library), token_criteria=TokenCriteria(label=token), user_pin=pin)
+        session = open_pkcs11_session(
+            str(library), token_criteria=TokenCriteria(label=token), user_pin=pin
+        )
         signer = PKCS11Signer(session, cert_label=label)
         asyncio.run(signer.ensure_objects_loaded())
     except (PKCS11Error, SigningError) as error:
@@ -95,7 +117,9 @@ def _loaded(load: Any, *files: Path, **options: Any) -> Any:
     signer = load(*map(str, files), **options)
     if signer is None:
         names = " and ".join(file.name for file in files)
-        raise ConfigError(f"no key can be read from {names}", "check the files, their format and the passphrase")
+        raise ConfigError(
+            f"no key can be read from {names}", "check the files, their format and the passphrase"
+        )
     return signer
 
 
@@ -105,7 +129,12 @@ def timestamper_at(url: str) -> Any:
 
 
 def sign(
-    folder: RunFolder, signer: Any, name: str, meaning: str, documents: Sequence[str], timestamper: Any = None
+    folder: RunFolder,
+    signer: Any,
+    name: str,
+    meaning: str,
+    documents: Sequence[str],
+    timestamper: Any = None,
 ) -> None:
     """Sign PDFs of a run and its `SHA256SUMS`.
 
@@ -123,7 +152,9 @@ def sign(
     """
     run = folder.read_run()
     if run.status != "finished" or not folder.is_sealed:
-        raise ConfigError(f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume")
+        raise ConfigError(
+            f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume"
+        )
     found = require_unchanged(folder, but={*SIGNATURES, BEGINNING, SIGNING})
     documents = [_pdf_of(folder, file) for file in documents]
     if SIGNING in found:
@@ -142,13 +173,23 @@ def sign(
             write(folder.path / file, data)
         certificate = signer.signing_cert.sha256.hex()
         sums = {file: file_sha256(folder.path / file) for file in documents}
-        events.append("signed", name=name, meaning=meaning, certificate_sha256=certificate, documents=sums)
+        events.append(
+            "signed", name=name, meaning=meaning, certificate_sha256=certificate, documents=sums
+        )
         seal(folder, events)
         data = (folder.path / CHECKSUMS).read_bytes()
         content = asyncio.run(
-            signer.async_sign_general_data(data, DIGEST, detached=True, use_cades=True, timestamper=timestamper)
+            signer.async_sign_general_data(
+                data, DIGEST, detached=True, use_cades=True, timestamper=timestamper
+            )
         )
-    except (SigningError, PKCS11Error, PdfError, timestamps.TimestampRequestError, OSError) as error:
+    except (
+        SigningError,
+        PKCS11Error,
+        PdfError,
+        timestamps.TimestampRequestError,
+        OSError,
+    ) as error:
         raise ConfigError(
             f"not signed: {error}", "the key or the time-stamp server cannot be used; try again"
         ) from error
@@ -216,7 +257,9 @@ def _signed_documents(folder: RunFolder) -> list[str]:
     return list(names)
 
 
-def _checked_cms(folder: RunFolder, context: ValidationContext, is_trust_asked: bool) -> CheckedSignature:
+def _checked_cms(
+    folder: RunFolder, context: ValidationContext, is_trust_asked: bool
+) -> CheckedSignature:
     try:
         content = cms.ContentInfo.load((folder.path / SIGNATURE).read_bytes(), strict=True)
         if content["content_type"].native != "signed_data":
@@ -224,7 +267,9 @@ def _checked_cms(folder: RunFolder, context: ValidationContext, is_trust_asked: 
         data = (folder.path / CHECKSUMS).read_bytes()
         status = asyncio.run(async_validate_detached_cms(data, content["content"], context))
     except DAMAGED as error:
-        return CheckedSignature(SIGNATURE, "not readable", Problem("changed", SIGNATURE, f"it cannot be read: {error}"))
+        return CheckedSignature(
+            SIGNATURE, "not readable", Problem("changed", SIGNATURE, f"it cannot be read: {error}")
+        )
     return _checked(SIGNATURE, status, is_trust_asked)
 
 
@@ -232,14 +277,18 @@ def _checked_pdf(
     folder: RunFolder, file: str, context: ValidationContext, is_trust_asked: bool
 ) -> list[CheckedSignature]:
     try:
-        data = (folder.path / file).read_bytes() if (folder.path / file).is_file() else b""  # a pipe would never end
+        data = (
+            (folder.path / file).read_bytes() if (folder.path / file).is_file() else b""
+        )  # a pipe would never end
         embedded = PdfFileReader(io.BytesIO(data)).embedded_signatures
         found = [asyncio.run(async_validate_pdf_signature(one, context)) for one in embedded]
     except (OSError, PdfError, *DAMAGED) as error:
         problem = Problem("changed", file, f"its signature cannot be read: {error}")
         return [CheckedSignature(file, "not readable", problem)]
     if not found:
-        return [CheckedSignature(file, "not signed", Problem("changed", file, "its signature is gone"))]
+        return [
+            CheckedSignature(file, "not signed", Problem("changed", file, "its signature is gone"))
+        ]
     return [_checked(file, status, is_trust_asked) for status in found]
 
 
@@ -269,4 +318,6 @@ def _certificates(file: Path) -> list[x509.Certificate]:
         parts = pem.unarmor(file.read_bytes(), multiple=True)
         return [x509.Certificate.load(data) for _, _, data in parts]
     except (OSError, ValueError) as error:
-        raise ConfigError(f"no certificates can be read from {file}: {error}", "give a PEM file") from error
+        raise ConfigError(
+            f"no certificates can be read from {file}: {error}", "give a PEM file"
+        ) from error

@@ -20,7 +20,10 @@ CENTRE = 0.2
 def edges(x: Floats, grid: tuple[int, int], seed: int) -> Floats:
     """Length of the Sobel gradient of the grey image, summed over each cell."""
     grey = np.ascontiguousarray(x.mean(2))
-    along = [cv2.Sobel(grey, cv2.CV_32F, *order, borderType=cv2.BORDER_REPLICATE) for order in ((1, 0), (0, 1))]
+    along = [
+        cv2.Sobel(grey, cv2.CV_32F, *order, borderType=cv2.BORDER_REPLICATE)
+        for order in ((1, 0), (0, 1))
+    ]
     return sum_cells(np.hypot(*along), grid)
 
 

@@ -120,16 +120,22 @@ class Explainer:
     ) -> None:
         self.classifier = classifier
         self.target = classifier.split(target_layer)
-        default = ("grad-cam",) if self.target.pooled_weights is not None else ("hirescam", "grad-cam")
+        default = (
+            ("grad-cam",) if self.target.pooled_weights is not None else ("hirescam", "grad-cam")
+        )
         self.methods = methods or default
         further = {classifier.split(name).layer for name in layers} - {self.target.layer}
-        self.layers = tuple(classifier.split(c.name) for c in classifier.candidates if c in further)  # shallow to deep
+        self.layers = tuple(
+            classifier.split(c.name) for c in classifier.candidates if c in further
+        )  # shallow to deep
         self.classes = tuple(name for name in classes if name != classifier.target_class)
         self.against = against
         self.probing = probing
         self._sheet_method = next((m for m in self.methods if m in METHODS), "grad-cam")
         self._biases: dict[tuple[str, bytes], float | None] = {}
-        self._input_gradients = tf.function(self._input_gradient_steps, reduce_retracing=True, autograph=False)
+        self._input_gradients = tf.function(
+            self._input_gradient_steps, reduce_retracing=True, autograph=False
+        )
         for name in (*self.classes, *against):
             classifier.selector(name)
         if against and (classifier.is_binary or classifier.target_class in against):
@@ -148,12 +154,22 @@ class Explainer:
         cost |= dict.fromkeys(ON_INPUT, self.probing.steps)
         return {method: cost[method] for method in self.methods if method in cost}
 
-    def only_first(self, classifier: Classifier | None = None, beside: tuple[str, ...] = ()) -> Explainer:
+    def only_first(
+        self, classifier: Classifier | None = None, beside: tuple[str, ...] = ()
+    ) -> Explainer:
         """The first method alone, with others `beside` it, and without further maps; of another classifier of the same
         layers where one is given. Nothing that was traced or kept is taken over."""
-        layers = tuple(split.layer.name for split in self.layers) if self.methods[0] == FUSED else ()
+        layers = (
+            tuple(split.layer.name for split in self.layers) if self.methods[0] == FUSED else ()
+        )
         methods = (self.methods[0], *beside)
-        return Explainer(classifier or self.classifier, methods, self.target.layer.name, layers, probing=self.probing)
+        return Explainer(
+            classifier or self.classifier,
+            methods,
+            self.target.layer.name,
+            layers,
+            probing=self.probing,
+        )
 
     def explain(
         self, batch: Floats, expected: list[str | None], is_present: Sequence[bool] | None = None
@@ -177,14 +193,18 @@ class Explainer:
 
         cases: list[list[ClassActivationMap]] = [[] for _ in range(num)]
 
-        def add(key: str, method: str, layer: str, subject: Subject, n: int, answer: _Answer) -> None:
+        def add(
+            key: str, method: str, layer: str, subject: Subject, n: int, answer: _Answer
+        ) -> None:
             cases[n].append(self._map(key, method, layer, subject, logits[n], answer))
 
         done: dict[str, list[_Answer]] = {}
         for method in self.methods:
             layer = self.target.layer.name
             if method in METHODS:
-                done[method] = self._cams(method, self.target, subjects, activations, gradients, done)
+                done[method] = self._cams(
+                    method, self.target, subjects, activations, gradients, done
+                )
             elif method == FUSED:
                 done[method] = self._fused([(self.target, activations, gradients), *at_layers])
             for n in present:
@@ -192,7 +212,9 @@ class Explainer:
                     answer = done[method][n]
                 else:
                     layer = "input" if method in ON_INPUT else layer
-                    answer = self._probe(method, batch[n], activations[n], logits[n], subjects[n], num)
+                    answer = self._probe(
+                        method, batch[n], activations[n], logits[n], subjects[n], num
+                    )
                 add(method, method, layer, subjects[n], n, answer)
 
         method = self._sheet_method
@@ -207,7 +229,14 @@ class Explainer:
             answers = self._cams(method, self.target, asked, activations, class_gradients)
             for n in present:
                 if (subject := wanted[n]) is not None:
-                    add(f"{method}:{subject.in_key}", method, self.target.layer.name, subject, n, answers[n])
+                    add(
+                        f"{method}:{subject.in_key}",
+                        method,
+                        self.target.layer.name,
+                        subject,
+                        n,
+                        answers[n],
+                    )
         controls: list[dict[str, Floats]] = [{} for _ in range(num)]
         for n in present:
             controls[n] = {name: self._control(name, batch[n]) for name in CONTROLS}
@@ -217,10 +246,15 @@ class Explainer:
         """Logits (N, units) of any number of model inputs, made and asked `at_once` at a time."""
         left = iter(inputs)
         batches = iter(lambda: list(islice(left, at_once)), [])
-        asked = [self.target.forward(_filled(np.stack(some), at_once), None)[2][: len(some)] for some in batches]
+        asked = [
+            self.target.forward(_filled(np.stack(some), at_once), None)[2][: len(some)]
+            for some in batches
+        ]
         return np.concatenate([np.zeros((0, self.classifier.num_units), np.float32), *asked])
 
-    def _further_subjects(self, logits: Floats, expected: list[str | None]) -> Iterable[list[Subject | None]]:
+    def _further_subjects(
+        self, logits: Floats, expected: list[str | None]
+    ) -> Iterable[list[Subject | None]]:
         """Rounds of one further subject a case: those configured, then predicted and expected where they differ."""
         target = self.classifier.target_class
         wanted: list[list[Subject]] = []
@@ -229,7 +263,11 @@ class Explainer:
             if label is not None and np.isfinite(z).all():
                 prediction = self.classifier.predict(z, label)
                 if prediction.is_correct is False:
-                    names += [n for n in (prediction.predicted, prediction.expected) if n in self.classifier.labels]
+                    names += [
+                        n
+                        for n in (prediction.predicted, prediction.expected)
+                        if n in self.classifier.labels
+                    ]
             wanted.append(
                 [Subject(n) for n in dict.fromkeys(names) if n != target]
                 + [Subject(target, name) for name in self.against]
@@ -239,7 +277,11 @@ class Explainer:
 
     def _selector(self, subject: Subject) -> Floats:
         selector = self.classifier.selector(subject.class_name)
-        return selector if subject.against is None else selector - self.classifier.selector(subject.against)
+        return (
+            selector
+            if subject.against is None
+            else selector - self.classifier.selector(subject.against)
+        )
 
     def _selectors(self, subjects: list[Subject]) -> Floats:
         return np.stack([self._selector(subject) for subject in subjects])
@@ -261,8 +303,16 @@ class Explainer:
         """A method of `METHODS` on a whole batch; what is equal by definition is computed once."""
         is_pooled = split.pooled_weights is not None and method in POOLED
         twin = next((name for name in done if name in POOLED), None) if is_pooled else None
-        how = f"the numbers of {twin}: for this head the two are one, their agreement says nothing" if twin else None
-        values = [answer.values for answer in done[twin]] if twin else METHODS[method](activations, gradients)
+        how = (
+            f"the numbers of {twin}: for this head the two are one, their agreement says nothing"
+            if twin
+            else None
+        )
+        values = (
+            [answer.values for answer in done[twin]]
+            if twin
+            else METHODS[method](activations, gradients)
+        )
         return [
             _Answer(
                 values[n],
@@ -270,7 +320,11 @@ class Explainer:
                 how,
                 is_promised=split.is_affine and (is_pooled or method == "hirescam"),
                 # A saturating head, not an absent pattern.
-                is_lost=bool(method not in CLASS_BLIND and np.any(activations[n]) and not np.any(gradients[n])),
+                is_lost=bool(
+                    method not in CLASS_BLIND
+                    and np.any(activations[n])
+                    and not np.any(gradients[n])
+                ),
             )
             for n, subject in enumerate(subjects)
         ]
@@ -284,7 +338,13 @@ class Explainer:
         return CONTROLS[name](x, self.target.layer.grid, self.probing.seed)
 
     def _probe(
-        self, method: str, x: Floats, activations: Floats, logits: Floats, subject: Subject, at_once: int
+        self,
+        method: str,
+        x: Floats,
+        activations: Floats,
+        logits: Floats,
+        subject: Subject,
+        at_once: int,
     ) -> _Answer:
         """A method that asks the classifier again, or a control, on one case."""
         settings = self.probing
@@ -299,7 +359,9 @@ class Explainer:
         if method == "score-cam":
             limit, total = settings.score_cam_channels, activations.shape[-1]
             values, num = probing.score_cam(x, activations, score, start, at_once, limit)
-            return _Answer(values, how=f"{num} of {total} channels asked, background {settings.baseline}")
+            return _Answer(
+                values, how=f"{num} of {total} channels asked, background {settings.baseline}"
+            )
         if method == "smoothgrad":
             rng = generator(x, settings.seed)
             values = probing.smoothgrad(x, gradient, settings.steps, rng, GRADIENTS_AT_ONCE)
@@ -353,9 +415,9 @@ class Explainer:
     def _gradients(self, subject: Subject, inputs: Floats) -> Floats:
         """dy/dx of up to `GRADIENTS_AT_ONCE` inputs."""
         filled = _filled(inputs, GRADIENTS_AT_ONCE)
-        return np.asarray(self._input_gradients(tf.constant(filled), tf.constant(self._selector(subject))))[
-            : len(inputs)
-        ]
+        return np.asarray(
+            self._input_gradients(tf.constant(filled), tf.constant(self._selector(subject)))
+        )[: len(inputs)]
 
     def _input_gradient_steps(self, inputs: tf.Tensor, selector: tf.Tensor) -> tf.Tensor:
         graph = self.classifier.graph

@@ -73,7 +73,9 @@ def fuse(maps: Sequence[Floats]) -> Floats:
         positive = np.maximum(values, 0)
         highest = positive.max((1, 2), keepdims=True)
         scaled = np.tanh(2 * np.divide(positive, highest, out=positive * 0, where=highest != 0))
-        fused.append([cv2.resize(one, (columns, rows), interpolation=cv2.INTER_LINEAR) for one in scaled])
+        fused.append(
+            [cv2.resize(one, (columns, rows), interpolation=cv2.INTER_LINEAR) for one in scaled]
+        )
     return np.asarray(np.max(fused, axis=0), np.float32)
 
 

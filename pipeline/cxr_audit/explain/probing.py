@@ -30,14 +30,21 @@ def baseline(x: Floats, name: str, black: Floats) -> Floats:
     """The input without evidence: `black` (the radiograph's black in the model's range, a value a channel),
     `mean` (this input's mean of each channel) or `blurred` (Gaussian, sigma 1/16 of the longer side)."""
     if name == "blurred":
-        blurred = cv2.GaussianBlur(x, (0, 0), BLUR * max(x.shape[:2]), borderType=cv2.BORDER_REPLICATE)
+        blurred = cv2.GaussianBlur(
+            x, (0, 0), BLUR * max(x.shape[:2]), borderType=cv2.BORDER_REPLICATE
+        )
         return np.asarray(blurred.reshape(x.shape), np.float32)
     values = {"black": black, "mean": x.mean((0, 1))}[name]
     return np.asarray(np.broadcast_to(values, x.shape), np.float32)
 
 
 def score_cam(
-    x: Floats, activations: Floats, score: Score, background: Floats, at_once: int, num_channels: int | None = None
+    x: Floats,
+    activations: Floats,
+    score: Score,
+    background: Floats,
+    at_once: int,
+    num_channels: int | None = None,
 ) -> tuple[Floats, int]:
     """sum_k softmax_k(y(b + (x - b) H^k)) A^k, H^k the upsampled min-max map (Wang et al., arXiv 1910.01279, alg. 1).
 
@@ -55,7 +62,9 @@ def score_cam(
     A channel that is constant says nothing about place and has no weight.
     """
     places = np.flatnonzero(activations.max((0, 1)) > activations.min((0, 1)))
-    channels = places[np.argsort(-activations[..., places].std((0, 1)), kind="stable")][:num_channels]
+    channels = places[np.argsort(-activations[..., places].std((0, 1)), kind="stable")][
+        :num_channels
+    ]
     if not len(channels):
         return np.zeros(activations.shape[:2], np.float32), 0
     scores = []
@@ -63,7 +72,10 @@ def score_cam(
         kept = activations[..., some]
         low = kept.min((0, 1))
         masks = (kept - low) / (kept.max((0, 1)) - low)
-        enlarged = [cv2.resize(masks[..., k], x.shape[1::-1], interpolation=cv2.INTER_LINEAR) for k in range(len(some))]
+        enlarged = [
+            cv2.resize(masks[..., k], x.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+            for k in range(len(some))
+        ]
         scores.append(score(background + (x - background) * np.stack(enlarged)[..., None]))
     y = np.concatenate(scores).astype(np.float64)
     if not np.isfinite(y).all():
@@ -73,7 +85,9 @@ def score_cam(
     return np.asarray(activations[..., channels] @ weights, np.float32), len(channels)
 
 
-def integrated_gradients(x: Floats, start: Floats, gradient: Gradient, steps: int, at_once: int) -> Floats:
+def integrated_gradients(
+    x: Floats, start: Floats, gradient: Gradient, steps: int, at_once: int
+) -> Floats:
     """(x - x') times the integral of dy/dx on the straight path from x' (Sundararajan et al., arXiv 1703.01365).
 
     `steps` Gauss-Legendre nodes. The map sums to y(x) - y(x') but for the error of the quadrature, the
@@ -87,7 +101,9 @@ def integrated_gradients(x: Floats, start: Floats, gradient: Gradient, steps: in
     return np.asarray((x - start) * total, np.float32)
 
 
-def smoothgrad(x: Floats, gradient: Gradient, samples: int, rng: np.random.Generator, at_once: int) -> Floats:
+def smoothgrad(
+    x: Floats, gradient: Gradient, samples: int, rng: np.random.Generator, at_once: int
+) -> Floats:
     """Mean of dy/dx over noisy copies of x (Smilkov et al., arXiv 1706.03825); noise of 15 % of the input's range.
 
     Signed, not the absolute value that the paper draws. In logits per unit of the model input. Like x."""
@@ -106,7 +122,9 @@ def grid_of(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def sum_cells(values: Floats, grid: tuple[int, int]) -> Floats:
     """(rows, columns) -> sums over equal cells (h, w); a pixel across an edge is split by area, the total kept."""
-    along_rows, along_columns = (_overlap(cells, size) for cells, size in zip(grid, values.shape, strict=True))
+    along_rows, along_columns = (
+        _overlap(cells, size) for cells, size in zip(grid, values.shape, strict=True)
+    )
     return np.asarray(along_rows @ values.astype(np.float64) @ along_columns.T, np.float32)
 
 

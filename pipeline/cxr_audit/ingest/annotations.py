@@ -24,7 +24,9 @@ FORMATS = ("PNG", "TIFF")
 ROUNDING_PX = 1
 
 
-def read_annotation(case: CaseSource, rows: int, columns: int, max_pixels: int) -> tuple[Mask, str] | None:
+def read_annotation(
+    case: CaseSource, rows: int, columns: int, max_pixels: int
+) -> tuple[Mask, str] | None:
     """What is annotated on a radiograph of (rows, columns), and where that comes from in words.
 
     Returns
@@ -39,7 +41,11 @@ def read_annotation(case: CaseSource, rows: int, columns: int, max_pixels: int) 
     for number, box in enumerate(case.boxes, 1):
         area[_rows_and_columns(box, number, rows, columns)] = True
     if case.boxes:
-        words.append("a box of the manifest" if len(case.boxes) == 1 else f"{len(case.boxes)} boxes of the manifest")
+        words.append(
+            "a box of the manifest"
+            if len(case.boxes) == 1
+            else f"{len(case.boxes)} boxes of the manifest"
+        )
     if case.mask is not None:
         mask, sha256 = _read_mask(case.mask, max_pixels)
         if mask.shape != area.shape:
@@ -49,7 +55,9 @@ def read_annotation(case: CaseSource, rows: int, columns: int, max_pixels: int) 
                 "Draw the mask on this very radiograph.",
             )
         if not mask.any():
-            raise UnusableAnnotation("the mask is 0 everywhere", "Empty the cell if nothing is annotated.")
+            raise UnusableAnnotation(
+                "the mask is 0 everywhere", "Empty the cell if nothing is annotated."
+            )
         area |= mask
         words.append(f"the manifest's mask, SHA-256 {sha256[:12]}")
     return (area, " and ".join(words)) if words else None
@@ -58,7 +66,10 @@ def read_annotation(case: CaseSource, rows: int, columns: int, max_pixels: int) 
 def _rows_and_columns(box: Box, number: int, rows: int, columns: int) -> tuple[slice, slice]:
     """The pixels whose centres lie in a box, at least one each way."""
     ends = []
-    for start, length, size in ((box.row_px, box.height_px, rows), (box.column_px, box.width_px, columns)):
+    for start, length, size in (
+        (box.row_px, box.height_px, rows),
+        (box.column_px, box.width_px, columns),
+    ):
         if start + length > size + ROUNDING_PX or start >= size:
             raise UnusableAnnotation(
                 f"box {number} reaches beyond the radiograph of {rows} x {columns} pixels (rows x columns)",
@@ -78,9 +89,13 @@ def _read_mask(path: Path, max_pixels: int) -> tuple[Mask, str]:
             has_alpha = image.mode in ("LA", "PA", "RGBA")
             values = np.asarray(image)
     except UnidentifiedImageError:
-        failure = UnusableAnnotation("the mask is no PNG or TIFF image", "Save it as PNG, without loss.")
+        failure = UnusableAnnotation(
+            "the mask is no PNG or TIFF image", "Save it as PNG, without loss."
+        )
     except DECODER_ERRORS:
-        failure = UnusableAnnotation("the mask is damaged or cut short", "Copy it again from its origin.")
+        failure = UnusableAnnotation(
+            "the mask is damaged or cut short", "Copy it again from its origin."
+        )
     else:
         if values.ndim == 3:
             values = values[..., : values.shape[2] - has_alpha].max(axis=2)

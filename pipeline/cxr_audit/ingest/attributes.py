@@ -31,7 +31,9 @@ PARSER_ERRORS = (
 
 FRONTAL_VIEWS = frozenset({"AP", "PA"})
 VIEWS = FRONTAL_VIEWS | {"LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"}
-CHEST = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "CHESTABDOMEN", "CHESTABDPELVIS"})
+CHEST = frozenset(
+    {"CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "CHESTABDOMEN", "CHESTABDPELVIS"}
+)
 ORIENTATION_AXES = ("AP", "FH", "LR")
 
 TERMS: dict[str, frozenset[str]] = {
@@ -93,7 +95,9 @@ def value(dataset: Dataset, keyword: str) -> Any:
         if keyword in dataset and keyword != "PixelData":
             raw: Any = dataset.get_item(keyword)
             if isinstance(raw, RawDataElement) and len(raw.value or b"") > MAX_ELEMENT_BYTES:
-                raise UnsupportedRadiograph(f"the header's element {keyword} has {len(raw.value or b'')} bytes")
+                raise UnsupportedRadiograph(
+                    f"the header's element {keyword} has {len(raw.value or b'')} bytes"
+                )
         found = dataset.get(keyword)
         if isinstance(found, MultiValue | Sequence):
             found = list(found)
@@ -168,7 +172,9 @@ def pixel_spacing(dataset: Dataset, notes: Notes) -> tuple[float, float] | None:
     detector = _spacing(dataset, "ImagerPixelSpacing", notes)
     aspect = floats(dataset, "PixelAspectRatio")
     found = calibrated or detector
-    if (len(aspect) == 2 and aspect[0] != aspect[1]) or (found and not math.isclose(*found, rel_tol=1e-3)):
+    if (len(aspect) == 2 and aspect[0] != aspect[1]) or (
+        found and not math.isclose(*found, rel_tol=1e-3)
+    ):
         notes.warn("the pixels are not square; the image was not stretched")
     if calibrated is not None and calibrated != detector:
         notes.decide(
@@ -183,7 +189,11 @@ def pixel_spacing(dataset: Dataset, notes: Notes) -> tuple[float, float] | None:
             "PS3.3 10.7.1.3: (0018,1164) Imager Pixel Spacing; true lengths are smaller (magnification)",
         )
     else:
-        notes.decide("pixel spacing", "none: lengths are given in pixels only", "no usable spacing in the header")
+        notes.decide(
+            "pixel spacing",
+            "none: lengths are given in pixels only",
+            "no usable spacing in the header",
+        )
     return found
 
 
@@ -200,7 +210,10 @@ def _spacing(dataset: Dataset, keyword: str, notes: Notes) -> tuple[float, float
 
 def view_position(dataset: Dataset) -> str | None:
     """(0018,5101), or where that is silent the code of (0054,0220)."""
-    coded = [VIEW_CODES.get(str(value(item, "CodeValue")).strip()) for item in values(dataset, "ViewCodeSequence")]
+    coded = [
+        VIEW_CODES.get(str(value(item, "CodeValue")).strip())
+        for item in values(dataset, "ViewCodeSequence")
+    ]
     return term(dataset, "ViewPosition") or next((view for view in coded if view), None)
 
 
@@ -209,7 +222,10 @@ def note_compression(dataset: Dataset, syntax: UID, notes: Notes) -> None:
     was_lossy = term(dataset, "LossyImageCompression") == "01"
     if not was_lossy and syntax not in ALWAYS_LOSSY:
         return
-    notes.warn("the image has been compressed with loss" + ("" if was_lossy else "; its header does not say so"))
+    notes.warn(
+        "the image has been compressed with loss"
+        + ("" if was_lossy else "; its header does not say so")
+    )
     ratios = ", ".join(f"{ratio:g}" for ratio in floats(dataset, "LossyImageCompressionRatio"))
     methods = [str(item).strip() for item in values(dataset, "LossyImageCompressionMethod")]
     known = ", ".join(item for item in methods if item in TERMS["LossyImageCompressionMethod"])
@@ -242,23 +258,32 @@ def warn_about(dataset: Dataset, notes: Notes) -> None:
     if "SECONDARY" in kinds:
         notes.warn("the image type says SECONDARY: made after the examination")
     if term(dataset, "BurnedInAnnotation") == "YES":
-        notes.warn("text is burned into the pixels; it may name the patient, or draw the classifier")
+        notes.warn(
+            "text is burned into the pixels; it may name the patient, or draw the classifier"
+        )
     if term(dataset, "PresentationIntentType") == "FOR PROCESSING":
         notes.warn("the image is FOR PROCESSING: raw detector values, not what a reader is shown")
     if term(dataset, "QualityControlImage") in ("YES", "BOTH"):
         notes.warn("a quality-control image: a phantom, not a patient")
     if any(_is_processing(item) for item in values(dataset, "ContributingEquipmentSequence")):
-        notes.warn("processing equipment has worked on the image; it may be the output of another model")
+        notes.warn(
+            "processing equipment has worked on the image; it may be the output of another model"
+        )
     num_overlays = sum((group, 0x0010) in dataset for group in range(0x6000, 0x6020, 2))
     if num_overlays:
-        notes.warn(f"the header holds {num_overlays} overlay{'s' if num_overlays > 1 else ''}; not drawn")
+        notes.warn(
+            f"the header holds {num_overlays} overlay{'s' if num_overlays > 1 else ''}; not drawn"
+        )
     part = term(dataset, "BodyPartExamined")
     if part is not None and part not in CHEST:
         notes.warn("the body part examined is not the chest")
     view = view_position(dataset)
     if view is not None and view not in FRONTAL_VIEWS:
         notes.warn("not a frontal view")
-    if (term(dataset, "ImageLaterality") or term(dataset, "Laterality")) in ("R", "L") and view in FRONTAL_VIEWS:
+    if (term(dataset, "ImageLaterality") or term(dataset, "Laterality")) in (
+        "R",
+        "L",
+    ) and view in FRONTAL_VIEWS:
         notes.warn("the laterality names one side; a frontal view of the chest has both")
     orientation = patient_orientation(dataset)
     if orientation is not None and view in (None, *FRONTAL_VIEWS):
@@ -268,7 +293,8 @@ def warn_about(dataset: Dataset, notes: Notes) -> None:
 def _is_processing(item: Any) -> bool:
     """Whether an item of the Contributing Equipment Sequence says that it processed the image."""
     return any(
-        value(code, "CodeValue") == PROCESSING_EQUIPMENT for code in values(item, "PurposeOfReferenceCodeSequence")
+        value(code, "CodeValue") == PROCESSING_EQUIPMENT
+        for code in values(item, "PurposeOfReferenceCodeSequence")
     )
 
 

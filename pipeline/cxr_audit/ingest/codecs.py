@@ -61,10 +61,14 @@ def by_gdcm(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
     image.SetDataElement(element)
     kind = gdcm.PhotometricInterpretation.GetPIType(photometric_interpretation)
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(options["transfer_syntax_uid"])))
+    image.SetTransferSyntax(
+        gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(options["transfer_syntax_uid"]))
+    )
     stored = options["bits_stored"]
     image.SetPixelFormat(
-        gdcm.PixelFormat(1, options["bits_allocated"], stored, stored - 1, options["pixel_representation"])
+        gdcm.PixelFormat(
+            1, options["bits_allocated"], stored, stored - 1, options["pixel_representation"]
+        )
     )
     change = gdcm.ImageChangeTransferSyntax()
     change.SetInput(image)
@@ -74,9 +78,14 @@ def by_gdcm(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
         raise ValueError("GDCM cannot decode this")
     decoded = change.GetOutput()
     data = decoded.GetDataElement().GetByteValue()
-    dtype = np.dtype(f"<{'i' if options['pixel_representation'] else 'u'}{options['bits_allocated'] // 8}")
+    dtype = np.dtype(
+        f"<{'i' if options['pixel_representation'] else 'u'}{options['bits_allocated'] // 8}"
+    )
     samples = np.empty((rows, columns), dtype)
-    if int(str(data.GetLength())) - samples.nbytes not in (0, samples.nbytes % 2):  # a VL has no number but its text
+    if int(str(data.GetLength())) - samples.nbytes not in (
+        0,
+        samples.nbytes % 2,
+    ):  # a VL has no number but its text
         raise ValueError("GDCM gives another number of bytes")
     ctypes.memmove(samples.ctypes.data, int(data.GetVoidPointer()), samples.nbytes)
     return samples, photometric_interpretation
@@ -84,7 +93,9 @@ def by_gdcm(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
 
 def send(connection: Connection, data: bytes | Samples) -> None:
     """Bytes as they lie in memory; `Connection` itself would copy them twice more."""
-    view = memoryview(np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data).cast("B")
+    view = memoryview(
+        np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data
+    ).cast("B")
     while view:
         view = view[os.write(connection.fileno(), view) :]
 
@@ -114,7 +125,10 @@ def main(handle: int) -> None:
         if used:
             _limit(resource.RLIMIT_AS, used + BYTES_ASIDE + max_bytes)
         _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + max_seconds)
-        is_grey_jpeg = options["samples_per_pixel"] == 1 and options["transfer_syntax_uid"] in JPEGTransferSyntaxes
+        is_grey_jpeg = (
+            options["samples_per_pixel"] == 1
+            and options["transfer_syntax_uid"] in JPEGTransferSyntaxes
+        )
         decode = by_gdcm if is_grey_jpeg and options["decoding_plugin"] == "gdcm" else by_pydicom
         try:
             samples, photometric_interpretation = decode(frame, options)

@@ -78,7 +78,9 @@ def choose_plugin(syntax: UID, bits_stored: int) -> tuple[str, str]:
     for plugin, distribution in choices:
         if plugin in available and installed_version(distribution) is not None:
             return plugin, distribution
-    raise UnsupportedRadiograph(f"no decoder for {syntax_name(syntax)} is installed", f"Install {choices[0][1]}.")
+    raise UnsupportedRadiograph(
+        f"no decoder for {syntax_name(syntax)} is installed", f"Install {choices[0][1]}."
+    )
 
 
 @functools.cache
@@ -90,7 +92,9 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-def check_codestream(frame: bytes, rows: int, columns: int, samples: int, bits_allocated: int) -> None:
+def check_codestream(
+    frame: bytes, rows: int, columns: int, samples: int, bits_allocated: int
+) -> None:
     """Refuse a JPEG of any kind that is cut short or that announces another image than the header: decoders take
     memory by the codestream, not by the header."""
     if END_MARKER not in frame[-1024:].rstrip(b"\x00")[-3:]:  # some writers pad with FF
@@ -99,9 +103,13 @@ def check_codestream(frame: bytes, rows: int, columns: int, samples: int, bits_a
     if announced is None:
         return  # no codestream at all; the decoder says so
     if announced.size != (rows, columns):
-        raise UnreadableFile("the compressed pixels have another size than the header says", COPY_AGAIN)
+        raise UnreadableFile(
+            "the compressed pixels have another size than the header says", COPY_AGAIN
+        )
     if announced.samples != samples or announced.precision > bits_allocated:
-        raise UnreadableFile("the compressed pixels have other samples or bits than the header says", COPY_AGAIN)
+        raise UnreadableFile(
+            "the compressed pixels have other samples or bits than the header says", COPY_AGAIN
+        )
     if announced.is_progressive and frame.count(b"\xff\xda") > MAX_SCANS:
         raise UnsupportedRadiograph(f"the JPEG has more than {MAX_SCANS} scans", EXPORT_PLAIN)
 
@@ -126,9 +134,15 @@ def _announced(frame: bytes) -> _Announced | None:
         marker = frame[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
-        elif (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:  # SOF; F7: JPEG-LS
-            precision, height, width, samples = struct.unpack(">BHHB", frame[position + 4 : position + 10])
-            return _Announced((height, width), samples, precision, marker in (0xC2, 0xC6, 0xCA, 0xCE))
+        elif (
+            0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+        ) or marker == 0xF7:  # SOF; F7: JPEG-LS
+            precision, height, width, samples = struct.unpack(
+                ">BHHB", frame[position + 4 : position + 10]
+            )
+            return _Announced(
+                (height, width), samples, precision, marker in (0xC2, 0xC6, 0xCA, 0xCE)
+            )
         else:
             position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
     return None
@@ -164,7 +178,9 @@ def decode_apart(frame: bytes, options: dict[str, Any]) -> tuple[npt.NDArray[Any
         try:
             answer = _process.ask(options, limits, frame)
         except (EOFError, OSError) as error:
-            answer = "no answer in time" if isinstance(error, TimeoutError) else "the decoder gave up"
+            answer = (
+                "no answer in time" if isinstance(error, TimeoutError) else "the decoder gave up"
+            )
             end()
     if isinstance(answer, str):
         raise UnreadableFile(f"the pixels cannot be decoded ({answer})", COPY_AGAIN)
@@ -190,7 +206,9 @@ class _CodecProcess:
         """False in a process that was forked with this object in it."""
         return self._owner == os.getpid()
 
-    def ask(self, options: dict[str, Any], limits: tuple[int, int], frame: bytes) -> tuple[npt.NDArray[Any], str] | str:
+    def ask(
+        self, options: dict[str, Any], limits: tuple[int, int], frame: bytes
+    ) -> tuple[npt.NDArray[Any], str] | str:
         """Samples and photometric interpretation, or the name of the decoder's error."""
         self._connection.send((options, *limits, len(frame)))
         send(self._connection, frame)

@@ -54,7 +54,14 @@ from cxr_audit.ingest.decoding import (
     installed_version,
     syntax_name,
 )
-from cxr_audit.ingest.grayscale import Display, GrayHeader, LookupTable, Notes, grayscale_table, value_range
+from cxr_audit.ingest.grayscale import (
+    Display,
+    GrayHeader,
+    LookupTable,
+    Notes,
+    grayscale_table,
+    value_range,
+)
 from cxr_audit.ingest.image import check_size, stored_sha256, to_grey
 from cxr_audit.records import Floats, RadiographFacts, SourceFile
 
@@ -173,7 +180,9 @@ def read_dicom(
     with _quiet_parser() as parser_warnings:
         dataset = _parse(data, max_pixels)
         header = _check(dataset, max_pixels, display.frame, notes)
-        decoded, photometric_interpretation, decoder = _decode(dataset, header, _pixel_bytes(dataset, header, notes))
+        decoded, photometric_interpretation, decoder = _decode(
+            dataset, header, _pixel_bytes(dataset, header, notes)
+        )
         stored = _stored(decoded, header, notes)
         with ThreadPoolExecutor(1) as aside:
             pixel_sha256 = aside.submit(stored_sha256, stored)  # takes as long as the whole chain
@@ -194,7 +203,9 @@ def read_dicom(
     facts = RadiographFacts(
         rows=header.rows,
         columns=header.columns,
-        source=SourceFile(file_sha256, pixel_sha256.result(), "DICOM", header.transfer_syntax.name, decoder),
+        source=SourceFile(
+            file_sha256, pixel_sha256.result(), "DICOM", header.transfer_syntax.name, decoder
+        ),
         pixel_spacing_mm=spacing,
         view_position=view,
         patient_orientation=orientation,
@@ -229,7 +240,9 @@ def _parse(data: bytes, max_pixels: int) -> FileDataset:
     except CaseError:
         raise
     except (*PARSER_ERRORS, zlib.error, pydicom.errors.InvalidDicomError) as error:
-        failure = UnreadableFile(f"the DICOM file is damaged or cut short ({type(error).__name__})", COPY_AGAIN)
+        failure = UnreadableFile(
+            f"the DICOM file is damaged or cut short ({type(error).__name__})", COPY_AGAIN
+        )
     raise failure  # outside the handler: the parser's words stay out
 
 
@@ -238,7 +251,9 @@ class _CountedReads(io.BytesIO):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        self._left = MAX_READS + len(data) // 1024  # an undefined length is searched in steps of some KiB
+        self._left = (
+            MAX_READS + len(data) // 1024
+        )  # an undefined length is searched in steps of some KiB
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._left -= 1
@@ -251,10 +266,15 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
     """Refuse a deflated dataset that grows beyond all measure, before pydicom inflates it as a whole."""
     # PS3.10 7.1: the group length comes first, 12 bytes, Explicit VR Little Endian.
     length = int.from_bytes(data[140:144], "little")
-    if data[128:132] != b"DICM" or uid.DeflatedExplicitVRLittleEndian.encode() not in data[144:1024]:
+    if (
+        data[128:132] != b"DICM"
+        or uid.DeflatedExplicitVRLittleEndian.encode() not in data[144:1024]
+    ):
         return
     if data[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
-        raise UnreadableFile("the deflated DICOM file lacks the length of its file meta information", COPY_AGAIN)
+        raise UnreadableFile(
+            "the deflated DICOM file lacks the length of its file meta information", COPY_AGAIN
+        )
     if uid.DeflatedExplicitVRLittleEndian.encode() not in data[144 : 144 + length]:
         return
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -274,23 +294,33 @@ def _check(dataset: FileDataset, max_pixels: int, frame: int | None, notes: Note
     frames = integer(dataset, "NumberOfFrames") or 1
     if frames > 1 and frame is None:
         raise UnsupportedRadiograph(
-            f"the DICOM object has {frames} frames, a radiograph has one", "Choose one: ingest.frame, from 1 on."
+            f"the DICOM object has {frames} frames, a radiograph has one",
+            "Choose one: ingest.frame, from 1 on.",
         )
     if not 1 <= (frame or 1) <= max(frames, 1):
         raise UnsupportedRadiograph(f"frame {frame} is asked for, the DICOM object has {frames}")
     if frames > 1:
         notes.decide("frame", f"{frame} of {frames}", "the config chose it (PS3.3 C.7.6.6)")
-    rows, columns = _required(dataset, "Rows", "(0028,0010)"), _required(dataset, "Columns", "(0028,0011)")
+    rows, columns = (
+        _required(dataset, "Rows", "(0028,0010)"),
+        _required(dataset, "Columns", "(0028,0011)"),
+    )
     check_size(rows, columns, max_pixels)
-    photometric_interpretation = str(value(dataset, "PhotometricInterpretation") or "").strip().upper()
+    photometric_interpretation = (
+        str(value(dataset, "PhotometricInterpretation") or "").strip().upper()
+    )
     samples = integer(dataset, "SamplesPerPixel") or 1
     _check_photometric_interpretation(photometric_interpretation, samples)
     allocated, stored, high_bit = _check_bits(dataset, notes)
     representation = integer(dataset, "PixelRepresentation") or 0
     if representation not in (0, 1):
-        raise UnreadableFile(f"(0028,0103) 'Pixel Representation' is {representation}, it must be 0 or 1")
+        raise UnreadableFile(
+            f"(0028,0103) 'Pixel Representation' is {representation}, it must be 0 or 1"
+        )
     if samples == 3 and (representation == 1 or stored != allocated):
-        raise UnsupportedRadiograph("colour pixels that are signed or do not fill their bytes", EXPORT_PLAIN)
+        raise UnsupportedRadiograph(
+            "colour pixels that are signed or do not fill their bytes", EXPORT_PLAIN
+        )
     syntax = _transfer_syntax(dataset, notes)
     return _Header(
         rows,
@@ -313,15 +343,26 @@ def _check_object(dataset: FileDataset, notes: Notes) -> None:
     modality = str(value(dataset, "Modality") or "").strip().upper()
     has_pixels = "PixelData" in dataset
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
-        raise NotARadiograph(f"a DICOM object with float pixels, a computed map ({_class_name(sop_class)})")
-    is_image = sop_class in RADIOGRAPHY_CLASSES | CAPTURE_CLASSES or "Rows" in dataset or "BitsStored" in dataset
+        raise NotARadiograph(
+            f"a DICOM object with float pixels, a computed map ({_class_name(sop_class)})"
+        )
+    is_image = (
+        sop_class in RADIOGRAPHY_CLASSES | CAPTURE_CLASSES
+        or "Rows" in dataset
+        or "BitsStored" in dataset
+    )
     if not has_pixels and sop_class is None and not is_image:
-        raise UnreadableFile("the DICOM file does not say what it holds: it is damaged or cut short", COPY_AGAIN)
+        raise UnreadableFile(
+            "the DICOM file does not say what it holds: it is damaged or cut short", COPY_AGAIN
+        )
     if not has_pixels and not is_image:
-        raise NotARadiograph(f"a DICOM object without pixels ({_class_name(sop_class)})", "Leave it out.")
+        raise NotARadiograph(
+            f"a DICOM object without pixels ({_class_name(sop_class)})", "Leave it out."
+        )
     if modality in OTHER_MODALITIES:
         raise NotARadiograph(
-            f"the modality is {modality}, {OTHER_MODALITIES[modality]}; expected CR or DX", "Leave it out."
+            f"the modality is {modality}, {OTHER_MODALITIES[modality]}; expected CR or DX",
+            "Leave it out.",
         )
     if not has_pixels:
         raise UnreadableFile("the DICOM file has no pixels, or ends before them", COPY_AGAIN)
@@ -329,10 +370,14 @@ def _check_object(dataset: FileDataset, notes: Notes) -> None:
         notes.warn(ALMOST_RADIOGRAPHY[modality])
     elif modality not in RADIOGRAPHY:
         if sop_class not in RADIOGRAPHY_CLASSES | CAPTURE_CLASSES:
-            raise NotARadiograph("the modality is missing or unknown; expected CR or DX", "Leave it out.")
+            raise NotARadiograph(
+                "the modality is missing or unknown; expected CR or DX", "Leave it out."
+            )
         notes.warn("the modality is missing or unknown; taken from the kind of DICOM object")
     if sop_class in CAPTURE_CLASSES:
-        notes.warn("a Secondary Capture: not the detector's own image, its grey scale may have been changed")
+        notes.warn(
+            "a Secondary Capture: not the detector's own image, its grey scale may have been changed"
+        )
     elif sop_class not in RADIOGRAPHY_CLASSES:
         notes.warn("the kind of DICOM object is not a radiograph's, the modality is")
 
@@ -345,7 +390,11 @@ def _sop_class(dataset: FileDataset) -> UID | None:
 def _class_name(sop_class: UID | None) -> str:
     """The standard's name; an UID that the standard does not know is not echoed."""
     known = sop_class is not None and sop_class in UID_dictionary
-    return sop_class.name if known and sop_class is not None else "of a kind that the standard does not know"
+    return (
+        sop_class.name
+        if known and sop_class is not None
+        else "of a kind that the standard does not know"
+    )
 
 
 def _required(dataset: Dataset, keyword: str, tag: str) -> int:
@@ -361,7 +410,9 @@ def _check_photometric_interpretation(photometric_interpretation: str, samples: 
         3: ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"),
     }
     if photometric_interpretation == "PALETTE COLOR":
-        raise UnsupportedRadiograph("a palette image: its values are colours, not brightness", "Leave it out.")
+        raise UnsupportedRadiograph(
+            "a palette image: its values are colours, not brightness", "Leave it out."
+        )
     if photometric_interpretation not in expected.get(samples, ()):
         raise UnsupportedRadiograph(
             f"(0028,0004) 'Photometric Interpretation' with {samples} samples a pixel does not tell what"
@@ -373,20 +424,26 @@ def _check_bits(dataset: Dataset, notes: Notes) -> tuple[int, int, int]:
     """Bits Allocated, Bits Stored, High Bit (PS3.5 8.1.1)."""
     allocated = _required(dataset, "BitsAllocated", "(0028,0100)")
     if allocated not in (8, 16):
-        raise UnsupportedRadiograph(f"(0028,0100) 'Bits Allocated' is {allocated}; expected 8 or 16", EXPORT_PLAIN)
+        raise UnsupportedRadiograph(
+            f"(0028,0100) 'Bits Allocated' is {allocated}; expected 8 or 16", EXPORT_PLAIN
+        )
     stored = integer(dataset, "BitsStored")
     if stored is None:
         notes.warn("Bits Stored is missing and was taken as Bits Allocated")
         stored = allocated
     if not 1 < stored <= allocated:
-        raise UnreadableFile(f"(0028,0101) 'Bits Stored' is {stored}, it must be 2 to {allocated}", COPY_AGAIN)
+        raise UnreadableFile(
+            f"(0028,0101) 'Bits Stored' is {stored}, it must be 2 to {allocated}", COPY_AGAIN
+        )
     high_bit = integer(dataset, "HighBit")
     if high_bit is None or not stored - 1 <= high_bit < allocated:
         if high_bit is not None:
             notes.warn(f"High Bit {high_bit} does not fit Bits Stored {stored} and was ignored")
         high_bit = stored - 1
     elif high_bit != stored - 1:
-        notes.warn(f"High Bit is {high_bit}, the standard asks for {stored - 1}; the values were shifted down")
+        notes.warn(
+            f"High Bit is {high_bit}, the standard asks for {stored - 1}; the values were shifted down"
+        )
     return allocated, stored, high_bit
 
 
@@ -397,10 +454,13 @@ def _transfer_syntax(dataset: FileDataset, notes: Notes) -> UID:
         if syntax in NATIVE or syntax in PLUGINS:
             return syntax
         raise UnsupportedRadiograph(
-            f"the pixels are stored as {syntax_name(syntax)}, which is not decoded here", EXPORT_PLAIN
+            f"the pixels are stored as {syntax_name(syntax)}, which is not decoded here",
+            EXPORT_PLAIN,
         )
     if _is_encapsulated(dataset):
-        raise UnsupportedRadiograph("the pixels are compressed and the header does not say how", EXPORT_PLAIN)
+        raise UnsupportedRadiograph(
+            "the pixels are compressed and the header does not say how", EXPORT_PLAIN
+        )
     is_implicit, is_little = dataset.original_encoding
     notes.warn("the header does not name its transfer syntax; it was guessed from the bytes")
     if not is_little:
@@ -423,7 +483,9 @@ def _pixel_bytes(dataset: FileDataset, header: _Header, notes: Notes) -> bytes:
     if not header.is_native:
         frame = _frame(data, header)
         if header.transfer_syntax != uid.RLELossless:
-            check_codestream(frame, header.rows, header.columns, header.samples, header.bits_allocated)
+            check_codestream(
+                frame, header.rows, header.columns, header.samples, header.bits_allocated
+            )
         return frame
     size = header.rows * header.columns * header.samples * (header.bits_allocated // 8)
     if header.photometric_interpretation == "YBR_FULL_422":
@@ -441,11 +503,15 @@ def _frame(data: bytes, header: _Header) -> bytes:
     try:
         return get_frame(data, header.frame - 1, number_of_frames=header.frames)
     except PARSER_ERRORS as error:
-        failure = UnreadableFile(f"the compressed pixels are damaged ({type(error).__name__})", COPY_AGAIN)
+        failure = UnreadableFile(
+            f"the compressed pixels are damaged ({type(error).__name__})", COPY_AGAIN
+        )
     raise failure
 
 
-def _decode(dataset: FileDataset, header: _Header, frame: bytes) -> tuple[npt.NDArray[Any], str, str]:
+def _decode(
+    dataset: FileDataset, header: _Header, frame: bytes
+) -> tuple[npt.NDArray[Any], str, str]:
     """The one frame's samples, their photometric interpretation, the decoder's name."""
     # As checked, where the dataset itself may be silent; the unused bits are ours to mask.
     options: dict[str, Any] = {
@@ -476,9 +542,13 @@ def _decode(dataset: FileDataset, header: _Header, frame: bytes) -> tuple[npt.ND
         }
         decoded, found = decode_apart(frame, options)
         name = f"{distribution} {installed_version(distribution)}"
-    expected = (header.rows, header.columns) if header.samples == 1 else (header.rows, header.columns, 3)
+    expected = (
+        (header.rows, header.columns) if header.samples == 1 else (header.rows, header.columns, 3)
+    )
     if decoded.shape != expected or decoded.dtype.itemsize > 2:
-        raise UnreadableFile("the decoded pixels have another shape than the header says", COPY_AGAIN)
+        raise UnreadableFile(
+            "the decoded pixels have another shape than the header says", COPY_AGAIN
+        )
     return decoded, found, name
 
 
@@ -489,22 +559,33 @@ def _uncompressed(dataset: FileDataset, options: dict[str, Any]) -> tuple[npt.ND
         decoded, properties = decoder.as_array(dataset, **options)
         return decoded, str(properties["photometric_interpretation"])
     except PARSER_ERRORS as error:
-        failure = UnreadableFile(f"the pixels cannot be decoded ({type(error).__name__})", COPY_AGAIN)
+        failure = UnreadableFile(
+            f"the pixels cannot be decoded ({type(error).__name__})", COPY_AGAIN
+        )
     raise failure
 
 
 def _stored(decoded: npt.NDArray[Any], header: _Header, notes: Notes) -> npt.NDArray[Any]:
     """Stored values: Bits Stored cut out below High Bit, sign-extended (PS3.5 8.1.1)."""
-    unsigned, signed = np.dtype(f"u{decoded.dtype.itemsize}"), np.dtype(f"i{decoded.dtype.itemsize}")
+    unsigned, signed = (
+        np.dtype(f"u{decoded.dtype.itemsize}"),
+        np.dtype(f"i{decoded.dtype.itemsize}"),
+    )
     as_stored = signed if header.is_signed else unsigned
     cells = decoded.astype(decoded.dtype.newbyteorder("="), copy=False).view(unsigned)
     shift = header.high_bit + 1 - header.bits_stored if header.is_native else 0
     low, high = value_range(header.bits_stored, header.is_signed)
-    if shift == 0 and (as_extended := cells.view(as_stored)).min() >= low and as_extended.max() <= high:
+    if (
+        shift == 0
+        and (as_extended := cells.view(as_stored)).min() >= low
+        and as_extended.max() <= high
+    ):
         return as_extended  # most files; nothing to cut out
     mask = unsigned.type((1 << header.bits_stored) - 1)
     if shift == 0 and (cells > mask).any():
-        notes.warn("bits outside Bits Stored were in use and were masked; an old overlay, or a wrong Bits Stored")
+        notes.warn(
+            "bits outside Bits Stored were in use and were masked; an old overlay, or a wrong Bits Stored"
+        )
     stored: npt.NDArray[Any] = (cells >> unsigned.type(shift)) & mask
     if header.is_signed:
         top = unsigned.type(1 << (header.bits_stored - 1))
@@ -512,13 +593,19 @@ def _stored(decoded: npt.NDArray[Any], header: _Header, notes: Notes) -> npt.NDA
     return stored
 
 
-def _grey(dataset: FileDataset, header: _Header, stored: npt.NDArray[Any], display: Display, notes: Notes) -> Floats:
+def _grey(
+    dataset: FileDataset, header: _Header, stored: npt.NDArray[Any], display: Display, notes: Notes
+) -> Floats:
     """The grayscale chain as one table, applied. A cell is the stored value with its sign extended or zeros above,
     so the table of the 2 ** Bits Stored patterns repeats over the cells'."""
     cells = stored.view(f"u{stored.itemsize}")
     num_cells, num_patterns = 1 << 8 * stored.itemsize, 1 << header.bits_stored
     # float32 counts: exact below 2 ** 24, and above only shares of them are used
-    counts = cv2.calcHist([cells], [0], None, [num_cells], [0, num_cells]).reshape(-1, num_patterns).sum(axis=0)
+    counts = (
+        cv2.calcHist([cells], [0], None, [num_cells], [0, num_cells])
+        .reshape(-1, num_patterns)
+        .sum(axis=0)
+    )
     table = grayscale_table(_gray_header(dataset, header), counts, display, notes)
     pixels: Floats = cv2.LUT(cells, np.tile(table, num_cells // num_patterns))
     return pixels
@@ -540,7 +627,9 @@ def _gray_header(dataset: FileDataset, header: _Header) -> GrayHeader:
         voi_luts=tuple(_lookup_tables(dataset, "VOILUTSequence", is_little)),
         window_centers=floats(dataset, "WindowCenter"),
         window_widths=floats(dataset, "WindowWidth"),
-        window_explanations=tuple(str(text) for text in values(dataset, "WindowCenterWidthExplanation")),
+        window_explanations=tuple(
+            str(text) for text in values(dataset, "WindowCenterWidthExplanation")
+        ),
         voi_lut_function=_text(dataset, "VOILUTFunction"),
     )
 
@@ -571,15 +660,21 @@ def _lookup_tables(dataset: FileDataset, keyword: str, is_little: bool) -> list[
     return tables
 
 
-def _colour(header: _Header, stored: npt.NDArray[Any], photometric_interpretation: str, notes: Notes) -> Floats:
+def _colour(
+    header: _Header, stored: npt.NDArray[Any], photometric_interpretation: str, notes: Notes
+) -> Floats:
     """Brightness. YBR_FULL carries it as its first channel, by the same weights (PS3.3 C.7.6.3.1.2)."""
     white = (1 << header.bits_stored) - 1
     if photometric_interpretation in ("YBR_FULL", "YBR_FULL_422"):
-        notes.decide("colour channels", "the brightness channel Y was taken", "PS3.3 C.7.6.3.1.2, YBR_FULL")
+        notes.decide(
+            "colour channels", "the brightness channel Y was taken", "PS3.3 C.7.6.3.1.2, YBR_FULL"
+        )
         middle = (white + 1) // 2
         distance = np.abs(stored[..., 1:].astype(np.int32) - middle).max(axis=2)
         if np.mean(distance > white // 32) > 1e-3:
-            notes.warn("the image holds real colour (annotations, or not a plain radiograph); shown as brightness")
+            notes.warn(
+                "the image holds real colour (annotations, or not a plain radiograph); shown as brightness"
+            )
         brightness: Floats = (stored[..., 0] / np.float64(white)).astype(np.float32)
         return brightness
     return to_grey(stored, white, notes.decisions, notes.warnings)

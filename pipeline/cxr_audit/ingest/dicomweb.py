@@ -87,7 +87,9 @@ def search(source: str) -> list[CaseSource]:
                 case = _case(root, instance)
                 found[case.relative_path] = case
                 if len(found) > MAX_INSTANCES:
-                    raise ConfigError(f"the filter matches more than {MAX_INSTANCES} instances", "Narrow it.")
+                    raise ConfigError(
+                        f"the filter matches more than {MAX_INSTANCES} instances", "Narrow it."
+                    )
     except CaseError as error:
         failure = ConfigError(f"the DICOMweb server cannot be searched: {error}", error.hint)
     else:
@@ -102,7 +104,9 @@ def retrieve(instance: ServerInstance, max_bytes: int) -> bytes:
     # PS3.10 7.1: group 2 stands first, explicit little endian.
     uid = instance.uid.encode() + b"\0" * (len(instance.uid) % 2)
     if b"\x02\x00\x03\x00UI" + struct.pack("<H", len(uid)) + uid not in data[:4096]:
-        raise NotRetrieved("the server has answered with something else than the instance asked for")
+        raise NotRetrieved(
+            "the server has answered with something else than the instance asked for"
+        )
     return data
 
 
@@ -113,24 +117,40 @@ def _parsed(source: str) -> tuple[str, list[dict[str, str]]]:
     except ValueError:
         parts = urlsplit("")
     if not parts.hostname:
-        raise ConfigError("ingest.source names no server", "dicomweb+https://HOST/dicom-web?Modality=DX")
+        raise ConfigError(
+            "ingest.source names no server", "dicomweb+https://HOST/dicom-web?Modality=DX"
+        )
     if parts.username or parts.password:
-        raise ConfigError("ingest.source holds a user or a password", f"Set {USER} and {PASSWORD}, or {TOKEN}.")
+        raise ConfigError(
+            "ingest.source holds a user or a password", f"Set {USER} and {PASSWORD}, or {TOKEN}."
+        )
     if parts.scheme == "http" and _authorization() and parts.hostname not in LOOPBACK:
-        raise ConfigError("credentials would be sent over plain http", "Use dicomweb+https://, or unset them.")
+        raise ConfigError(
+            "credentials would be sent over plain http", "Use dicomweb+https://, or unset them."
+        )
     values: dict[str, list[str]] = {}
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         if key not in keyword_dict and not TAG.fullmatch(key):
             near = difflib.get_close_matches(key, keyword_dict, 1)
-            hint = f"Perhaps you meant {near[0]!r}." if near else "Write a DICOM keyword or a tag, such as 00080060."
+            hint = (
+                f"Perhaps you meant {near[0]!r}."
+                if near
+                else "Write a DICOM keyword or a tag, such as 00080060."
+            )
             raise ConfigError(f"{key!r} in the filter is no attribute of DICOM", hint)
         values.setdefault(key, []).append(value)
     if not any(value.strip("*") for given in values.values() for value in given):
-        raise ConfigError("the DICOMweb source has no filter: it would be the whole archive", "Add ?Modality=DX.")
+        raise ConfigError(
+            "the DICOMweb source has no filter: it would be the whole archive", "Add ?Modality=DX."
+        )
     if math.prod(map(len, values.values())) > MAX_SEARCHES:
-        raise ConfigError(f"the filter means more than {MAX_SEARCHES} searches", "Give fewer keys several times.")
+        raise ConfigError(
+            f"the filter means more than {MAX_SEARCHES} searches", "Give fewer keys several times."
+        )
     root = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-    return root, [dict(zip(values, choice, strict=True)) for choice in itertools.product(*values.values())]
+    return root, [
+        dict(zip(values, choice, strict=True)) for choice in itertools.product(*values.values())
+    ]
 
 
 def _matches(root: str, one: dict[str, str]) -> list[Any]:
@@ -140,11 +160,15 @@ def _matches(root: str, one: dict[str, str]) -> list[Any]:
     while len(found) <= MAX_INSTANCES:
         asked = {**one, "includefield": PATIENT_ID, "limit": str(PAGE), "offset": str(len(found))}
         # Wild cards as they are: Orthanc 1.10 does not decode them.
-        body, _ = _get(f"{root}/instances?{urlencode(asked, safe='*?', quote_via=quote)}", JSON, MAX_PAGE_BYTES)
+        body, _ = _get(
+            f"{root}/instances?{urlencode(asked, safe='*?', quote_via=quote)}", JSON, MAX_PAGE_BYTES
+        )
         try:
             page = json.loads(body) if body else []
         except (ValueError, RecursionError):
-            raise NotRetrieved("its answer is not JSON", "Check the path: Orthanc's is /dicom-web.") from None
+            raise NotRetrieved(
+                "its answer is not JSON", "Check the path: Orthanc's is /dicom-web."
+            ) from None
         if not isinstance(page, list):
             raise NotRetrieved("its answer is not a list of instances")
         if not page or page == last:
@@ -158,7 +182,12 @@ def _case(root: str, instance: Any) -> CaseSource:
     if not all(UID.fullmatch(text) for text in (study, series, uid)):
         raise NotRetrieved("its answer lists an instance without its UIDs")
     path = f"studies/{study}/series/{series}/instances/{uid}"
-    return CaseSource("", ServerInstance(f"{root}/{path}", uid), path, patient_id=_first(instance, PATIENT_ID) or None)
+    return CaseSource(
+        "",
+        ServerInstance(f"{root}/{path}", uid),
+        path,
+        patient_id=_first(instance, PATIENT_ID) or None,
+    )
 
 
 def _first(instance: Any, tag: str) -> str:
@@ -187,7 +216,12 @@ def _get_once(url: str, accept: str, max_bytes: int) -> tuple[bytes, str]:
     headers = {"Accept": accept, "Accept-Encoding": "identity"}
     try:
         with requests.get(
-            url, headers=headers, auth=_authorize, timeout=TIMEOUT_S, stream=True, allow_redirects=False
+            url,
+            headers=headers,
+            auth=_authorize,
+            timeout=TIMEOUT_S,
+            stream=True,
+            allow_redirects=False,
         ) as answer:
             _check_status(answer)
             body, end = bytearray(), time.monotonic() + DEADLINE_S
@@ -199,17 +233,25 @@ def _get_once(url: str, accept: str, max_bytes: int) -> tuple[bytes, str]:
                     )
                 if time.monotonic() > end:
                     raise NotRetrieved(
-                        f"the server's answer took more than {DEADLINE_S:.0f} s", "Ask it again by --resume."
+                        f"the server's answer took more than {DEADLINE_S:.0f} s",
+                        "Ask it again by --resume.",
                     )
             return bytes(body), answer.headers.get("Content-Type", "")
     except requests.exceptions.SSLError:
         failure: Exception = NotRetrieved(
-            "the server's certificate is not trusted", "REQUESTS_CA_BUNDLE=FILE names your own authority."
+            "the server's certificate is not trusted",
+            "REQUESTS_CA_BUNDLE=FILE names your own authority.",
         )
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+    except (
+        requests.ConnectionError,
+        requests.Timeout,
+        requests.exceptions.ChunkedEncodingError,
+    ) as error:
         failure = _TryAgain(f"the server does not answer ({type(error).__name__})")
     except (requests.RequestException, ValueError) as error:
-        failure = NotRetrieved(f"the server cannot be asked ({type(error).__name__})", "Check the address.")
+        failure = NotRetrieved(
+            f"the server cannot be asked ({type(error).__name__})", "Check the address."
+        )
     raise failure  # outside the handlers: the original errors name the address
 
 
@@ -219,9 +261,14 @@ def _check_status(answer: requests.Response) -> None:
         return
     if status in BUSY:
         after = answer.headers.get("Retry-After", "")
-        raise _TryAgain(f"the server is busy ({status})", float(after) if after.isdecimal() else 0.0)
+        raise _TryAgain(
+            f"the server is busy ({status})", float(after) if after.isdecimal() else 0.0
+        )
     if status in (401, 403):
-        raise NotRetrieved(f"the server refuses the credentials ({status})", f"Set {TOKEN}, or {USER} and {PASSWORD}.")
+        raise NotRetrieved(
+            f"the server refuses the credentials ({status})",
+            f"Set {TOKEN}, or {USER} and {PASSWORD}.",
+        )
     if 300 <= status < 400:
         raise NotRetrieved(f"the server redirects ({status})", "Give the address that it leads to.")
     hint = "Check the path: Orthanc's is /dicom-web." if status == 404 else None

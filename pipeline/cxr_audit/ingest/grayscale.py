@@ -81,7 +81,9 @@ class Notes:
         self.warnings.append(text)
 
 
-def grayscale_table(header: GrayHeader, counts: npt.NDArray[np.floating], display: Display, notes: Notes) -> Floats:
+def grayscale_table(
+    header: GrayHeader, counts: npt.NDArray[np.floating], display: Display, notes: Notes
+) -> Floats:
     """Build the table.
 
     Parameters
@@ -150,7 +152,9 @@ def stored_values(header: GrayHeader) -> Values:
     return patterns
 
 
-def _padding(header: GrayHeader, stored: Values, counts: npt.NDArray[np.floating], notes: Notes) -> Mask:
+def _padding(
+    header: GrayHeader, stored: Values, counts: npt.NDArray[np.floating], notes: Notes
+) -> Mask:
     """PS3.3 C.7.5.1.1.2: in stored values, before the Modality LUT; a range includes both ends."""
     nothing = np.zeros(stored.shape, bool)
     if header.padding_value is None:
@@ -188,7 +192,13 @@ def _modality(header: GrayHeader, stored: Values, notes: Notes) -> tuple[Values,
     slope, intercept = header.rescale_slope, header.rescale_intercept
     if slope is None and intercept is None:
         return stored, header.is_signed
-    if slope is None or intercept is None or slope == 0 or not math.isfinite(slope) or not math.isfinite(intercept):
+    if (
+        slope is None
+        or intercept is None
+        or slope == 0
+        or not math.isfinite(slope)
+        or not math.isfinite(intercept)
+    ):
         notes.warn("rescale slope and intercept are incomplete or invalid and were ignored")
         return stored, header.is_signed
     values = stored * slope + intercept
@@ -211,7 +221,9 @@ def _voi_lut(chain: _Chain) -> Values | None:
             continue
         first, entries = table
         white = _white(lut.descriptor[2], entries, notes)
-        also = ", preferred to the window that the header has as well" if header.window_centers else ""
+        also = (
+            ", preferred to the window that the header has as well" if header.window_centers else ""
+        )
         notes.decide(
             "display curve",
             f"VOI LUT {number} of {len(header.voi_luts)}: {entries.size} entries from value {first} on,"
@@ -254,11 +266,15 @@ def _window_order(chain: _Chain, num: int) -> list[int]:
     asked = chain.display.window
     if isinstance(asked, str):
         texts = [text.strip().casefold() for text in chain.header.window_explanations[:num]]
-        number = texts.index(asked.strip().casefold()) + 1 if asked.strip().casefold() in texts else 0
+        number = (
+            texts.index(asked.strip().casefold()) + 1 if asked.strip().casefold() in texts else 0
+        )
     else:
         number = asked if asked <= num else 0
     if num and not number:
-        chain.notes.warn("the header has not the window that the config asks for; the first usable one was taken")
+        chain.notes.warn(
+            "the header has not the window that the config asks for; the first usable one was taken"
+        )
     numbers = range(1, num + 1)
     return sorted(numbers, key=lambda n: n != number)
 
@@ -284,7 +300,9 @@ def window_linear_exact(x: Values, center: float, width: float) -> Values:
 
 def window_sigmoid(x: Values, center: float, width: float) -> Values:
     """SIGMOID; width > 0. PS3.3 C.11.2.1.3.1: 1 / (1 + exp(-4 (x - c) / w))."""
-    return 1 / (1 + np.exp(np.clip(-4 * (x - center) / width, -700, 700)))  # beyond 700 exp overflows
+    return 1 / (
+        1 + np.exp(np.clip(-4 * (x - center) / width, -700, 700))
+    )  # beyond 700 exp overflows
 
 
 WINDOW_FUNCTIONS = {
@@ -301,7 +319,9 @@ def _full_range(chain: _Chain) -> Values:
 
 def _percentile(chain: _Chain) -> Values:
     """The actual values without the lowest and the highest half per cent of the pixels, padding left out."""
-    return _range(chain, PERCENTILE / 100, f"percentiles {PERCENTILE} and {100 - PERCENTILE}, {{}} to {{}}")
+    return _range(
+        chain, PERCENTILE / 100, f"percentiles {PERCENTILE} and {100 - PERCENTILE}, {{}} to {{}}"
+    )
 
 
 def _range(chain: _Chain, cut: float, how: str) -> Values:
@@ -315,7 +335,9 @@ def _range(chain: _Chain, cut: float, how: str) -> Values:
     # the smallest values with more than `cut`, and with at least 1 - `cut`, of the pixels up to them
     low = float(values[order[np.searchsorted(shares, cut, "right")]])
     high = float(values[order[np.searchsorted(shares, 1 - cut, "left")]])
-    found = "none in the header" if chain.display.voi_transform == "if_present" else "not the header's"
+    found = (
+        "none in the header" if chain.display.voi_transform == "if_present" else "not the header's"
+    )
     notes.decide(
         "display window",
         f"{found}: {how.format(f'{low:g}', f'{high:g}')}",
@@ -346,7 +368,11 @@ def _inversion(header: GrayHeader, display: Values, notes: Notes) -> Values:
     same again (PS3.3 C.8.11.3.1.2): one inversion, never two."""
     shape = (header.presentation_lut_shape or "").strip().upper()
     if header.photometric_interpretation == "MONOCHROME1":
-        same = "; the Presentation LUT Shape INVERSE says the same, so not twice" if shape == "INVERSE" else ""
+        same = (
+            "; the Presentation LUT Shape INVERSE says the same, so not twice"
+            if shape == "INVERSE"
+            else ""
+        )
         notes.decide(
             "inversion",
             f"inverted once, last{same}",
@@ -354,7 +380,9 @@ def _inversion(header: GrayHeader, display: Values, notes: Notes) -> Values:
         )
         return 1 - display
     if shape == "INVERSE":
-        notes.warn("the header contradicts itself (MONOCHROME2 with Presentation LUT Shape INVERSE); not inverted")
+        notes.warn(
+            "the header contradicts itself (MONOCHROME2 with Presentation LUT Shape INVERSE); not inverted"
+        )
     return display
 
 
@@ -372,11 +400,15 @@ def _white(declared: int, entries: Values, notes: Notes) -> int:
     needed = int(entries.max()).bit_length()
     if needed <= declared < needed + 2:
         return (1 << declared) - 1
-    notes.warn(f"the VOI LUT announces {declared} bits, its values fill {needed}; white was taken there")
+    notes.warn(
+        f"the VOI LUT announces {declared} bits, its values fill {needed}; white was taken there"
+    )
     return (1 << needed) - 1
 
 
-def _unpack(lut: LookupTable, is_signed: bool, name: str, notes: Notes) -> tuple[int, Values] | None:
+def _unpack(
+    lut: LookupTable, is_signed: bool, name: str, notes: Notes
+) -> tuple[int, Values] | None:
     """First value mapped and entries; None where the table is unusable.
 
     PS3.3 C.11.1.1.1 and C.11.2.1.1: 0 entries mean 65,536; the sign of the first value is that of the input;

@@ -113,13 +113,17 @@ def read_image(data: bytes, file_sha256: str, max_pixels: int) -> tuple[Floats, 
 
 def stored_sha256(stored: Stored) -> str:
     """SHA-256 of the values alone: C order, little endian."""
-    return hashlib.sha256(np.ascontiguousarray(stored, stored.dtype.newbyteorder("<")).data).hexdigest()
+    return hashlib.sha256(
+        np.ascontiguousarray(stored, stored.dtype.newbyteorder("<")).data
+    ).hexdigest()
 
 
 def check_size(rows: int, columns: int, max_pixels: int) -> None:
     """Refuse a size before memory is taken for it."""
     if rows < 1 or columns < 1:
-        raise UnreadableFile(f"the header says {rows} x {columns} pixels", "Copy the file again from its origin.")
+        raise UnreadableFile(
+            f"the header says {rows} x {columns} pixels", "Copy the file again from its origin."
+        )
     if rows * columns > max_pixels:
         raise UnsupportedRadiograph(
             f"the header says {rows} x {columns} pixels, the limit is {max_pixels} in all",
@@ -134,16 +138,26 @@ def to_grey(stored: Stored, white: int, decisions: list[Decision], remarks: list
     spread = stored.max(axis=2) - stored.min(axis=2)
     if not spread.any():
         decisions.append(
-            Decision("colour channels", "the three are equal, one was taken", "a grey image stored as colour")
+            Decision(
+                "colour channels",
+                "the three are equal, one was taken",
+                "a grey image stored as colour",
+            )
         )
         return (stored[..., 0] / np.float64(white)).astype(np.float32)
     if np.mean(spread > COLOUR_SPREAD * white) > COLOUR_FRACTION:
-        remarks.append("the image holds real colour (annotations, or not a plain radiograph); shown as brightness")
+        remarks.append(
+            "the image holds real colour (annotations, or not a plain radiograph); shown as brightness"
+        )
         why = "a radiograph has no colour: what is coloured was added"
     else:
         why = "the channels differ only by compression noise"
     decisions.append(
-        Decision("colour channels", "brightness = 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601)", why)
+        Decision(
+            "colour channels",
+            "brightness = 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601)",
+            why,
+        )
     )
     luma: npt.NDArray[np.float64] = (stored @ LUMA) / white
     grey: Floats = np.clip(luma, 0, 1).astype(np.float32)
@@ -160,7 +174,9 @@ def _open_image(data: bytes, max_pixels: int) -> Image.Image:
     except CaseError:
         raise
     except UnidentifiedImageError:
-        failure = UnreadableFile("the image's header is damaged or cut short", "Copy it again from its origin.")
+        failure = UnreadableFile(
+            "the image's header is damaged or cut short", "Copy it again from its origin."
+        )
     except DECODER_ERRORS as error:
         failure = _damaged(error)
     raise failure  # outside the handler: the decoder's words stay out
@@ -171,7 +187,9 @@ def _check_header(image: Image.Image, data: bytes, max_pixels: int) -> None:
     if image.format in ("PNG", "TIFF") and _has_another(image):
         raise UnsupportedRadiograph("the file holds several images", "Give one file an image.")
     if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
-        raise UnsupportedRadiograph(f"the JPEG has more than {MAX_SCANS} scans", "Save it again as a baseline JPEG.")
+        raise UnsupportedRadiograph(
+            f"the JPEG has more than {MAX_SCANS} scans", "Save it again as a baseline JPEG."
+        )
     if image.mode == "1":
         raise NotARadiograph("the image has one bit a pixel: a mask, not a radiograph")
     if image.mode in ("I", "F"):
@@ -179,7 +197,9 @@ def _check_header(image: Image.Image, data: bytes, max_pixels: int) -> None:
             "the image has 32 bits a pixel, and no rule says which value is white",
             "Convert it to 16-bit PNG.",
         )
-    if (image.format == "PNG" and PNG_END not in data) or (image.format == "TIFF" and _tiff_end(image) > len(data)):
+    if (image.format == "PNG" and PNG_END not in data) or (
+        image.format == "TIFF" and _tiff_end(image) > len(data)
+    ):
         raise UnreadableFile("the image is cut short", "Copy it again from its origin.")
 
 
@@ -198,24 +218,34 @@ def _tiff_end(image: Image.Image) -> int:
     tags = getattr(image, "tag_v2", {})
     ends = [0]
     for offsets, counts in ((273, 279), (324, 325)):
-        ends.extend(start + length for start, length in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False))
+        ends.extend(
+            start + length
+            for start, length in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)
+        )
     return int(max(ends))
 
 
 def _damaged(error: BaseException) -> UnreadableFile:
     return UnreadableFile(
-        f"the image is damaged or cut short ({type(error).__name__})", "Copy it again from its origin."
+        f"the image is damaged or cut short ({type(error).__name__})",
+        "Copy it again from its origin.",
     )
 
 
-def _decode(image: Image.Image, data: bytes, decisions: list[Decision], remarks: list[str]) -> tuple[Stored, str]:
+def _decode(
+    image: Image.Image, data: bytes, decisions: list[Decision], remarks: list[str]
+) -> tuple[Stored, str]:
     """The stored values, uint8 or uint16, (rows, columns) or (rows, columns, RGB), upright; the decoder."""
     try:
         orientation = image.getexif().get(ORIENTATION_TAG, 1)
         image.load()  # a TIFF is upright after this
         stored, decoder = _samples(image, data, decisions, remarks)
         if orientation in ORIENTATIONS:
-            decisions.append(Decision("orientation", ORIENTATIONS[orientation], "the EXIF tag Orientation asks for it"))
+            decisions.append(
+                Decision(
+                    "orientation", ORIENTATIONS[orientation], "the EXIF tag Orientation asks for it"
+                )
+            )
             if image.format != "TIFF":
                 stored = _upright(stored, orientation)
         return np.ascontiguousarray(stored), decoder
@@ -224,7 +254,9 @@ def _decode(image: Image.Image, data: bytes, decisions: list[Decision], remarks:
     raise failure
 
 
-def _samples(image: Image.Image, data: bytes, decisions: list[Decision], remarks: list[str]) -> tuple[Stored, str]:
+def _samples(
+    image: Image.Image, data: bytes, decisions: list[Decision], remarks: list[str]
+) -> tuple[Stored, str]:
     decoder = f"Pillow {version('pillow')}"
     if image.format == "PNG" and data[24] == 16 and image.mode not in ("I;16", "I;16B"):
         return _deep_png(data, decisions, remarks), f"OpenCV {cv2.__version__}"
@@ -232,16 +264,24 @@ def _samples(image: Image.Image, data: bytes, decisions: list[Decision], remarks
         stored: Stored = np.asarray(image).astype(np.uint16)
         # Pillow turns WhiteIsZero round at 8 bits, not at 16.
         if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(262) == 0:
-            decisions.append(Decision("inversion", "inverted once", "the TIFF tag says that white is zero"))
+            decisions.append(
+                Decision("inversion", "inverted once", "the TIFF tag says that white is zero")
+            )
             stored = np.uint16(65535) - stored
         return stored, decoder
     if image.mode == "L":
         return np.asarray(image), decoder
     if image.mode in ("P", "PA"):
-        decisions.append(Decision("palette", "colours looked up", "the image stores indices into a palette"))
-        image = image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
+        decisions.append(
+            Decision("palette", "colours looked up", "the image stores indices into a palette")
+        )
+        image = image.convert(
+            "RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB"
+        )
     elif image.mode == "CMYK":
-        decisions.append(Decision("CMYK", "converted to red, green, blue", "the image was prepared for printing"))
+        decisions.append(
+            Decision("CMYK", "converted to red, green, blue", "the image was prepared for printing")
+        )
         image = image.convert("RGB")
     elif image.mode in ("YCbCr", "LAB", "HSV"):
         image = image.convert("RGB")
@@ -268,7 +308,9 @@ def _drop_alpha(stored: Stored, decisions: list[Decision], remarks: list[str]) -
     if (alpha == opaque).all():
         decisions.append(Decision("transparency", "left out", "the image is opaque everywhere"))
     else:
-        decisions.append(Decision("transparency", "laid on black", "black is how a viewer shows nothing"))
+        decisions.append(
+            Decision("transparency", "laid on black", "black is how a viewer shows nothing")
+        )
         remarks.append("parts of the image are transparent")
         values = np.rint(values * (alpha / opaque)).astype(stored.dtype)
     return values[..., 0] if values.shape[2] == 1 else values

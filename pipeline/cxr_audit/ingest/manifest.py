@@ -52,7 +52,10 @@ def is_manifest(path: Path) -> bool:
 
 
 def read_manifest(
-    manifest: Path, labels: str, split: str | None, instances: Mapping[str, CaseSource] | None = None
+    manifest: Path,
+    labels: str,
+    split: str | None,
+    instances: Mapping[str, CaseSource] | None = None,
 ) -> list[CaseSource]:
     """The rows of a manifest in their order, without ids; only those of a split if one is asked for.
 
@@ -63,26 +66,40 @@ def read_manifest(
     try:
         size = manifest.stat().st_size
         if size > MAX_BYTES:
-            raise ConfigError(f"the manifest has {size} bytes; at most {MAX_BYTES} are read", "Split it.")
+            raise ConfigError(
+                f"the manifest has {size} bytes; at most {MAX_BYTES} are read", "Split it."
+            )
         rows = _parquet(manifest) if manifest.suffix.lower() == ".parquet" else _csv(manifest)
         lines = list(itertools.islice(rows, MAX_ROWS + 2))
     except OSError as error:
-        raise ConfigError(f"the manifest cannot be read: {error.strerror}", "Check its permissions.") from None
+        raise ConfigError(
+            f"the manifest cannot be read: {error.strerror}", "Check its permissions."
+        ) from None
     if not lines:
-        raise ConfigError("the manifest is empty", "Its first line names the columns; one of them is 'path'.")
+        raise ConfigError(
+            "the manifest is empty", "Its first line names the columns; one of them is 'path'."
+        )
     if len(lines) > MAX_ROWS + 1:
         raise ConfigError(f"the manifest has more than {MAX_ROWS} rows", "Split it.")
     header = [name.strip() for name in lines[0][1]]
     _check_columns(header, key, labels, split)
     label_column = None if labels in ("none", "folder") else labels
-    cases = [(line, _case(manifest.parent, header, line, row, key, label_column)) for line, row in lines[1:]]
+    cases = [
+        (line, _case(manifest.parent, header, line, row, key, label_column))
+        for line, row in lines[1:]
+    ]
     chosen = [(line, case) for line, case in cases if split is None or case.split == split]
     if cases and not chosen:
-        raise ConfigError(f"no row of the manifest has the split {split!r}", "Write it as the column 'split' does.")
+        raise ConfigError(
+            f"no row of the manifest has the split {split!r}",
+            "Write it as the column 'split' does.",
+        )
     return [case for _, case in chosen] if instances is None else _on_server(chosen, instances)
 
 
-def _on_server(rows: list[tuple[int, CaseSource]], instances: Mapping[str, CaseSource]) -> list[CaseSource]:
+def _on_server(
+    rows: list[tuple[int, CaseSource]], instances: Mapping[str, CaseSource]
+) -> list[CaseSource]:
     """Rows that name instances by their UIDs, led to where these lie."""
     absent = [str(line) for line, row in rows if row.relative_path not in instances]
     if absent:
@@ -113,7 +130,9 @@ def _csv(manifest: Path) -> Rows:
     except UnicodeDecodeError as error:
         raise ConfigError("the manifest is not UTF-8 text", "Save it as CSV UTF-8.") from error
     except csv.Error as error:
-        raise ConfigError(f"the manifest is not a CSV table: {error}", "Save it as CSV UTF-8.") from error
+        raise ConfigError(
+            f"the manifest is not a CSV table: {error}", "Save it as CSV UTF-8."
+        ) from error
 
 
 def _parquet(manifest: Path) -> Rows:
@@ -131,14 +150,18 @@ def _parquet(manifest: Path) -> Rows:
                     f"{MAX_ROWS}, {MAX_COLUMNS} and {MAX_BYTES} are read",
                     "Split it, or leave columns out.",
                 )
-            names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
+            names = [
+                name for name in file.schema_arrow.names if not name.startswith("__index_level_")
+            ]
             yield 0, names
             number = itertools.count(1)
             for batch in file.iter_batches(1024, columns=names):
                 for row in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
                     yield next(number), [_text(value) for value in row]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        failure = ConfigError(f"the manifest is not a Parquet file ({type(error).__name__})", "Save it anew.")
+        failure = ConfigError(
+            f"the manifest is not a Parquet file ({type(error).__name__})", "Save it anew."
+        )
     else:
         return
     raise failure  # outside the handler: the library's words may quote a cell
@@ -147,36 +170,61 @@ def _parquet(manifest: Path) -> Rows:
 def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, float) and value.is_integer():  # an integer column with a gap becomes one of floats
+    if (
+        isinstance(value, float) and value.is_integer()
+    ):  # an integer column with a gap becomes one of floats
         return str(int(value))
     if isinstance(value, list) and all(isinstance(box, list) for box in value):
         return ";".join(",".join(map(str, box)) for box in value)
     text = str(value)
     if len(text) > MAX_CELL:
-        raise ConfigError(f"a cell of the manifest has more than {MAX_CELL} characters", "Leave that column out.")
+        raise ConfigError(
+            f"a cell of the manifest has more than {MAX_CELL} characters", "Leave that column out."
+        )
     return text
 
 
 def _check_columns(header: list[str], key: str, labels: str, split: str | None) -> None:
     if len(header) > MAX_COLUMNS:
-        raise ConfigError(f"the manifest has {len(header)} columns; at most {MAX_COLUMNS} are read", "Leave some out.")
+        raise ConfigError(
+            f"the manifest has {len(header)} columns; at most {MAX_COLUMNS} are read",
+            "Leave some out.",
+        )
     if key not in header:
         separators = [mark for mark in (";", "\t") if any(mark in name for name in header)]
-        hint = "Separate the columns by commas." if separators else f"Its first line names the columns; add {key!r}."
+        hint = (
+            "Separate the columns by commas."
+            if separators
+            else f"Its first line names the columns; add {key!r}."
+        )
         raise ConfigError(f"the manifest has no column {key!r}", hint)
     twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
-        raise ConfigError(f"the manifest names a column twice: {', '.join(map(repr, twice))}", "Rename one of them.")
+        raise ConfigError(
+            f"the manifest names a column twice: {', '.join(map(repr, twice))}",
+            "Rename one of them.",
+        )
     if split is not None and "split" not in header:
-        raise ConfigError("ingest.split is given, but the manifest has no column 'split'", "Add it, or unset the key.")
-    choices = [name for name in header if name not in (key, "path", "patient_id", "boxes", "mask", "")]
+        raise ConfigError(
+            "ingest.split is given, but the manifest has no column 'split'",
+            "Add it, or unset the key.",
+        )
+    choices = [
+        name for name in header if name not in (key, "path", "patient_id", "boxes", "mask", "")
+    ]
     if labels not in ("none", "folder", *choices):
         near = difflib.get_close_matches(labels, choices, n=1)
-        hint = f"Perhaps you meant {near[0]!r}." if near else f"Its columns are {', '.join(map(repr, choices))}."
+        hint = (
+            f"Perhaps you meant {near[0]!r}."
+            if near
+            else f"Its columns are {', '.join(map(repr, choices))}."
+        )
         raise ConfigError(f"the manifest has no column {labels!r} for the labels", hint)
 
 
-def _case(root: Path, header: list[str], line: int, row: list[str], key: str, label_column: str | None) -> CaseSource:
+def _case(
+    root: Path, header: list[str], line: int, row: list[str], key: str, label_column: str | None
+) -> CaseSource:
     if len(row) != len(header):
         raise ConfigError(
             f"line {line} of the manifest has {len(row)} cells, the first line names {len(header)} columns",
@@ -184,14 +232,20 @@ def _case(root: Path, header: list[str], line: int, row: list[str], key: str, la
         )
     cells = {name: cell.strip() for name, cell in zip(header, row, strict=True) if name}
     if not cells[key]:
-        raise ConfigError(f"line {line} of the manifest has an empty {key}", "Fill it in, or remove the line.")
+        raise ConfigError(
+            f"line {line} of the manifest has an empty {key}", "Fill it in, or remove the line."
+        )
     return CaseSource(
         case_id="",
         location=_path(root, cells[key]),
         relative_path=cells[key],
         label=cells[label_column] or None if label_column else None,
         patient_id=cells.get("patient_id") or None,
-        metadata={name: cell for name, cell in cells.items() if name not in (*MEANINGFUL, key, label_column)},
+        metadata={
+            name: cell
+            for name, cell in cells.items()
+            if name not in (*MEANINGFUL, key, label_column)
+        },
         split=cells.get("split") or None,
         boxes=_boxes(cells.get("boxes", ""), line),
         mask=_mask(root, cells.get("mask", ""), line),
@@ -223,5 +277,8 @@ def _mask(root: Path, cell: str, line: int) -> Path | None:
     except (OSError, ValueError):  # a name that is too long, a null character
         is_there = False
     if not is_there:
-        raise ConfigError(f"line {line} of the manifest names a mask that is not there", "Correct it, or empty it.")
+        raise ConfigError(
+            f"line {line} of the manifest names a mask that is not there",
+            "Correct it, or empty it.",
+        )
     return path

@@ -57,7 +57,9 @@ EXTENSIONS = {
 }
 
 
-def read(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_THE_HEADER) -> Radiograph:
+def read(
+    case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_THE_HEADER
+) -> Radiograph:
     """Read one case.
 
     Parameters
@@ -109,7 +111,9 @@ def _open(case: CaseSource, max_pixels: int) -> tuple[bytes, str, str]:
         raise UnreadableFile("the file is empty (0 bytes)", "Copy it again from its origin.")
     file_sha256 = hashlib.sha256(data).hexdigest()
     if case.file_sha256 not in (None, file_sha256):
-        raise UnreadableFile("the file has changed since the cases were listed", "Let nothing write to the source.")
+        raise UnreadableFile(
+            "the file has changed since the cases were listed", "Let nothing write to the source."
+        )
     return data, file_sha256, _detect(data)
 
 
@@ -135,7 +139,9 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
                 f"the file has {status.st_size} bytes, more than the {max_bytes} that the pixel limit allows",
                 "Raise ingest.max_pixels if this is really a radiograph.",
             )
-        return path.read_bytes() if status.st_size else b""  # reading a file of /proc may wait for ever
+        return (
+            path.read_bytes() if status.st_size else b""
+        )  # reading a file of /proc may wait for ever
     except (OSError, ValueError) as error:
         named = _file_error(error)
     raise named  # outside the handler: the original error names the path
@@ -147,7 +153,10 @@ def _file_error(error: OSError | ValueError) -> UnreadableFile:
         errno.ENOENT: ("the file does not exist", "Check the path in the manifest."),
         errno.EACCES: ("no permission to read the file", "Give this user the right to read it."),
         errno.EPERM: ("no permission to read the file", "Give this user the right to read it."),
-        errno.ELOOP: ("the path is a link that leads back to itself", "Point the link at the file."),
+        errno.ELOOP: (
+            "the path is a link that leads back to itself",
+            "Point the link at the file.",
+        ),
         errno.ENOTDIR: (
             "the path leads through something that is not a folder",
             "Check the path in the manifest.",
@@ -156,7 +165,9 @@ def _file_error(error: OSError | ValueError) -> UnreadableFile:
     }
     if code in reasons:
         return UnreadableFile(*reasons[code])
-    return UnreadableFile(f"the file cannot be read ({errno.errorcode.get(code or 0, 'an invalid path')})")
+    return UnreadableFile(
+        f"the file cannot be read ({errno.errorcode.get(code or 0, 'an invalid path')})"
+    )
 
 
 def _detect(data: bytes) -> str:

@@ -83,7 +83,10 @@ def discover(
     """
     listed = _list(source, labels, split, manifest)
     if not listed:
-        raise ConfigError("the source holds no case", "Name a folder, a pattern or a manifest with at least one image.")
+        raise ConfigError(
+            "the source holds no case",
+            "Name a folder, a pattern or a manifest with at least one image.",
+        )
     _check_number(len(listed))
     if labels == "folder":
         listed = [replace(case, label=_folder_label(case)) for case in listed]
@@ -92,31 +95,49 @@ def discover(
         told_hmacs = list(pool.map(partial(_told_hmac, key=key), listed))
     return [
         replace(case, case_id=case_id, file_sha256=sha256, told_hmac=told)
-        for case, sha256, case_id, told in zip(listed, hashes, _case_ids(listed, hashes, key), told_hmacs, strict=True)
+        for case, sha256, case_id, told in zip(
+            listed, hashes, _case_ids(listed, hashes, key), told_hmacs, strict=True
+        )
     ]
 
 
-def _list(source: str | Path, labels: str, split: str | None, manifest: Path | None) -> list[CaseSource]:
+def _list(
+    source: str | Path, labels: str, split: str | None, manifest: Path | None
+) -> list[CaseSource]:
     is_server = dicomweb.is_server(str(source))
     try:
         path = Path(source).expanduser().absolute()
         if not is_server:
             path.exists()
-    except (OSError, RuntimeError):  # a name that is too long, a folder that is closed, a user that nobody is
-        raise ConfigError("the source is no path that can be looked up", "Check its length and permissions.") from None
+    except (
+        OSError,
+        RuntimeError,
+    ):  # a name that is too long, a folder that is closed, a user that nobody is
+        raise ConfigError(
+            "the source is no path that can be looked up", "Check its length and permissions."
+        ) from None
     if manifest is not None and not is_server:
         raise ConfigError(
             "ingest.manifest is given, but the source is no DICOMweb server",
             "For files the manifest is itself the source: name it in ingest.source.",
         )
     if manifest is not None and not is_manifest(manifest):
-        raise ConfigError("ingest.manifest names no .csv or .parquet file", "It is relative to the config's folder.")
+        raise ConfigError(
+            "ingest.manifest names no .csv or .parquet file",
+            "It is relative to the config's folder.",
+        )
     if not is_server and is_manifest(path):
         return read_manifest(path, labels, split)
     if is_server and labels == "folder":
-        raise ConfigError("on a DICOMweb server there are no folders to label by", "Set ingest.labels: none.")
+        raise ConfigError(
+            "on a DICOMweb server there are no folders to label by", "Set ingest.labels: none."
+        )
     if manifest is None and (labels not in ("none", "folder") or split is not None):
-        what = f"labels {labels!r} names a manifest column" if split is None else f"split {split!r} is given"
+        what = (
+            f"labels {labels!r} names a manifest column"
+            if split is None
+            else f"split {split!r} is given"
+        )
         raise ConfigError(
             f"{what}, but the source is not a manifest",
             "Name the server's manifest in ingest.manifest."
@@ -127,10 +148,22 @@ def _list(source: str | Path, labels: str, split: str | None, manifest: Path | N
         found = dicomweb.search(str(source))
         if manifest is None:
             return found
-        return read_manifest(manifest, labels, split, {PurePosixPath(case.relative_path).name: case for case in found})
+        return read_manifest(
+            manifest,
+            labels,
+            split,
+            {PurePosixPath(case.relative_path).name: case for case in found},
+        )
     if path.is_file() and path.suffix.lower() == ".zip":
-        clean = ((entry, name) for entry, name in archive.entries(path) if not any(map(_is_litter, name.split("/"))))
-        return sorted((CaseSource("", entry, name) for entry, name in clean), key=lambda case: case.relative_path)
+        clean = (
+            (entry, name)
+            for entry, name in archive.entries(path)
+            if not any(map(_is_litter, name.split("/")))
+        )
+        return sorted(
+            (CaseSource("", entry, name) for entry, name in clean),
+            key=lambda case: case.relative_path,
+        )
     if path.is_dir():
         root, files = path, _walk(path)
     elif path.name.upper() == "DICOMDIR" and path.is_file():
@@ -140,7 +173,10 @@ def _list(source: str | Path, labels: str, split: str | None, manifest: Path | N
     elif glob.has_magic(str(path)):
         root, files = _glob(path)
     else:
-        raise ConfigError(f"the source does not exist: {source}", "ingest.source is relative to the config's folder")
+        raise ConfigError(
+            f"the source does not exist: {source}",
+            "ingest.source is relative to the config's folder",
+        )
     cases = (CaseSource("", file, file.relative_to(root).as_posix()) for file in files)
     return sorted(cases, key=lambda case: case.relative_path)
 
@@ -174,7 +210,9 @@ def _walk(root: Path) -> list[Path]:
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as listing:
-                entries = sorted((entry for entry in listing if not _is_litter(entry.name)), key=lambda e: e.name)
+                entries = sorted(
+                    (entry for entry in listing if not _is_litter(entry.name)), key=lambda e: e.name
+                )
         except OSError:
             files.append(folder)
             continue
@@ -193,7 +231,10 @@ def _glob(pattern: Path) -> tuple[Path, list[Path]]:
     """The fixed folder before the first wildcard, and the files that match."""
     parts = pattern.parts
     if any("**" in part and part != "**" for part in parts):
-        raise ConfigError("in the pattern of the source ** stands beside other letters", "Write it alone: a/**/*.dcm.")
+        raise ConfigError(
+            "in the pattern of the source ** stands beside other letters",
+            "Write it alone: a/**/*.dcm.",
+        )
     fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
     if "**" not in parts:
@@ -212,27 +253,43 @@ def _pattern(parts: Iterable[str]) -> str:
     *folders, name = parts
     if name == "**":
         folders, name = [*folders, "**"], "*"
-    expression = "".join("(?:[^/]+/)*" if part == "**" else _segment(part) + "/" for part in folders)
+    expression = "".join(
+        "(?:[^/]+/)*" if part == "**" else _segment(part) + "/" for part in folders
+    )
     return expression + _segment(name)
 
 
 def _segment(part: str) -> str:
-    return "(?=[^/]*(?:/|$))" + fnmatch.translate(part).removesuffix(r"\Z").removesuffix(r"\z").replace(".*", "[^/]*")
+    return "(?=[^/]*(?:/|$))" + fnmatch.translate(part).removesuffix(r"\Z").removesuffix(
+        r"\z"
+    ).replace(".*", "[^/]*")
 
 
 def _dicomdir(path: Path) -> list[Path]:
     """The files of its IMAGE records, missing ones too. Broken links between the records do no harm."""
     try:
         if path.stat().st_size > MAX_DICOMDIR_BYTES:
-            raise ConfigError(f"the DICOMDIR has more than {MAX_DICOMDIR_BYTES} bytes", "Name the folder instead.")
+            raise ConfigError(
+                f"the DICOMDIR has more than {MAX_DICOMDIR_BYTES} bytes", "Name the folder instead."
+            )
         with warnings.catch_warnings(action="ignore"):  # pydicom's quote values
-            if value(read_file_meta_info(path), "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                raise ConfigError("the DICOMDIR is deflated, which the standard forbids", "Name the folder instead.")
+            if (
+                value(read_file_meta_info(path), "TransferSyntaxUID")
+                == DeflatedExplicitVRLittleEndian
+            ):
+                raise ConfigError(
+                    "the DICOMDIR is deflated, which the standard forbids",
+                    "Name the folder instead.",
+                )
             records = values(pydicom.dcmread(path), "DirectoryRecordSequence")
-            images = [record for record in records if value(record, "DirectoryRecordType") == "IMAGE"]
+            images = [
+                record for record in records if value(record, "DirectoryRecordType") == "IMAGE"
+            ]
             files = [[str(part) for part in values(image, "ReferencedFileID")] for image in images]
     except (*PARSER_ERRORS, InvalidDicomError) as error:
-        failure = ConfigError(f"the DICOMDIR cannot be read ({type(error).__name__})", "Name the folder instead.")
+        failure = ConfigError(
+            f"the DICOMDIR cannot be read ({type(error).__name__})", "Name the folder instead."
+        )
     else:
         return [_referenced(path.parent, parts) for parts in files]
     raise failure  # outside the handler: the parser's words stay out
@@ -241,7 +298,9 @@ def _dicomdir(path: Path) -> list[Path]:
 def _referenced(root: Path, parts: list[str]) -> Path:
     """A Referenced File ID (PS3.3 F.3.2.2) as a path below `root`. Linux shows a CD's names in lower case."""
     if not parts or any(part in ("", ".", "..") or re.search(r"[/\\\0]", part) for part in parts):
-        raise ConfigError("the DICOMDIR names a file that is not on its medium", "Name the folder instead.")
+        raise ConfigError(
+            "the DICOMDIR names a file that is not on its medium", "Name the folder instead."
+        )
     path, lower = root.joinpath(*parts), root.joinpath(*(part.lower() for part in parts))
     return lower if lower.exists() and not path.exists() else path
 
@@ -249,7 +308,14 @@ def _referenced(root: Path, parts: list[str]) -> Path:
 def _told_hmac(case: CaseSource, key: bytes) -> str:
     """Of all that is said of a case, so that a change is seen. With the key: a patient could be guessed."""
     mask = _sha256(case.mask) if case.mask else None
-    told = (case.label, case.patient_id, case.split, list(map(asdict, case.boxes)), mask, case.metadata)
+    told = (
+        case.label,
+        case.patient_id,
+        case.split,
+        list(map(asdict, case.boxes)),
+        mask,
+        case.metadata,
+    )
     return hmac.digest(key, json.dumps(told, sort_keys=True).encode(), "sha256").hex()
 
 

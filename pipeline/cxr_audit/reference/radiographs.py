@@ -47,17 +47,27 @@ PLAN = (
         "phantom-02.dcm",
         "chest, consolidation",
         Spec(2, "M", "adult", ("consolidation",), ("marker_r",)),
-        DicomOptions("CR", 15, photometric_interpretation="MONOCHROME1", transfer_syntax="jpeg 2000"),
+        DicomOptions(
+            "CR", 15, photometric_interpretation="MONOCHROME1", transfer_syntax="jpeg 2000"
+        ),
     ),
     Planned("phantom-03.png", "child's chest", Spec(3, "F", "child", (), ("marker_r",))),
-    Planned("phantom-04.jpg", "child's chest, consolidation", Spec(4, "M", "child", ("consolidation",), ("marker_l",))),
+    Planned(
+        "phantom-04.jpg",
+        "child's chest, consolidation",
+        Spec(4, "M", "child", ("consolidation",), ("marker_l",)),
+    ),
     Planned(
         "phantom-05.dcm",
         "chest, interstitial opacities",
         Spec(5, "F", "elderly", ("interstitial",)),
-        DicomOptions("DX", 14, is_signed=True, rescale=(2.0, -100.0), voi_lut=12, transfer_syntax="jpeg-ls"),
+        DicomOptions(
+            "DX", 14, is_signed=True, rescale=(2.0, -100.0), voi_lut=12, transfer_syntax="jpeg-ls"
+        ),
     ),
-    Planned("phantom-06.png", "chest, effusion", Spec(6, "M", "adult", ("effusion",), ("marker_l",))),
+    Planned(
+        "phantom-06.png", "chest, effusion", Spec(6, "M", "adult", ("effusion",), ("marker_l",))
+    ),
     Planned("phantom-07.jpg", "chest, nodule", Spec(7, "F", "adult", ("nodule",))),
     Planned(
         "phantom-08.dcm",
@@ -73,7 +83,16 @@ PLAN = (
     Planned(
         "phantom-10.png",
         "chest of poor quality, patchy opacities: underexposed, turned, breathed out",
-        Spec(10, "F", "elderly", ("patchy",), rotation_deg=12, tilt_deg=7, inspiration=0.1, exposure=0.02),
+        Spec(
+            10,
+            "F",
+            "elderly",
+            ("patchy",),
+            rotation_deg=12,
+            tilt_deg=7,
+            inspiration=0.1,
+            exposure=0.02,
+        ),
     ),
     Planned("phantom-11.jpg", "chest, mirrored", Spec(11, "M", "adult", is_mirrored=True)),
 )
@@ -92,11 +111,14 @@ def write_radiographs(folder: Path, seed: int = 1) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"cannot write the folder {folder}: {error.strerror}", "set run.output to a folder that you can write"
+            f"cannot write the folder {folder}: {error.strerror}",
+            "set run.output to a folder that you can write",
         ) from error
     source = get_testdata_file(REAL, download=False)
     if not isinstance(source, str):
-        raise ConfigError(f"the package pydicom-data does not hold {REAL}", "pip install pydicom-data")
+        raise ConfigError(
+            f"the package pydicom-data does not hold {REAL}", "pip install pydicom-data"
+        )
     shutil.copyfile(source, folder / REAL)
     rows = [_other(REAL, "RG1", "real radiograph")]
     for plan in PLAN:
@@ -105,14 +127,18 @@ def write_radiographs(folder: Path, seed: int = 1) -> Path:
         rows.append((*manifest_row(folder, plan.name, phantom), plan.kind))
     write_image(folder / NO_CHEST, draw_test_object(seed), bits=8)
     rows.append(_other(NO_CHEST, "", "no chest: a test object"))
-    (folder / "notes.txt").write_text("Not a radiograph: it shows what an audit says about such a file.\n", "utf-8")
+    (folder / "notes.txt").write_text(
+        "Not a radiograph: it shows what an audit says about such a file.\n", "utf-8"
+    )
     rows.append(_other("notes.txt", "", "not a radiograph"))
     return write_manifest(folder / "manifest.csv", COLUMNS, rows)
 
 
 def draw_test_object(seed: int, rows: int = 640, columns: int = 640) -> Floats:
     """An image-quality test object: plate, step wedge, line pairs, discs; float32 (rows, columns) in [0, 1]."""
-    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32) / np.float32(max(rows, columns)) - np.float32(0.5)
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32) / np.float32(
+        max(rows, columns)
+    ) - np.float32(0.5)
     plate = (np.abs(x) < 0.42) & (np.abs(y) < 0.42)
     water = 60.0 * plate
     wedge = (np.abs(y - 0.28) < 0.07) & (np.abs(x) < 0.36)
@@ -121,16 +147,38 @@ def draw_test_object(seed: int, rows: int = 640, columns: int = 640) -> Floats:
     for row in range(3):
         for column in range(5):
             radius = 0.012 + 0.006 * column
-            water += 9.0 * (row + 1) * (np.hypot(x + 0.24 - 0.12 * column, y + 0.28 - 0.11 * row) < radius)
+            water += (
+                9.0
+                * (row + 1)
+                * (np.hypot(x + 0.24 - 0.12 * column, y + 0.28 - 0.11 * row) < radius)
+            )
     for group, period in enumerate((0.04, 0.026, 0.016, 0.01)):
-        bars = (np.mod(x, period) < period / 2) & (np.abs(x + 0.27 - 0.18 * group) < 0.07) & (np.abs(y - 0.13) < 0.05)
+        bars = (
+            (np.mod(x, period) < period / 2)
+            & (np.abs(x + 0.27 - 0.18 * group) < 0.07)
+            & (np.abs(y - 0.13) < 0.05)
+        )
         metal = metal + 0.8 * bars
     how = Exposure(
-        quanta=2e5, electronic=6, scatter=0.2, blur_mm=0.2, latitude=0, detail=0.3, contrast=1, brightness=0, hardness=3
+        quanta=2e5,
+        electronic=6,
+        scatter=0.2,
+        blur_mm=0.2,
+        latitude=0,
+        detail=0.3,
+        contrast=1,
+        brightness=0,
+        hardness=3,
     )
     rng = np.random.default_rng((seed, 12))
     return expose(
-        rng, np.asarray(water, np.float32), np.zeros_like(x), np.asarray(metal, np.float32), plate, 250 / rows, how
+        rng,
+        np.asarray(water, np.float32),
+        np.zeros_like(x),
+        np.asarray(metal, np.float32),
+        plate,
+        250 / rows,
+        how,
     )
 
 

@@ -154,7 +154,12 @@ def predict(model: keras.Model, pixels: Pixels) -> Doubles:
 
 
 def bootstrap(
-    statistic: Statistic, labels: Labels, scores: Doubles, patients: list[str], seed: int, rounds: int = 2000
+    statistic: Statistic,
+    labels: Labels,
+    scores: Doubles,
+    patients: list[str],
+    seed: int,
+    rounds: int = 2000,
 ) -> tuple[float, float]:
     """95 % percentile interval of a statistic, resampling patients; samples of one class are drawn again."""
     rng = np.random.default_rng(seed)
@@ -207,7 +212,9 @@ def train(arguments: argparse.Namespace, weights: Path) -> float:
     first = arguments.start_from or arguments.output / "radiographs.keras"
     if not first.exists():
         model = build_classifier()
-        fit(model, pixels[~is_validation], labels[~is_validation], arguments.epochs, 2e-3, arguments)
+        fit(
+            model, pixels[~is_validation], labels[~is_validation], arguments.epochs, 2e-3, arguments
+        )
         model.save(first)
     model = keras.saving.load_model(first, compile=False)
     drawn, drawn_labels = draw_phantoms(range(PHANTOMS))
@@ -219,7 +226,9 @@ def train(arguments: argparse.Namespace, weights: Path) -> float:
         5e-4,
         arguments,
     )
-    temperature = temperature_of(labels[is_validation], _logit(predict(model, pixels[is_validation])))
+    temperature = temperature_of(
+        labels[is_validation], _logit(predict(model, pixels[is_validation]))
+    )
     last = model.get_layer("pneumonia")
     last.set_weights([w / temperature for w in last.get_weights()])
     keras.Model(model.input, model.output, name=model.name).save(weights)
@@ -229,7 +238,12 @@ def train(arguments: argparse.Namespace, weights: Path) -> float:
 
 
 def fit(
-    model: keras.Model, pixels: Pixels, labels: Labels, epochs: int, rate: float, arguments: argparse.Namespace
+    model: keras.Model,
+    pixels: Pixels,
+    labels: Labels,
+    epochs: int,
+    rate: float,
+    arguments: argparse.Namespace,
 ) -> None:
     """AdamW, one epoch of warm-up, then a cosine; classes weighted to count alike."""
     batches = Batches(pixels, labels, arguments.batch, arguments.seed)
@@ -255,7 +269,10 @@ def fit(
 def draw_phantoms(seeds: Sequence[int]) -> tuple[Pixels, Labels]:
     """Phantoms (N, 224, 224) and their labels: every second one has pneumonia; what else is in them is chance."""
     labels = [seed % 2 for seed in seeds]
-    drawn = [training_pixels(seed, CLASS_NAMES[label], SIZE) for seed, label in zip(seeds, labels, strict=True)]
+    drawn = [
+        training_pixels(seed, CLASS_NAMES[label], SIZE)
+        for seed, label in zip(seeds, labels, strict=True)
+    ]
     return np.asarray(np.rint(np.stack(drawn) * 255), np.uint8), np.asarray(labels)
 
 
@@ -287,15 +304,25 @@ def describe(arguments: argparse.Namespace, weights: Path, temperature: float | 
     sets = {
         "Kermany validation split": (val_labels, validation, val_patients),
         "Kermany test split": (test_labels, predict(model, test_pixels), test_patients),
-        "chest phantoms": (drawn_labels, predict(model, drawn), [str(n) for n in range(len(drawn))]),
+        "chest phantoms": (
+            drawn_labels,
+            predict(model, drawn),
+            [str(n) for n in range(len(drawn))],
+        ),
     }
     measured = [
-        Measured(what, data, statistic(y, p), len(y), bootstrap(statistic, y, p, who, arguments.seed))
+        Measured(
+            what, data, statistic(y, p), len(y), bootstrap(statistic, y, p, who, arguments.seed)
+        )
         for data, (y, p, who) in sets.items()
         for what, statistic in statistics.items()
     ]
     for data, (scores, of) in _elsewhere(arguments, model).items():
-        measured.append(Measured("share at or above the threshold", data, float((scores >= threshold).mean()), of))
+        measured.append(
+            Measured(
+                "share at or above the threshold", data, float((scores >= threshold).mean()), of
+            )
+        )
     return ModelCard(
         name="cxr-audit reference pneumonia classifier",
         weights=weights.name,
@@ -320,7 +347,11 @@ def describe(arguments: argparse.Namespace, weights: Path, temperature: float | 
             "command": "python -m cxr_audit.reference.train_classifier --data ../shared/data/kermany",
             "seed": arguments.seed,
             "epochs": [arguments.epochs, arguments.phantom_epochs],
-            "versions": {"keras": keras.__version__, "numpy": np.__version__, "opencv": cv2.__version__},
+            "versions": {
+                "keras": keras.__version__,
+                "numpy": np.__version__,
+                "opencv": cv2.__version__,
+            },
         },
         class_names=CLASS_NAMES,
         threshold=threshold,
@@ -329,7 +360,9 @@ def describe(arguments: argparse.Namespace, weights: Path, temperature: float | 
         age_years=(1, 5),
         views=("AP", "PA"),
         validation=Validation(
-            "Kermany validation split, children of 1 to 5 years", CLASS_NAMES[1], _counted(val_labels, validation)
+            "Kermany validation split, children of 1 to 5 years",
+            CLASS_NAMES[1],
+            _counted(val_labels, validation),
         ),
     )
 
@@ -342,7 +375,13 @@ def _counted(labels: Labels, scores: Doubles, bins: int = 10) -> tuple[OutputBin
         num_cases, positive = int((bin_of == k).sum()), int(labels[bin_of == k].sum())
         interval = binomtest(positive, num_cases).proportion_ci(method="wilson")
         found.append(
-            OutputBin(k / bins, (k + 1) / bins, num_cases, positive, (float(interval.low), float(interval.high)))
+            OutputBin(
+                k / bins,
+                (k + 1) / bins,
+                num_cases,
+                positive,
+                (float(interval.low), float(interval.high)),
+            )
         )
     return tuple(found)
 
@@ -353,7 +392,10 @@ def _elsewhere(arguments: argparse.Namespace, model: keras.Model) -> dict[str, t
     for data, pattern in OUTSIDE.items():
         paths = sorted(arguments.data.parent.glob(pattern))
         if paths:
-            found[data] = predict(model, np.stack([_read(path.read_bytes()) for path in paths])), len(paths)
+            found[data] = (
+                predict(model, np.stack([_read(path.read_bytes()) for path in paths])),
+                len(paths),
+            )
     return found
 
 
@@ -363,15 +405,21 @@ def _logit(probability: Doubles) -> Doubles:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and test/")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "weights")
     parser.add_argument("--epochs", type=int, default=18)
     parser.add_argument("--phantom-epochs", type=int, default=6)
-    parser.add_argument("--start-from", type=Path, help="weights of the first stage; it is then not trained again")
+    parser.add_argument(
+        "--start-from", type=Path, help="weights of the first stage; it is then not trained again"
+    )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=20261122)
-    parser.add_argument("--card-only", action="store_true", help="measure the weights that are there again")
+    parser.add_argument(
+        "--card-only", action="store_true", help="measure the weights that are there again"
+    )
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     weights = arguments.output / "classifier.keras"

@@ -94,7 +94,10 @@ def read_data(folder: Path) -> tuple[Pixels, Pixels, list[str], str]:
     for path in sorted((folder / "images").iterdir()):
         files = (path, folder / "masks" / f"{path.stem}.png")
         pairs.append(
-            [cv2.resize(read_grey(file, digest), (SIZE, SIZE), interpolation=cv2.INTER_AREA) for file in files]
+            [
+                cv2.resize(read_grey(file, digest), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+                for file in files
+            ]
         )
         names.append(path.stem)
     images, masks = np.swapaxes(np.asarray(pairs, np.uint8), 0, 1)
@@ -172,10 +175,16 @@ def overlay(image: Floats, rng: np.random.Generator) -> Floats:
     """Tubes and leads, electrodes, letters, a collimated or a bright border."""
     grey = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
     for _ in range(rng.integers(0, 4)):
-        points = np.cumsum(np.vstack([rng.uniform(0, SIZE, (1, 2)), rng.normal(0, 45, (5, 2))]), axis=0)
-        smooth = np.column_stack([np.interp(np.linspace(0, 5, 40), range(6), points[:, axis]) for axis in (0, 1)])
+        points = np.cumsum(
+            np.vstack([rng.uniform(0, SIZE, (1, 2)), rng.normal(0, 45, (5, 2))]), axis=0
+        )
+        smooth = np.column_stack(
+            [np.interp(np.linspace(0, 5, 40), range(6), points[:, axis]) for axis in (0, 1)]
+        )
         drawn, line = grey.copy(), smooth.round().astype(np.int32).reshape(-1, 1, 2)
-        cv2.polylines(drawn, [line], False, int(rng.integers(120, 256)), int(rng.integers(1, 4)), cv2.LINE_AA)
+        cv2.polylines(
+            drawn, [line], False, int(rng.integers(120, 256)), int(rng.integers(1, 4)), cv2.LINE_AA
+        )
         grey = cv2.addWeighted(grey, 0.4, drawn, 0.6, 0)
     for _ in range(rng.integers(0, 4)):
         at, white = tuple(int(v) for v in rng.integers(0, SIZE, 2)), int(rng.integers(150, 256))
@@ -184,11 +193,18 @@ def overlay(image: Floats, rng: np.random.Generator) -> Floats:
             continue
         word = "".join(rng.choice(list(string.ascii_uppercase), rng.integers(2, 7)))
         text = word if rng.random() < 0.4 else str(rng.choice(["L", "R"]))
-        cv2.putText(grey, text, at, cv2.FONT_HERSHEY_SIMPLEX, rng.uniform(0.3, 1.2), white, 1, cv2.LINE_AA)
+        cv2.putText(
+            grey, text, at, cv2.FONT_HERSHEY_SIMPLEX, rng.uniform(0.3, 1.2), white, 1, cv2.LINE_AA
+        )
     if rng.random() < 0.35:
         frame = 0 if rng.random() < 0.7 else int(rng.integers(256))
         top, left, bottom, right = rng.integers(0, 24, 4) * (rng.random(4) < 0.6)
-        grey[:top], grey[SIZE - bottom :], grey[:, :left], grey[:, SIZE - right :] = frame, frame, frame, frame
+        grey[:top], grey[SIZE - bottom :], grey[:, :left], grey[:, SIZE - right :] = (
+            frame,
+            frame,
+            frame,
+            frame,
+        )
     return unit(grey)
 
 
@@ -198,12 +214,16 @@ def expose(image: Floats, rng: np.random.Generator) -> Floats:
     if rng.random() < 0.3:
         image = image + (smooth_noise(rng, 2) - 0.5) * np.float32(rng.uniform(0, 0.5))
     if rng.random() < 0.5:
-        image = np.asarray(np.clip((image - rng.uniform(-0.05, 0.2)) * rng.uniform(0.9, 1.5), 0, 1), np.float32)
+        image = np.asarray(
+            np.clip((image - rng.uniform(-0.05, 0.2)) * rng.uniform(0.9, 1.5), 0, 1), np.float32
+        )
     if rng.random() < 0.4:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.8))
     elif rng.random() < 0.3:
         small = int(rng.integers(96, 224))
-        image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (SIZE, SIZE))
+        image = cv2.resize(
+            cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (SIZE, SIZE)
+        )
     if rng.random() < 0.5:
         image = image + rng.normal(0, rng.uniform(0.003, 0.04), image.shape).astype(np.float32)
     return np.asarray(np.clip(image, 0, 1), np.float32)
@@ -227,15 +247,22 @@ def no_chest(image: Floats, rng: np.random.Generator) -> Floats:
     if rng.random() < 0.7:
         result = result + smooth_noise(rng, int(rng.integers(2, 128))) * rng.uniform(0, 1)
     if rng.random() < 0.4:
-        result = result + np.linspace(0, rng.uniform(0.2, 1), SIZE, dtype=np.float32)[:: rng.choice([-1, 1])]
+        result = (
+            result
+            + np.linspace(0, rng.uniform(0.2, 1), SIZE, dtype=np.float32)[:: rng.choice([-1, 1])]
+        )
     grey = np.round(np.clip(result, 0, 1) * 255).astype(np.uint8)
     for _ in range(rng.integers(0, 8)):
-        at, axes = (tuple(int(v) for v in rng.integers(low, high, 2)) for low, high in ((0, SIZE), (5, 90)))
+        at, axes = (
+            tuple(int(v) for v in rng.integers(low, high, 2)) for low, high in ((0, SIZE), (5, 90))
+        )
         shade, turn = int(rng.integers(256)), float(rng.uniform(0, 180))
         if rng.random() < 0.5:
             cv2.ellipse(grey, at, axes, turn, 0, 360, shade, -1, cv2.LINE_AA)
         else:
-            cv2.fillPoly(grey, [cv2.boxPoints((at, axes, turn)).astype(np.int32)], shade, cv2.LINE_AA)
+            cv2.fillPoly(
+                grey, [cv2.boxPoints((at, axes, turn)).astype(np.int32)], shade, cv2.LINE_AA
+            )
     return unit(np.rot90(grey, int(rng.integers(4))))
 
 
@@ -264,7 +291,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         chosen = order[index * self.batch : (index + 1) * self.batch]
         rng = np.random.default_rng((self.seed, self.epoch, index))
         pairs = [augment(self.images[k], self.masks[k], rng) for k in chosen]
-        return np.stack([p[0] for p in pairs])[..., None], np.stack([p[1] for p in pairs])[..., None]
+        return np.stack([p[0] for p in pairs])[..., None], np.stack([p[1] for p in pairs])[
+            ..., None
+        ]
 
 
 def train(arguments: argparse.Namespace, weights: Path) -> None:
@@ -273,12 +302,16 @@ def train(arguments: argparse.Namespace, weights: Path) -> None:
     parts = parts_of(names, arguments.seed)
     keras.utils.set_random_seed(arguments.seed)
     model = build_segmenter()
-    batches = Batches(images[parts == "train"], masks[parts == "train"], arguments.batch, arguments.seed)
+    batches = Batches(
+        images[parts == "train"], masks[parts == "train"], arguments.batch, arguments.seed
+    )
     validation = np.stack([segmenter_input(unit(image)) for image in images[parts == "validation"]])
     schedule = keras.optimizers.schedules.CosineDecay(
         2e-4, len(batches) * (arguments.epochs - 1), warmup_target=3e-3, warmup_steps=len(batches)
     )
-    model.compile(optimizer=keras.optimizers.AdamW(schedule, weight_decay=1e-4, clipnorm=1.0), loss=loss)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(schedule, weight_decay=1e-4, clipnorm=1.0), loss=loss
+    )
     model.fit(
         batches,
         epochs=arguments.epochs,
@@ -286,13 +319,17 @@ def train(arguments: argparse.Namespace, weights: Path) -> None:
         validation_freq=5,
         callbacks=[
             keras.callbacks.BackupAndRestore(arguments.output / "unfinished"),
-            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: setattr(batches, "epoch", epoch)),
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=lambda epoch, _: setattr(batches, "epoch", epoch)
+            ),
         ],
         verbose=2,
     )
     keras.Model(model.input, model.output, name=model.name).save(weights)
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    weights.with_suffix(".json").write_text(json.dumps({"sha256": sha256}))  # without it they could not be measured
+    weights.with_suffix(".json").write_text(
+        json.dumps({"sha256": sha256})
+    )  # without it they could not be measured
 
 
 def dice(one: Mask, other: Mask) -> float:
@@ -305,19 +342,27 @@ def measure_boxes(lungs: Lungs, annotation: dict[str, Any]) -> dict[str, float]:
     """Share of the masks inside the radiologists' two lung boxes, and the mean IoU of the boxes round the masks
     with theirs; 0 and 0 where the lungs were not found."""
     scale = np.asarray([SIZE / annotation["width"], SIZE / annotation["height"]] * 2)
-    boxes = {box["label"]: np.asarray([box[key] for key in "xywh"]) * scale for box in annotation["boxes"]}
+    boxes = {
+        box["label"]: np.asarray([box[key] for key in "xywh"]) * scale
+        for box in annotation["boxes"]
+    }
     centres = np.arange(SIZE) + 0.5
     within, ious = np.zeros((SIZE, SIZE), np.bool_), []
     for label, mask in (("right_lung", lungs.right), ("left_lung", lungs.left)):
         x, y, width, height = boxes[label]
-        within |= np.outer((centres > y) & (centres < y + height), (centres > x) & (centres < x + width))
+        within |= np.outer(
+            (centres > y) & (centres < y + height), (centres > x) & (centres < x + width)
+        )
         left, top, mask_width, mask_height = cv2.boundingRect(mask.astype(np.uint8))
         common_width = max(0.0, min(x + width, left + mask_width) - max(x, left))
         common_height = max(0.0, min(y + height, top + mask_height) - max(y, top))
         common = common_width * common_height
         ious.append(common / (width * height + mask_width * mask_height - common))
     both = lungs.right | lungs.left
-    return {"inside_boxes": float(within[both].mean()) if both.any() else 0.0, "box_iou": float(np.mean(ious))}
+    return {
+        "inside_boxes": float(within[both].mean()) if both.any() else 0.0,
+        "box_iou": float(np.mean(ious)),
+    }
 
 
 DICE, NOT_FOUND = "Dice", "Lungs not found"
@@ -335,7 +380,9 @@ def is_development(name: str) -> bool:
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 3 == 0
 
 
-def mean_with_interval(values: list[float], seed: int, rounds: int = 2000) -> tuple[float, tuple[float, float]]:
+def mean_with_interval(
+    values: list[float], seed: int, rounds: int = 2000
+) -> tuple[float, tuple[float, float]]:
     """Mean and its 95 % percentile interval, resampling images."""
     array = np.asarray(values, np.float64)
     drawn = np.random.default_rng(seed).integers(0, len(array), (rounds, len(array)))
@@ -353,7 +400,9 @@ class Case:
     figures: dict[str, float]
 
 
-def measure(arguments: argparse.Namespace, segmenter: LungSegmenter) -> tuple[dict[str, list[Case]], dict[str, str]]:
+def measure(
+    arguments: argparse.Namespace, segmenter: LungSegmenter
+) -> tuple[dict[str, list[Case]], dict[str, str]]:
     """The sets "test" (figure dice), "adult" (inside_boxes, box_iou) and "children" (none), and a SHA-256 of the
     data of each. Not found counts as 0."""
     _, masks, names, lungs_hash = read_data(arguments.data)
@@ -361,29 +410,49 @@ def measure(arguments: argparse.Namespace, segmenter: LungSegmenter) -> tuple[di
     truth = dict(zip(names, masks > 127, strict=True))
     hashes, measured = {"lungs": lungs_hash}, {}
 
-    def find(paths: list[Path], digest: Any, figures: Callable[[str, Lungs], dict[str, float]]) -> list[Case]:
+    def find(
+        paths: list[Path], digest: Any, figures: Callable[[str, Lungs], dict[str, float]]
+    ) -> list[Case]:
         images = np.stack([segmenter_input(unit(read_grey(path, digest))) for path in paths])
         found = [find_lungs(probability) for probability in segmenter.probabilities(images)]
-        return [Case(p.name, i, f, figures(p.name, f)) for p, i, f in zip(paths, images, found, strict=True)]
+        return [
+            Case(p.name, i, f, figures(p.name, f))
+            for p, i, f in zip(paths, images, found, strict=True)
+        ]
 
-    paths = [arguments.data / "images" / f"{name}.jpg" for name, chosen in zip(names, is_test, strict=True) if chosen]
+    paths = [
+        arguments.data / "images" / f"{name}.jpg"
+        for name, chosen in zip(names, is_test, strict=True)
+        if chosen
+    ]
     measured["test"] = find(
-        paths, hashlib.sha256(), lambda name, lungs: {"dice": dice(truth[Path(name).stem], lungs.right | lungs.left)}
+        paths,
+        hashlib.sha256(),
+        lambda name, lungs: {"dice": dice(truth[Path(name).stem], lungs.right | lungs.left)},
     )
     if arguments.adult is not None:
-        records = {r["file"]: r for r in json.loads((arguments.adult / "annotations.json").read_text("utf-8"))}
+        records = {
+            r["file"]: r
+            for r in json.loads((arguments.adult / "annotations.json").read_text("utf-8"))
+        }
         digest = hashlib.sha256()
         paths = [arguments.adult / "images" / name for name in records]
-        measured["adult"] = find(paths, digest, lambda name, lungs: measure_boxes(lungs, records[name]))
+        measured["adult"] = find(
+            paths, digest, lambda name, lungs: measure_boxes(lungs, records[name])
+        )
         hashes["adult"] = digest.hexdigest()
     if arguments.children is not None:
         digest = hashlib.sha256()
-        measured["children"] = find(sorted(arguments.children.rglob("*.jpeg")), digest, lambda name, lungs: {})
+        measured["children"] = find(
+            sorted(arguments.children.rglob("*.jpeg")), digest, lambda name, lungs: {}
+        )
         hashes["children"] = digest.hexdigest()
     return measured, hashes
 
 
-def summarise(measured: dict[str, list[Case]], segmenter: LungSegmenter, seed: int) -> tuple[Measured, ...]:
+def summarise(
+    measured: dict[str, list[Case]], segmenter: LungSegmenter, seed: int
+) -> tuple[Measured, ...]:
     """The card's figures: means with intervals, how often nothing was found, and how often what is turned was
     refused."""
     figures: list[Measured] = []
@@ -392,21 +461,44 @@ def summarise(measured: dict[str, list[Case]], segmenter: LungSegmenter, seed: i
         mean, interval = mean_with_interval(values, seed)
         figures.append(Measured(what, data, mean, len(values), interval if resampled else None))
 
-    for data, start in ((SETS["test"], ""), ("Montgomery, held out", "MCUCXR"), ("Shenzhen, held out", "CHNCXR")):
-        add(DICE, data, [case.figures["dice"] for case in measured["test"] if case.name.startswith(start)])
+    for data, start in (
+        (SETS["test"], ""),
+        ("Montgomery, held out", "MCUCXR"),
+        ("Shenzhen, held out", "CHNCXR"),
+    ):
+        add(
+            DICE,
+            data,
+            [case.figures["dice"] for case in measured["test"] if case.name.startswith(start)],
+        )
     adult = measured.get("adult", [])
     unseen = [case for case in adult if not is_development(case.name)]
     for what, figure in ((INSIDE, "inside_boxes"), (IOU, "box_iou")):
-        for data, cases in ((SETS["adult"], adult), (f"{SETS['adult']}, not looked at before", unseen)):
+        for data, cases in (
+            (SETS["adult"], adult),
+            (f"{SETS['adult']}, not looked at before", unseen),
+        ):
             if cases:
                 add(what, data, [case.figures[figure] for case in cases])
     for name, cases in measured.items():
-        add(NOT_FOUND, SETS[name], [float(case.lungs.reason is not None) for case in cases], resampled=False)
+        add(
+            NOT_FOUND,
+            SETS[name],
+            [float(case.lungs.reason is not None) for case in cases],
+            resampled=False,
+        )
     for name, cases in measured.items():
         images = np.stack([case.image for case in cases])
         for words, turns in TURNS.items():
-            found = [find_lungs(p) for p in segmenter.probabilities(np.rot90(images, turns, (1, 2)))]
-            add(f"Refused, {words}", SETS[name], [float(f.reason is not None) for f in found], resampled=False)
+            found = [
+                find_lungs(p) for p in segmenter.probabilities(np.rot90(images, turns, (1, 2)))
+            ]
+            add(
+                f"Refused, {words}",
+                SETS[name],
+                [float(f.reason is not None) for f in found],
+                resampled=False,
+            )
     return tuple(figures)
 
 
@@ -414,7 +506,9 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
     """The model card of `weights`: what it is for, its data, and figures measured now."""
     segmenter = LungSegmenter(weights)
     measured, hashes = measure(arguments, segmenter)
-    parts = parts_of([path.stem for path in sorted((arguments.data / "images").iterdir())], arguments.seed)
+    parts = parts_of(
+        [path.stem for path in sorted((arguments.data / "images").iterdir())], arguments.seed
+    )
     return ModelCard(
         name="cxr-audit lung segmenter",
         weights=weights.name,
@@ -439,22 +533,34 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
             "command": "python -m cxr_audit.reference.train_lungs --data ../shared/data/lungs",
             "seed": arguments.seed,
             "epochs": arguments.epochs,
-            "versions": {"keras": keras.__version__, "numpy": np.__version__, "opencv": cv2.__version__},
+            "versions": {
+                "keras": keras.__version__,
+                "numpy": np.__version__,
+                "opencv": cv2.__version__,
+            },
         },
         views=("PA",),
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder with images/ and masks/")
-    parser.add_argument("--adult", type=Path, help="folder with images/ and annotations.json, to be measured")
-    parser.add_argument("--children", type=Path, help="folder of paediatric radiographs, to be measured")
+    parser.add_argument(
+        "--adult", type=Path, help="folder with images/ and annotations.json, to be measured"
+    )
+    parser.add_argument(
+        "--children", type=Path, help="folder of paediatric radiographs, to be measured"
+    )
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "weights")
     parser.add_argument("--epochs", type=int, default=75)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=20261122)
-    parser.add_argument("--card-only", action="store_true", help="measure the weights that are there again")
+    parser.add_argument(
+        "--card-only", action="store_true", help="measure the weights that are there again"
+    )
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     weights = arguments.output / "lungs.keras"

@@ -30,7 +30,10 @@ PRECEDENCE: tuple[RegionKind, ...] = ("marker", "zone", "mediastinum", "outside_
 
 
 def find_regions(
-    picture: npt.NDArray[np.uint8], lungs: Lungs | None, given: tuple[Region, ...] = (), is_mirrored: bool = False
+    picture: npt.NDArray[np.uint8],
+    lungs: Lungs | None,
+    given: tuple[Region, ...] = (),
+    is_mirrored: bool = False,
 ) -> tuple[Region, ...]:
     """All regions of one radiograph, on one grid: the aspect of the picture, 256 pixels along its longer side.
 
@@ -43,7 +46,9 @@ def find_regions(
     """
     factor = min(1.0, GRID_PX / max(picture.shape))
     rows, columns = (max(1, round(side * factor)) for side in picture.shape)
-    grey = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    grey = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    ) / np.float32(255)
     found, both = [], None
     if lungs is not None and lungs.reason is None:
         right, left = (lungs.left, lungs.right) if is_mirrored else (lungs.right, lungs.left)
@@ -52,12 +57,16 @@ def find_regions(
         for name, mask in masks.items():
             kind: RegionKind = "lungs" if name == "lungs" else "lung"
             found.append(Region.of(mask, name, kind, "the lung segmenter", lungs.confidence))
-    found += find_zones(np.asarray(grey, np.float32), both, lungs.confidence if lungs and both else None)
+    found += find_zones(
+        np.asarray(grey, np.float32), both, lungs.confidence if lungs and both else None
+    )
     for region in given:
         facts = region.facts
         mask = _on_grid(region.mask, rows, columns, 0.25 if facts.kind == "marker" else 0.5)
         found.append(Region.of(mask, facts.name, facts.kind, facts.found_by, facts.confidence))
-    known = np.logical_or.reduce([region.mask for region in found if region.facts.kind in PRECEDENCE])
+    known = np.logical_or.reduce(
+        [region.mask for region in found if region.facts.kind in PRECEDENCE]
+    )
     return (*found, Region.of(~known, "elsewhere", "elsewhere", "what lies in none of these"))
 
 

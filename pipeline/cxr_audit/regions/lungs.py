@@ -68,8 +68,12 @@ class Lungs:
         radiograph, or `turn_deg`; None where there are no lungs either way."""
         if self.reason is not None:
             return self.turn_deg if self.turn_deg or self.is_negative else None
-        (row, column), (other_row, other_column) = (np.argwhere(mask).mean(axis=0) for mask in (self.right, self.left))
-        return math.degrees(math.atan2(abs(other_row - row) * rows, abs(other_column - column) * columns))
+        (row, column), (other_row, other_column) = (
+            np.argwhere(mask).mean(axis=0) for mask in (self.right, self.left)
+        )
+        return math.degrees(
+            math.atan2(abs(other_row - row) * rows, abs(other_column - column) * columns)
+        )
 
 
 def segmenter_input(pixels: Floats) -> Floats:
@@ -79,7 +83,9 @@ def segmenter_input(pixels: Floats) -> Floats:
     [0, 1], then CLAHE (clip limit 2, 8x8 tiles), so that exposure and window hardly matter.
     """
     shrinks = pixels.shape[0] > SIZE or pixels.shape[1] > SIZE
-    square = cv2.resize(pixels, (SIZE, SIZE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    square = cv2.resize(
+        pixels, (SIZE, SIZE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
     low, high = np.percentile(square, [1, 99])
     grey = np.clip((square - low) * (255 / max(float(high - low), 1e-3)), 0, 255).astype(np.uint8)
     return np.asarray(cv2.createCLAHE(2.0, (8, 8)).apply(grey), np.float32) / np.float32(255)
@@ -111,14 +117,18 @@ class LungSegmenter:
             mirrored = model(batch[:, :, ::-1], training=False)[:, :, ::-1]
             return (model(batch, training=False)[..., 0] + mirrored[..., 0]) / 2
 
-        self._forward = tf.function(forward, [tf.TensorSpec((BATCH, SIZE, SIZE, 1), tf.float32)], autograph=False)
+        self._forward = tf.function(
+            forward, [tf.TensorSpec((BATCH, SIZE, SIZE, 1), tf.float32)], autograph=False
+        )
 
     def probabilities(self, batch: Floats) -> Floats:
         """Probability of lung, float32 (N, 256, 256), of `segmenter_input`s (N, 256, 256): the mean over the
         image and its mirror image. Any N; computed 16 at a time."""
         padded = np.zeros((-(-len(batch) // BATCH) * BATCH, SIZE, SIZE, 1), np.float32)
         padded[: len(batch), ..., 0] = batch
-        parts = [np.asarray(self._forward(padded[k : k + BATCH])) for k in range(0, len(padded), BATCH)]
+        parts = [
+            np.asarray(self._forward(padded[k : k + BATCH])) for k in range(0, len(padded), BATCH)
+        ]
         return np.concatenate([np.zeros((0, SIZE, SIZE), np.float32), *parts])[: len(batch)]
 
     def find(self, batch: Floats) -> list[Lungs]:
@@ -131,8 +141,13 @@ class LungSegmenter:
         ]
 
     def _otherwise(self, picture: Floats, lungs: Lungs) -> Lungs:
-        others = [(quarters, is_negative) for is_negative in (False, True) for quarters in range(4)][1:]
-        pictures = [np.rot90(1 - picture if is_negative else picture, quarters) for quarters, is_negative in others]
+        others = [
+            (quarters, is_negative) for is_negative in (False, True) for quarters in range(4)
+        ][1:]
+        pictures = [
+            np.rot90(1 - picture if is_negative else picture, quarters)
+            for quarters, is_negative in others
+        ]
         answers = zip(others, map(find_lungs, self.probabilities(np.stack(pictures))), strict=True)
         there = [(other.confidence, pose, other) for pose, other in answers if other.reason is None]
         if not there:
@@ -155,12 +170,15 @@ def _check_weights(weights: Path) -> str:
         expected = json.loads(card.read_text("utf-8"))["sha256"]
         found = hashlib.sha256(weights.read_bytes()).hexdigest()
     except OSError as error:
-        raise ModelError(f"cannot read the lung segmenter {error.filename}: {error.strerror}", hint) from error
+        raise ModelError(
+            f"cannot read the lung segmenter {error.filename}: {error.strerror}", hint
+        ) from error
     except (ValueError, KeyError) as error:
         raise ModelError(f"{card} is no model card with a sha256", hint) from error
     if found != expected:
         raise ModelError(
-            f"{weights} is not the lung segmenter of its card: its SHA-256 is {found}, expected {expected}", hint
+            f"{weights} is not the lung segmenter of its card: its SHA-256 is {found}, expected {expected}",
+            hint,
         )
     return found
 
@@ -174,7 +192,11 @@ def find_lungs(probability: Floats) -> Lungs:
     both = float(probability.sum()) + int(mask.sum())
     confidence = 2 * float(probability[mask].sum()) / both if both else 0.0
     parts = _separate(mask)
-    reason = "nothing looks like lung" if mask.mean() < LEAST_AREA_FRACTION else _implausible(parts, confidence)
+    reason = (
+        "nothing looks like lung"
+        if mask.mean() < LEAST_AREA_FRACTION
+        else _implausible(parts, confidence)
+    )
     if reason is not None:
         empty = np.zeros_like(mask)
         return Lungs(empty, empty, confidence, f"lungs not found: {reason}", area, edge)
@@ -193,7 +215,9 @@ def on_radiograph(lungs: Lungs, rows: int, columns: int) -> npt.NDArray[np.uint8
 
 def _without_tails(mask: Mask) -> Mask:
     """The mask without what an opening takes away in long pieces."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * TAIL_RADIUS_PX + 1, 2 * TAIL_RADIUS_PX + 1))
+    disc = cv2.getStructuringElement(
+        cv2.MORPH_ELLIPSE, (2 * TAIL_RADIUS_PX + 1, 2 * TAIL_RADIUS_PX + 1)
+    )
     thin = mask & (cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc) == 0)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(thin.astype(np.uint8), connectivity=8)
     lengths = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1)
@@ -208,12 +232,16 @@ def _separate(mask: Mask) -> list[Mask]:
     mask, or none, where there never are two."""
     image = mask.astype(np.uint8)
     for radius in (0, 1, 2, 3, 5, 7, 9, 12):
-        eroded = cv2.erode(image, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
+        eroded = cv2.erode(
+            image, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        )
         number, labels, stats, _ = cv2.connectedComponentsWithStats(eroded, connectivity=4)
         order = 1 + np.argsort(stats[1:, cv2.CC_STAT_AREA])[::-1]
         areas = stats[order, cv2.CC_STAT_AREA]
         if number > 2 and areas[1] >= LEAST_RATIO * areas[0]:
-            return [_filled(part) for part in _split(mask, [labels == order[0], labels == order[1]])]
+            return [
+                _filled(part) for part in _split(mask, [labels == order[0], labels == order[1]])
+            ]
     return [mask] if mask.any() else []
 
 
@@ -221,7 +249,9 @@ def _split(mask: Mask, cores: list[Mask]) -> list[Mask]:
     """`mask` divided between its two cores, image left first, fragments dropped. An area with both cores is cut
     by distance; one without any goes as a whole to the core whose columns are nearer."""
     cores = sorted(cores, key=_column)
-    near_first, near_second = (cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5) for core in cores)
+    near_first, near_second = (
+        cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5) for core in cores
+    )
     halves = [np.zeros_like(mask), np.zeros_like(mask)]
     number, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     smallest = FRAGMENT_FRACTION * min(int(core.sum()) for core in cores)
@@ -246,7 +276,9 @@ def _column(mask: Mask) -> float:
 
 def _filled(mask: Mask) -> Mask:
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED), np.bool_)
+    return np.asarray(
+        cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED), np.bool_
+    )
 
 
 def _implausible(parts: list[Mask], confidence: float) -> str | None:

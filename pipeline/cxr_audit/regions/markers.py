@@ -95,7 +95,9 @@ def _shapes(grid: Bytes) -> Iterator[_Shape]:
     for is_black, signed in enumerate((grid, cv2.bitwise_not(grid))):
         hat = _top_hat(signed, wide) * near
         for n, level in enumerate(LEVELS):
-            outlines = cv2.findContours((hat >= level).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+            outlines = cv2.findContours(
+                (hat >= level).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+            )[0]
             outlines = [outline for outline in outlines if len(outline) >= 2 * longest * GLYPH]
             if not outlines:
                 continue
@@ -119,10 +121,15 @@ def _steep_ones(
     num_inner = np.maximum(np.add.reduceat(inner, starts, dtype=np.float64), 1)
     share = np.add.reduceat(gradients >= steep, starts, dtype=np.float64) / num_inner
     sharpness = np.add.reduceat(gradients, starts, dtype=np.float64) / num_inner / steep
-    return [(outlines[i], float(sharpness[i])) for i in np.flatnonzero((2 * num_inner >= lengths) & (share >= OUTLINE))]
+    return [
+        (outlines[i], float(sharpness[i]))
+        for i in np.flatnonzero((2 * num_inner >= lengths) & (share >= OUTLINE))
+    ]
 
 
-def _free_sides(outline: npt.NDArray[np.int32], box: tuple[int, int, int, int], signed: Bytes, level: int) -> float:
+def _free_sides(
+    outline: npt.NDArray[np.int32], box: tuple[int, int, int, int], signed: Bytes, level: int
+) -> float:
     """Share of the surroundings, two and three pixels off, darker than the outline by half the level or more."""
     x, y, width, height = box
     top, left = max(0, y - 3), max(0, x - 3)
@@ -182,7 +189,9 @@ def _top_hat(grid: Bytes, wide: Bytes) -> Bytes:
     """The edge pixels go on outside: what is bright up to the picture's edge is not a stroke."""
     pad = wide.shape[0]
     padded = cv2.copyMakeBorder(grid, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.morphologyEx(padded, cv2.MORPH_TOPHAT, wide)[pad:-pad, pad:-pad], np.uint8)
+    return np.asarray(
+        cv2.morphologyEx(padded, cv2.MORPH_TOPHAT, wide)[pad:-pad, pad:-pad], np.uint8
+    )
 
 
 def _gradient(grid: Bytes) -> Floats:

@@ -27,12 +27,16 @@ from cxr_audit.records import Floats, Mask, Region
 BORDER = 0.05
 CORNER = 0.15
 DARK, DARK_WITHOUT_LUNGS = 0.15, 0.10  # of the range from the 0.5th to the 99th percentile
-ISLAND = 0.01  # largest share of the picture of an island in the outside: a letter; an arm is larger
+ISLAND = (
+    0.01  # largest share of the picture of an island in the outside: a letter; an arm is larger
+)
 
 ZONES = ("upper", "middle", "lower")
 
 
-def find_zones(pixels: Floats, lungs: tuple[Mask, Mask] | None, confidence: float | None = None) -> list[Region]:
+def find_zones(
+    pixels: Floats, lungs: tuple[Mask, Mask] | None, confidence: float | None = None
+) -> list[Region]:
     """Zones of a radiograph.
 
     Parameters
@@ -55,16 +59,34 @@ def find_zones(pixels: Floats, lungs: tuple[Mask, Mask] | None, confidence: floa
     if lungs is not None:
         for side, lung in zip(("right", "left"), lungs, strict=True):
             if lung.shape != pixels.shape or lung.dtype != np.bool_:
-                raise ValueError(f"a lung mask is {lung.dtype} {lung.shape}, expected bool {pixels.shape}")
+                raise ValueError(
+                    f"a lung mask is {lung.dtype} {lung.shape}, expected bool {pixels.shape}"
+                )
             for name, mask in zip(ZONES, thirds(lung), strict=True):
-                found.append(Region.of(mask, f"{side} {name} zone", "zone", "a third of the lung's height", confidence))
+                found.append(
+                    Region.of(
+                        mask,
+                        f"{side} {name} zone",
+                        "zone",
+                        "a third of the lung's height",
+                        confidence,
+                    )
+                )
         between = mediastinum(*lungs)
         if between.any():
-            found.append(Region.of(between, "mediastinum", "mediastinum", "between the lungs", confidence))
+            found.append(
+                Region.of(between, "mediastinum", "mediastinum", "between the lungs", confidence)
+            )
     outside = outside_body(pixels, lungs)
     if outside.any():
-        found.append(Region.of(outside, "outside the body", "outside_body", "dark and joined to the picture's edge"))
-    found.append(Region.of(border(pixels.shape), "border", "border", "the outer 5 % of the picture"))
+        found.append(
+            Region.of(
+                outside, "outside the body", "outside_body", "dark and joined to the picture's edge"
+            )
+        )
+    found.append(
+        Region.of(border(pixels.shape), "border", "border", "the outer 5 % of the picture")
+    )
     for name, mask in corners(pixels.shape).items():
         found.append(Region.of(mask, name, "corner", "15 % by 15 % of the picture"))
     return found
@@ -75,7 +97,9 @@ def thirds(lung: Mask) -> tuple[Mask, Mask, Mask]:
     rows = np.flatnonzero(lung.any(axis=1))
     height = int(np.ptp(rows) + 1) if rows.size else 0
     if height < 3:
-        raise ValueError(f"a lung of {height} rows has no three zones; pass None where lungs were not found")
+        raise ValueError(
+            f"a lung of {height} rows has no three zones; pass None where lungs were not found"
+        )
     third = ((2 * (np.arange(lung.shape[0]) - rows[0]) + 1) * 3) // (2 * height)
     upper, middle, lower = (lung & (third == n)[:, None] for n in range(3))
     return upper, middle, lower
@@ -101,7 +125,9 @@ def outside_body(pixels: Floats, lungs: tuple[Mask, Mask] | None) -> Mask:
     if lungs is not None:
         dark &= ~_hull(lungs[0] | lungs[1])
     outside = _parts(dark, lambda touches, size: touches)
-    return outside | _parts(~outside, lambda touches, size: ~touches & (size <= ISLAND * pixels.size))
+    return outside | _parts(
+        ~outside, lambda touches, size: ~touches & (size <= ISLAND * pixels.size)
+    )
 
 
 def border(shape: tuple[int, ...]) -> Mask:
@@ -115,7 +141,11 @@ def corners(shape: tuple[int, ...]) -> dict[str, Mask]:
     rows, columns = ((np.arange(side) + 0.5) / side for side in shape)
     ends = {"upper": rows < CORNER, "lower": rows > 1 - CORNER}
     sides = {"left": columns < CORNER, "right": columns > 1 - CORNER}
-    return {f"{end} {side} corner": np.logical_and.outer(ends[end], sides[side]) for end in ends for side in sides}
+    return {
+        f"{end} {side} corner": np.logical_and.outer(ends[end], sides[side])
+        for end in ends
+        for side in sides
+    }
 
 
 def _hull(mask: Mask) -> Mask:

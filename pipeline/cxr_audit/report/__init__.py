@@ -8,12 +8,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cxr_audit.report.pictures import colour_bar_stops, display, encode_jpeg, encode_png, is_faint, outlines, overlay
+from cxr_audit.report.pictures import (
+    colour_bar_stops,
+    display,
+    encode_jpeg,
+    encode_png,
+    is_faint,
+    outlines,
+    overlay,
+)
 
 if TYPE_CHECKING:
     from cxr_audit.report.documents import Renderer
 
-__all__ = ["Renderer", "colour_bar_stops", "display", "encode_jpeg", "encode_png", "is_faint", "outlines", "overlay"]
+__all__ = [
+    "Renderer",
+    "colour_bar_stops",
+    "display",
+    "encode_jpeg",
+    "encode_png",
+    "is_faint",
+    "outlines",
+    "overlay",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from cxr_audit.glossary import FLAG_WORDS, GLOSSARY, OF_RUN, check_name
-from cxr_audit.records import ChangedCase, ComparedRun, Comparison, Difference, Estimate, PairedMetric, Transition
+from cxr_audit.records import (
+    ChangedCase,
+    ComparedRun,
+    Comparison,
+    Difference,
+    Estimate,
+    PairedMetric,
+    Transition,
+)
 from cxr_audit.report.words import (
     BANNER,
     CHECK_STATES,
@@ -49,8 +57,12 @@ def comparison_view(found: Comparison) -> View:
         "differences": [_difference(one) for one in found.differences],
         "classes": _table(found.classes, quoted),
         "statuses": _table(found.statuses, lambda word: STATUS_WORDS[word]),
-        "trust": _table(found.trust, lambda word: TRUST_WORDS[word]) if _is_known(found.trust) else None,
-        "flags": [{"name": FLAG_WORDS[name], "counts": counts} for name, counts in found.flags.items()],
+        "trust": _table(found.trust, lambda word: TRUST_WORDS[word])
+        if _is_known(found.trust)
+        else None,
+        "flags": [
+            {"name": FLAG_WORDS[name], "counts": counts} for name, counts in found.flags.items()
+        ],
         "checks": [
             {
                 "name": sentence(check_name(name)),
@@ -61,7 +73,11 @@ def comparison_view(found: Comparison) -> View:
         "performance": [_metric(one) for one in found.performance] if found.num_labelled else [],
         "num_labelled": found.num_labelled,
         "mcnemar": _mcnemar(found),
-        "metrics": [_metric(one) for one in found.metrics if one.change.num_cases or one.num_only_a or one.num_only_b],
+        "metrics": [
+            _metric(one)
+            for one in found.metrics
+            if one.change.num_cases or one.num_only_a or one.num_only_b
+        ],
         "plot": _plot(found),
         "changed": [_changed(case) for case in found.changed],
         "most_rows": MOST_ROWS,
@@ -99,7 +115,9 @@ def _summary(found: Comparison) -> list[str]:
     ]
     auc = next((one for one in found.performance if one.metric == "auc"), None)
     if auc is not None and auc.change.value is not None and auc.a is not None and auc.b is not None:
-        lines.append(f"AUC {score(auc.a, DECIMALS)} in A, {score(auc.b, DECIMALS)} in B: change {_change(auc.change)}.")
+        lines.append(
+            f"AUC {score(auc.a, DECIMALS)} in A, {score(auc.b, DECIMALS)} in B: change {_change(auc.change)}."
+        )
     output = next(one for one in found.metrics if one.metric == "probability")
     if output.change.value is not None:
         lines.append(f"Mean model output: change {_change(output.change)}.")
@@ -134,7 +152,10 @@ def _table(steps: Sequence[Transition], word: Any) -> View:
     return {
         "names": [word(name) for name in names],
         "rows": [
-            {"name": word(a), "cells": [{"count": counts.get((a, b), 0), "is_same": a == b} for b in names]}
+            {
+                "name": word(a),
+                "cells": [{"count": counts.get((a, b), 0), "is_same": a == b} for b in names],
+            }
             for a in names
         ],
     }
@@ -162,7 +183,9 @@ def _metric(one: PairedMetric) -> View:
         "a": DASH if one.a is None else form(one.a, DECIMALS),
         "b": DASH if one.b is None else form(one.b, DECIMALS),
         "change": DASH if one.change.value is None else _signed(one.change.value),
-        "interval": one.change.reason if one.change.interval_95 is None else _between(one.change, is_change=True),
+        "interval": one.change.reason
+        if one.change.interval_95 is None
+        else _between(one.change, is_change=True),
         "is_beyond": _is_beyond(one.change),
         "num_cases": one.change.num_cases,
         "only": [one.num_only_a, one.num_only_b],
@@ -184,18 +207,34 @@ def _plot(found: Comparison) -> View:
         "size": PLOT,
         "points": [{"x": round(PLOT * a, 2), "y": round(PLOT * (1 - b), 2)} for a, b in shown],
         "thresholds": [
-            *([] if one is None else [{"x1": round(PLOT * one, 2), "y1": 0, "x2": round(PLOT * one, 2), "y2": PLOT}]),
-            *([] if two is None else [{"x1": 0, "y1": (y := round(PLOT * (1 - two), 2)), "x2": PLOT, "y2": y}]),
+            *(
+                []
+                if one is None
+                else [{"x1": round(PLOT * one, 2), "y1": 0, "x2": round(PLOT * one, 2), "y2": PLOT}]
+            ),
+            *(
+                []
+                if two is None
+                else [{"x1": 0, "y1": (y := round(PLOT * (1 - two), 2)), "x2": PLOT, "y2": y}]
+            ),
         ],
         "labels": [
             {"x": x, "y": y, "anchor": anchor, "text": text}
             for x, y, anchor, text in (
-                *((0, 106, "start", "0"), (50, 106, "middle", "output in A"), (PLOT, 106, "end", "1")),
+                *(
+                    (0, 106, "start", "0"),
+                    (50, 106, "middle", "output in A"),
+                    (PLOT, 106, "end", "1"),
+                ),
                 *((-3, PLOT, "end", "0"), (-3, 4, "end", "1")),
             )
         ],
         "words": f"{len(shown)} of {len(found.scores)} cases"
-        + (f"; thresholds {score(one)} in A and {score(two)} in B" if one is not None and two is not None else ""),
+        + (
+            f"; thresholds {score(one)} in A and {score(two)} in B"
+            if one is not None and two is not None
+            else ""
+        ),
     }
 
 
@@ -207,7 +246,9 @@ def _changed(case: ChangedCase) -> View:
     if case.status[0] != case.status[1]:
         words.append(f"{STATUS_WORDS[case.status[0]]}, then {STATUS_WORDS[case.status[1]]}")
     if case.trust[0] != case.trust[1]:
-        words.append("trust " + ", then ".join(TRUST_WORDS[state or "none"] for state in case.trust))
+        words.append(
+            "trust " + ", then ".join(TRUST_WORDS[state or "none"] for state in case.trust)
+        )
     return {
         "case_id": case.case_id,
         "other_id": case.case_id_b if case.case_id_b != case.case_id else None,
@@ -226,7 +267,11 @@ def _change(one: Estimate) -> str:
 
 
 def _interval(one: Estimate, is_change: bool = False) -> str:
-    return (one.reason or "") if one.interval_95 is None else f"95 % interval {_between(one, is_change)}"
+    return (
+        (one.reason or "")
+        if one.interval_95 is None
+        else f"95 % interval {_between(one, is_change)}"
+    )
 
 
 def _between(one: Estimate, is_change: bool = False) -> str:

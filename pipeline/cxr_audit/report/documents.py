@@ -107,9 +107,14 @@ class Renderer:
     def __init__(self, template_dir: Path | None = None) -> None:
         own = [template_dir] if template_dir else []
         self._folders = [folder.resolve() for folder in (*own, data_folder("templates"))]
-        ours = sorted(path.name for path in self._folders[-1].iterdir() if path.suffix in (".j2", ".css"))
+        ours = sorted(
+            path.name for path in self._folders[-1].iterdir() if path.suffix in (".j2", ".css")
+        )
         if template_dir and not any((template_dir / name).is_file() for name in ours):
-            raise ConfigError(f"{template_dir} replaces no template", f"name a file in it as one of {', '.join(ours)}")
+            raise ConfigError(
+                f"{template_dir} replaces no template",
+                f"name a file in it as one of {', '.join(ours)}",
+            )
         self._jinja = Environment(
             loader=ChoiceLoader([FileSystemLoader(folder) for folder in self._folders]),
             autoescape=True,
@@ -120,9 +125,13 @@ class Renderer:
         self._jinja.globals |= {"_": marked_up, "plural": plural}
         self._fonts = FontConfiguration()
         self._kept: dict[Any, Any] = {}
-        self._css = {paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS}
+        self._css = {
+            paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS
+        }
 
-    def case_pdf(self, record: CaseRecord, run: RunRecord, folder: Path, language: str | None = None) -> bytes:
+    def case_pdf(
+        self, record: CaseRecord, run: RunRecord, folder: Path, language: str | None = None
+    ) -> bytes:
         """The PDF of one case, also of an excluded or failed one.
 
         Parameters
@@ -134,14 +143,23 @@ class Renderer:
         -------
         PDF/A-3a bytes with the record, the config and the maps attached.
         """
-        urls, pictures = _addressed({role: _content(folder, name) for role, name in record.pictures.items()})
+        urls, pictures = _addressed(
+            {role: _content(folder, name) for role, name in record.pictures.items()}
+        )
         with spoken(language or _language(run)):
             files = [
                 ("case.json", _("The record of this case"), "Data", to_json(record)),
                 ("config.json", _("The resolved audit config"), "Source", to_json(run.config)),
             ]
             if (folder / "map.npz").is_file():
-                files.append(("map.npz", _("Signed class activation maps"), "Data", (folder / "map.npz").read_bytes()))
+                files.append(
+                    (
+                        "map.npz",
+                        _("Signed class activation maps"),
+                        "Data",
+                        (folder / "map.npz").read_bytes(),
+                    )
+                )
             html = self._filled("case.html.j2", case_view(record, run, urls))
         css = self._css[_paper(run)]
 
@@ -151,13 +169,19 @@ class Renderer:
         with _undrawn() as characters:
             pdf = written(html)
         # Boxes would tell no two classes apart.
-        return written(html.translate({one: f"[U+{one:04X}]" for one in characters})) if characters else pdf
+        return (
+            written(html.translate({one: f"[U+{one:04X}]" for one in characters}))
+            if characters
+            else pdf
+        )
 
     def comparison(self, found: Comparison) -> tuple[bytes, bytes]:
         """A comparison of two runs as HTML, one self-contained page, and as PDF/A-3a with the record attached."""
         html = self._filled("compare.html.j2", comparison_view(found))
         record = ("compare.json", "The record of this comparison", "Data", to_json(found))
-        return html.encode(), self._pdf(html, self._css["a4"], {}, _attachments([record], found.b.started))
+        return html.encode(), self._pdf(
+            html, self._css["a4"], {}, _attachments([record], found.b.started)
+        )
 
     def summary_pdf(
         self,
@@ -193,7 +217,9 @@ class Renderer:
         css = self._stylesheet(_paper(run), "case.css", "summary.css", "letterhead.css")
         return self._pdf(html, css, pictures, _attachments(files, run.started))
 
-    def _pdf(self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]) -> bytes:
+    def _pdf(
+        self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]
+    ) -> bytes:
         with warnings.catch_warnings(), _collected_once(), quick(self._kept):
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
@@ -224,7 +250,11 @@ class Renderer:
             return self._jinja.get_template(name).render(view)
         except TemplateError as error:
             # Jinja puts the templates' own lines into the traceback.
-            frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename.endswith(".j2")]
+            frames = [
+                one
+                for one in traceback.extract_tb(error.__traceback__)
+                if one.filename.endswith(".j2")
+            ]
             raise ConfigError(
                 f"{frames[-1].filename}, line {frames[-1].lineno}: {error.message}",
                 "templates/README.md lists what a template may use",
@@ -236,11 +266,15 @@ class Renderer:
             path = (folder / name).resolve()
             if path.is_file() and path.is_relative_to(folder):
                 return path
-        raise FileNotFoundError(f"no template file {name!r} in {', '.join(map(str, self._folders))}")
+        raise FileNotFoundError(
+            f"no template file {name!r} in {', '.join(map(str, self._folders))}"
+        )
 
 
 def _language(run: RunRecord) -> str:
-    return str(run.config.get("report", {}).get("language", SOURCE))  # a run before there was a choice
+    return str(
+        run.config.get("report", {}).get("language", SOURCE)
+    )  # a run before there was a choice
 
 
 def _paper(run: RunRecord) -> str:
@@ -279,7 +313,9 @@ class _Fetcher(URLFetcher):  # type: ignore[misc]
             return URLFetcherResponse(url, content, {"Content-Type": kind})
         name = unquote(url.removeprefix(TEMPLATE_URL))
         if not url.startswith(TEMPLATE_URL) or Path(name).suffix.lower() not in TEMPLATE_FILES:
-            raise ValueError(f"a report loads its own pictures and template files only, received {url!r}")
+            raise ValueError(
+                f"a report loads its own pictures and template files only, received {url!r}"
+            )
         return URLFetcherResponse(url, self._template_file(name).read_bytes())
 
 
@@ -302,7 +338,10 @@ def _content(folder: Path, name: str) -> bytes:
 
 def _addressed(contents: Mapping[str, bytes]) -> tuple[dict[str, str], dict[str, bytes]]:
     """Role -> URL and URL -> bytes. URLs carry the content's hash: WeasyPrint keys pictures by URL."""
-    urls = {role: f"{PICTURE_URL}{hashlib.sha256(content).hexdigest()}" for role, content in contents.items()}
+    urls = {
+        role: f"{PICTURE_URL}{hashlib.sha256(content).hexdigest()}"
+        for role, content in contents.items()
+    }
     return urls, {urls[role]: content for role, content in contents.items()}
 
 
@@ -357,7 +396,9 @@ def _finish(_document: Any, pdf: Any) -> None:
 
 
 def _identify_as_pdf_ua(pdf: Any) -> None:
-    metadata = next(one for one in pdf.objects if getattr(one, "extra", {}).get("Type") == "/Metadata")
+    metadata = next(
+        one for one in pdf.objects if getattr(one, "extra", {}).get("Type") == "/Metadata"
+    )
     metadata.stream = [part.replace(b"</rdf:RDF>", PDF_UA) for part in metadata.stream]
 
 

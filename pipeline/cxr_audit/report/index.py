@@ -32,24 +32,40 @@ def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
     counts: dict[str, int] = {}
     for record in records:
         counts[record.status] = counts.get(record.status, 0) + 1
-    correct = [r.prediction.is_correct for r in records if r.prediction and r.prediction.is_correct is not None]
+    correct = [
+        r.prediction.is_correct
+        for r in records
+        if r.prediction and r.prediction.is_correct is not None
+    ]
     raised = {flag.name for record in records for flag in record.flags}
-    names = [word for case in cases for name in (case["label"], case["predicted"]) for word in name.split()]
+    names = [
+        word
+        for case in cases
+        for name in (case["label"], case["predicted"])
+        for word in name.split()
+    ]
     return {
         "banner": BANNER,
         "run": run_facts(run),
         "scale": scale_view(run),
         "unit": next((unit(record.maps[0]) for record in records if record.maps), None),
-        "target": next((quoted(record.prediction.target_class) for record in records if record.prediction), None),
+        "target": next(
+            (quoted(record.prediction.target_class) for record in records if record.prediction),
+            None,
+        ),
         "cases": cases,
         "num_cases": len(cases),
-        "counts": [(STATUS_WORDS[status], counts.get(status, 0)) for status in ("ok", "excluded", "failed")],
+        "counts": [
+            (STATUS_WORDS[status], counts.get(status, 0)) for status in ("ok", "excluded", "failed")
+        ],
         "agreement": f"{sum(correct)} of {len(correct)}" if correct else None,
         "class_width": 5 + min(20, max(map(len, names), default=0)),
         "outcomes": sorted({case["outcome"] for case in cases}),
         "labels": sorted({case["label"] for case in cases if case["label"]}),
         "predicted": sorted({case["predicted"] for case in cases if case["predicted"]}),
-        "trust": [words for words in TRUST_WORDS.values() if words in {case["trust"] for case in cases}],
+        "trust": [
+            words for words in TRUST_WORDS.values() if words in {case["trust"] for case in cases}
+        ],
         "flags": {name: words for name, words in FLAG_WORDS.items() if name in raised},
     }
 
@@ -72,7 +88,9 @@ def _index_row(record: CaseRecord, has_documents: bool) -> View:
         "label": record.label or (prediction.expected if prediction else None) or "",
         "predicted": prediction.predicted if prediction else "",
         "agrees": {True: "same", False: "differs", None: ""}[is_correct],
-        "note": "differs from the label" if is_correct is False and record.outcome not in ERRORS else "",
+        "note": "differs from the label"
+        if is_correct is False and record.outcome not in ERRORS
+        else "",
         "score": score(prediction.probability) if prediction else "",
         "logit": number(prediction.logit) if prediction else "",
         "score_key": _score_key(prediction),

@@ -60,7 +60,9 @@ class Language:
 def read_language(code: str) -> Language:
     """Read a catalogue. Raises `ConfigError` naming the languages that there are."""
     if code not in languages():
-        raise ConfigError(f"no report can be written in {code!r}", f"the languages are {', '.join(languages())}")
+        raise ConfigError(
+            f"no report can be written in {code!r}", f"the languages are {', '.join(languages())}"
+        )
     path = languages()[code]
     if path is None:
         return Language(code, Locale.parse(code))
@@ -70,7 +72,9 @@ def read_language(code: str) -> Language:
     write_mo(compiled, catalogue)
     compiled.seek(0)
     messages = frozenset(one.id for one in catalogue if isinstance(one.id, str))
-    longest_first = sorted((one for one in messages if "{}" in one), key=lambda one: (-len(one.replace("{}", "")), one))
+    longest_first = sorted(
+        (one for one in messages if "{}" in one), key=lambda one: (-len(one.replace("{}", "")), one)
+    )
     patterns = tuple((_pattern(one), one) for one in longest_first)
     return Language(code, Locale.parse(code), GNUTranslations(compiled), messages, patterns)
 
@@ -211,7 +215,9 @@ def _written(number: str, code: str) -> str:
     """Kept: a document has some two hundred numbers, and a run the same few."""
     _whole, point, places = number.partition(".")
     pattern = f"0{point}{'0' * len(places)}"
-    return format_decimal(Decimal(number) or Decimal(0), format=pattern, locale=read_language(code).locale)
+    return format_decimal(
+        Decimal(number) or Decimal(0), format=pattern, locale=read_language(code).locale
+    )
 
 
 def grouped(value: int) -> str:

@@ -49,7 +49,14 @@ SENTENCES: dict[str, tuple[str, ...] | None] = {
     "ingest/dicom.py": ("ALMOST_RADIOGRAPHY", "OTHER_MODALITIES"),
     "ingest/reading.py": ("read", "_file_error", "_not_a_format", "OTHER_IMAGES", "OTHER_FILES"),
 }
-CALLS = {"warn", "UnreadableFile", "NotARadiograph", "UnsupportedRadiograph", "UnusableAnnotation", "NotRetrieved"}
+CALLS = {
+    "warn",
+    "UnreadableFile",
+    "NotARadiograph",
+    "UnsupportedRadiograph",
+    "UnusableAnnotation",
+    "NotRetrieved",
+}
 CALLS |= {"append", "_TryAgain"}
 CALLS_IN = "ingest/*.py"
 
@@ -81,7 +88,11 @@ def _messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
 def marked(source: str) -> Iterator[str | tuple[str, ...]]:
     """The messages of a module: one, or singular and plural. None where a call is given a name. Not by Babel, which
     on Python 3.11 does not look into f-strings."""
-    calls = [one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.Call) and _name(one) in KEYWORDS]
+    calls = [
+        one
+        for one in ast.walk(ast.parse(source))
+        if isinstance(one, ast.Call) and _name(one) in KEYWORDS
+    ]
     for call in sorted(calls, key=lambda one: (one.lineno, one.col_offset)):
         texts = [one.value if isinstance(one, ast.Constant) else None for one in call.args]
         if any(texts):
@@ -154,7 +165,9 @@ def _expanded(node: ast.JoinedStr) -> Iterator[str]:
             case ast.Constant(value=str(text)):
                 parts.append([text])
             case ast.FormattedValue(
-                value=ast.IfExp(body=ast.Constant(value=str(one)), orelse=ast.Constant(value=str(other)))
+                value=ast.IfExp(
+                    body=ast.Constant(value=str(one)), orelse=ast.Constant(value=str(other))
+                )
             ):
                 parts.append([one, other])
             case _:
@@ -171,7 +184,9 @@ def main() -> None:
         text = path.read_bytes()
         known = read_po(BytesIO(text), locale=code)
         known.update(source, no_fuzzy_matching=True)
-        header, _, _ = text.partition(b"\n\n")  # without the date and the version that Babel would write
+        header, _, _ = text.partition(
+            b"\n\n"
+        )  # without the date and the version that Babel would write
         body = BytesIO()
         write_po(body, known, width=120, omit_header=True, include_lineno=False)
         path.write_bytes(header + b"\n\n" + body.getvalue())

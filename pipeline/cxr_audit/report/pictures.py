@@ -48,7 +48,9 @@ def display(pixels: npt.NDArray[np.float32], longest_px: int = 900) -> Bytes:
         factor = min(SHORTEST_PX, longest_px) / longest
     size = (max(1, round(columns * factor)), max(1, round(rows * factor)))
     if size != (columns, rows):
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+        pixels = cv2.resize(
+            pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        )
     return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
 
 
@@ -57,7 +59,9 @@ def encode_png(pixels: npt.NDArray[np.float32], bits: int) -> bytes:
     if bits not in (8, 16):
         raise ValueError(f"expected 8 or 16 bits, received {bits}")
     white = (1 << bits) - 1
-    done, encoded = cv2.imencode(".png", np.rint(pixels.astype(np.float64) * white).astype(f"uint{bits}"))
+    done, encoded = cv2.imencode(
+        ".png", np.rint(pixels.astype(np.float64) * white).astype(f"uint{bits}")
+    )
     if not done:  # pragma: no cover - OpenCV raises on everything known
         raise ValueError(f"OpenCV could not encode a picture of {pixels.shape}")
     return encoded.tobytes()
@@ -69,7 +73,9 @@ def encode_jpeg(image: Bytes, most_bytes: int | None = None) -> bytes:
     The quality is 90, and lower, to 60 at least, where the file would be larger than `most_bytes`: noise has no limit.
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
-        raise ValueError(f"expected uint8 (r, c) or (r, c, 3), received {image.dtype} {image.shape}")
+        raise ValueError(
+            f"expected uint8 (r, c) or (r, c, 3), received {image.dtype} {image.shape}"
+        )
     options = []
     if image.ndim == 3:
         options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -168,7 +174,9 @@ def outlines(picture: Bytes, regions: Sequence[Region]) -> Bytes:
     return drawn
 
 
-def mean_map_picture(values: npt.NDArray[np.float32], lungs: npt.NDArray[np.float32], scale: float) -> Bytes:
+def mean_map_picture(
+    values: npt.NDArray[np.float32], lungs: npt.NDArray[np.float32], scale: float
+) -> Bytes:
     """Mean evidence in colour, with the line around where most cases have lung.
 
     Parameters
@@ -182,7 +190,9 @@ def mean_map_picture(values: npt.NDArray[np.float32], lungs: npt.NDArray[np.floa
     uint8 RGB (4 r, 4 c, 3).
     """
     size = (4 * values.shape[1], 4 * values.shape[0])
-    level = cv2.convertScaleAbs(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), alpha=255 / scale)
+    level = cv2.convertScaleAbs(
+        cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), alpha=255 / scale
+    )
     inside = cv2.resize(lungs, size, interpolation=cv2.INTER_LINEAR) >= 0.5
     return _contour(np.ascontiguousarray(_cividis()[level]), inside)
 
@@ -212,7 +222,10 @@ def _ramp() -> tuple[Bytes, Bytes]:
 def _cells(drawn: Bytes, edges: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]) -> None:
     """Thin lines between cells, in place, half see-through so that the radiograph stays in sight."""
     rows, columns = (np.rint(at).astype(int) for at in edges)
-    rows, columns = rows[(rows > 0) & (rows < drawn.shape[0])], columns[(columns > 0) & (columns < drawn.shape[1])]
+    rows, columns = (
+        rows[(rows > 0) & (rows < drawn.shape[0])],
+        columns[(columns > 0) & (columns < drawn.shape[1])],
+    )
     drawn[rows] = drawn[rows] // 2 + 64
     drawn[:, columns] = drawn[:, columns] // 2 + 64
 
@@ -229,7 +242,9 @@ def _contour(drawn: Bytes, region: Mask) -> Bytes:
 def _outlines(mask: Mask, rows: int, columns: int) -> Sequence[Any]:
     """The outlines of a mask on a picture of (rows, columns): (n, 1, 2) as (column, row) each."""
     enlarged = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR)
-    found, _ = cv2.findContours((enlarged >= 0.5).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    found, _ = cv2.findContours(
+        (enlarged >= 0.5).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+    )
     return list(found)
 
 
@@ -239,5 +254,8 @@ def _frame(mask: Mask, rows: int, columns: int, margin: int) -> tuple[int, int, 
     for axis, size in ((1, rows), (0, columns)):
         inside = np.flatnonzero(mask.any(axis))
         scale = size / mask.shape[1 - axis]
-        edges += [max(0, int(inside[0] * scale) - margin), min(size - 1, int((inside[-1] + 1) * scale) + margin)]
+        edges += [
+            max(0, int(inside[0] * scale) - margin),
+            min(size - 1, int((inside[-1] + 1) * scale) + margin),
+        ]
     return edges[0], edges[1], edges[2], edges[3]

@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 INK, SOFT, HAIR, DEEP, FILL = "#15202b", "#55616d", "#c4ccd3", "#00224e", "#b9c0ca"
-RING: dict[str, Any] = {"markersize": 3.8, "markeredgecolor": DEEP, "markeredgewidth": 0.8, "clip_on": False}
+RING: dict[str, Any] = {
+    "markersize": 3.8,
+    "markeredgecolor": DEEP,
+    "markeredgewidth": 0.8,
+    "clip_on": False,
+}
 FONT = "Plex"  # as report/case.css calls it
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib, is wider than ours: labels keep clear of each other
@@ -53,7 +58,10 @@ class Panel:
 
 
 def roc(
-    false_positive: Sequence[float], true_positive: Sequence[float], point: tuple[float, float] | None, size_mm: float
+    false_positive: Sequence[float],
+    true_positive: Sequence[float],
+    point: tuple[float, float] | None,
+    size_mm: float,
 ) -> str:
     """The ROC curve.
 
@@ -71,7 +79,9 @@ def roc(
     return done[0]
 
 
-def reliability(bins: Sequence[tuple[float, float, tuple[float, float] | None]], size_mm: float) -> str:
+def reliability(
+    bins: Sequence[tuple[float, float, tuple[float, float] | None]], size_mm: float
+) -> str:
     """Observed share against mean output.
 
     Parameters
@@ -114,7 +124,9 @@ def cascade(stages: Sequence[tuple[int, float, float]], width_mm: float, height_
             )
         axes.axhline(0, color=HAIR, linewidth=0.6, zorder=0.9)
         axes.set(
-            xlim=(0, across[-1]), ylim=(min(-0.05, *map(min, likeness)), 1), xlabel="Layers without trained weights"
+            xlim=(0, across[-1]),
+            ylim=(min(-0.05, *map(min, likeness)), 1),
+            xlabel="Layers without trained weights",
         )
         axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
         axes.spines[["top", "right"]].set_visible(False)
@@ -128,7 +140,9 @@ def boxes(panels: Sequence[Panel], labels: Sequence[str], width_mm: float, heigh
         left, gap = 26 / width_mm, 5 / width_mm
         width = (1 - left - gap * (len(panels) - 1) - 2 / width_mm) / len(panels)
         for number, panel in enumerate(panels):
-            axes = figure.add_axes((left + number * (width + gap), 7 / height_mm, width, 1 - 13 / height_mm))
+            axes = figure.add_axes(
+                (left + number * (width + gap), 7 / height_mm, width, 1 - 13 / height_mm)
+            )
             axes.set_title(panel.title, loc="left", pad=3)
             if panel.chance is not None:
                 axes.axvline(panel.chance, color=SOFT, linewidth=0.6, linestyle=(0, (3, 2)))

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from cxr_audit.records import CaseRecord, ModelCard, Placement, RunRecord
 from cxr_audit.report.language import _, grouped, said
-from cxr_audit.report.words import TIMES, Rows, View, in_brackets, number, score, sentence, spacing, times, utc
+from cxr_audit.report.words import (
+    TIMES,
+    Rows,
+    View,
+    in_brackets,
+    number,
+    score,
+    sentence,
+    spacing,
+    times,
+    utc,
+)
 
 
 def provenance(record: CaseRecord, run: RunRecord) -> View:
     return {
         "hashes": _hashes(record, run),
-        "versions": ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items())),
+        "versions": ", ".join(
+            f"{name} {version}" for name, version in sorted(run.versions.items())
+        ),
         "groups": _groups(record, run),
         "card": _card(run.model.card),
         "decisions": _decisions(record),
@@ -34,7 +47,9 @@ def _case_groups(record: CaseRecord) -> list[View]:
     facts, groups = record.radiograph, []
     if facts:
         kind = " · ".join(filter(None, (facts.source.format, facts.source.transfer_syntax)))
-        orientation = "\\".join(facts.patient_orientation) if facts.patient_orientation else _("not stated")
+        orientation = (
+            "\\".join(facts.patient_orientation) if facts.patient_orientation else _("not stated")
+        )
         rows = [
             (_("Format"), kind),
             (_("Decoder"), facts.source.decoder),
@@ -44,9 +59,13 @@ def _case_groups(record: CaseRecord) -> list[View]:
         ]
         groups.append({"title": _("Source"), "rows": rows})
     if record.placement:
-        groups.append({"title": _("Placement in the model input"), "rows": _placement(record.placement)})
+        groups.append(
+            {"title": _("Placement in the model input"), "rows": _placement(record.placement)}
+        )
     if facts and facts.attributes:
-        groups.append({"title": _("DICOM attributes used"), "rows": sorted(facts.attributes.items())})
+        groups.append(
+            {"title": _("DICOM attributes used"), "rows": sorted(facts.attributes.items())}
+        )
     return groups
 
 
@@ -57,7 +76,11 @@ def _found_by(record: CaseRecord) -> Rows:
         if region.kind in ("lungs", "outside_body", "marker", "annotation"):
             found_by = said(region.found_by)
             if region.confidence is not None:
-                found_by = _("{found_by} ({certainty})", found_by=found_by, certainty=number(region.confidence))
+                found_by = _(
+                    "{found_by} ({certainty})",
+                    found_by=found_by,
+                    certainty=number(region.confidence),
+                )
             rows.append((sentence(said(region.name)), found_by))
     return rows
 
@@ -73,12 +96,21 @@ def _run_groups(run: RunRecord, schema_version: int) -> list[View]:
     model = run.model
     model_rows = [
         (_("Name"), model.name),
-        (_("Input"), _("{size} (rows, columns, channels)", size=f" {TIMES} ".join(map(str, model.input_shape)))),
+        (
+            _("Input"),
+            _(
+                "{size} (rows, columns, channels)",
+                size=f" {TIMES} ".join(map(str, model.input_shape)),
+            ),
+        ),
         (_("Target layer"), f"{model.target_layer}, {_('{size} cells', size=times(*model.grid))}"),
         (_("Head"), said(model.head)),
         (_("Output"), model.output_activation),
         (_("Parameters"), grouped(model.parameters)),
-        (_("Two calls equal"), {True: _("yes"), False: _("no"), None: _("not checked")}[model.is_deterministic]),
+        (
+            _("Two calls equal"),
+            {True: _("yes"), False: _("no"), None: _("not checked")}[model.is_deterministic],
+        ),
     ]
     run_rows = [
         (_("Name"), run.name),
@@ -96,8 +128,13 @@ def _card(card: ModelCard | None) -> Rows:
     measured: dict[str, list[str]] = {}
     for one in card.measured:
         of = _("{data}, {num} cases", data=one.data, num=grouped(one.num_cases))
-        measured.setdefault(of, []).append(f"{one.what} {score(one.value)}{in_brackets(one.interval_95)}")
-    stated = [(_("Intended use"), f'"{card.intended_use}"'), (_("Population"), f'"{card.population}"')]
+        measured.setdefault(of, []).append(
+            f"{one.what} {score(one.value)}{in_brackets(one.interval_95)}"
+        )
+    stated = [
+        (_("Intended use"), f'"{card.intended_use}"'),
+        (_("Population"), f'"{card.population}"'),
+    ]
     return stated + [(of, "; ".join(figures)) for of, figures in measured.items()]
 
 
@@ -105,7 +142,10 @@ def _placement(placement: Placement) -> Rows:
     size = times(placement.radiograph_rows, placement.radiograph_columns)
     input_size = times(placement.input_rows, placement.input_columns)
     return [
-        (_("Radiograph to input"), _("{size} px to {input_size} px", size=size, input_size=input_size)),
+        (
+            _("Radiograph to input"),
+            _("{size} px to {input_size} px", size=size, input_size=input_size),
+        ),
         (
             _("Scale"),
             _(
@@ -131,7 +171,10 @@ def _decisions(record: CaseRecord) -> list[View]:
         _("Decisions of preprocessing"): record.preprocessing,
     }
     return [
-        {"title": title, "rows": [{"what": sentence(d.what), "how": d.how, "why": d.why} for d in made]}
+        {
+            "title": title,
+            "rows": [{"what": sentence(d.what), "how": d.how, "why": d.why} for d in made],
+        }
         for title, made in steps.items()
         if made
     ]

@@ -79,7 +79,13 @@ EVIDENCE = (
         ("audited", "labels", "subgroups"),
         "partly",
     ),
-    Evidence("Reference standard", "GMLP 5; CLAIM 16; STARD-AI", "section 1: labels", ("labels",), "partly"),
+    Evidence(
+        "Reference standard",
+        "GMLP 5; CLAIM 16; STARD-AI",
+        "section 1: labels",
+        ("labels",),
+        "partly",
+    ),
     Evidence(
         "Handling of files that could not be used",
         "CLAIM 12, 35; STARD-AI; FDA 2025 draft VIII",
@@ -189,8 +195,15 @@ EVIDENCE = (
         ("audited",),
         "partly",
     ),
-    Evidence("Performance of people working with the model", "GMLP 7; AI Act Art. 14; FDA 2025 draft app. D", "", ()),
-    Evidence("Benefit-risk analysis, clinical evaluation", "MDR Annex II 5, 6.1; ISO 14971:2019", "", ()),
+    Evidence(
+        "Performance of people working with the model",
+        "GMLP 7; AI Act Art. 14; FDA 2025 draft app. D",
+        "",
+        (),
+    ),
+    Evidence(
+        "Benefit-risk analysis, clinical evaluation", "MDR Annex II 5, 6.1; ISO 14971:2019", "", ()
+    ),
     Evidence("Cybersecurity", "AI Act Art. 15, Annex IV 2(h); FDA 2025 draft XII", "", ()),
     Evidence("Signed and dated test report", "AI Act Annex IV 2(g); 21 CFR 11.50, 11.70", "", ()),
 )
@@ -231,7 +244,11 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
         found = cohort.metrics[key]
         if found.value is not None:
             here.append(f"{OF_RUN[key].name} {score(found.value)}{in_brackets(found.interval_95)}")
-    cases = ", ".join(f"{part} {count:,}" for part, count in sorted(card.num_cases.items())) if card else None
+    cases = (
+        ", ".join(f"{part} {count:,}" for part, count in sorted(card.num_cases.items()))
+        if card
+        else None
+    )
     rows: list[tuple[str, str | None]] = [
         ("Model", f"{model.name}, SHA-256 {model.sha256}"),
         ("Architecture", f"{model.parameters:,} parameters; {model.head}"),
@@ -239,22 +256,40 @@ def model_card_rows(run: RunRecord, cohort: CohortRecord) -> list[View]:
         ("Intended use", quoted(card.intended_use) if card else None),
         ("Intended users, place in the workflow, degree of automation", None),
         ("Population", quoted(card.population) if card else None),
-        ("Input", f"{' × '.join(map(str, model.input_shape))}" + (f"; {quoted(card.input)}" if card else "")),
-        ("Output", f"{model.output_activation} over {', '.join(str(quoted(name)) for name in model.class_names)}"),
+        (
+            "Input",
+            f"{' × '.join(map(str, model.input_shape))}"
+            + (f"; {quoted(card.input)}" if card else ""),
+        ),
+        (
+            "Output",
+            f"{model.output_activation} over {', '.join(str(quoted(name)) for name in model.class_names)}",
+        ),
         (
             f"Measured in this run: {sum(cohort.outcomes.values()):,} labelled cases",
             "; ".join(here) or "nothing: no audited case has a label",
         ),
-        *((f"Measured by its developer: {of}", "; ".join(figures)) for of, figures in measured.items()),
-        ("Limits", " ".join(str(quoted(text)) for text in card.limits) if card and card.limits else None),
+        *(
+            (f"Measured by its developer: {of}", "; ".join(figures))
+            for of, figures in measured.items()
+        ),
+        (
+            "Limits",
+            " ".join(str(quoted(text)) for text in card.limits) if card and card.limits else None,
+        ),
         ("Risks, human oversight, ethical considerations", None),
         (
             "Training data",
-            f"{quoted(card.data)}; licence {quoted(card.data_licence) or 'not stated'}" if card and card.data else None,
+            f"{quoted(card.data)}; licence {quoted(card.data_licence) or 'not stated'}"
+            if card and card.data
+            else None,
         ),
         ("Cases in the data", cases or None),
     ]
-    return [{"name": name, "value": value or SUBMITTER, "is_open": value is None} for name, value in rows]
+    return [
+        {"name": name, "value": value or SUBMITTER, "is_open": value is None}
+        for name, value in rows
+    ]
 
 
 # ---- CLAIM 2024
@@ -272,7 +307,11 @@ CLAIM: dict[int, tuple[str, str | None, str | None]] = {
     9: ("Data pre-processing", "section 3; case.json: preprocessing", "always"),
     10: ("Selection of data subsets", "run.json: config.ingest", "always"),
     11: ("De-identification methods", "section 2; case.json: radiograph.attributes", "always"),
-    12: ("How missing data were handled", "section 4: not audited; undefined metrics by reason", "always"),
+    12: (
+        "How missing data were handled",
+        "section 4: not audited; undefined metrics by reason",
+        "always",
+    ),
     13: ("Image acquisition protocol", None, None),
     14: ("How the reference standard was obtained", None, None),
     15: ("Rationale for the reference standard", None, None),
@@ -302,7 +341,11 @@ CLAIM: dict[int, tuple[str, str | None, str | None]] = {
     39: ("Failure analysis of incorrect results", "section 4: errors", "wrong"),
     40: ("Study limitations", "section 5", "always"),
     41: ("Implications for practice", None, None),
-    42: ("Reference to the full protocol or technical details", "run.json: config, versions", "always"),
+    42: (
+        "Reference to the full protocol or technical details",
+        "run.json: config, versions",
+        "always",
+    ),
     43: ("Availability of software, model and data", None, None),
     44: ("Sources of funding; role of funders", None, None),
 }
@@ -310,12 +353,21 @@ CLAIM: dict[int, tuple[str, str | None, str | None]] = {
 
 def claim_rows(facts: Mapping[str, bool]) -> list[View]:
     """The CLAIM 2024 checklist with what this run answers; in part, where annex A says so of what a row asks for."""
-    held = [number for one in EVIDENCE if state_of(one, facts) != "not supplied" for number in claimed(one)]
+    held = [
+        number
+        for one in EVIDENCE
+        if state_of(one, facts) != "not supplied"
+        for number in claimed(one)
+    ]
     return [
         {
             "number": place,
             "item": item,
-            "where": where if fact and facts[fact] else "partly: annex A" if place in held else None,
+            "where": where
+            if fact and facts[fact]
+            else "partly: annex A"
+            if place in held
+            else None,
         }
         for place, (item, where, fact) in CLAIM.items()
     ]

@@ -68,7 +68,10 @@ def quick(kept: dict[Any, Any]) -> Iterator[None]:
             (inline, "split_first_line", _split_first_line(kept)),
             (inline, "avoid_collisions", _avoid_collisions),
             (inline, "strut", _strut),
-            *((module, "resolve_percentages", _resolve_percentages) for module in _modules("resolve_percentages")),
+            *(
+                (module, "resolve_percentages", _resolve_percentages)
+                for module in _modules("resolve_percentages")
+            ),
             (Layout, "deactivate", _deactivate),
             (Layout, "reactivate", _reactivate),
             (Layout, "set_text", _set_text),
@@ -77,7 +80,11 @@ def quick(kept: dict[Any, Any]) -> Iterator[None]:
             (line_break, "_font_style_cache_key", _font_key),
             (Box, "is_in_normal_flow", _is_in_normal_flow),
             (pydyf, "_to_bytes", _to_bytes),
-            (pydyf, "zlib", SimpleNamespace(compressobj=lambda level: zlib.compressobj(COMPRESSION))),
+            (
+                pydyf,
+                "zlib",
+                SimpleNamespace(compressobj=lambda level: zlib.compressobj(COMPRESSION)),
+            ),
         ):
             stood_for.enter_context(patch.object(owner, name, quicker))
         yield
@@ -86,7 +93,9 @@ def quick(kept: dict[Any, Any]) -> Iterator[None]:
 def _modules(name: str) -> list[Any]:
     """The modules of WeasyPrint's layout that have imported a function."""
     return [
-        one for key, one in sorted(sys.modules.items()) if key.startswith("weasyprint.layout.") and name in dir(one)
+        one
+        for key, one in sorted(sys.modules.items())
+        if key.startswith("weasyprint.layout.") and name in dir(one)
     ]
 
 
@@ -129,7 +138,9 @@ def _set_computed_styles(kept: dict[Any, Any]) -> Any:
         style = kept.get(key)
         if style is None:
             top = InitialStyle(style_for.font_config) if above is None else styles[root, None]
-            new = ComputedStyle(above, cascaded, pseudo_type, top, base_url, style_for.font_config, page_sizes)
+            new = ComputedStyle(
+                above, cascaded, pseudo_type, top, base_url, style_for.font_config, page_sizes
+            )
             style = _keep(kept, key, new, MOST_KEPT)
         elif above is None or above.is_root_element:
             style.pop("overflow", None)  # was moved from <html> or <body> to the page
@@ -152,7 +163,9 @@ def _split_first_line(kept: dict[Any, Any]) -> Any:
     ) -> Any:
         key = text, id(style), max_width, justification_spacing, is_line_start, minimum
         line, written, _ = kept.get(key, (None, None, None))
-        if line is None or line[0].text != written:  # drawing with an ellipsis writes it into the line
+        if (
+            line is None or line[0].text != written
+        ):  # drawing with an ellipsis writes it into the line
             line = _plain.split_first_line(
                 text, style, context, max_width, justification_spacing, is_line_start, minimum
             )
@@ -164,7 +177,12 @@ def _split_first_line(kept: dict[Any, Any]) -> Any:
 
 def _avoid_collisions(context: Any, box: Any, block: Any, outer: bool = True) -> Any:
     """A line asks three times, and most have no float beside them."""
-    if context.excluded_shapes or outer or not isinstance(box, LineBox) or block.style["direction"] != "ltr":
+    if (
+        context.excluded_shapes
+        or outer
+        or not isinstance(box, LineBox)
+        or block.style["direction"] != "ltr"
+    ):
         return _plain.avoid_collisions(context, box, block, outer)
     return block.content_box_x(), box.position_y, block.width - box.margin_left - box.margin_right
 
@@ -175,7 +193,12 @@ def _strut(style: Any) -> Any:
 
 def _resolve_percentages(box: Any, containing_block: Any) -> None:
     style, block = box.style, containing_block
-    if isinstance(box, PageBox) or box.is_flex_item or box.is_grid_item or style["border_collapse"] == "collapse":
+    if (
+        isinstance(box, PageBox)
+        or box.is_flex_item
+        or box.is_grid_item
+        or style["border_collapse"] == "collapse"
+    ):
         _plain.resolve_percentages(box, block)
         return
     size = (block.width, block.height) if isinstance(block, Box) else block
@@ -202,7 +225,9 @@ def _set_text(line: Any, text: str, justify: bool = False) -> None:
     pango.pango_layout_set_single_paragraph_mode(line.layout, line.text.isprintable())
 
 
-def _draw_first_line(stream: Any, textbox: Any, text_overflow: str, block_ellipsis: str, matrix: Any) -> Any:
+def _draw_first_line(
+    stream: Any, textbox: Any, text_overflow: str, block_ellipsis: str, matrix: Any
+) -> Any:
     """A line that is kept is drawn once. The fonts of a document collect the glyphs that they are to hold."""
     line = textbox.pango_layout
     if text_overflow == "ellipsis" or block_ellipsis != "none" or line.justification_spacing:
@@ -219,12 +244,19 @@ def _draw_first_line(stream: Any, textbox: Any, text_overflow: str, block_ellips
     for font in known:
         font.widths, font.to_unicode = {}, {}
     used: dict[Any, Any] = {}
-    stream.add_font = lambda pango_font: used.setdefault(pango_font, type(stream).add_font(stream, pango_font))
+    stream.add_font = lambda pango_font: used.setdefault(
+        pango_font, type(stream).add_font(stream, pango_font)
+    )
     start = len(stream.stream) + 1  # after the matrix
     emojis = _plain.draw_first_line(stream, textbox, text_overflow, block_ellipsis, matrix)
     del stream.add_font
-    if not emojis and not any(0 in font.widths for font, _ in used.values()):  # 0: no font has it, which is logged
-        glyphs = [(pango_font, {**font.widths}, {**font.to_unicode}) for pango_font, (font, _) in used.items()]
+    if not emojis and not any(
+        0 in font.widths for font, _ in used.values()
+    ):  # 0: no font has it, which is logged
+        glyphs = [
+            (pango_font, {**font.widths}, {**font.to_unicode})
+            for pango_font, (font, _) in used.items()
+        ]
         line.drawn = stream.stream[start:], glyphs
     for font, collected in known.items():
         _collect(font, *collected, font.widths, font.to_unicode)

@@ -104,7 +104,10 @@ class MeanMap(Protocol):
 
 
 def summary_pictures(
-    records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord, mean_maps: Mapping[str, MeanMap]
+    records: Sequence[CaseRecord],
+    run: RunRecord,
+    cohort: CohortRecord,
+    mean_maps: Mapping[str, MeanMap],
 ) -> dict[str, bytes]:
     """The pictures that the report draws itself, by role: SVG, and JPEG for mean maps."""
     pictures = {}
@@ -114,7 +117,9 @@ def summary_pictures(
         pictures["reliability"] = plots.reliability(bins, 56).encode()
     outcomes = _drawn_outcomes(cohort)
     panels = [_panel(cohort, metric, outcomes) for metric in FOCUS]
-    if max(outcomes.values(), default=0) > 1 and any(box for panel in panels for box in panel.boxes):
+    if max(outcomes.values(), default=0) > 1 and any(
+        box for panel in panels for box in panel.boxes
+    ):
         labels = [f"{OUTCOMES[name]} ({count:,})" for name, count in outcomes.items()]
         pictures["focus"] = plots.boxes(panels, labels, 178, 14 + 6.5 * len(labels)).encode()
     if run.cascade:
@@ -122,16 +127,23 @@ def summary_pictures(
         pictures["cascade"] = plots.cascade(stages, 100, 40).encode()
     if scale := _scale(mean_maps):
         for outcome, one in mean_maps.items():
-            pictures[f"mean_{outcome}"] = encode_jpeg(mean_map_picture(one.values, one.lungs, scale))
+            pictures[f"mean_{outcome}"] = encode_jpeg(
+                mean_map_picture(one.values, one.lungs, scale)
+            )
     return pictures
 
 
-def worst_cases(records: Sequence[CaseRecord], cohort: CohortRecord) -> dict[str, tuple[WrongCase, CaseRecord]]:
+def worst_cases(
+    records: Sequence[CaseRecord], cohort: CohortRecord
+) -> dict[str, tuple[WrongCase, CaseRecord]]:
     """The most wrong cases that the report shows, by role of their picture."""
     known = {record.case_id: record for record in records}
     return {
         f"worst_{kind}_{place}": (one, known[one.case_id])
-        for kind, wrong in (("positive", cohort.false_positives), ("negative", cohort.false_negatives))
+        for kind, wrong in (
+            ("positive", cohort.false_positives),
+            ("negative", cohort.false_negatives),
+        )
         for place, one in enumerate(wrong[:MOST_WORST])
     }
 
@@ -202,8 +214,11 @@ def supply(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) 
         "card_measured": card is not None and bool(card.measured),
         "card_training": card is not None and bool(card.training),
         "labels": labelled,
-        "intervals": all(cohort.metrics[name].interval_95 for name in ("auc", "sensitivity", "specificity")),
-        "calibration": cohort.metrics["ece"].value is not None and cohort.metrics["auc"].value is not None,
+        "intervals": all(
+            cohort.metrics[name].interval_95 for name in ("auc", "sensitivity", "specificity")
+        ),
+        "calibration": cohort.metrics["ece"].value is not None
+        and cohort.metrics["auc"].value is not None,
         "subgroups": any(column.groups for column in cohort.subgroups),
         "patients": bool(cohort.num_cases_of_known_patients),
         "wrong": bool(cohort.false_positives or cohort.false_negatives),
@@ -229,7 +244,10 @@ def _acceptance(cohort: CohortRecord) -> View:
     missed = [one for one in cohort.acceptance if not one.is_met]
     total = len(cohort.acceptance)
     if not total:
-        shape, verdict = "triangle", "No acceptance criterion was set in the config of this run: nothing was judged."
+        shape, verdict = (
+            "triangle",
+            "No acceptance criterion was set in the config of this run: nothing was judged.",
+        )
     elif missed:
         unjudged = sum(one.reason is not None for one in missed)
         note = f" {unjudged} of them could not be judged." if unjudged else ""
@@ -237,7 +255,9 @@ def _acceptance(cohort: CohortRecord) -> View:
     else:
         shape, verdict = "circle", f"{total} of {total} acceptance criteria met."
     rows = [_criterion(one) for one in cohort.acceptance]
-    bounds = [(one.limit or "", FAR_ENDS[one.bound]) for one in cohort.acceptance if one.bound in FAR_ENDS]
+    bounds = [
+        (one.limit or "", FAR_ENDS[one.bound]) for one in cohort.acceptance if one.bound in FAR_ENDS
+    ]
     is_far = any(limit.startswith(far) for limit, far in bounds)
     return {"shape": shape, "verdict": verdict, "rows": rows, "is_far": is_far}
 
@@ -253,7 +273,10 @@ def _criterion(one: CriterionResult) -> View:
     for reason, count in one.undefined.items():
         kind, _, detail = reason.partition(": ")
         kinds.setdefault(kind, {})[detail] = count
-    notes = [f"counted against it, in {_cases(sum(of.values()))}: {_by_detail(kind, of)}" for kind, of in kinds.items()]
+    notes = [
+        f"counted against it, in {_cases(sum(of.values()))}: {_by_detail(kind, of)}"
+        for kind, of in kinds.items()
+    ]
     if one.reason:
         notes.insert(0, f"{one.reason}: counts as not met")
     elif one.limit_value is None and not one.is_met:
@@ -273,14 +296,18 @@ def _by_detail(kind: str, counts: Mapping[str, int]) -> str:
     """For example "lungs not found, in 8 the left one too ragged, in 2 one area only"."""
     if len(counts) == 1:
         return ": ".join(filter(None, (kind, *counts)))
-    return ", ".join([kind, *(f"in {count:,} {detail}" for detail, count in counts.items() if detail)])
+    return ", ".join(
+        [kind, *(f"in {count:,} {detail}" for detail, count in counts.items() if detail)]
+    )
 
 
 def _estimate(one: Estimate, limit: float | None = None) -> View:
     """Value and interval in two decimals; in more where two could not tell a number from the limit."""
     numbers = [value for value in (one.value, *(one.interval_95 or ())) if value is not None]
     apart = [value for value in numbers if limit is not None and value != limit]
-    decimals = next((d for d in (2, 3) if all(round(value - (limit or 0), d) for value in apart)), 4)
+    decimals = next(
+        (d for d in (2, 3) if all(round(value - (limit or 0), d) for value in apart)), 4
+    )
     ends = None if one.interval_95 is None else [score(end, decimals) for end in one.interval_95]
     return {
         "value": "undefined" if one.value is None else score(one.value, decimals),
@@ -291,7 +318,9 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
     }
 
 
-def _glance(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) -> list[tuple[str, str]]:
+def _glance(
+    records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
+) -> list[tuple[str, str]]:
     statuses, outcomes = cohort.statuses, cohort.outcomes
     labelled = sum(outcomes.values())
     counts = f"{statuses['ok']:,} audited, {statuses['excluded']:,} excluded, {statuses['failed']:,} failed"
@@ -302,14 +331,26 @@ def _glance(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord)
         ("With a label", f"{labelled:,} of {statuses['ok']:,} audited"),
     ]
     if labelled:
-        over, missed, target = outcomes["false_positive"], outcomes["false_negative"], quoted(cohort.target_class)
+        over, missed, target = (
+            outcomes["false_positive"],
+            outcomes["false_negative"],
+            quoted(cohort.target_class),
+        )
         words = f"{over:,} called {target} against the label, {missed:,} labelled {target} and not called"
         rows.append(("Outcome", f"{over + missed:,} of {labelled:,} wrong: {words}"))
     states = Counter[str](record.trust.state for record in records if record.trust)
-    trust = ", ".join(f"{states[key]:,} {word.lower()}" for key, word in TRUST.items()) if states else NOT_MEASURED
+    trust = (
+        ", ".join(f"{states[key]:,} {word.lower()}" for key, word in TRUST.items())
+        if states
+        else NOT_MEASURED
+    )
     flags = Counter[str](flag.name for record in records for flag in record.flags)
-    raised = ", ".join(f"{FLAG_WORDS[name].lower()} {count:,}" for name, count in flags.most_common())
-    flagged = f"{_cases(sum(bool(record.flags) for record in records))}: {raised}" if flags else "none"
+    raised = ", ".join(
+        f"{FLAG_WORDS[name].lower()} {count:,}" for name, count in flags.most_common()
+    )
+    flagged = (
+        f"{_cases(sum(bool(record.flags) for record in records))}: {raised}" if flags else "none"
+    )
     return [*rows, ("Trust in the maps", trust), ("Flagged", flagged)]
 
 
@@ -325,9 +366,15 @@ def _scoping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
         cut = "the highest score decides" if first.threshold is None else score(first.threshold)
         threshold = f"{cut} ({first.threshold_source})"
     rows = [
-        ("Intended use", quoted(card.intended_use) if card else "not supplied: the model has no model card"),
+        (
+            "Intended use",
+            quoted(card.intended_use) if card else "not supplied: the model has no model card",
+        ),
         ("Population of the model", quoted(card.population) if card else "not supplied"),
-        ("Question of this run", f"output for {quoted(cohort.target_class)}" if cohort.target_class else DASH),
+        (
+            "Question of this run",
+            f"output for {quoted(cohort.target_class)}" if cohort.target_class else DASH,
+        ),
         ("Threshold", threshold),
         ("Labels", _labels(run, cohort)),
         ("Views", _described(records, "view")),
@@ -340,14 +387,19 @@ def _labels(run: RunRecord, cohort: CohortRecord) -> str:
     source = run.config.get("ingest", {}).get("labels", "none")
     words = {"none": "none were given", "folder": "name of the parent folder"}
     text = words.get(source, f"column {quoted(source)} of the manifest")
-    missing = "".join(f"; {count:,} not measured: {reason}" for reason, count in cohort.unlabelled.items())
+    missing = "".join(
+        f"; {count:,} not measured: {reason}" for reason, count in cohort.unlabelled.items()
+    )
     return text + missing
 
 
 def _described(records: Sequence[CaseRecord], what: str) -> str:
     """How many radiographs have which view or format, the most frequent first."""
     facts = [record.radiograph for record in records if record.radiograph]
-    values = [(one.view_position or "view not stated") if what == "view" else one.source.format for one in facts]
+    values = [
+        (one.view_position or "view not stated") if what == "view" else one.source.format
+        for one in facts
+    ]
     return _counted(values) or "none was read"
 
 
@@ -366,7 +418,9 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
     statuses, metrics = cohort.statuses, cohort.metrics
     unread = f"{statuses['failed']:,} failed, {statuses['excluded']:,} excluded of {len(records):,}"
     failing = sum(any(check.state == "failed" for check in record.quality) for record in records)
-    quality = f"; {failing:,} with a check of the input failed" if any(r.quality for r in records) else ""
+    quality = (
+        f"; {failing:,} with a check of the input failed" if any(r.quality for r in records) else ""
+    )
     warned = sum(bool(record.radiograph and record.radiograph.warnings) for record in records)
     groups = sum(len(column.groups) for column in cohort.subgroups)
     hidden = sum(column.num_suppressed_values for column in cohort.subgroups)
@@ -374,35 +428,63 @@ def _mapping(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord
     shown = [f"largest difference to the logit {max(gaps):.0e}"] if gaps else []
     if run.checks:
         states = Counter[str](one.state for one in run.checks)
-        shown.append(f"checks: {', '.join(f'{states[key]} {word}' for key, word in CHECK_STATES.items())}")
+        shown.append(
+            f"checks: {', '.join(f'{states[key]} {word}' for key, word in CHECK_STATES.items())}"
+        )
     hazards = (
-        ("The file is no usable frontal radiograph", "reading, checks of the input", unread + quality),
+        (
+            "The file is no usable frontal radiograph",
+            "reading, checks of the input",
+            unread + quality,
+        ),
         (
             "Grey values are not what the model was trained on",
             "decisions and warnings of ingestion, a case",
             f"{warned:,} of {len(records):,} with a warning",
         ),
-        ("The output is wrong", "sensitivity, specificity", _found(metrics, ("sensitivity", "specificity"))),
+        (
+            "The output is wrong",
+            "sensitivity, specificity",
+            _found(metrics, ("sensitivity", "specificity")),
+        ),
         ("The output is no probability", "calibration error", _found(metrics, ("ece",))),
         (
             "It is worse for some patients",
             "subgroups of the config",
             f"{groups} groups shown, {hidden} too small to show" if groups or hidden else None,
         ),
-        ("It reads a shortcut, not the lungs", "evidence in lungs, border, markers", _shortcut(audited)),
+        (
+            "It reads a shortcut, not the lungs",
+            "evidence in lungs, border, markers",
+            _shortcut(audited),
+        ),
         (
             "The lungs do not decide the output, or another part does",
             "causal masking",
             _masked(audited),
         ),
-        ("The map does not show what the model used", "its sum against the logit; trust checks", "; ".join(shown)),
+        (
+            "The map does not show what the model used",
+            "its sum against the logit; trust checks",
+            "; ".join(shown),
+        ),
         (
             "The same input gives another output",
             "one batch twice, bit by bit",
-            {True: "the same bits", False: "different bits", None: None}[run.model.is_deterministic],
+            {True: "the same bits", False: "different bits", None: None}[
+                run.model.is_deterministic
+            ],
         ),
-        ("Another model, or files changed later", "SHA-256 of the model and of every file", "in run.json, SHA256SUMS"),
-        ("A patient can be recognised", "pseudonyms, allow-list of attributes", "names stay in private/"),
+        (
+            "Another model, or files changed later",
+            "SHA-256 of the model and of every file",
+            "in run.json, SHA256SUMS",
+        ),
+        (
+            "A patient can be recognised",
+            "pseudonyms, allow-list of attributes",
+            "names stay in private/",
+        ),
     )
     return [{"hazard": one, "check": check, "result": found} for one, check, found in hazards]
 
@@ -413,11 +495,15 @@ def _known(num_cases: int) -> str:
 
 def _found(metrics: Mapping[str, Estimate], names: Sequence[str]) -> str | None:
     """Values with their intervals; None where none is defined."""
-    known = [(OF_RUN[name].name, metrics[name]) for name in names if metrics[name].value is not None]
+    known = [
+        (OF_RUN[name].name, metrics[name]) for name in names if metrics[name].value is not None
+    ]
     words = []
     for name, one in known:
         cells = _estimate(one)
-        words.append(f"{name} {cells['value']}" + (f" ({cells['interval']})" if cells["interval"] else ""))
+        words.append(
+            f"{name} {cells['value']}" + (f" ({cells['interval']})" if cells["interval"] else "")
+        )
     return sentence("; ".join(words)) or None
 
 
@@ -428,7 +514,11 @@ def _shortcut(audited: Sequence[CaseRecord]) -> str | None:
         judged = [record for record in audited if name not in record.flags_undefined]
         raised = sum(any(flag.name == name for flag in record.flags) for record in judged)
         words.append(f"{FLAG_WORDS[name].lower()} in {raised:,} of {len(judged):,}")
-    return "; ".join(words) if any(record.flags or record.flags_undefined for record in audited) else None
+    return (
+        "; ".join(words)
+        if any(record.flags or record.flags_undefined for record in audited)
+        else None
+    )
 
 
 def _masked(audited: Sequence[CaseRecord]) -> str | None:
@@ -438,9 +528,15 @@ def _masked(audited: Sequence[CaseRecord]) -> str | None:
     for one in (one for record in asked for one in record.masking):
         if one.is_bad_news is not None:
             answers[one.removed if one.removed in WITHOUT else "marker"].append(one.is_bad_news)
-    words = "; ".join(f"{WITHOUT[part]}: {sum(bad):,} of {len(bad):,}" for part, bad in answers.items() if bad)
+    words = "; ".join(
+        f"{WITHOUT[part]}: {sum(bad):,} of {len(bad):,}" for part, bad in answers.items() if bad
+    )
     masked = f"{len(asked):,} of {_cases(len(audited))} masked"
-    return (f"{masked}. Maskings after which the class {words}" if words else masked) if asked else None
+    return (
+        (f"{masked}. Maskings after which the class {words}" if words else masked)
+        if asked
+        else None
+    )
 
 
 # ---- 3 artefacts
@@ -449,10 +545,15 @@ def _masked(audited: Sequence[CaseRecord]) -> str | None:
 def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
     model, engine = run.model, run.engine
     preprocess = run.config.get("preprocess", {})
-    scaling = preprocess.get("scaling") or f"{preprocess.get('scale')} × pixel + {preprocess.get('offset')}"
+    scaling = (
+        preprocess.get("scaling")
+        or f"{preprocess.get('scale')} × pixel + {preprocess.get('offset')}"
+    )
     scaling = SCALINGS.get(scaling, scaling)
     source = preprocess.get("scaling_source")
-    steps = [f"{preprocess.get('resize')} to {preprocess.get('rows')} × {preprocess.get('columns')}"]
+    steps = [
+        f"{preprocess.get('resize')} to {preprocess.get('rows')} × {preprocess.get('columns')}"
+    ]
     steps += [f"values {scaling}" + (f" ({source})" if source else " (source not stated)")]
     steps += [f"CLAHE {preprocess['clahe']:g}"] if preprocess.get("clahe") else []
     first = next((record.maps[0] for record in records if record.maps), None)
@@ -464,9 +565,18 @@ def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
             ("Parameters", f"{model.parameters:,}"),
             ("Input", " × ".join(map(str, model.input_shape))),
             ("Preprocessing", "; ".join(steps)),
-            ("Output", f"{model.output_activation}; classes {', '.join(map(str, map(quoted, model.class_names)))}"),
-            ("Head", f"{model.head}, layer {model.target_layer}, {model.grid[0]} × {model.grid[1]} cells"),
-            ("First map", f"{first.method}, {UNIT_WORDS.get(first.unit, first.unit)}" if first else "none"),
+            (
+                "Output",
+                f"{model.output_activation}; classes {', '.join(map(str, map(quoted, model.class_names)))}",
+            ),
+            (
+                "Head",
+                f"{model.head}, layer {model.target_layer}, {model.grid[0]} × {model.grid[1]} cells",
+            ),
+            (
+                "First map",
+                f"{first.method}, {UNIT_WORDS.get(first.unit, first.unit)}" if first else "none",
+            ),
         ),
         (
             "Run",
@@ -475,8 +585,16 @@ def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
             ("Lung segmenter", run.segmenter_sha256 or "not used"),
             ("Seed", str(run.seed)),
             ("Started, finished", f"{utc(run.started)}, {utc(run.finished) or 'not yet'}"),
-            ("Engine", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(engine.items()))),
-            ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
+            (
+                "Engine",
+                ", ".join(
+                    f"{key.replace('_', ' ')} {value}" for key, value in sorted(engine.items())
+                ),
+            ),
+            (
+                "Versions",
+                ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items())),
+            ),
         ),
     )
     return [{"title": title, "rows": list(rows)} for title, *rows in groups]
@@ -484,10 +602,21 @@ def _artefacts(records: Sequence[CaseRecord], run: RunRecord) -> list[View]:
 
 def _stopped(records: Sequence[CaseRecord]) -> View:
     """Cases without an audit by kind of error or reason; file names never."""
-    counts = Counter((record.status, record.error or "", record.reason or "") for record in records if record.reason)
+    counts = Counter(
+        (record.status, record.error or "", record.reason or "")
+        for record in records
+        if record.reason
+    )
     rows = [
-        {"status": status, "error": error or DASH, "reason": sentence(reason), "count": f"{count:,}"}
-        for (status, error, reason), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        {
+            "status": status,
+            "error": error or DASH,
+            "reason": sentence(reason),
+            "count": f"{count:,}",
+        }
+        for (status, error, reason), count in sorted(
+            counts.items(), key=lambda item: (-item[1], item[0])
+        )
     ]
     return _capped(rows)
 
@@ -503,10 +632,18 @@ def _performance(cohort: CohortRecord) -> View | None:
     if not any(cohort.outcomes.values()):
         return None
     rows = [
-        {"name": OF_RUN[name].title, "meaning": OF_RUN[name].meaning, **_estimate(cohort.metrics[name])}
+        {
+            "name": OF_RUN[name].title,
+            "meaning": OF_RUN[name].meaning,
+            **_estimate(cohort.metrics[name]),
+        }
         for name in PERFORMANCE_METRICS
     ]
-    at = "undefined" if cohort.prevalence is None else f"{number(cohort.prevalence)}, {cohort.prevalence_source}"
+    at = (
+        "undefined"
+        if cohort.prevalence is None
+        else f"{number(cohort.prevalence)}, {cohort.prevalence_source}"
+    )
     return {"rows": rows, "method": sentence(cohort.method), "prevalence": at}
 
 
@@ -557,7 +694,9 @@ def _roc(records: Sequence[CaseRecord]) -> tuple[list[float], list[float]] | Non
 
 
 def _point(cohort: CohortRecord) -> tuple[float, float] | None:
-    sensitivity, specificity = (cohort.metrics[name].value for name in ("sensitivity", "specificity"))
+    sensitivity, specificity = (
+        cohort.metrics[name].value for name in ("sensitivity", "specificity")
+    )
     return None if sensitivity is None or specificity is None else (1 - specificity, sensitivity)
 
 
@@ -574,7 +713,9 @@ def _reliability_note(cohort: CohortRecord) -> str:
     if any(interval is None for _, _, interval in _bins(cohort)):
         text += " Open: without an interval, fewer than 10 patients."
     if cohort.ece_if_calibrated is not None:
-        text += f" A calibrated model's ECE would stay below {number(cohort.ece_if_calibrated)} here."
+        text += (
+            f" A calibrated model's ECE would stay below {number(cohort.ece_if_calibrated)} here."
+        )
     return text
 
 
@@ -584,7 +725,9 @@ def _subgroups(cohort: CohortRecord) -> View:
             "column": column.column,
             "value": quoted(group.value),
             "cases": f"{group.num_positive:,} / {group.num_negative:,}",
-            "metrics": [_estimate(group.metrics[name]) for name in ("auc", "sensitivity", "specificity")],
+            "metrics": [
+                _estimate(group.metrics[name]) for name in ("auc", "sensitivity", "specificity")
+            ],
         }
         for column in cohort.subgroups
         for group in column.groups
@@ -610,7 +753,9 @@ def _drawn_outcomes(cohort: CohortRecord) -> dict[str, int]:
 def _panel(cohort: CohortRecord, metric: str, outcomes: Iterable[str]) -> plots.Panel:
     found = {one.outcome: one for one in cohort.distributions if one.metric == metric}
     title = "… against chance (1)" if metric == "lungs_enrichment" else GLOSSARY[metric].title
-    return plots.Panel(title, tuple(_box(found.get(outcome)) for outcome in outcomes), FOCUS[metric])
+    return plots.Panel(
+        title, tuple(_box(found.get(outcome)) for outcome in outcomes), FOCUS[metric]
+    )
 
 
 def _box(one: Distribution | None) -> plots.Box | None:
@@ -656,13 +801,19 @@ def _scale(mean_maps: Mapping[str, MeanMap]) -> float:
     return float(f"{math.ceil(largest / digit - 1e-9) * digit:.2g}")
 
 
-def _mean_maps(records: Sequence[CaseRecord], mean_maps: Mapping[str, MeanMap], urls: Mapping[str, str]) -> View | None:
+def _mean_maps(
+    records: Sequence[CaseRecord], mean_maps: Mapping[str, MeanMap], urls: Mapping[str, str]
+) -> View | None:
     if not _scale(mean_maps):
         return None
     first = next(record.maps[0] for record in records if record.maps)
     return {
         "maps": [
-            {"url": urls[f"mean_{name}"], "word": OUTCOMES[name], "count": _cases(mean_maps[name].num_cases)}
+            {
+                "url": urls[f"mean_{name}"],
+                "word": OUTCOMES[name],
+                "count": _cases(mean_maps[name].num_cases),
+            }
             for name in OUTCOMES
             if name in mean_maps
         ],
@@ -672,10 +823,18 @@ def _mean_maps(records: Sequence[CaseRecord], mean_maps: Mapping[str, MeanMap], 
     }
 
 
-def _worst(records: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[str, str]) -> list[View]:
+def _worst(
+    records: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[str, str]
+) -> list[View]:
     kinds = {
-        "positive": (f"False positives of {_target(cohort)}, highest output first", cohort.false_positives),
-        "negative": (f"False negatives of {_target(cohort)}, lowest output first", cohort.false_negatives),
+        "positive": (
+            f"False positives of {_target(cohort)}, highest output first",
+            cohort.false_positives,
+        ),
+        "negative": (
+            f"False negatives of {_target(cohort)}, lowest output first",
+            cohort.false_negatives,
+        ),
     }
     shown = worst_cases(records, cohort)
     groups = []
@@ -685,7 +844,9 @@ def _worst(records: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[st
                 "url": urls.get(role),
                 "case_id": one.case_id,
                 "output": score(one.probability),
-                "other": f"label {quoted(one.label)}" if kind == "positive" else f"called {quoted(one.predicted)}",
+                "other": f"label {quoted(one.label)}"
+                if kind == "positive"
+                else f"called {quoted(one.predicted)}",
                 "lungs": _share(one, "lungs_relevance_mass_accuracy"),
                 "flags": ", ".join(FLAG_WORDS[flag.name].lower() for flag in record.flags),
                 "trust": TRUST[record.trust.state].lower() if record.trust else None,
@@ -693,7 +854,14 @@ def _worst(records: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[st
             for role, (one, record) in shown.items()
             if role.startswith(f"worst_{kind}")
         ]
-        groups.append({"title": title, "cases": cases, "total": f"{len(wrong):,}", "more": len(wrong) > len(cases)})
+        groups.append(
+            {
+                "title": title,
+                "cases": cases,
+                "total": f"{len(wrong):,}",
+                "more": len(wrong) > len(cases),
+            }
+        )
     return [group for group in groups if group["cases"]]
 
 
@@ -706,7 +874,9 @@ def _validity(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecor
     """Checks made once a model, and the states of the first maps by outcome."""
     return {
         "checks": [_check(one) for one in (*run.checks, *cohort.dependence)],
-        "layers": f'{run.cascade[-1].num_layers}, the first being "{run.cascade[0].layer}"' if run.cascade else None,
+        "layers": f'{run.cascade[-1].num_layers}, the first being "{run.cascade[0].layer}"'
+        if run.cascade
+        else None,
         "states": _crosstab((MAP_STATES[r.maps[0].status][1], r) for r in records if r.maps),
     }
 
@@ -731,9 +901,15 @@ def _crosstab(pairs: Iterable[tuple[str, CaseRecord]], order: Iterable[str] = ()
         return None
     columns = [name for name in OUTCOMES if any(one[name] for one in counts.values())]
     rank = {name: place for place, name in enumerate(order)}
-    names = sorted(counts, key=lambda name: (rank.get(name, len(rank)), -counts[name].total(), name))
+    names = sorted(
+        counts, key=lambda name: (rank.get(name, len(rank)), -counts[name].total(), name)
+    )
     rows = [
-        {"name": name, "total": f"{one.total():,}", "cells": [f"{one[column]:,}" for column in columns]}
+        {
+            "name": name,
+            "total": f"{one.total():,}",
+            "cells": [f"{one[column]:,}" for column in columns],
+        }
         for name in names
         for one in [counts[name]]
     ]
@@ -745,12 +921,18 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
     changes: dict[tuple[str, str], dict[str, list[float]]] = {}
     bad = Counter[tuple[str, str]]()
     for record in records:
-        tried: list[tuple[str, str, float]] = [(one.removed, one.fill, one.change) for one in record.masking]
+        tried: list[tuple[str, str, float]] = [
+            (one.removed, one.fill, one.change) for one in record.masking
+        ]
         tried += [(name, USUAL, change) for name, change in record.as_usual.items()]
         for name, fill, change in tried:
             key = name.rstrip(" 0123456789"), fill  # the second letter is no other's second letter
             changes.setdefault(key, {}).setdefault(record.outcome or "no_label", []).append(change)
-        bad.update((one.removed.rstrip(" 0123456789"), one.fill) for one in record.masking if one.is_bad_news)
+        bad.update(
+            (one.removed.rstrip(" 0123456789"), one.fill)
+            for one in record.masking
+            if one.is_bad_news
+        )
     if not changes:
         return None
     columns = [name for name in OUTCOMES if any(name in one for one in changes.values())]
@@ -761,7 +943,9 @@ def _masking(records: Sequence[CaseRecord]) -> View | None:
             "fill": key[1],
             "count": f"{size[key]:,}",
             "bad": DASH if key[1] == USUAL else f"{bad[key]:,}",  # the flags judge that
-            "cells": [signed(median(changes[key][c])) if c in changes[key] else DASH for c in columns],
+            "cells": [
+                signed(median(changes[key][c])) if c in changes[key] else DASH for c in columns
+            ],
         }
         for key in sorted(changes, key=lambda key: (-size[key], key))
     ]
@@ -803,9 +987,15 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
     lungs_missing = sum(record.lungs_missing is not None for record in records)
     shown = any(column.groups for column in cohort.subgroups)
     failed = [check_name(one.name) for one in run.checks if one.state == "failed"]
-    depends = [check_name(one.name).removesuffix(" dependence") for one in cohort.dependence if one.state == "failed"]
+    depends = [
+        check_name(one.name).removesuffix(" dependence")
+        for one in cohort.dependence
+        if one.state == "failed"
+    ]
     unfit = sum(any(one.state == "failed" for one in record.quality) for record in records)
-    mistrusted = sum(record.trust is not None and record.trust.state == "not_interpretable" for record in records)
+    mistrusted = sum(
+        record.trust is not None and record.trust.state == "not_interpretable" for record in records
+    )
     flagged = sum(bool(record.flags) for record in records)
     points = {
         f"Failed checks of the model's explanations: {', '.join(failed)}.": failed,
@@ -816,29 +1006,43 @@ def _open_points(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRe
         f"Audited were {len(records):,} of the {run.num_found or 0:,} radiographs that there are, spread over the list "
         "(--limit).": run.num_found,
         "No case was audited.": not statuses["ok"],
-        "No audited case has a label: performance, calibration and errors are unknown.": statuses["ok"]
+        "No audited case has a label: performance, calibration and errors are unknown.": statuses[
+            "ok"
+        ]
         and not positive + negative,
-        f"Labelled {target}: {_cases(positive)}; sensitivity is {_known(positive)}.": positive + negative
+        f"Labelled {target}: {_cases(positive)}; sensitivity is {_known(positive)}.": positive
+        + negative
         and positive < MANY,
-        f"Labelled otherwise: {_cases(negative)}; specificity is {_known(negative)}.": positive + negative
+        f"Labelled otherwise: {_cases(negative)}; specificity is {_known(negative)}.": positive
+        + negative
         and negative < MANY,
         "Patients are not known for all cases: intervals may be too narrow.": cohort.num_cases_of_known_patients
         != len(records),
-        "The calibration error exceeds what a calibrated model would show.": cohort.ece_if_calibrated is not None
+        "The calibration error exceeds what a calibrated model would show.": cohort.ece_if_calibrated
+        is not None
         and ece is not None
         and ece > cohort.ece_if_calibrated,
         "No subgroup is large enough to be shown: equal performance across groups is unknown.": not shown,
-        f"Failed, and in no figure: {_cases(statuses['failed'])}; see cases.csv.": statuses["failed"],
+        f"Failed, and in no figure: {_cases(statuses['failed'])}; see cases.csv.": statuses[
+            "failed"
+        ],
         f"Lungs not found, and in no lung metric: {_cases(lungs_missing)}.": lungs_missing,
         "No acceptance criterion was set.": not cohort.acceptance,
-        "The model has no model card: intended use and population were not supplied.": run.model.card is None,
+        "The model has no model card: intended use and population were not supplied.": run.model.card
+        is None,
         "The source of the value range is not stated (preprocess.scaling_source).": not run.config.get(
             "preprocess", {}
         ).get("scaling_source"),
-        "Whether the maps can be trusted was not checked.": not any(r.trust for r in records) and not run.checks,
-        **{f"The checks of the model and the run's colour scale are {w}.": True for w in calibrated_before(run)},
+        "Whether the maps can be trusted was not checked.": not any(r.trust for r in records)
+        and not run.checks,
+        **{
+            f"The checks of the model and the run's colour scale are {w}.": True
+            for w in calibrated_before(run)
+        },
         "Two calls of the model did not give the same bits.": run.model.is_deterministic is False,
-        "Robustness against changes of the input was not measured.": not any(r.masking or r.exposure for r in records),
+        "Robustness against changes of the input was not measured.": not any(
+            r.masking or r.exposure for r in records
+        ),
         "People working with the model were not studied; an audit of records cannot.": True,
     }
     return [text for text, is_open in points.items() if is_open]
@@ -852,7 +1056,11 @@ def _watch(records: Sequence[CaseRecord], cohort: CohortRecord) -> list[View]:
     warned = sum(bool(record.radiograph and record.radiograph.warnings) for record in records)
     metrics = cohort.metrics
     rows = (
-        ("Files not audited", _of(cohort.statuses["failed"] + cohort.statuses["excluded"], len(records)), "cases.csv"),
+        (
+            "Files not audited",
+            _of(cohort.statuses["failed"] + cohort.statuses["excluded"], len(records)),
+            "cases.csv",
+        ),
         ("Radiographs with a warning", _of(warned, len(records)), "case.json"),
         (
             f"Share called {_target(cohort)}",
@@ -877,7 +1085,10 @@ def _watch(records: Sequence[CaseRecord], cohort: CohortRecord) -> list[View]:
         ),
         (
             "Maps that are not to be interpreted",
-            _of(sum(r.trust is not None and r.trust.state == "not_interpretable" for r in records), len(predictions))
+            _of(
+                sum(r.trust is not None and r.trust.state == "not_interpretable" for r in records),
+                len(predictions),
+            )
             if any(record.trust for record in records)
             else None,
             "case.json: trust",

@@ -64,7 +64,11 @@ SMALL_MAP_MM = 54.0
 REGIONS_MM = 44.0
 BAR_MM = 14.0
 MAPS_IN_A_ROW = 3
-METHODS, LAYERS, CLASSES = SHEETS = (N_("Methods"), N_("Layers, from shallow to deep"), N_("Classes"))
+METHODS, LAYERS, CLASSES = SHEETS = (
+    N_("Methods"),
+    N_("Layers, from shallow to deep"),
+    N_("Classes"),
+)
 MARKERS_IN_WORDS = 2
 
 
@@ -91,7 +95,9 @@ def case_view(record: CaseRecord, run: RunRecord, pictures: Mapping[str, str]) -
         "hint": sentence(said(record.hint)),
         "run": run_facts(run),
         "radiograph": _picture(pictures.get("radiograph"), _shape(facts), PICTURE_MM),
-        "model_input": _picture(pictures.get("model_input"), _input_shape(record.placement), PICTURE_MM),
+        "model_input": _picture(
+            pictures.get("model_input"), _input_shape(record.placement), PICTURE_MM
+        ),
         "facts": _facts(facts, record.placement),
         "prediction": None if prediction is None else _prediction(prediction, run.model.card),
         "maps": maps,
@@ -163,7 +169,9 @@ def _facts(facts: RadiographFacts | None, placement: Placement | None) -> Rows:
             (_("Pixel spacing"), spacing(facts)),
         ]
     if placement:
-        rows.append((_("Model input"), f"{times(placement.input_rows, placement.input_columns)} px"))
+        rows.append(
+            (_("Model input"), f"{times(placement.input_rows, placement.input_columns)} px")
+        )
     return rows
 
 
@@ -172,9 +180,14 @@ def _validated(prediction: Prediction, validation: Validation | None) -> str | N
     if validation is None or validation.class_name != prediction.target_class:
         return None
     output = prediction.probability
-    found = next((one for one in validation.bins if one.low <= output < one.high or output == one.high == 1), None)
+    found = next(
+        (one for one in validation.bins if one.low <= output < one.high or output == one.high == 1),
+        None,
+    )
     if found is None:
-        return _("In {data}, no case with such an output was counted.", data=quoted(validation.data))
+        return _(
+            "In {data}, no case with such an output was counted.", data=quoted(validation.data)
+        )
     low, high = found.interval_95
     return plural(
         "In {data}, {num} case had an output from {low} to {high}, of which {labelled} ({share}; 95 % interval "
@@ -258,7 +271,9 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "key": facts.key,
         "method": facts.method,
         "layer": facts.layer,
-        "class": _("{name} against {other}", name=quoted(facts.class_name), other=quoted(facts.against))
+        "class": _(
+            "{name} against {other}", name=quoted(facts.class_name), other=quoted(facts.against)
+        )
         if facts.against
         else quoted(facts.class_name),
         "unit": unit(facts),
@@ -286,7 +301,9 @@ def _map(record: CaseRecord, facts: MapFacts, pictures: Mapping[str, str]) -> Vi
         "columns": _metric_columns(focus),
         "is_drawn": facts.status in ("ok", "saturated"),
         "is_faint": is_faint,
-        "threshold": _("half") if focus is None or focus.threshold == 0.5 else percent(focus.threshold),
+        "threshold": _("half")
+        if focus is None or focus.threshold == 0.5
+        else percent(focus.threshold),
         "_facts": facts,
     }
 
@@ -312,29 +329,42 @@ def _sheets(shown: list[View], maps: list[View]) -> list[View]:
     kinds: dict[str, list[View]] = {title: [] for title in SHEETS}
     for one in shown:
         facts = one["_facts"]
-        is_subject = first is not None and (facts.class_name, facts.against) == (first.class_name, first.against)
+        is_subject = first is not None and (facts.class_name, facts.against) == (
+            first.class_name,
+            first.against,
+        )
         kind = CLASSES if not is_subject else LAYERS if "@" in facts.key else METHODS
         kinds[kind].append(one)
     methods = kinds[METHODS]
     for kind, sheet in kinds.items():
-        target = next((one for one in methods if sheet and one["method"] == sheet[0]["method"]), None)
+        target = next(
+            (one for one in methods if sheet and one["method"] == sheet[0]["method"]), None
+        )
         if target is not None and kind != METHODS:
             sheet.insert(len(sheet) if kind == LAYERS else 0, target)
     # A sheet of methods with nothing to compare repeats page 1.
     if len(methods) == 1:
         methods.clear()
     return [
-        {"title": _(title), "rows": [sheet[i : i + MAPS_IN_A_ROW] for i in range(0, len(sheet), MAPS_IN_A_ROW)]}
+        {
+            "title": _(title),
+            "rows": [sheet[i : i + MAPS_IN_A_ROW] for i in range(0, len(sheet), MAPS_IN_A_ROW)],
+        }
         for title, sheet in kinds.items()
         if sheet
     ]
 
 
-def _cell(facts: MapFacts, placement: Placement | None, radiograph: RadiographFacts | None) -> str | None:
+def _cell(
+    facts: MapFacts, placement: Placement | None, radiograph: RadiographFacts | None
+) -> str | None:
     """The true size of one cell of the map: model input, radiograph, and mm where the spacing is known."""
     if placement is None:
         return None
-    rows, columns = placement.input_rows / facts.grid_rows, placement.input_columns / facts.grid_columns
+    rows, columns = (
+        placement.input_rows / facts.grid_rows,
+        placement.input_columns / facts.grid_columns,
+    )
     words = [_("{size} px of the model input", size=times(rows, columns))]
     rows, columns = rows / placement.scale_rows, columns / placement.scale_columns
     words.append(_("{size} px of the radiograph", size=times(rows, columns)))
@@ -344,7 +374,9 @@ def _cell(facts: MapFacts, placement: Placement | None, radiograph: RadiographFa
     return " = ".join(words)
 
 
-def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None, is_faint: bool = False) -> list[str]:
+def focus_sentences(
+    focus: FocusMetrics, facts: RadiographFacts | None, is_faint: bool = False
+) -> list[str]:
     """One to three plain sentences for the clinician."""
     if focus.high_focus_fraction is None:
         reason = focus.undefined["high_focus_fraction"].rstrip(".")
@@ -352,7 +384,9 @@ def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None, is_faint
     band = f" ({said(focus.focus_band)})" if focus.focus_band else ""
     share = percent(focus.high_focus_fraction)
     words = (
-        N_("The evidence is faint: no contour is drawn around the {share} of the radiograph where it is highest{band}.")
+        N_(
+            "The evidence is faint: no contour is drawn around the {share} of the radiograph where it is highest{band}."
+        )
         if is_faint
         else N_("The contour encloses {share} of the radiograph{band}.")
     )
@@ -373,7 +407,9 @@ def focus_sentences(focus: FocusMetrics, facts: RadiographFacts | None, is_faint
         sentences.append(words)
     if focus.padding_fraction:
         share = percent(focus.padding_fraction)
-        sentences.append(_("{share} of the evidence fell into padding, outside the radiograph.", share=share))
+        sentences.append(
+            _("{share} of the evidence fell into padding, outside the radiograph.", share=share)
+        )
     return sentences
 
 
@@ -386,13 +422,18 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
     peak.sort(key=lambda name: kinds[name] == "marker")
     if peak:
         sentences.append(
-            _("The highest point lies in or beside: {regions}.", regions=joined(", ", map(said, peak[:4])))
+            _(
+                "The highest point lies in or beside: {regions}.",
+                regions=joined(", ", map(said, peak[:4])),
+            )
         )
     if record.lungs_missing:
         reason = sentence(said(record.lungs_missing))
         sentences.append(_("{reason}; how much of it lies in them is not known.", reason=reason))
     if record.annotation_missing:
-        sentences.append(_("The annotation was not used: {reason}.", reason=said(record.annotation_missing)))
+        sentences.append(
+            _("The annotation was not used: {reason}.", reason=said(record.annotation_missing))
+        )
     markers = [one for one in focus if kinds[one.region] == "marker" and _is_at_marker(one)]
     markers.sort(key=lambda one: -(one.relevance_mass_accuracy or 0))
     for one in focus:
@@ -403,12 +444,20 @@ def region_sentences(record: CaseRecord, key: str) -> list[str]:
         if kinds[one.region] == "annotation":
             sentences.append(_(IN_ANNOTATION[bool(one.pointing_game_hit)], **values))
         elif kinds[one.region] == "lungs":
-            sentences.append(_("{share} of the evidence lies in the lungs ({chance} by area alone).", **values))
+            sentences.append(
+                _("{share} of the evidence lies in the lungs ({chance} by area alone).", **values)
+            )
         elif one in markers[:MARKERS_IN_WORDS]:
-            sentences.append(_("{share} of it lies at a marker ({region}; {chance} by area alone).", **values))
+            sentences.append(
+                _("{share} of it lies at a marker ({region}; {chance} by area alone).", **values)
+            )
     if num := len(markers[MARKERS_IN_WORDS:]):
         sentences.append(
-            plural("Evidence also lies at {num} more marker.", "Evidence also lies at {num} more markers.", num)
+            plural(
+                "Evidence also lies at {num} more marker.",
+                "Evidence also lies at {num} more markers.",
+                num,
+            )
         )
     return sentences
 
@@ -423,20 +472,30 @@ AT_PEAK = ("zone", "mediastinum", "outside_body", "border", "marker", "elsewhere
 
 # Is the map's maximum in it?
 IN_ANNOTATION = {
-    True: N_("{share} of it lies in the annotated area ({chance} by area alone), its highest point inside."),
-    False: N_("{share} of it lies in the annotated area ({chance} by area alone), its highest point outside."),
+    True: N_(
+        "{share} of it lies in the annotated area ({chance} by area alone), its highest point inside."
+    ),
+    False: N_(
+        "{share} of it lies in the annotated area ({chance} by area alone), its highest point outside."
+    ),
 }
 
 
 def _flags(record: CaseRecord) -> View:
     """What the case is flagged for, each with its reason, and what could not be judged; whole in the record."""
     unjudged = [in_line(_(FLAG_WORDS[name])) for name in record.flags_undefined]
-    of_part = {name: [one.is_bad_news for one in record.masking if one.removed == name] for name in WITHOUT}
+    of_part = {
+        name: [one.is_bad_news for one in record.masking if one.removed == name] for name in WITHOUT
+    }
     return {
-        "raised": [(_(FLAG_WORDS[flag.name]), sentence(said(flag.reason))) for flag in record.flags],
+        "raised": [
+            (_(FLAG_WORDS[flag.name]), sentence(said(flag.reason))) for flag in record.flags
+        ],
         "masking": [_(WITHOUT[name]) for name, bad in of_part.items() if bad and all(bad)],
         "unjudged": ", ".join(unjudged),
-        "why_not": [(_(FLAG_WORDS[name]), said(reason)) for name, reason in record.flags_undefined.items()],
+        "why_not": [
+            (_(FLAG_WORDS[name]), said(reason)) for name, reason in record.flags_undefined.items()
+        ],
     }
 
 
@@ -453,15 +512,21 @@ def cautions(record: CaseRecord) -> list[str]:
     failed += [record.lungs_missing] if record.lungs_missing else []
     read = record.radiograph.warnings if record.radiograph else ()
     return [
-        sentence(said(text)) for text in (*failed, *(text for text in read if not any(text in one for one in failed)))
+        sentence(said(text))
+        for text in (*failed, *(text for text in read if not any(text in one for one in failed)))
     ]
 
 
 def _fitness(record: CaseRecord) -> View:
     """The cautions, clipped for page 1; whole in the provenance."""
-    warnings, not_made = cautions(record), [_name(check) for check in record.quality if check.state == "not_run"]
+    warnings, not_made = (
+        cautions(record),
+        [_name(check) for check in record.quality if check.state == "not_run"],
+    )
     num, num_made = len(record.quality), len(record.quality) - len(not_made)
-    words = [_("{made} of {num} checks of the input were made, all passed.", made=num_made, num=num)] * (num_made > 0)
+    words = [
+        _("{made} of {num} checks of the input were made, all passed.", made=num_made, num=num)
+    ] * (num_made > 0)
     words += [_("Not made: {names}.", names=", ".join(not_made))] * bool(num_made and not_made)
     words.append(_("Reading the radiograph raised no warning."))
     return {
@@ -482,7 +547,9 @@ def _checks(checks: Sequence[Check]) -> Rows:
         if check.state == "not_run":
             reasons.setdefault(check.reason or DASH, []).append(_name(check))
     if reasons:
-        words = [joined("", (", ".join(names), " (", said(why), ")")) for why, names in reasons.items()]
+        words = [
+            joined("", (", ".join(names), " (", said(why), ")")) for why, names in reasons.items()
+        ]
         rows.append((_("Checks that could not be made"), joined(", ", words)))
     return rows
 
@@ -551,12 +618,18 @@ def scale_view(run: RunRecord, own: float | None = None) -> View:
     }
     if end is not None:
         step = next(
-            (step for power in range(-3, 4) for one in (1, 2, 5) if end / (step := one * 10.0**power) < 5.5),
+            (
+                step
+                for power in range(-3, 4)
+                for one in (1, 2, 5)
+                if end / (step := one * 10.0**power) < 5.5
+            ),
             end / 4,
         )
         decimals = 2 if 0.01 <= step < 0.1 else 3 if step < 0.01 else 1
         view["ticks"] = [
-            {"text": number(at * step, decimals), "level": at * step / end} for at in range(int(end / step + 1e-9) + 1)
+            {"text": number(at * step, decimals), "level": at * step / end}
+            for at in range(int(end / step + 1e-9) + 1)
         ]
         view["end"] = number(end, 2 if end >= 0.01 else 3)
     if run.scale_source:
@@ -593,26 +666,43 @@ def _metrics(focus: FocusMetrics, facts: RadiographFacts | None) -> list[View]:
     """One row a metric: name, value or None, reason, definition; one for all where none is defined for one reason."""
     words = {
         "threshold": percent(focus.threshold),
-        "border_chance": _("not known") if focus.border_chance is None else percent(focus.border_chance),
+        "border_chance": _("not known")
+        if focus.border_chance is None
+        else percent(focus.border_chance),
     }
     rows: list[View] = []
     for key, (name, definition) in METRICS.items():
         value, reason = _metric(focus, key, facts)
-        rows.append({"name": _(name), "value": value, "reason": reason, "definition": _(definition, **words)})
+        rows.append(
+            {
+                "name": _(name),
+                "value": value,
+                "reason": reason,
+                "definition": _(definition, **words),
+            }
+        )
     reasons = {row["reason"] for row in rows}
     if len(reasons) == 1 and None not in reasons:  # one row says it for all
         return [{"name": _("All"), "value": None, "reason": reasons.pop(), "definition": ""}]
     return rows
 
 
-def _metric(focus: FocusMetrics, key: str, facts: RadiographFacts | None) -> tuple[str | None, str | None]:
+def _metric(
+    focus: FocusMetrics, key: str, facts: RadiographFacts | None
+) -> tuple[str | None, str | None]:
     if key in ("centroid", "peak"):
         row = getattr(focus, f"{key}_row_fraction")
         column = getattr(focus, f"{key}_column_fraction")
         if row is None or column is None:
-            reason = focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(f"{key}_column_fraction")
+            reason = focus.undefined.get(f"{key}_row_fraction") or focus.undefined.get(
+                f"{key}_column_fraction"
+            )
             return None, said(reason)
-        values = {"row": percent(row), "column": percent(column), "place": place(row, column, facts)}
+        values = {
+            "row": percent(row),
+            "column": percent(column),
+            "place": place(row, column, facts),
+        }
         return _("{row} down, {column} across: {place}", **values), None
     value = getattr(focus, key)
     if value is None:
@@ -636,9 +726,15 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
     focus = {one.region: one for one in record.region_focus.get(record.maps[0].key, ())}
     kinds = {region.kind for region in record.regions}
     markers = [region.name for region in record.regions if region.kind == "marker"]
-    rest = sorted(markers, key=lambda name: -(focus[name].relevance_mass_accuracy or 0))[MARKERS_IN_WORDS:]
+    rest = sorted(markers, key=lambda name: -(focus[name].relevance_mass_accuracy or 0))[
+        MARKERS_IN_WORDS:
+    ]
     rest = rest if record.budget else []
-    parts = {} if record.budget is None else {row["name"]: row for row in _budget(record.budget, _zones(record), rest)}
+    parts = (
+        {}
+        if record.budget is None
+        else {row["name"]: row for row in _budget(record.budget, _zones(record), rest)}
+    )
     rows: list[View] = []
     for region in record.regions:
         if region.kind in ("lung", "corner") or region.name in rest:
@@ -650,7 +746,9 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
                 "is_part": region.kind == "zone",
                 "area": percent(region.area_fraction),
                 "reason": said(next(iter(one.undefined.values()), None)),
-                "evidence": _evidence(one.relevance_mass_accuracy, record.controls.get(region.name, {})),
+                "evidence": _evidence(
+                    one.relevance_mass_accuracy, record.controls.get(region.name, {})
+                ),
                 "enrichment": number(one.enrichment, 1) if one.enrichment is not None else None,
                 "log_odds": parts.pop(name, None),
             }
@@ -667,14 +765,17 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
     return {
         "rows": rows,
         "columns": [
-            (key, name) for key, name in columns.items() if not undefined and any(one.get(key) for one in rows)
+            (key, name)
+            for key, name in columns.items()
+            if not undefined and any(one.get(key) for one in rows)
         ],
         "undefined": undefined,
         "legend": ", ".join(_(words) for kind, words in OUTLINED.items() if kind in kinds),
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
         "missing": sentence(said((record.lungs_missing or "").removeprefix("lungs not found: "))),
         "has_log_odds": record.budget is not None,
-        "are_sides_stated": record.radiograph is not None and patient_side(record.radiograph, 0) is not None,
+        "are_sides_stated": record.radiograph is not None
+        and patient_side(record.radiograph, 0) is not None,
     }
 
 
@@ -690,7 +791,10 @@ def _evidence(share: float | None, controls: Mapping[str, float]) -> str | None:
     """The share and, where they were made, those of edges, random and centre: "43 % (22 %, 21 %, 37 %)"."""
     if share is None:
         return None
-    scores = [percent(controls[name]) if name in controls else DASH for name in ("edges", "random", "centre")]
+    scores = [
+        percent(controls[name]) if name in controls else DASH
+        for name in ("edges", "random", "centre")
+    ]
     return f"{percent(share)} ({', '.join(scores)})" if controls else percent(share)
 
 
@@ -713,22 +817,37 @@ def _masking(record: CaseRecord) -> View | None:
         bad = [one.is_bad_news for one in found]
         rows.append(
             {
-                "text": sentence(_("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found))),
+                "text": sentence(
+                    _("Replacing {part} {changes}.", part=_masked(name), changes=_changes(found))
+                ),
                 "is_bad": bool(bad) and all(bad),
-                "note": _("True with one of the two fills only: not marked.") if any(bad) and not all(bad) else None,
+                "note": _("True with one of the two fills only: not marked.")
+                if any(bad) and not all(bad)
+                else None,
             }
         )
     rest = [abs(one.change) for name in markers[MARKERS_IN_WORDS:] for one in of_part[name]]
     tried = {_("darker"): "darker", _("brighter"): "brighter"}
-    exposure = [f"{word} {_changed(record.exposure[n])}" for word, n in tried.items() if n in record.exposure]
+    exposure = [
+        f"{word} {_changed(record.exposure[n])}"
+        for word, n in tried.items()
+        if n in record.exposure
+    ]
     num_rest = len(markers) - MARKERS_IN_WORDS
-    most = sorted((name for name in record.as_usual if name != "border"), key=lambda name: -abs(record.as_usual[name]))
+    most = sorted(
+        (name for name in record.as_usual if name != "border"),
+        key=lambda name: -abs(record.as_usual[name]),
+    )
     named = [name for name in ("border", *most[:MARKERS_IN_WORDS]) if name in record.as_usual]
     usual = [f"{_masked(name)} {_changed(record.as_usual[name])}" for name in named]
     return {
         "rows": rows,
-        "as_usual": _("Replaced by the run's mean radiograph: {changes}.", changes=", ".join(usual)) if usual else None,
-        "exposure": _("The whole radiograph made {changes}.", changes=", ".join(exposure)) if exposure else None,
+        "as_usual": _("Replaced by the run's mean radiograph: {changes}.", changes=", ".join(usual))
+        if usual
+        else None,
+        "exposure": _("The whole radiograph made {changes}.", changes=", ".join(exposure))
+        if exposure
+        else None,
         "rest": plural(
             "{num} more marker changes it by {most}.",
             "{num} more markers change it by {most} or less each.",
@@ -797,7 +916,9 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
         return None
     shape, word = TRUST_STATES[record.trust.state]
     reasons = record.trust.reasons
-    made = [(_("model"), check) for check in run.checks] + [(_("case"), check) for check in record.trust.checks]
+    made = [(_("model"), check) for check in run.checks] + [
+        (_("case"), check) for check in record.trust.checks
+    ]
     counts = {state: sum(check.state == state for _of, check in made) for state in CHECK_STATES}
     return {
         "state": record.trust.state,
@@ -805,7 +926,9 @@ def _trust(record: CaseRecord, run: RunRecord) -> View | None:
         "word": _(word),
         "reasons": [clipped(sentence(said(reason)), 110) for reason in reasons[:2]],
         "more": max(0, len(reasons) - 2),
-        "counts": ", ".join(f"{num} {_(CHECK_STATES[state])}" for state, num in counts.items() if num),
+        "counts": ", ".join(
+            f"{num} {_(CHECK_STATES[state])}" for state, num in counts.items() if num
+        ),
         "rows": [
             {
                 "of": of,
@@ -834,7 +957,9 @@ def _budget(budget: LogitBudget, zones: Sequence[str], rest: Sequence[str] = ())
         more = plural("{num} more marker", "{num} more markers", len(rest))
         rows.append((more, sum(value for name, value in budget.parts if name in rest), False))
     if zones:
-        rows.append((said("lungs"), sum(value for name, value in budget.parts if name in zones), False))
+        rows.append(
+            (said("lungs"), sum(value for name, value in budget.parts if name in zones), False)
+        )
     reach = max(1e-9, *(abs(value) for _name, value, _is_total in rows))
     return [
         {
@@ -853,7 +978,10 @@ def _debug(prediction: Prediction | None, maps: list[View]) -> View | None:
     if prediction is None or prediction.is_correct is not False:
         return None
     sides: list[View] = []
-    for role, name in ((_("Expected"), prediction.expected), (_("Predicted"), prediction.predicted)):
+    for role, name in (
+        (_("Expected"), prediction.expected),
+        (_("Predicted"), prediction.predicted),
+    ):
         found = next((one for one in maps if one["_facts"].class_name == name), None)
         value = prediction.class_scores.get(name or "")
         sides.append(

@@ -25,7 +25,10 @@ ROWS = (N_("upper third"), N_("middle third"), N_("lower third"))
 COLUMNS = (N_("image left"), N_("image centre"), N_("image right"))
 SIDES = {"left": N_("patient's left"), "right": N_("patient's right")}
 
-IMAGE_LEFT = {"left": N_("image left is the patient's left"), "right": N_("image left is the patient's right")}
+IMAGE_LEFT = {
+    "left": N_("image left is the patient's left"),
+    "right": N_("image left is the patient's right"),
+}
 
 STATUS_WORDS = {"ok": "audited", "excluded": "excluded", "failed": "failed"}
 
@@ -57,7 +60,11 @@ REACHED = {
 # status -> (shape, words, what it means)
 MAP_STATES = {
     "ok": ("circle", N_("Map computed"), N_("The map has positive evidence and finite values.")),
-    "dead": ("square", N_("Map is empty"), N_("No cell of the map has positive evidence. Nothing is drawn.")),
+    "dead": (
+        "square",
+        N_("Map is empty"),
+        N_("No cell of the map has positive evidence. Nothing is drawn."),
+    ),
     "negative_only": (
         "triangle",
         N_("Evidence against only"),
@@ -68,7 +75,11 @@ MAP_STATES = {
         N_("Gradient saturated"),
         N_("The last activation has lost the gradient; the map may be smaller than it should be."),
     ),
-    "not_finite": ("square", N_("Map not usable"), N_("The map holds values that are not finite. Nothing is drawn.")),
+    "not_finite": (
+        "square",
+        N_("Map not usable"),
+        N_("The map holds values that are not finite. Nothing is drawn."),
+    ),
 }
 
 TRUST_WORDS = {
@@ -95,14 +106,23 @@ METRICS = {
         N_("High-focus area"),
         N_("where the map reaches {threshold} of its maximum"),
     ),
-    "focus_band": (N_("Focus band"), N_("focal below 30 % of the area, regional to 70 %, then diffuse")),
+    "focus_band": (
+        N_("Focus band"),
+        N_("focal below 30 % of the area, regional to 70 %, then diffuse"),
+    ),
     "centroid": (
         N_("Centre of the evidence"),
         N_("mean position of the positive evidence, from the upper left corner"),
     ),
     "peak": (N_("Highest point"), N_("position of the map's maximum, from the upper left corner")),
-    "entropy": (N_("Spread (entropy)"), N_("0 = all evidence in one cell, 1 = the same everywhere")),
-    "gini": (N_("Concentration (Gini)"), N_("0 = the same everywhere, nearly 1 = all evidence in one cell")),
+    "entropy": (
+        N_("Spread (entropy)"),
+        N_("0 = all evidence in one cell, 1 = the same everywhere"),
+    ),
+    "gini": (
+        N_("Concentration (Gini)"),
+        N_("0 = the same everywhere, nearly 1 = all evidence in one cell"),
+    ),
     "num_components": (N_("Separate areas"), N_("areas of high focus")),
     "left_right_balance": (
         N_("Left and right"),
@@ -120,20 +140,54 @@ METRICS = {
 
 # What records name by one word or put together from parts: `messages` cannot read it from the rooms.
 RECORDED = (
-    *(N_("right lung"), N_("left lung"), N_("lungs"), N_("mediastinum"), N_("outside the body"), N_("border")),
+    *(
+        N_("right lung"),
+        N_("left lung"),
+        N_("lungs"),
+        N_("mediastinum"),
+        N_("outside the body"),
+        N_("border"),
+    ),
     *(N_("right upper zone"), N_("right middle zone"), N_("right lower zone")),
     *(N_("left upper zone"), N_("left middle zone"), N_("left lower zone")),
-    *(N_("letter {}"), N_("text {}"), N_("foreign object {}"), N_("letter"), N_("text"), N_("foreign object")),
+    *(
+        N_("letter {}"),
+        N_("text {}"),
+        N_("foreign object {}"),
+        N_("letter"),
+        N_("text"),
+        N_("foreign object"),
+    ),
     *(N_("annotation"), N_("marker"), N_("all but the lungs")),
     *(N_("elsewhere"), N_("bias"), N_("logit of the baseline"), N_("not accounted for")),
     *(N_("focal"), N_("regional"), N_("diffuse")),
     *(N_("blurred"), N_("mean"), N_("black")),
-    *(N_("not blank"), N_("contrast"), N_("clipping"), N_("collimation"), N_("inversion"), N_("rotation"), N_("crop")),
+    *(
+        N_("not blank"),
+        N_("contrast"),
+        N_("clipping"),
+        N_("collimation"),
+        N_("inversion"),
+        N_("rotation"),
+        N_("crop"),
+    ),
     *(N_("frontal chest"), N_("view"), N_("age"), N_("annotation burned in"), N_("image type")),
     *(N_("duplicate UID"), N_("duplicate pixels")),
-    *(N_("randomisation"), N_("deletion"), N_("insertion"), N_("ROAD"), N_("stability"), N_("worst stability")),
+    *(
+        N_("randomisation"),
+        N_("deletion"),
+        N_("insertion"),
+        N_("ROAD"),
+        N_("stability"),
+        N_("worst stability"),
+    ),
     *(N_("agreement"), N_("completeness")),
-    *(N_("{}, centre first: {}"), N_("above {}"), N_("above {} of {}"), N_("above {}, 2 standard errors of {}")),
+    *(
+        N_("{}, centre first: {}"),
+        N_("above {}"),
+        N_("above {} of {}"),
+        N_("above {}, 2 standard errors of {}"),
+    ),
     *(N_("at least {} of {}"), N_("none"), N_("pixels"), N_("{} or {}"), N_("{} and {}")),
     *(N_("right"), N_("left"), N_("upper"), N_("lower")),
     *(N_("model card"), N_("config"), N_("default, not validated")),
@@ -141,7 +195,10 @@ RECORDED = (
     N_("operating point of {} in torchxrayvision {}"),
     N_("lowest rank correlation with another method: {}"),
     N_("global average pooling and one dense layer, read in closed form"),
-    *(N_("{}, affine, by gradient through the head"), N_("{}, not affine, by gradient through the head")),
+    *(
+        N_("{}, affine, by gradient through the head"),
+        N_("{}, not affine, by gradient through the head"),
+    ),
 )
 
 
@@ -161,7 +218,9 @@ def sentence(text: str | None) -> str | None:
     capital = text[:1].upper() + text[1:]
     if not isinstance(text, AsRecorded):
         return capital
-    return AsRecorded(capital, None if text.html == AsRecorded(text).html else text.html)  # mixed text keeps its marks
+    return AsRecorded(
+        capital, None if text.html == AsRecorded(text).html else text.html
+    )  # mixed text keeps its marks
 
 
 def number(value: float, decimals: int = 2) -> str:
@@ -198,12 +257,22 @@ def calibrated_before(run: RunRecord) -> list[str]:
     known = run.calibrated_cases
     if known in (None, run.num_cases):
         return []
-    return [_("from when the run had {known} cases, not {num}", known=grouped(known), num=grouped(run.num_cases))]
+    return [
+        _(
+            "from when the run had {known} cases, not {num}",
+            known=grouped(known),
+            num=grouped(run.num_cases),
+        )
+    ]
 
 
 def in_brackets(interval: tuple[float, float] | None) -> str:
     """A 95 % interval of scores, to stand behind its value; nothing where there is none."""
-    return "" if interval is None else _(" ({low} to {high})", low=score(interval[0]), high=score(interval[1]))
+    return (
+        ""
+        if interval is None
+        else _(" ({low} to {high})", low=score(interval[0]), high=score(interval[1]))
+    )
 
 
 def place(row_fraction: float, column_fraction: float, facts: RadiographFacts | None) -> str:

@@ -68,7 +68,9 @@ class Checks:
 
     def __init__(self, explainer: Explainer, asked: Asked, batch_size: int, seed: int) -> None:
         self.explainer, self.asked, self.batch_size, self.seed = explainer, asked, batch_size, seed
-        is_alone = len(explainer.methods) == 1 and not (explainer.layers or explainer.classes or explainer.against)
+        is_alone = len(explainer.methods) == 1 and not (
+            explainer.layers or explainer.classes or explainer.against
+        )
         self._first = explainer if is_alone else explainer.only_first()
         self._selector = explainer.classifier.selector(explainer.classifier.target_class)
         gain = ("above", asked.gain)
@@ -81,32 +83,56 @@ class Checks:
     def of_model(self, inputs: Floats) -> tuple[tuple[Check, ...], tuple[CascadeStage, ...]]:
         """The checks made once a model on a sample, float32 (N, rows, columns, channels), and the cascade's stages."""
         asked, checks = self.asked, list[Check]()
-        gate = randomisation.Randomisation(Check(randomisation.NAME, randomisation.WHAT, "not_run", reason=NOT_ASKED))
+        gate = randomisation.Randomisation(
+            Check(randomisation.NAME, randomisation.WHAT, "not_run", reason=NOT_ASKED)
+        )
         if asked.randomisation:
             gate = randomisation.randomise(self.explainer, inputs, self.batch_size, self.seed)
-        names = FAITHFULNESS * (asked.faithfulness != "none") + STABILITY * (asked.stability == "sample")
+        names = FAITHFULNESS * (asked.faithfulness != "none") + STABILITY * (
+            asked.stability == "sample"
+        )
         if names:
             maps = self._maps(inputs)
             usable = [n for n, values in enumerate(maps) if _has_order(values)]
-            found = self._values([name for name in names if len(usable) >= FEWEST[name]], inputs[usable], maps[usable])
-            checks += [self._mean(name, found.get(name, []), len(usable), len(inputs)) for name in names]
+            found = self._values(
+                [name for name in names if len(usable) >= FEWEST[name]],
+                inputs[usable],
+                maps[usable],
+            )
+            checks += [
+                self._mean(name, found.get(name, []), len(usable), len(inputs)) for name in names
+            ]
         return (gate.check, *checks), gate.stages
 
-    def of_cases(self, inputs: Floats, maps: Sequence[tuple[ClassActivationMap, ...]]) -> list[tuple[Check, ...]]:
+    def of_cases(
+        self, inputs: Floats, maps: Sequence[tuple[ClassActivationMap, ...]]
+    ) -> list[tuple[Check, ...]]:
         """The checks of each case of a batch, from its input and all of its maps; none where it has no map."""
         asked = self.asked
-        names = FAITHFULNESS * (asked.faithfulness == "all") + STABILITY * (asked.stability == "all")
+        names = FAITHFULNESS * (asked.faithfulness == "all") + STABILITY * (
+            asked.stability == "all"
+        )
         usable = [n for n, case in enumerate(maps) if case and _has_order(case[0].values)]
-        found = self._values(names, inputs[usable], np.stack([maps[n][0].values for n in usable])) if usable else {}
+        found = (
+            self._values(names, inputs[usable], np.stack([maps[n][0].values for n in usable]))
+            if usable
+            else {}
+        )
         checks: list[tuple[Check, ...]] = []
         for n, case in enumerate(maps):
-            of_case = [_completeness(self.explainer, case[0]), self._agreement(case)] if case else []
+            of_case = (
+                [_completeness(self.explainer, case[0]), self._agreement(case)] if case else []
+            )
             for name in names if case else ():
                 if n in usable:
                     value, centre = found[name][usable.index(n)]
                     of_case.append(self._check(name, WHAT[name] + _beside(centre), value))
                 else:
-                    of_case.append(Check(name, WHAT[name], "not_run", reason="the cells of the map have no order"))
+                    of_case.append(
+                        Check(
+                            name, WHAT[name], "not_run", reason="the cells of the map have no order"
+                        )
+                    )
             checks.append(tuple(of_case))
         return checks
 
@@ -145,7 +171,9 @@ class Checks:
                 found[name] = [(one.by_map[name], one.by_centre.get(name)) for one in gains]
         return found
 
-    def _check(self, name: str, what: str, value: float, margin: float = 0.0, of: str = "") -> Check:
+    def _check(
+        self, name: str, what: str, value: float, margin: float = 0.0, of: str = ""
+    ) -> Check:
         """A value against its limit; of a mean whose error is known, against the limit and a margin."""
         side, limit = self._limits[name]
         is_met = value > limit + margin if side == "above" else value >= limit
@@ -156,9 +184,16 @@ class Checks:
     def _mean(self, name: str, found: Sequence[Found], num_usable: int, num: int) -> Check:
         """The mean over the sample. One of the faithfulness checks has to beat its limit by two standard errors."""
         if not found:
-            return Check(name, WHAT[name], "not_run", reason=TOO_FEW.format(num_usable, num, FEWEST[name]))
-        values, centre = [value for value, _ in found], [beside for _, beside in found if beside is not None]
-        margin = 2 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if name in FAITHFULNESS else 0.0
+            return Check(
+                name, WHAT[name], "not_run", reason=TOO_FEW.format(num_usable, num, FEWEST[name])
+            )
+        values, centre = (
+            [value for value, _ in found],
+            [beside for _, beside in found if beside is not None],
+        )
+        margin = (
+            2 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if name in FAITHFULNESS else 0.0
+        )
         what = WHAT[name] + _beside(float(np.mean(centre)) if centre else None)
         return self._check(name, what, float(np.mean(values)), margin, f" of {len(values)}")
 
@@ -167,7 +202,8 @@ class Checks:
         others = {
             one.facts.method: one.values
             for one in case[1:]
-            if (one.facts.class_name, one.facts.against) == (first.facts.class_name, first.facts.against)
+            if (one.facts.class_name, one.facts.against)
+            == (first.facts.class_name, first.facts.against)
             and one.facts.layer == first.facts.layer
             and one.facts.method not in CLASS_BLIND
             and one.values.shape == first.values.shape
@@ -178,7 +214,9 @@ class Checks:
         if not _has_order(first.values):
             return Check("agreement", what, "not_run", reason="the cells of the map have no order")
         if not others:
-            reason = f"no other method {'that could differ for this head' if pooled else 'on this grid'}"
+            reason = (
+                f"no other method {'that could differ for this head' if pooled else 'on this grid'}"
+            )
             return Check("agreement", what, "not_run", reason=reason)
         alike = {name: float(spearman(first.values, values)) for name, values in others.items()}
         lowest = min(alike, key=alike.__getitem__)
@@ -206,7 +244,9 @@ class Checks:
     def _scores(self, inputs: Floats) -> Floats:
         """The explained logit of any number of inputs."""
         logits = [
-            self.explainer.target.forward(self._filled(inputs[start : start + self.batch_size]), None)[2]
+            self.explainer.target.forward(
+                self._filled(inputs[start : start + self.batch_size]), None
+            )[2]
             for start in range(0, len(inputs), self.batch_size)
         ]
         return np.concatenate(logits)[: len(inputs)] @ self._selector
@@ -230,15 +270,27 @@ def _completeness(explainer: Explainer, first: ClassActivationMap) -> Check:
     facts, target = first.facts, explainer.target
     what = WHAT["completeness"]
     if facts.gap is None or not np.isfinite(facts.gap):
-        return Check("completeness", what, "not_run", reason=f"{facts.method} is not in logits, or not finite")
+        return Check(
+            "completeness",
+            what,
+            "not_run",
+            reason=f"{facts.method} is not in logits, or not finite",
+        )
     gap = abs(facts.gap)
     if facts.method == "integrated-gradients":
         total = abs(float(first.values.sum(dtype=np.float64)) + facts.gap)
-        value, limit = gap / max(1.0, total), f"at most {IG_GAP:.2f} of the change from the baseline"
+        value, limit = (
+            gap / max(1.0, total),
+            f"at most {IG_GAP:.2f} of the change from the baseline",
+        )
         is_met = value <= IG_GAP
-    elif target.is_affine and (facts.method == "hirescam" or (facts.method in POOLED and target.pooled_weights)):
+    elif target.is_affine and (
+        facts.method == "hirescam" or (facts.method in POOLED and target.pooled_weights)
+    ):
         value, limit, is_met = gap, f"at most {EXACT:g} of the logit", facts.is_exact
     else:
-        return Check("completeness", what, "not_run", reason=f"{facts.method} promises no sum for this head")
+        return Check(
+            "completeness", what, "not_run", reason=f"{facts.method} promises no sum for this head"
+        )
     reason = None if is_met else "the map does not add up to the logit"
     return Check("completeness", what, "passed" if is_met else "failed", value, limit, reason)

@@ -42,7 +42,9 @@ class Gains:
     by_centre: dict[str, float]
 
 
-def measure(x: Floats, values: Floats, fill: Floats, score: Score, rng: np.random.Generator) -> Gains:
+def measure(
+    x: Floats, values: Floats, fill: Floats, score: Score, rng: np.random.Generator
+) -> Gains:
     """The gains of one case.
 
     Parameters
@@ -58,7 +60,9 @@ def measure(x: Floats, values: Floats, fill: Floats, score: Score, rng: np.rando
     orders |= {"centre": centre, "centre last": centre[::-1]}
     inputs = [x, fill]
     for order in orders.values():
-        inputs += [np.where(_removed(order, n / STEPS, values.shape, x), fill, x) for n in range(1, STEPS)]
+        inputs += [
+            np.where(_removed(order, n / STEPS, values.shape, x), fill, x) for n in range(1, STEPS)
+        ]
     deviation = NOISE * np.ptp(x)
     for order in (first, first[::-1]):
         for share in ROAD:
@@ -67,7 +71,10 @@ def measure(x: Floats, values: Floats, fill: Floats, score: Score, rng: np.rando
     y = score(np.stack(inputs)).astype(np.float64)
     curves = dict(zip(orders, y[2 : 2 + 6 * (STEPS - 1)].reshape(6, -1), strict=True))
     # Removing the last cells first is putting the first ones back, read from its end.
-    area = {name: float(np.trapezoid([y[0], *curve, y[1]], dx=1 / STEPS)) for name, curve in curves.items()}
+    area = {
+        name: float(np.trapezoid([y[0], *curve, y[1]], dx=1 / STEPS))
+        for name, curve in curves.items()
+    }
     most_first, least_first = y[-2 * len(ROAD) :].reshape(2, -1).mean(1)
     gains = {
         name: {
@@ -103,7 +110,10 @@ def impute(x: Floats, missing: Mask) -> Floats:
 
 
 WEIGHTS: Mapping[tuple[int, int], float] = {
-    (r, c): 1 / 6 if 0 in (r, c) else 1 / 12 for r in (-1, 0, 1) for c in (-1, 0, 1) if (r, c) != (0, 0)
+    (r, c): 1 / 6 if 0 in (r, c) else 1 / 12
+    for r in (-1, 0, 1)
+    for c in (-1, 0, 1)
+    if (r, c) != (0, 0)
 }
 
 
@@ -129,7 +139,9 @@ def solve(values: Floats, missing: Mask) -> Floats:
     j = np.concatenate([diagonal, *(columns for _, columns, _ in entries)])
     data = np.concatenate([total, *(np.full(len(rows), weight) for rows, _, weight in entries)])
     filled = values.copy()
-    filled[missing] = splu(scipy.sparse.csc_matrix((data, (i, j)), shape=(len(places),) * 2)).solve(known)
+    filled[missing] = splu(scipy.sparse.csc_matrix((data, (i, j)), shape=(len(places),) * 2)).solve(
+        known
+    )
     return filled
 
 

@@ -62,12 +62,24 @@ class Subject:
                 parts[region.facts.name] = share > TOUCHES
             if region.facts.kind == "lungs":
                 parts[ALL_BUT_LUNGS] = on_radiograph - share > TOUCHES
-        missing = {name: reason for name, part in parts.items() if (reason := _undefined(part, on_radiograph))}
+        missing = {
+            name: reason
+            for name, part in parts.items()
+            if (reason := _undefined(part, on_radiograph))
+        }
         if LUNGS not in parts:
-            missing |= dict.fromkeys((LUNGS, ALL_BUT_LUNGS), lungs_missing or "the lungs were not looked for")
+            missing |= dict.fromkeys(
+                (LUNGS, ALL_BUT_LUNGS), lungs_missing or "the lungs were not looked for"
+            )
         if not any(region.facts.kind == "marker" for region in found):
             missing["marker"] = "no marker is known"
-        return cls(x, before, on_radiograph, {name: parts[name] for name in parts if name not in missing}, missing)
+        return cls(
+            x,
+            before,
+            on_radiograph,
+            {name: parts[name] for name in parts if name not in missing},
+            missing,
+        )
 
 
 def ask_again(
@@ -76,7 +88,9 @@ def ask_again(
     """Every part of every subject by every fill, asked `at_once` at a time; beside it what is missing, and why."""
     tasks = [(n, name) for n, subject in enumerate(subjects) for name in subject.parts]
     inputs = (x for subject in subjects for x in fill(subject))
-    logits = explainer.ask(inputs, at_once).reshape(len(tasks), len(FILLS), explainer.classifier.num_units)
+    logits = explainer.ask(inputs, at_once).reshape(
+        len(tasks), len(FILLS), explainer.classifier.num_units
+    )
     found: list[list[Masking]] = [[] for _ in subjects]
     missing = [dict(subject.missing) for subject in subjects]
     for (n, name), answers in zip(tasks, logits, strict=True):
@@ -108,7 +122,10 @@ def is_bad_news(removed: str, before: Prediction, after: Prediction) -> bool | N
     nothing (None). From the lungs alone, without a marker or the border, it answers the same: bad where it does not.
     How much a marker or the border moves the logit is judged by the flags.
     """
-    is_other, is_target = after.predicted != before.predicted, before.predicted == before.target_class
+    is_other, is_target = (
+        after.predicted != before.predicted,
+        before.predicted == before.target_class,
+    )
     if removed == LUNGS:
         return not is_other if is_target else None
     return is_other
@@ -118,4 +135,6 @@ def _undefined(part: Mask, on_radiograph: Floats) -> str | None:
     """Why a part cannot be replaced; None where it can."""
     if not part.any():
         return "the model did not see it"
-    return None if (on_radiograph[~part] > 0).any() else "nothing else is left of what the model saw"
+    return (
+        None if (on_radiograph[~part] > 0).any() else "nothing else is left of what the model saw"
+    )

@@ -60,7 +60,11 @@ def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) 
     own, own_edges = _maps(explainer.only_first(beside=(CONTROL,)), inputs, batch_size)
     usable = np.ptp(own, (1, 2)) > 0
     if usable.sum() < MIN_CASES:
-        return Randomisation(Check(NAME, WHAT, "not_run", reason=TOO_FEW.format(usable.sum(), len(inputs), MIN_CASES)))
+        return Randomisation(
+            Check(
+                NAME, WHAT, "not_run", reason=TOO_FEW.format(usable.sum(), len(inputs), MIN_CASES)
+            )
+        )
     own, own_edges, inputs = own[usable], own_edges[usable], inputs[usable]
     classifier, fresh = explainer.classifier, untrained(explainer.classifier, seed)
     before = _digest(classifier)
@@ -75,7 +79,9 @@ def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) 
         stages.append(CascadeStage(names[-1], len(names), *means))
     alike, pairs = _alike(ssim, own, maps), _with_others(own)
     limit, found = _limit(alike, pairs), float(alike.mean())
-    shuffled = np.random.default_rng(seed).permuted(own.reshape(len(own), -1), axis=1).reshape(own.shape)
+    shuffled = (
+        np.random.default_rng(seed).permuted(own.reshape(len(own), -1), axis=1).reshape(own.shape)
+    )
     broken = []
     if _digest(classifier) != before:
         broken.append("the weights of the classifier itself have changed")
@@ -105,9 +111,13 @@ def _maps(explainer: Explainer, inputs: Floats, batch_size: int) -> tuple[Floats
         batch = np.zeros((batch_size, *inputs.shape[1:]), np.float32)
         num = len(inputs[start : start + batch_size])
         batch[:num] = inputs[start : start + batch_size]
-        for case in explainer.explain(batch, [None] * batch_size, [n < num for n in range(batch_size)]).maps[:num]:
+        for case in explainer.explain(
+            batch, [None] * batch_size, [n < num for n in range(batch_size)]
+        ).maps[:num]:
             for maps, one in zip(found, case[:2], strict=True):
-                maps.append(one.values if np.isfinite(one.values).all() else np.zeros_like(one.values))
+                maps.append(
+                    one.values if np.isfinite(one.values).all() else np.zeros_like(one.values)
+                )
     return np.stack(found[0]), np.stack(found[1])
 
 
@@ -160,9 +170,15 @@ def untrained(classifier: Classifier, seed: int) -> dict[int, Any]:
     state = random.getstate()
     random.seed(seed)  # where Keras takes the seed of an initialiser that has none
     try:
-        fresh = {id(s.operation): _anew(s.operation) for s in classifier.graph.steps if _has_weights(s.operation)}
+        fresh = {
+            id(s.operation): _anew(s.operation)
+            for s in classifier.graph.steps
+            if _has_weights(s.operation)
+        }
         graph = classifier.exchanged(fresh).graph
-        run(graph.steps, {graph.input: np.zeros((1, *classifier.input_shape), np.float32)})  # a call builds a layer
+        run(
+            graph.steps, {graph.input: np.zeros((1, *classifier.input_shape), np.float32)}
+        )  # a call builds a layer
     finally:
         random.setstate(state)
     return fresh

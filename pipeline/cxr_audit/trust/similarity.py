@@ -36,7 +36,9 @@ def ssim(a: Floats, b: Floats) -> Doubles:
     var_x, var_y = x.var((-2, -1)) * unbiased, y.var((-2, -1)) * unbiased
     covariance = ((x * y).mean((-2, -1)) - mean_x * mean_y) * unbiased
     c1, c2 = 0.01**2, 0.03**2
-    value = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    value = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    )
     has_structure = (np.ptp(a, (-2, -1)) > 0) & (np.ptp(b, (-2, -1)) > 0)
     return np.asarray(np.where(has_structure, value.mean((-2, -1)), 0.0))
 

@@ -22,12 +22,17 @@ def _shifted(x: Floats, sign: int) -> Floats:
     """Down and to the right for sign 1, up and to the left for -1."""
     pads = [max(1, round(SHIFT * n)) for n in x.shape[:2]]
     padded = np.pad(x, [*((pad, pad) for pad in pads), (0, 0)], "edge")
-    rows, columns = (slice(pad - sign * pad, pad - sign * pad + n) for pad, n in zip(pads, x.shape[:2], strict=True))
+    rows, columns = (
+        slice(pad - sign * pad, pad - sign * pad + n)
+        for pad, n in zip(pads, x.shape[:2], strict=True)
+    )
     return padded[rows, columns]
 
 
 def _with_noise(x: Floats, seed: int) -> Floats:
-    return x + np.float32(NOISE * np.ptp(x)) * generator(x, seed).standard_normal(x.shape, np.float32)
+    return x + np.float32(NOISE * np.ptp(x)) * generator(x, seed).standard_normal(
+        x.shape, np.float32
+    )
 
 
 def _with_contrast(x: Floats) -> Floats:

@@ -33,7 +33,9 @@ def judge(status: MapStatus, of_model: Sequence[Check], of_case: Sequence[Check]
     gate = next((check for check in of_model if check.name == RANDOMISATION), None)
     if gate is None or gate.state == "not_run":
         reason = "it was not made" if gate is None else gate.reason
-        found.append(("caution", f"whether the map depends on the trained weights is open: {reason}"))
+        found.append(
+            ("caution", f"whether the map depends on the trained weights is open: {reason}")
+        )
     for check in (*of_model, *of_case):
         if check.state == "failed":
             state: TrustState = "not_interpretable" if check.name == RANDOMISATION else "caution"

@@ -14,7 +14,9 @@ import numpy as np
 from cxr_audit.reference.phantom.projection import Floats, Mask, blur
 
 WATER_PER_MM, BONE_PER_MM, LEAD_PER_MM = 0.0206, 0.05, 0.5
-DIRECT = 0.35  # optical depth below which the detector is saturated: the air beside the body is black
+DIRECT = (
+    0.35  # optical depth below which the detector is saturated: the air beside the body is black
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,13 @@ class Exposure:
 
 
 def expose(
-    rng: np.random.Generator, water: Floats, bone: Floats, metal: Floats, body: Mask, pixel_mm: float, how: Exposure
+    rng: np.random.Generator,
+    water: Floats,
+    bone: Floats,
+    metal: Floats,
+    body: Mask,
+    pixel_mm: float,
+    how: Exposure,
 ) -> Floats:
     """Take the radiograph: float32 (rows, columns) in [0, 1], 0 = black as displayed."""
     depth = WATER_PER_MM * water + BONE_PER_MM * bone + LEAD_PER_MM * metal
@@ -45,7 +53,8 @@ def expose(
     density = -np.log(np.maximum(signal, 1e-4))
     density -= how.latitude * (blur(density, 26 / pixel_mm) - density.mean())
     density += how.detail * (
-        1.6 * (density - blur(density, 12 / pixel_mm)) + 0.5 * (density - blur(density, 2 / pixel_mm))
+        1.6 * (density - blur(density, 12 / pixel_mm))
+        + 0.5 * (density - blur(density, 2 / pixel_mm))
     )
     inside = blur(density, 3 / pixel_mm)[::4, ::4][body[::4, ::4]]
     low, high = np.percentile(inside, (3, 98)) if inside.size else (0.0, 1.0)
@@ -54,5 +63,6 @@ def expose(
     shown = 1 / (1 + np.exp(-how.hardness * (how.contrast * (level - 0.5) + how.brightness)))
     ends = 1 / (1 + np.exp(how.hardness * 0.62)), 1 / (1 + np.exp(-how.hardness * 0.62))
     return np.asarray(
-        np.clip(depth / DIRECT, 0, 1) * np.clip((shown - ends[0]) / (ends[1] - ends[0]), 0, 1), np.float32
+        np.clip(depth / DIRECT, 0, 1) * np.clip((shown - ends[0]) / (ends[1] - ends[0]), 0, 1),
+        np.float32,
     )

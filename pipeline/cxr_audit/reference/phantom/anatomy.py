@@ -13,7 +13,18 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from cxr_audit.reference.phantom.projection import Doubles, Floats, Grid, Mask, blur, curve, dome, noise, step, tubes
+from cxr_audit.reference.phantom.projection import (
+    Doubles,
+    Floats,
+    Grid,
+    Mask,
+    blur,
+    curve,
+    dome,
+    noise,
+    step,
+    tubes,
+)
 
 Sex = Literal["F", "M"]
 AgeBand = Literal["child", "adult", "elderly"]
@@ -51,7 +62,9 @@ def draw_body(rng: np.random.Generator, sex: Sex, age_band: AgeBand, inspiration
     uniform = rng.uniform
     lift = 34 * (inspiration - 0.75)
     shallow = 1 - inspiration
-    scale = uniform(0.52, 0.68) if is_child else uniform(0.9, 1.0) if sex == "F" else uniform(0.98, 1.1)
+    scale = (
+        uniform(0.52, 0.68) if is_child else uniform(0.9, 1.0) if sex == "F" else uniform(0.98, 1.1)
+    )
     right = -lift + uniform(-7, 7) - 14 * is_child
     return Body(
         sex=sex,
@@ -113,7 +126,9 @@ def build(rng: np.random.Generator, body: Body, grid: Grid) -> Chest:
     seen = (y < floor) & (solid < 12) & (cavity > 22)
     masks = {side: _largest(seen & (fields[side] > 0)) for side in (-1, 1)}
     tissue = 0.06 * noise(rng, grid, 26) + 0.03 * noise(rng, grid, 9)
-    grain = 0.014 * noise(rng, grid, 5) + 0.012 * noise(rng, grid, 2.4) + 0.03 * noise(rng, grid, 40)
+    grain = (
+        0.014 * noise(rng, grid, 5) + 0.012 * noise(rng, grid, 2.4) + 0.03 * noise(rng, grid, 40)
+    )
     vessels = _vessels(rng, body, grid) * np.minimum(1, lung / 110)
     water = water * (1 + 0.4 * tissue * (lung <= 0)) + 9 * tissue
     water -= LUNG_AIR * np.maximum(lung * (1 + grain) - vessels, 0)
@@ -136,7 +151,19 @@ def build(rng: np.random.Generator, body: Body, grid: Grid) -> Chest:
 
 
 # Outer and inner half-width of the cavity and its depth, all by height: y (mm): mm
-LATERAL = {38: 50, 44: 62, 52: 73, 62: 83, 80: 96, 110: 110, 150: 122, 200: 131, 250: 136, 300: 138, 345: 134}
+LATERAL = {
+    38: 50,
+    44: 62,
+    52: 73,
+    62: 83,
+    80: 96,
+    110: 110,
+    150: 122,
+    200: 131,
+    250: 136,
+    300: 138,
+    345: 134,
+}
 MEDIAL = {38: 44, 44: 30, 52: 22, 62: 17, 80: 12, 110: 9, 345: 9}
 DEPTH = {38: 0, 50: 52, 62: 72, 80: 96, 110: 128, 150: 154, 200: 162, 345: 150}
 
@@ -150,7 +177,9 @@ def _lung(body: Body, x: Floats, y: Floats, side: int) -> Floats:
     u = (side * x - middle) / np.maximum(half, 1)
     u2 = u * u
     top = np.maximum(y - 38 - shift, 0) / 14
-    return np.asarray(depth * dome(0.3 * u2 + 0.7 * u2 * u2) * np.minimum(1, np.sqrt(top)) * (y > 38), np.float32)
+    return np.asarray(
+        depth * dome(0.3 * u2 + 0.7 * u2 * u2) * np.minimum(1, np.sqrt(top)) * (y > 38), np.float32
+    )
 
 
 def _floor(body: Body, x: Floats, side: int) -> Floats:
@@ -197,7 +226,9 @@ def _middle(body: Body, grid: Grid) -> tuple[Floats, Floats]:
         cos, sin = np.cos(angle), np.sin(angle)
         return dome(
             np.asarray(
-                (((x - cx) * cos + (y - cy) * sin) / a) ** 2 + (((y - cy) * cos - (x - cx) * sin) / b) ** 2, np.float32
+                (((x - cx) * cos + (y - cy) * sin) / a) ** 2
+                + (((y - cy) * cos - (x - cx) * sin) / b) ** 2,
+                np.float32,
             )
         )
 
@@ -214,7 +245,11 @@ def _middle(body: Body, grid: Grid) -> tuple[Floats, Floats]:
     cava = 48 * ellipse(-14, 150, 17, 58)
     aorta = 44 * dome(((grid.x_at(-45) - 20) / (11 + 4 * body.knob)) ** 2) * step(y - 120, 12)
     hila = 26 * np.maximum(ellipse(-31, 162, 13, 26, 12), ellipse(35, 153, 13, 24, -14))
-    thymus = 50 * body.thymus * np.maximum(ellipse(-14, 112, 36, 46, 14), 0.9 * ellipse(14, 110, 34, 44, -12))
+    thymus = (
+        50
+        * body.thymus
+        * np.maximum(ellipse(-14, 112, 36, 46, 14), 0.9 * ellipse(14, 110, 34, 44, -12))
+    )
     great = np.maximum.reduce([slab, knob, trunk, cava, aorta, hila, thymus])
     return np.asarray(heart, np.float32), np.asarray(great, np.float32)
 
@@ -235,7 +270,12 @@ def _belly_gas(rng: np.random.Generator, body: Body, grid: Grid, floor: Floats) 
     top = float(floor.min())
     wobble = 0.22 * noise(rng, grid, 16)
     if body.bubble > 0.2:
-        cx, cy, a, b = 58 + rng.uniform(-12, 18), top + 14 + rng.uniform(4, 14), rng.uniform(18, 36), rng.uniform(9, 18)
+        cx, cy, a, b = (
+            58 + rng.uniform(-12, 18),
+            top + 14 + rng.uniform(4, 14),
+            rng.uniform(18, 36),
+            rng.uniform(9, 18),
+        )
         level = step(cy + 0.5 * b - y, 1.5) if body.bubble > 0.6 else 1.0
         gas += 46 * dome(((x - cx) / a) ** 2 + ((y - cy) / b) ** 2 + wobble) * level
     for _ in range(rng.integers(0, 4)):
@@ -263,7 +303,9 @@ def _arms(body: Body, grid: Grid) -> Floats:
     arms = np.zeros(grid.shape, np.float32)
     for line in _arm_path(body):
         (x0, y0), (x1, y1) = line[0, :2], line[-1, :2]
-        along = ((grid.x - x0) * (x1 - x0) + (grid.y - y0) * (y1 - y0)) / ((x1 - x0) ** 2 + (y1 - y0) ** 2)
+        along = ((grid.x - x0) * (x1 - x0) + (grid.y - y0) * (y1 - y0)) / (
+            (x1 - x0) ** 2 + (y1 - y0) ** 2
+        )
         along = np.clip(along, 0, 1)
         away2 = (grid.x - x0 - along * (x1 - x0)) ** 2 + (grid.y - y0 - along * (y1 - y0)) ** 2
         arms = np.maximum(arms, 2 * thick * dome(away2 / thick**2))
@@ -282,12 +324,19 @@ def _arm_path(body: Body) -> Doubles:
 
 def vertebra_y(number: float) -> float:
     """Middle of a thoracic vertebra; T1 = 1, cervical ones below 1."""
-    return 26 + 19.5 * (number - 1) + 0.42 * max(number - 1, 0) ** 2 if number >= 1 else 26 + 15.5 * (number - 1)
+    return (
+        26 + 19.5 * (number - 1) + 0.42 * max(number - 1, 0) ** 2
+        if number >= 1
+        else 26 + 15.5 * (number - 1)
+    )
 
 
 def _skeleton(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     return np.asarray(
-        _ribs(rng, body, grid) + _spine(rng, body, grid) + _shoulders(rng, body, grid) + _sternum(body, grid),
+        _ribs(rng, body, grid)
+        + _spine(rng, body, grid)
+        + _shoulders(rng, body, grid)
+        + _sternum(body, grid),
         np.float32,
     )
 
@@ -306,17 +355,24 @@ def _ribs(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
             part = (np.rad2deg(theta) - 7) / 145
             fall = part**1.55 - 0.1 * np.sin(np.pi * np.minimum(part / 0.42, 1)) ** 2
             y = start + drop * fall + rng.normal(0, 1.0)
-            wide = (curve(LATERAL, y, 6) * 0.55 + 0.45 * float(curve(LATERAL, np.asarray([y_side]), 6)[0])) + (
-                2 if is_child else 3.5
+            wide = (
+                curve(LATERAL, y, 6) * 0.55
+                + 0.45 * float(curve(LATERAL, np.asarray([y_side]), 6)[0])
+            ) + (2 if is_child else 3.5)
+            deep = 0.5 * curve(
+                {0: 60, 50: 80, 80: 108, 110: 140, 150: 168, 200: 184, 500: 190}, y, 6
             )
-            deep = 0.5 * curve({0: 60, 50: 80, 80: 108, 110: 140, 150: 168, 200: 184, 500: 190}, y, 6)
             x = side * body.wide * np.maximum(wide * np.sin(theta) ** 0.92, 17 + 6 * part)
             hoops.append(np.stack([x, y, -deep * np.cos(theta) - 4], axis=1))
             front = np.clip((np.rad2deg(theta) - 90) / 50, 0, 1)
-            size = (0.68 if number == 1 else 0.8 if number == 12 else 1.0) * (0.86 if is_child else 1)
+            size = (0.68 if number == 1 else 0.8 if number == 12 else 1.0) * (
+                0.86 if is_child else 1
+            )
             neck = np.clip((np.rad2deg(theta) - 4) / 14, 0.55, 1)
             heights.append((6.0 + 1.5 * front) * size * neck)
-            depths.append(3.6 * size * np.clip(6 * (1 - part / part[-1]), 0.12, 1) * (1 - 0.55 * front))
+            depths.append(
+                3.6 * size * np.clip(6 * (1 - part / part[-1]), 0.12, 1) * (1 - 0.55 * front)
+            )
     hoop = np.stack(hoops)
     return 1.4 * tubes(grid, hoop, np.stack(heights), np.stack(depths), wall=0.8, inner=0.22)
 
@@ -335,8 +391,12 @@ def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
         half_height, half_width = 0.4 * pitch, 11.5 + 0.75 * max(number, 0)
         depth = 10 + 0.9 * max(number, 0)
         x0 = bend * np.sin(middle / 110)
-        a = (np.arange(round(2 * half_width / step_mm) + 1) + 0.5) / (round(2 * half_width / step_mm) + 1) * 2 - 1
-        b = (np.arange(round(2 * half_height / step_mm) + 1) + 0.5) / (round(2 * half_height / step_mm) + 1) * 2 - 1
+        a = (np.arange(round(2 * half_width / step_mm) + 1) + 0.5) / (
+            round(2 * half_width / step_mm) + 1
+        ) * 2 - 1
+        b = (np.arange(round(2 * half_height / step_mm) + 1) + 0.5) / (
+            round(2 * half_height / step_mm) + 1
+        ) * 2 - 1
         shell = 2 * depth * (np.sqrt(1 - a**2) - 0.87 * np.sqrt(np.clip(0.9 - a**2, 0, None)))
         plates = 0.55 * depth * np.clip((np.abs(b) - 0.82) / 0.12, 0, 1)
         chord = shell[None] + plates[:, None] * np.sqrt(1 - a**2)[None] + 1.5
@@ -344,12 +404,26 @@ def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
         xs.append((x0 + half_width * a[None] * waist[:, None]).ravel())
         ys.append(np.broadcast_to((middle + half_height * b)[:, None], chord.shape).ravel())
         volumes.append(
-            ((0.5 if body.age_band == "child" else 0.36) * chord * 4 * half_width * half_height / chord.size).ravel()
+            (
+                (0.5 if body.age_band == "child" else 0.36)
+                * chord
+                * 4
+                * half_width
+                * half_height
+                / chord.size
+            ).ravel()
         )
         for side in (-1, 1):
             cx, cy = x0 + side * 0.62 * half_width, middle - 0.25 * half_height
             rings.append(
-                np.stack([cx + 2.6 * np.cos(ring), cy + 0.42 * half_height * np.sin(ring), 0 * ring - 78], axis=1)
+                np.stack(
+                    [
+                        cx + 2.6 * np.cos(ring),
+                        cy + 0.42 * half_height * np.sin(ring),
+                        0 * ring - 78,
+                    ],
+                    axis=1,
+                )
             )
             out = x0 + side * np.linspace(6, 9 + half_width, 25)
             lift = 4 * np.abs(np.linspace(0, 1, 25))
@@ -357,7 +431,9 @@ def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
         drop = np.linspace(0, 1, 25)
         spines.append(np.stack([x0 + 0 * drop, middle + (2 + 8 * drop), -84 - 14 * drop], axis=1))
     volumes_all = np.concatenate(volumes)
-    places = np.stack([np.concatenate(xs), np.concatenate(ys), np.full(volumes_all.size, -62.0)], axis=1)
+    places = np.stack(
+        [np.concatenate(xs), np.concatenate(ys), np.full(volumes_all.size, -62.0)], axis=1
+    )
     seen = grid.project(places)
     total += grid.gather(seen[:, 0], seen[:, 1], volumes_all)
     total += tubes(grid, np.stack(rings), 1.1)
@@ -386,20 +462,35 @@ def _shoulders(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     depth = 62 - 70 * along + 14 * np.sin(2 * np.pi * along)
     clavicle = both(np.stack([12 + (reach - 12) * along, rise, depth], axis=1))
     # Scapula: a thin plate between three corners, a thicker outer border, a spine that ends as acromion.
-    upper, lower = np.asarray([94 + out, 64 + lift, -70.0]), np.asarray([106 + out, 184 + lift, -84.0])
-    socket, acromion = np.asarray([reach + 2, 90 + lift, -40.0]), np.asarray([reach + 14, 56 + lift, -20.0])
+    upper, lower = (
+        np.asarray([94 + out, 64 + lift, -70.0]),
+        np.asarray([106 + out, 184 + lift, -84.0]),
+    )
+    socket, acromion = (
+        np.asarray([reach + 2, 90 + lift, -40.0]),
+        np.asarray([reach + 14, 56 + lift, -20.0]),
+    )
     outer, inner = both(between(lower, socket, -7.0)), both(between(upper, lower, -6.0))
     spine = both(between(upper + np.asarray([4, 22, 0]), acromion))
     thick = (5.0 + 1.8 * (2 * along - 1) ** 2) * np.clip(12 * np.minimum(along, 1 - along), 0.2, 1)
     total = 1.7 * tubes(grid, clavicle, thick, wall=1.5, inner=0.3)
-    total += 0.7 * tubes(grid, outer, np.linspace(1.8, 4, 40), wall=1.1, inner=0.4) + 0.6 * tubes(grid, inner, 1.1)
+    total += 0.7 * tubes(grid, outer, np.linspace(1.8, 4, 40), wall=1.1, inner=0.4) + 0.6 * tubes(
+        grid, inner, 1.1
+    )
     total += 0.8 * tubes(
-        grid, spine, np.linspace(1.8, 7, 40) * np.clip(12 * (1 - along), 0.2, 1), 3.0, wall=1.0, inner=0.3
+        grid,
+        spine,
+        np.linspace(1.8, 7, 40) * np.clip(12 * (1 - along), 0.2, 1),
+        3.0,
+        wall=1.0,
+        inner=0.3,
     )
     plate = np.zeros(grid.shape, np.float32)
     row_mm, column_mm = grid.pixel_mm
     for side in range(2):
-        edge = grid.project(np.concatenate([inner[side], outer[side], between(socket, upper, 4.0) * flips[side]]))
+        edge = grid.project(
+            np.concatenate([inner[side], outer[side], between(socket, upper, 4.0) * flips[side]])
+        )
         edge = (edge - [grid.x[0, 0], grid.y[0, 0]]) / [column_mm, row_mm]
         shape = np.zeros(grid.shape, np.uint8)
         cv2.fillPoly(shape, [np.round(edge * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
@@ -418,18 +509,29 @@ def _sternum(body: Body, grid: Grid) -> Floats:
     along = np.linspace(0, 1, 30)
     bone = np.stack([0 * along, 78 + 38 * along, 82 + 8 * along], axis=1)
     ends = np.clip(5 * np.minimum(along, 1 - along), 0.1, 1)
-    return 0.35 * tubes(grid, bone[None], 10 + 12 * (1 - along), 4.0 * np.sqrt(ends), wall=0.7, inner=0.3)
+    return 0.35 * tubes(
+        grid, bone[None], 10 + 12 * (1 - along), 4.0 * np.sqrt(ends), wall=0.7, inner=0.3
+    )
 
 
 def _vessels(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     """Arteries and veins that branch and thin out from the hila, in three dimensions."""
     stems = 8
-    angle = np.deg2rad(np.concatenate([np.linspace(-72, 82, stems)] * 2) + rng.normal(0, 7, 2 * stems))
+    angle = np.deg2rad(
+        np.concatenate([np.linspace(-72, 82, stems)] * 2) + rng.normal(0, 7, 2 * stems)
+    )
     side = np.repeat([-1.0, 1.0], stems)
     place = np.stack(
-        [side * 30, np.where(side < 0, 160, 150) + rng.normal(0, 7, 2 * stems), rng.normal(0, 6, 2 * stems)], axis=1
+        [
+            side * 30,
+            np.where(side < 0, 160, 150) + rng.normal(0, 7, 2 * stems),
+            rng.normal(0, 6, 2 * stems),
+        ],
+        axis=1,
     )
-    direction = np.stack([side * np.cos(angle), np.sin(angle), rng.normal(0, 0.5, 2 * stems)], axis=1)
+    direction = np.stack(
+        [side * np.cos(angle), np.sin(angle), rng.normal(0, 0.5, 2 * stems)], axis=1
+    )
     radius = 4.5 * (1 + 0.22 * np.sin(angle)) * rng.uniform(0.85, 1.15, 2 * stems) * body.vessels
     total = np.zeros(grid.shape, np.float32)
     along = np.linspace(0, 1, 8)
@@ -438,14 +540,18 @@ def _vessels(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
         if radius.size == 0:
             break
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        length = (24.0 if generation == 0 else 25 * 0.88**generation) * rng.uniform(0.7, 1.3, radius.size)
+        length = (24.0 if generation == 0 else 25 * 0.88**generation) * rng.uniform(
+            0.7, 1.3, radius.size
+        )
         bend = rng.normal(0, 0.16, direction.shape)
         points = place[:, None] + length[:, None, None] * (
             along[:, None] * direction[:, None] + (along**2)[:, None] * bend[:, None]
         )
         total += tubes(grid, points, radius[:, None] * np.linspace(1, 0.84, 8))
         ends, onward = points[:, -1], direction + 2 * bend
-        turn = rng.uniform(0.25, 0.62, radius.size)[:, None] * _unit(rng.normal(size=direction.shape))
+        turn = rng.uniform(0.25, 0.62, radius.size)[:, None] * _unit(
+            rng.normal(size=direction.shape)
+        )
         place = np.concatenate([ends, ends])
         direction = np.concatenate([onward + turn, onward - turn * rng.uniform(0.6, 1.3)])
         radius = np.concatenate([0.83 * radius, 0.66 * radius])

@@ -57,8 +57,15 @@ COMPRESSED: dict[str, tuple[uid.UID, int, bool, bool]] = {
     "jpeg 2000 lossy": (uid.JPEG2000, 16, True, True),
 }
 BY_GDCM = ("jpeg extended", "jpeg lossless", "jpeg lossless sv1")
-BYTES_ONLY = ("rle", "jpeg baseline", "jpeg extended")  # their encoders do not write 8 bits stored in 16
-LOSS: dict[str, dict[str, Any]] = {"jpeg-ls near": {"jls_error": 2}, "jpeg 2000 lossy": {"j2k_psnr": [70]}}
+BYTES_ONLY = (
+    "rle",
+    "jpeg baseline",
+    "jpeg extended",
+)  # their encoders do not write 8 bits stored in 16
+LOSS: dict[str, dict[str, Any]] = {
+    "jpeg-ls near": {"jls_error": 2},
+    "jpeg 2000 lossy": {"j2k_psnr": [70]},
+}
 LOSSY_METHODS = {
     "jpeg baseline": "ISO_10918_1",
     "jpeg extended": "ISO_10918_1",
@@ -66,7 +73,9 @@ LOSSY_METHODS = {
     "jpeg 2000 lossy": "ISO_15444_1",
 }
 LUT_BULGE = 0.4  # a table's curve in [0, 1]: t + LUT_BULGE * t * (1 - t)
-SIGMOID_REACH = 6.0  # width / range of the sigmoid: the ends are shown within 1 / (1 + e^12) of black and white
+SIGMOID_REACH = (
+    6.0  # width / range of the sigmoid: the ends are shown within 1 / (1 + e^12) of black and white
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +108,35 @@ class DicomOptions:
         allocated = self.allocated
         checks = (
             (8 <= self.bits_stored <= 16, f"bits stored {self.bits_stored}", "Give 8 .. 16."),
-            (allocated in (8, 16) and allocated >= self.bits_stored, f"bits allocated {allocated}", "Give 8 or 16."),
-            (0 <= self.padding < 1 << (self.bits_stored - 1), f"padding {self.padding}", "Give 0 .. half the values."),
-            (self.voi_lut is None or 8 <= self.voi_lut <= 16, f"VOI LUT of {self.voi_lut} bits", "Give 8 .. 16."),
-            (self.rescale is None or self.rescale[0] != 0, "a rescale slope of 0", "Give another slope."),
-            (not (self.rescale and self.modality_lut), "rescale and modality LUT together", "Give one of them."),
             (
-                self.voi_lut is None or self.rescale is None or all(v == int(v) for v in self.rescale),
+                allocated in (8, 16) and allocated >= self.bits_stored,
+                f"bits allocated {allocated}",
+                "Give 8 or 16.",
+            ),
+            (
+                0 <= self.padding < 1 << (self.bits_stored - 1),
+                f"padding {self.padding}",
+                "Give 0 .. half the values.",
+            ),
+            (
+                self.voi_lut is None or 8 <= self.voi_lut <= 16,
+                f"VOI LUT of {self.voi_lut} bits",
+                "Give 8 .. 16.",
+            ),
+            (
+                self.rescale is None or self.rescale[0] != 0,
+                "a rescale slope of 0",
+                "Give another slope.",
+            ),
+            (
+                not (self.rescale and self.modality_lut),
+                "rescale and modality LUT together",
+                "Give one of them.",
+            ),
+            (
+                self.voi_lut is None
+                or self.rescale is None
+                or all(v == int(v) for v in self.rescale),
                 "a VOI LUT on values that are no integers",
                 "Give an integer slope and intercept.",
             ),
@@ -119,7 +150,10 @@ class DicomOptions:
             if not is_right:
                 raise ConfigError(f"phantom file: {what} cannot be written", hint)
         if self.transfer_syntax in BYTES_ONLY and self.bits_stored == 8 < allocated:
-            raise ConfigError(f"phantom file: {self.transfer_syntax} holds 8 bits as bytes", "Give bits allocated 8.")
+            raise ConfigError(
+                f"phantom file: {self.transfer_syntax} holds 8 bits as bytes",
+                "Give bits allocated 8.",
+            )
         _, bits, signed, _ = COMPRESSED.get(self.transfer_syntax, (uid.UID(""), 16, True, False))
         if self.bits_stored > bits or (self.is_signed and not signed):
             kind = "unsigned values" if not signed else "values"
@@ -145,13 +179,19 @@ def write_image(path: Path, pixels: Floats, bits: Literal[8, 16] = 16) -> None:
         kind = np.uint8 if bits == 8 else np.uint16
         data = cv2.imencode(".png", np.round(pixels * np.iinfo(kind).max).astype(kind))[1]
     elif path.suffix == ".jpg":
-        data = cv2.imencode(".jpg", np.round(pixels * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+        data = cv2.imencode(
+            ".jpg", np.round(pixels * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95]
+        )[1]
     else:
-        raise ConfigError(f"phantom file: the suffix {path.suffix!r} is unknown", "Give .png or .jpg.")
+        raise ConfigError(
+            f"phantom file: the suffix {path.suffix!r} is unknown", "Give .png or .jpg."
+        )
     path.write_bytes(data.tobytes())
 
 
-def write_dicom(path: Path, pixels: Floats, options: DicomOptions, padding: Mask | None = None) -> None:
+def write_dicom(
+    path: Path, pixels: Floats, options: DicomOptions, padding: Mask | None = None
+) -> None:
     """Write a CR or DX object that shows `pixels`.
 
     Parameters
@@ -204,14 +244,18 @@ def _modality(dataset: Dataset, options: DicomOptions) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def _voi(dataset: Dataset, options: DicomOptions, ends: tuple[float, float]) -> Callable[[Floats], Doubles]:
+def _voi(
+    dataset: Dataset, options: DicomOptions, ends: tuple[float, float]
+) -> Callable[[Floats], Doubles]:
     """VOI LUT or window into the header; from display values to the values that it shows so."""
     low, high = ends
     span = high - low
     if options.voi_lut is not None:
         number = round(span) + 1
         if number > 65536:
-            raise ConfigError("phantom file: a VOI LUT of more than 65536 entries", "Give fewer bits or slope 1.")
+            raise ConfigError(
+                "phantom file: a VOI LUT of more than 65536 entries", "Give fewer bits or slope 1."
+            )
         white = (1 << options.voi_lut) - 1
         table = np.rint(white * _curve(np.linspace(0, 1, number)))
         item = _lut(round(low), table, options.voi_lut, low < 0, options.transfer_syntax)
@@ -245,7 +289,9 @@ def _lut(first: int, table: Doubles, bits: int, is_signed: bool, transfer_syntax
     """An item of a Modality or VOI LUT sequence (PS3.3 C.11.1.1.1); 65,536 entries are written as 0."""
     item = Dataset()
     item.add_new("LUTDescriptor", "SS" if is_signed else "US", [table.size & 0xFFFF, first, bits])
-    item.add_new("LUTData", "OW", table.astype(">u2" if transfer_syntax == "big endian" else "<u2").tobytes())
+    item.add_new(
+        "LUTData", "OW", table.astype(">u2" if transfer_syntax == "big endian" else "<u2").tobytes()
+    )
     return item
 
 
@@ -271,9 +317,20 @@ def _header(pixels: Floats, options: DicomOptions) -> Dataset:
     ds.DerivationDescription = "Synthetic: drawn by cxr-audit, shows no person"
     ds.Modality = options.sop_class
     ds.PatientName, ds.PatientID = "Synthetic^Radiograph", options.patient_id
-    ds.PatientBirthDate = ds.PatientSex = ds.StudyDate = ds.StudyTime = ds.StudyID = ds.AccessionNumber = ""
-    ds.ReferringPhysicianName, ds.Manufacturer, ds.SeriesNumber, ds.InstanceNumber = "", "cxr-audit", 1, 1
-    ds.BodyPartExamined, ds.ViewPosition, ds.PatientOrientation = "CHEST", options.view_position, ["L", "F"]
+    ds.PatientBirthDate = ds.PatientSex = ds.StudyDate = ds.StudyTime = ds.StudyID = (
+        ds.AccessionNumber
+    ) = ""
+    ds.ReferringPhysicianName, ds.Manufacturer, ds.SeriesNumber, ds.InstanceNumber = (
+        "",
+        "cxr-audit",
+        1,
+        1,
+    )
+    ds.BodyPartExamined, ds.ViewPosition, ds.PatientOrientation = (
+        "CHEST",
+        options.view_position,
+        ["L", "F"],
+    )
     ds.BurnedInAnnotation, ds.LossyImageCompression = "NO", "00"
     if options.sop_class == "DX":
         ds.PresentationIntentType, ds.ImageLaterality = "FOR PRESENTATION", "U"
@@ -283,7 +340,11 @@ def _header(pixels: Floats, options: DicomOptions) -> Dataset:
         ds.ImagerPixelSpacing = ds.PixelSpacing = [f"{mm:.6g}" for mm in options.pixel_spacing_mm]
     ds.Rows, ds.Columns = pixels.shape
     ds.SamplesPerPixel, ds.PixelRepresentation = 1, int(options.is_signed)
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = options.allocated, options.bits_stored, options.bits_stored - 1
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = (
+        options.allocated,
+        options.bits_stored,
+        options.bits_stored - 1,
+    )
     ds.PhotometricInterpretation = options.photometric_interpretation
     return ds
 
@@ -331,7 +392,10 @@ def _by_gdcm(dataset: Dataset, array: npt.NDArray[Any], syntax: uid.UID) -> byte
         plain = Dataset()
         plain.file_meta = FileMetaDataset()
         plain.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-        plain.SOPClassUID, plain.SOPInstanceUID = uid.SecondaryCaptureImageStorage, dataset.SOPInstanceUID
+        plain.SOPClassUID, plain.SOPInstanceUID = (
+            uid.SecondaryCaptureImageStorage,
+            dataset.SOPInstanceUID,
+        )
         for keyword in (
             "Rows", "Columns", "SamplesPerPixel", "PixelRepresentation", "BitsAllocated", "BitsStored", "HighBit",
         ):  # fmt: skip
@@ -340,13 +404,19 @@ def _by_gdcm(dataset: Dataset, array: npt.NDArray[Any], syntax: uid.UID) -> byte
         raw = array.tobytes()
         plain.add_new("PixelData", "OW", raw + b"\0" * (len(raw) % 2))
         plain.save_as(before, enforce_file_format=True)
-        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        reader, change, writer = (
+            gdcm.ImageReader(),
+            gdcm.ImageChangeTransferSyntax(),
+            gdcm.ImageWriter(),
+        )
         reader.SetFileName(before)
         reader.Read()
         change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
         change.SetInput(reader.GetImage())
         if not change.Change():
-            raise ConfigError("phantom file: GDCM cannot write this combination", "Give another transfer syntax.")
+            raise ConfigError(
+                "phantom file: GDCM cannot write this combination", "Give another transfer syntax."
+            )
         writer.SetFileName(after)
         writer.SetFile(reader.GetFile())
         writer.SetImage(change.GetOutput())
@@ -376,7 +446,9 @@ def write_cases(
     joined by ;); masks (folder with one 1-bit PNG for each mask, 255 = inside); mask_boxes (JSON: each mask's box).
     """
     if file_format not in SUFFIXES:
-        raise ConfigError(f"phantom format {file_format!r} is unknown", f"Give one of: {', '.join(SUFFIXES)}.")
+        raise ConfigError(
+            f"phantom format {file_format!r} is unknown", f"Give one of: {', '.join(SUFFIXES)}."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for number, spec in enumerate(specs, start=1):
@@ -388,7 +460,9 @@ def write_cases(
     return write_manifest(folder / "manifest.csv", MANIFEST_COLUMNS, lines)
 
 
-def write_case(path: Path, phantom: Phantom, file_format: str, options: DicomOptions | None = None) -> None:
+def write_case(
+    path: Path, phantom: Phantom, file_format: str, options: DicomOptions | None = None
+) -> None:
     """One radiograph in one format."""
     if file_format == "dicom":
         write_dicom(
@@ -412,7 +486,9 @@ def manifest_row(folder: Path, name: str, phantom: Phantom) -> tuple[object, ...
         data = cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
         (folder / masks / f"{which}.png").write_bytes(data.tobytes())
     spec, boxes = phantom.spec, phantom.boxes
-    of_findings = ";".join(",".join(map(str, boxes[finding])) for finding in spec.findings if finding in boxes)
+    of_findings = ";".join(
+        ",".join(map(str, boxes[finding])) for finding in spec.findings if finding in boxes
+    )
     return (
         name, spec.label, f"PHANTOM-{spec.seed}", spec.sex, spec.age_band, "+".join(spec.findings),
         "+".join(spec.shortcuts), spec.seed, *phantom.pixels.shape, of_findings, masks.as_posix(),

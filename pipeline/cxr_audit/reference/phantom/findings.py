@@ -29,10 +29,21 @@ def consolidation(rng: np.random.Generator, chest: Chest) -> Floats:
     fill = step(1 - away + cloud, 0.55)
     slant = grid.y - 0.12 * side * (grid.x - x0)
     fill = fill * step(slant - top, edge) * step(bottom - slant, edge)
-    fill = fill * rng.uniform(0.55, 0.9) * (1 + 0.08 * noise(rng, grid, 5) + 0.1 * noise(rng, grid, 12))
+    fill = (
+        fill
+        * rng.uniform(0.55, 0.9)
+        * (1 + 0.08 * noise(rng, grid, 5) + 0.1 * noise(rng, grid, 12))
+    )
     start = np.asarray([side * 30.0, 157.0, -4.0])
     along = np.linspace(0, 1, 12)[:, None]
-    ends = np.stack([x0 + rng.normal(0, 0.55 * wide, 7), y0 + rng.normal(0, 0.55 * tall, 7), rng.normal(0, 20, 7)], 1)
+    ends = np.stack(
+        [
+            x0 + rng.normal(0, 0.55 * wide, 7),
+            y0 + rng.normal(0, 0.55 * tall, 7),
+            rng.normal(0, 20, 7),
+        ],
+        1,
+    )
     bend = rng.normal(0, 9, (7, 1, 3))
     bronchi = start + along * (ends[:, None] - start) + np.sin(np.pi * along) * bend
     air = 1.6 * tubes(grid, bronchi, np.linspace(2.3, 1.0, 12))
@@ -102,7 +113,11 @@ def nodule(rng: np.random.Generator, chest: Chest) -> Floats:
     x0, y0, r = grid.x[0, columns[pick]], grid.y[rows[pick], 0], rng.uniform(6, 15)
     rough = 0.12 * noise(rng, grid, 5)
     return np.asarray(
-        LUNG_AIR * 2 * r * dome((((grid.x - x0) / r) ** 2 + ((grid.y - y0) / r) ** 2) * (1 + rough)), np.float32
+        LUNG_AIR
+        * 2
+        * r
+        * dome((((grid.x - x0) / r) ** 2 + ((grid.y - y0) / r) ** 2) * (1 + rough)),
+        np.float32,
     )
 
 

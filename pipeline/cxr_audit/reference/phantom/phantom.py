@@ -61,11 +61,15 @@ class Spec:
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"phantom seed {self.seed} is out of range", "Give 0 .. 9223372036854775807.")
+            raise ConfigError(
+                f"phantom seed {self.seed} is out of range", "Give 0 .. 9223372036854775807."
+            )
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise ConfigError(f"phantom {name} {value} is out of range", f"Give {low:g} .. {high:g}.")
+                raise ConfigError(
+                    f"phantom {name} {value} is out of range", f"Give {low:g} .. {high:g}."
+                )
         for name, given, allowed in (
             ("sex", (self.sex,), (None, *SEXES)),
             ("age_band", (self.age_band,), (None, *AGE_BANDS)),
@@ -75,7 +79,9 @@ class Spec:
             for value in given:
                 if value not in allowed:
                     choices = ", ".join(str(one) for one in allowed if one is not None)
-                    raise ConfigError(f"phantom {name} {value!r} is unknown", f"Give one of: {choices}.")
+                    raise ConfigError(
+                        f"phantom {name} {value!r} is unknown", f"Give one of: {choices}."
+                    )
 
     @property
     def label(self) -> str:
@@ -117,9 +123,13 @@ def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
     """
     for name, size in (("rows", rows), ("columns", columns)):
         if not SIZES[0] <= size <= SIZES[1]:
-            raise ConfigError(f"phantom {name} {size} is out of range", f"Give {SIZES[0]} .. {SIZES[1]}.")
+            raise ConfigError(
+                f"phantom {name} {size} is out of range", f"Give {SIZES[0]} .. {SIZES[1]}."
+            )
     spec, look = _resolve(spec)
-    body = draw_body(_stream(spec, "body"), spec.sex or "M", spec.age_band or "adult", spec.inspiration or 0.0)
+    body = draw_body(
+        _stream(spec, "body"), spec.sex or "M", spec.age_band or "adult", spec.inspiration or 0.0
+    )
     grid, to_grid, (row_mm, column_mm) = _field(spec, look, rows, columns)
     spacing = row_mm * body.scale, column_mm * body.scale
     chest = build(_stream(spec, "anatomy"), body, grid)
@@ -127,7 +137,11 @@ def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
     def place(image: Floats) -> Floats:
         """From the grid of the anatomy to the pixels of the picture."""
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(image, to_grid, (columns, rows), flags=how, borderMode=cv2.BORDER_REPLICATE))
+        return np.asarray(
+            cv2.warpAffine(
+                image, to_grid, (columns, rows), flags=how, borderMode=cv2.BORDER_REPLICATE
+            )
+        )
 
     def place_mask(mask: Mask) -> Mask:
         return np.asarray(place(mask.astype(np.float32)) > 0.5, np.bool_)
@@ -141,7 +155,9 @@ def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
         if name == "effusion":  # fluid hides the lung; opacities lie in it
             lungs = {key: mask & ~planted[name] for key, mask in lungs.items()}
         opacity = opacity + added
-    water = chest.water + np.minimum(opacity, LUNG_AIR * chest.lung)  # together no more than the air there is
+    water = chest.water + np.minimum(
+        opacity, LUNG_AIR * chest.lung
+    )  # together no more than the air there is
     metal = np.zeros(grid.shape, np.float32)
     for name in spec.shortcuts:
         if name in shortcuts.IN_BEAM:
@@ -165,14 +181,18 @@ def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
     masks = {name: mask & open_field for name, mask in masks.items()}
     for name in spec.shortcuts:
         if name in shortcuts.ON_PICTURE:
-            shown, masks[name] = shortcuts.on_picture(_stream(spec, name), name, shown, spec.marker_px)
+            shown, masks[name] = shortcuts.on_picture(
+                _stream(spec, name), name, shown, spec.marker_px
+            )
     if spec.is_mirrored:
         shown = np.ascontiguousarray(shown[:, ::-1])
         masks = {name: np.ascontiguousarray(mask[:, ::-1]) for name, mask in masks.items()}
     return Phantom(spec, shown, masks, spacing)
 
 
-def case_spec(seed: int, label: str | None = None, child_fraction: float = 0.3, **fixed: object) -> Spec:
+def case_spec(
+    seed: int, label: str | None = None, child_fraction: float = 0.3, **fixed: object
+) -> Spec:
     """A varied case: label, findings, distractors and shortcuts drawn by the seed, independently of each other.
 
     `fixed` are fields of `Spec` that are not to be drawn.
@@ -181,16 +201,26 @@ def case_spec(seed: int, label: str | None = None, child_fraction: float = 0.3, 
     is_ill = bool(rng.random() < 0.5)
     if label is not None:
         if label not in LABELS:
-            raise ConfigError(f"phantom label {label!r} is unknown", f"Give one of: {', '.join(LABELS)}.")
+            raise ConfigError(
+                f"phantom label {label!r} is unknown", f"Give one of: {', '.join(LABELS)}."
+            )
         is_ill = label == LABELS[1]
-    age: AgeBand = "child" if rng.random() < child_fraction else "elderly" if rng.random() < 0.35 else "adult"
+    age: AgeBand = (
+        "child" if rng.random() < child_fraction else "elderly" if rng.random() < 0.35 else "adult"
+    )
     kinds = list(findings.PNEUMONIA)
-    planted = {kinds[i] for i in rng.choice(3, 1 + (rng.random() < 0.2), replace=False)} if is_ill else set()
+    planted = (
+        {kinds[i] for i in rng.choice(3, 1 + (rng.random() < 0.2), replace=False)}
+        if is_ill
+        else set()
+    )
     planted |= {name for name in ("effusion", "nodule") if rng.random() < 0.12}
     cues = []
     if rng.random() < 0.8:
         cues.append("marker_r" if rng.random() < 0.6 else "marker_l")
-    cues += [name for name, odds in (("text", 0.2), ("tube", 0.1), ("leads", 0.1)) if rng.random() < odds]
+    cues += [
+        name for name, odds in (("text", 0.2), ("tube", 0.1), ("leads", 0.1)) if rng.random() < odds
+    ]
     stretch = float(rng.uniform(1.0, 1.45)) if age == "child" else 1.0
     spec = Spec(
         seed=seed,
@@ -240,7 +270,9 @@ def _resolve(spec: Spec) -> tuple[Spec, _Look]:
     """Every None decided by the seed."""
     rng = _stream(spec, "spec")
     sex: Sex = "F" if rng.random() < 0.5 else "M"
-    age: AgeBand = "child" if (drawn := rng.random()) < 0.25 else "elderly" if drawn < 0.5 else "adult"
+    age: AgeBand = (
+        "child" if (drawn := rng.random()) < 0.25 else "elderly" if drawn < 0.5 else "adult"
+    )
     decided = {
         "sex": sex,
         "age_band": age,
@@ -250,7 +282,9 @@ def _resolve(spec: Spec) -> tuple[Spec, _Look]:
         "exposure": float(np.clip(np.exp(rng.normal(0, 0.5)), 0.2, 4)),
         "collimation": float(rng.uniform(0.0, 0.05) * (rng.random() < 0.35)),
     }
-    spec = replace(spec, **{name: value for name, value in decided.items() if getattr(spec, name) is None})  # type: ignore[arg-type]
+    spec = replace(
+        spec, **{name: value for name, value in decided.items() if getattr(spec, name) is None}
+    )  # type: ignore[arg-type]
     is_child = spec.age_band == "child"
     exposure = Exposure(
         quanta=1.5e5 * (spec.exposure or 1.0),
@@ -273,7 +307,9 @@ def _resolve(spec: Spec) -> tuple[Spec, _Look]:
     return spec, look
 
 
-def _field(spec: Spec, look: _Look, rows: int, columns: int) -> tuple[Grid, Floats, tuple[float, float]]:
+def _field(
+    spec: Spec, look: _Look, rows: int, columns: int
+) -> tuple[Grid, Floats, tuple[float, float]]:
     """The grid of the anatomy, the map from picture to grid, the picture's spacing in mm of the standard adult."""
     tall, wide = look.bottom_mm - look.top_mm, 2 * look.half_width_mm
     row_mm = max(tall / rows, wide / (columns * spec.stretch))
@@ -287,7 +323,10 @@ def _field(spec: Spec, look: _Look, rows: int, columns: int) -> tuple[Grid, Floa
     x = middle[0] + (np.arange(shape[1]) - (shape[1] - 1) / 2) * steps[1]
     y = middle[1] + (np.arange(shape[0]) - (shape[0] - 1) / 2) * steps[0]
     grid = Grid(
-        np.asarray(x[None], np.float32), np.asarray(y[:, None], np.float32), np.deg2rad(spec.rotation_deg or 0.0), 1
+        np.asarray(x[None], np.float32),
+        np.asarray(y[:, None], np.float32),
+        np.deg2rad(spec.rotation_deg or 0.0),
+        1,
     )
     # picture (column, row) -> mm -> turned -> grid (column, row)
     angle = np.deg2rad(spec.tilt_deg or 0.0)

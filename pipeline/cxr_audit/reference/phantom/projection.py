@@ -107,7 +107,11 @@ def tubes(
     """
     bodies, coarse, _ = points.shape
     half_height = np.broadcast_to(np.asarray(half_height, float), (bodies, coarse))
-    half_depth = half_height if half_depth is None else np.broadcast_to(np.asarray(half_depth, float), (bodies, coarse))
+    half_depth = (
+        half_height
+        if half_depth is None
+        else np.broadcast_to(np.asarray(half_depth, float), (bodies, coarse))
+    )
     step = min(grid.pixel_mm)
     longest = float(np.linalg.norm(np.diff(points, axis=1), axis=2).max()) * (coarse - 1)
     fine = int(np.clip(np.ceil(longest / step), coarse, 4000))
@@ -163,19 +167,28 @@ def blur(image: Floats, sigma_px: float) -> Floats:
         return image
     shrink = int(min(sigma_px // 4, min(image.shape) // 8))
     if shrink < 2:
-        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE), np.float32)
+        return np.asarray(
+            cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE), np.float32
+        )
     rows, columns = image.shape
     small = cv2.resize(image, (columns // shrink, rows // shrink), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), sigma_px / shrink, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(
+        cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32
+    )
 
 
 def noise(rng: np.random.Generator, grid: Grid, grain_mm: float) -> Floats:
     """Smooth noise of unit variance; made on a grid of half a grain and enlarged, so its cost does not grow."""
     rows, columns = grid.shape
     row_mm, column_mm = grid.pixel_mm
-    small = tuple(max(4, round(n * mm / (0.8 * grain_mm))) + 2 for n, mm in ((rows, row_mm), (columns, column_mm)))
+    small = tuple(
+        max(4, round(n * mm / (0.8 * grain_mm))) + 2
+        for n, mm in ((rows, row_mm), (columns, column_mm))
+    )
     coarse = rng.standard_normal(small, dtype=np.float32)
     coarse = cv2.GaussianBlur(coarse, (0, 0), 1.0)
     coarse /= coarse.std()
-    return np.asarray(cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC), np.float32)
+    return np.asarray(
+        cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC), np.float32
+    )

@@ -27,7 +27,8 @@ def in_beam(rng: np.random.Generator, name: str, grid: Grid) -> Floats:
         y = -140 + (end + 140) * along
         line = np.stack([x, y, 0 * along], axis=1)[None]
         return np.asarray(
-            0.12 * tubes(grid, line, 3.6, wall=0.8) + 0.35 * tubes(grid, line + np.asarray([2.2, 0, 0]), 0.6),
+            0.12 * tubes(grid, line, 3.6, wall=0.8)
+            + 0.35 * tubes(grid, line + np.asarray([2.2, 0, 0]), 0.6),
             np.float32,
         )
     total = np.zeros(grid.shape, np.float32)
@@ -43,7 +44,9 @@ def in_beam(rng: np.random.Generator, name: str, grid: Grid) -> Floats:
     return total
 
 
-def on_picture(rng: np.random.Generator, name: str, shown: Floats, marker_px: float) -> tuple[Floats, Mask]:
+def on_picture(
+    rng: np.random.Generator, name: str, shown: Floats, marker_px: float
+) -> tuple[Floats, Mask]:
     """The picture with the shortcut on it, and its mask. `marker_px` is the height of capitals at 1024 rows."""
     rows, columns = shown.shape
     height = max(3.0, marker_px * rows / 1024)
@@ -58,7 +61,11 @@ def on_picture(rng: np.random.Generator, name: str, shown: Floats, marker_px: fl
     ink = _letters(text, height if name != "text" else 0.6 * height)
     ink_rows, ink_columns = min(ink.shape[0], rows), min(ink.shape[1], columns)
     ink = ink[:ink_rows, :ink_columns]
-    top = round(rng.uniform(0.03, 0.16) * rows) if name != "text" else round(rng.choice([0.02, 0.9]) * rows)
+    top = (
+        round(rng.uniform(0.03, 0.16) * rows)
+        if name != "text"
+        else round(rng.choice([0.02, 0.9]) * rows)
+    )
     edge = round(rng.uniform(0.02, 0.08) * columns)
     is_left_half = name == "marker_r" or (name == "text" and rng.random() < 0.5)
     left = edge if is_left_half else columns - edge - ink_columns
@@ -75,7 +82,9 @@ def _letters(text: str, height_px: float) -> Floats:
     scale, thick = 8.0, 22
     (width, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, thick)
     canvas = np.zeros((tall + 120, width + 120), np.uint8)
-    cv2.putText(canvas, text, (60, tall + 60), cv2.FONT_HERSHEY_DUPLEX, scale, 255, thick, cv2.LINE_AA)
+    cv2.putText(
+        canvas, text, (60, tall + 60), cv2.FONT_HERSHEY_DUPLEX, scale, 255, thick, cv2.LINE_AA
+    )
     inked = np.argwhere(canvas > 127)
     (top, left), (bottom, right) = inked.min(axis=0), inked.max(axis=0) + 1
     canvas = canvas[top:bottom, left:right]
