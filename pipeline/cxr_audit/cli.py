@@ -79,7 +79,7 @@ def main() -> None:
     except AuditError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}")
         if error.hint:
-            err.print(f"[bold]hint:[/] {escape(_after_colon(error.hint))}")
+            err.print(f"[bold]hint:[/] {escape(_after_colon(str(error.hint)))}")
         sys.exit(error.exit_code)
     finally:
         sys.excepthook = _unexpected  # Typer has set its own
@@ -163,7 +163,7 @@ def run(
     num = sum(result.counts.values())
     err.print(f"{num} case{'s' * (num != 1)}: {counts}", highlight=False)
     for record in result.failed[:10]:
-        err.print(f"  failed {record.case_id}: {escape(record.reason or '')}", highlight=False)
+        err.print(f"  failed {record.case_id}: {escape(str(record.reason or ''))}", highlight=False)
     if len(result.failed) > 10:
         err.print(f"  and {len(result.failed) - 10} more: see cases.csv", highlight=False)
     err.print(in_words(result.cohort), highlight=False, markup=False)
@@ -598,7 +598,9 @@ def view(
     ]
     for what, how, why in lines:
         out.print(
-            f"{what:20} {escape(how)}\n{'':20} [dim]{escape(why)}[/]", highlight=False, emoji=False
+            f"{what:20} {escape(str(how))}\n{'':20} [dim]{escape(str(why))}[/]",
+            highlight=False,
+            emoji=False,
         )
     for name, text in facts.attributes.items():
         out.print(f"{name:28} {text}", highlight=False, markup=False, emoji=False)

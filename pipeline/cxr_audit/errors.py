@@ -19,18 +19,27 @@ A message says what happened and what was expected; `hint` says what to do.
 
 from __future__ import annotations
 
+from cxr_audit.vocabulary import Text
+
 
 class AuditError(Exception):
-    """Base of all named errors. `hint` is one sentence: what to do."""
+    """Base of all named errors.
+
+    Parameters
+    ----------
+    message : what happened and what was expected.
+    hint : one sentence: what to do.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: Text, hint: Text | None = None) -> None:
+        super().__init__(str(message))
+        self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> tuple[type[AuditError], tuple[str, str | None]]:
-        return type(self), (str(self), self.hint)
+    def __reduce__(self) -> tuple[type[AuditError], tuple[Text, Text | None]]:
+        return type(self), (self.message, self.hint)
 
 
 class ConfigError(AuditError):

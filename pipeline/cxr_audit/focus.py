@@ -26,6 +26,7 @@ from cxr_audit.records import (
     Region,
     RegionFocus,
 )
+from cxr_audit.vocabulary import Text
 
 REASONS: dict[MapStatus, str] = {
     "dead": "the map is zero everywhere",
@@ -82,7 +83,7 @@ def measure(
     found["left_right_balance"] = float(1 - 2 * (positive * left_share).sum() / mass)
     found["border_fraction"] = float((positive * border_share).sum() / mass)
     found["border_chance"] = float(border_share.sum() / radiograph_share.sum())
-    reasons = {
+    reasons: dict[str, Text] = {
         name: "the map has a single cell" for name in ("entropy", "gini") if found[name] is None
     }
     return FocusMetrics(threshold=threshold, **found, undefined=reasons)
@@ -142,7 +143,7 @@ def measure_regions(
             found.append(RegionFocus(name, undefined=dict.fromkeys(REGION_METRICS, reason)))
             continue
         overlaps: dict[str, float] = {}
-        undefined: dict[str, str] = {}
+        undefined: dict[str, Text] = {}
         for suffix, high in areas.items():
             if high is None:
                 undefined |= dict.fromkeys(

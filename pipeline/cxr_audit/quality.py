@@ -54,7 +54,7 @@ def action(checks: Sequence[Check], asked: Quality) -> tuple[CaseStatus, str, st
     lists = {"failed": ("fail", asked.fail), "excluded": ("exclude", asked.exclude)}
     for status, (key, names) in lists.items():
         if found := [check for check in checks if check.state == "failed" and check.name in names]:
-            reason = "; ".join(check.reason or "" for check in found)
+            reason = "; ".join(str(check.reason or "") for check in found)
             of = ", ".join(check.name for check in found)
             return (
                 status,

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_audit.errors import ConfigError
+from cxr_audit.vocabulary import Text
 
 SCHEMA_VERSION = 2
 OLDEST_READABLE = 1  # has no checks, trust, masking, flags and events: they read as absent
@@ -125,9 +126,9 @@ class SourceFile:
 class Decision:
     """One assumption: `what` was decided, `how`, and the section of the standard or the `why`."""
 
-    what: str
-    how: str
-    why: str = ""
+    what: Text
+    how: Text
+    why: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class RadiographFacts:
     patient_orientation: tuple[str, str] | None = None
     attributes: dict[str, str] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Text, ...] = ()
 
     def __post_init__(self) -> None:
         _require(
@@ -226,12 +227,12 @@ class Prediction:
     `threshold` is None where the highest score decides: with more than two classes."""
 
     target_class: str
-    scalar: str
+    scalar: Text
     logit: float
     probability: float
     class_scores: dict[str, float]
     threshold: float | None
-    threshold_source: str
+    threshold_source: Text
     predicted: str
     expected: str | None = None
 
@@ -270,7 +271,7 @@ class MapFacts:
     is_exact: bool = False
     against: str | None = None
     unit: str = "logit"
-    how: str | None = None
+    how: Text | None = None
     is_class_blind: bool = False
 
 
@@ -296,7 +297,7 @@ class RegionFacts:
 
     name: str
     kind: RegionKind
-    found_by: str
+    found_by: Text
     area_fraction: float
     confidence: float | None = None
 
@@ -325,7 +326,12 @@ class Region:
 
     @classmethod
     def of(
-        cls, mask: Mask, name: str, kind: RegionKind, found_by: str, confidence: float | None = None
+        cls,
+        mask: Mask,
+        name: str,
+        kind: RegionKind,
+        found_by: Text,
+        confidence: float | None = None,
     ) -> Region:
         """A region with its area measured from its mask."""
         return cls(mask, RegionFacts(name, kind, found_by, float(mask.mean()), confidence))
@@ -360,7 +366,7 @@ class FocusMetrics:
     gini: float | None = None
     num_components: int | None = None
     left_right_balance: float | None = None
-    undefined: dict[str, str] = field(default_factory=dict)
+    undefined: dict[str, Text] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in FOCUS_METRICS:
@@ -416,7 +422,7 @@ class RegionFocus:
     dice: float | None = None
     iou_otsu: float | None = None
     dice_otsu: float | None = None
-    undefined: dict[str, str] = field(default_factory=dict)
+    undefined: dict[str, Text] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in REGION_METRICS:
@@ -467,11 +473,11 @@ class Check:
     passed, failed or not run. `reason` says why it is not passed."""
 
     name: str
-    what: str
+    what: Text
     state: CheckState
     value: float | None = None
-    limit: str | None = None
-    reason: str | None = None
+    limit: Text | None = None
+    reason: Text | None = None
 
     def __post_init__(self) -> None:
         _require(
@@ -489,7 +495,7 @@ class Trust:
     """Whether the explanation itself may be believed, by rule from its checks; each reason in words."""
 
     state: TrustState
-    reasons: tuple[str, ...]
+    reasons: tuple[Text, ...]
     checks: tuple[Check, ...]
 
     def __post_init__(self) -> None:
@@ -535,7 +541,7 @@ class Flag:
     """What a reader of this case has to know about it, by rule: a name and the reason in words."""
 
     name: str
-    reason: str
+    reason: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -563,9 +569,9 @@ class CaseRecord:
 
     case_id: str
     status: CaseStatus
-    reason: str | None = None
+    reason: Text | None = None
     error: str | None = None
-    hint: str | None = None
+    hint: Text | None = None
     label: str | None = None
     file_sha256: str | None = None
     told_hmac: str | None = None
@@ -577,19 +583,19 @@ class CaseRecord:
     maps: tuple[MapFacts, ...] = ()
     focus: dict[str, FocusMetrics] = field(default_factory=dict)
     regions: tuple[RegionFacts, ...] = ()
-    lungs_missing: str | None = None
-    markers_missing: str | None = None
-    annotation_missing: str | None = None
+    lungs_missing: Text | None = None
+    markers_missing: Text | None = None
+    annotation_missing: Text | None = None
     region_focus: dict[str, tuple[RegionFocus, ...]] = field(default_factory=dict)
     controls: dict[str, dict[str, float]] = field(default_factory=dict)
     budget: LogitBudget | None = None
     masking: tuple[Masking, ...] = ()
     exposure: dict[str, float] = field(default_factory=dict)
     as_usual: dict[str, float] = field(default_factory=dict)
-    masking_missing: dict[str, str] = field(default_factory=dict)
+    masking_missing: dict[str, Text] = field(default_factory=dict)
     trust: Trust | None = None
     flags: tuple[Flag, ...] = ()
-    flags_undefined: dict[str, str] = field(default_factory=dict)
+    flags_undefined: dict[str, Text] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
     faint: tuple[str, ...] = ()
@@ -624,7 +630,7 @@ class Estimate:
     num_cases: int
     num_patients: int
     interval_95: tuple[float, float] | None = None
-    reason: str | None = None
+    reason: Text | None = None
 
     def __post_init__(self) -> None:
         numbers = [
@@ -709,7 +715,7 @@ class SubgroupColumn:
     num_missing: int = 0
     num_suppressed_values: int = 0
     num_suppressed_cases: int = 0
-    reason: str | None = None
+    reason: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -751,13 +757,13 @@ class CriterionResult:
     bound: what of `found` is compared with it: the estimate, or an end of its interval
     """
 
-    criterion: str
+    criterion: Text
     is_met: bool
     found: Estimate
     undefined: dict[str, int] = field(default_factory=dict)
-    reason: str | None = None
+    reason: Text | None = None
     metric: str | None = None
-    limit: str | None = None
+    limit: Text | None = None
     limit_value: float | None = None
     bound: Bound = "estimate"
 
@@ -788,11 +794,11 @@ class CohortRecord:
     statuses: dict[CaseStatus, int]
     unlabelled: dict[str, int]
     num_patients: int
-    patients: str
+    patients: Text
     outcomes: dict[str, int]
     prevalence: float | None
-    prevalence_source: str
-    method: str
+    prevalence_source: Text
+    method: Text
     metrics: dict[str, Estimate]
     ece_if_calibrated: float | None
     reliability: tuple[ReliabilityBin, ...]
@@ -886,7 +892,7 @@ class ModelFacts:
     class_names: tuple[str, ...]
     target_layer: str
     grid: tuple[int, int]
-    head: str
+    head: Text
     is_exact: bool
     is_deterministic: bool | None = None
     labels: tuple[str, ...] = ()
@@ -926,7 +932,7 @@ class RunRecord:
     versions: dict[str, str]
     engine: dict[str, Any]
     scale: float | None = None
-    scale_source: str | None = None
+    scale_source: Text | None = None
     scales: dict[str, float] = field(default_factory=dict)
     calibrated_cases: int | None = None
     checks: tuple[Check, ...] = ()
@@ -1028,13 +1034,13 @@ class Comparison:
     b: ComparedRun
     target_class: str
     thresholds: tuple[float | None, float | None]
-    matched_by: str
+    matched_by: Text
     num_matched: int
     num_other_bytes: int
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
-    patients: str
-    method: str
+    patients: Text
+    method: Text
     differences: tuple[Difference, ...]
     statuses: tuple[Transition, ...]
     classes: tuple[Transition, ...]

@@ -25,9 +25,10 @@ from dataclasses import replace
 
 from cxr_audit.config import Acceptance
 from cxr_audit.records import FLAGS, CaseRecord, Flag, RegionFocus
+from cxr_audit.vocabulary import Text
 
 # A rule's answer: is the flag raised, None = cannot be said; and why.
-Answer = tuple[bool | None, str]
+Answer = tuple[bool | None, Text]
 
 
 def flagged(record: CaseRecord, limits: Acceptance, spread: float | None) -> CaseRecord:
@@ -40,7 +41,7 @@ def flagged(record: CaseRecord, limits: Acceptance, spread: float | None) -> Cas
 
 def judge(
     record: CaseRecord, limits: Acceptance, spread: float | None = None
-) -> tuple[tuple[Flag, ...], dict[str, str]]:
+) -> tuple[tuple[Flag, ...], dict[str, Text]]:
     """The flags of an audited case.
 
     Parameters
@@ -107,7 +108,7 @@ def _at(
     ]
     if not answers:
         return None, _no_evidence(record) or missing
-    raised = [reason for is_raised, reason in answers if is_raised]
+    raised = [str(reason) for is_raised, reason in answers if is_raised]
     return bool(raised), "; ".join(raised)
 
 
@@ -173,10 +174,10 @@ def _near_threshold(record: CaseRecord, limits: Acceptance) -> Answer:
 def _by_checks(record: CaseRecord, names: Sequence[str]) -> Answer:
     """Raised where one of these checks of the input failed, unknown where one was not run and none failed."""
     checks = [check for check in record.quality if check.name in names]
-    failed = [check.reason or check.what for check in checks if check.state == "failed"]
+    failed = [str(check.reason or check.what) for check in checks if check.state == "failed"]
     if failed:
         return True, "; ".join(failed)
-    not_run = [check.reason or check.what for check in checks if check.state == "not_run"]
+    not_run = [str(check.reason or check.what) for check in checks if check.state == "not_run"]
     if not_run or not checks:
         return None, "; ".join(not_run) or "the input was not checked for it"
     return False, ""

@@ -43,6 +43,7 @@ from cxr_audit.records import (
     from_json,
     to_json,
 )
+from cxr_audit.vocabulary import Text
 
 if TYPE_CHECKING:
     from cxr_audit.regions import Lungs
@@ -84,7 +85,7 @@ class Explained:
     exposure: dict[str, float] = field(default_factory=dict)
     as_usual: dict[str, float] = field(default_factory=dict)
     masking: tuple[Masking, ...] = ()
-    masking_missing: dict[str, str] = field(default_factory=dict)
+    masking_missing: dict[str, Text] = field(default_factory=dict)
 
 
 def warm_up(documents: bool) -> None:

@@ -82,7 +82,7 @@ def _share(
         values, reasons = case_values(record)
         value = record.status == name if name in STATUSES else values[name]
         if value is None:
-            undefined[reasons[name]] += 1
+            undefined[str(reasons[name])] += 1
             hits.append(criterion.share_at_most is not None)
         elif criterion.above is not None:
             hits.append(value > criterion.above)

@@ -15,9 +15,10 @@ from cxr_audit.records import (
     REGIONS_OF_CASES,
     CaseRecord,
 )
+from cxr_audit.vocabulary import Text
 
 Values = dict[str, Any]
-Reasons = dict[str, str]
+Reasons = dict[str, Text]
 
 
 def case_values(record: CaseRecord) -> tuple[Values, Reasons]:

@@ -223,7 +223,7 @@ def _distributions(groups: Mapping[str, Sequence[CaseRecord]]) -> list[Distribut
         for outcome, members in measured.items():
             defined = [values[metric] for values, _ in members if values[metric] is not None]
             reasons = Counter(
-                reasons[metric] for values, reasons in members if values[metric] is None
+                str(reasons[metric]) for values, reasons in members if values[metric] is None
             )
             shape: dict[str, Any] = {}
             if metric in WORDS:

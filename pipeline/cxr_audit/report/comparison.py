@@ -20,6 +20,7 @@ from cxr_audit.records import (
     PairedMetric,
     Transition,
 )
+from cxr_audit.report.language import said
 from cxr_audit.report.words import (
     BANNER,
     CHECK_STATES,
@@ -81,8 +82,8 @@ def comparison_view(found: Comparison) -> View:
         "plot": _plot(found),
         "changed": [_changed(case) for case in found.changed],
         "most_rows": MOST_ROWS,
-        "method": sentence(found.method),
-        "patients": found.patients,
+        "method": sentence(said(found.method)),
+        "patients": said(found.patients),
     }
 
 
@@ -128,10 +129,10 @@ def _summary(found: Comparison) -> list[str]:
 
 def _cases(found: Comparison) -> list[tuple[str, str]]:
     return [
-        ("Matched", f"{found.num_matched} cases, by {found.matched_by}"),
+        ("Matched", f"{found.num_matched} cases, by {said(found.matched_by)}"),
         ("In one run only", f"{len(found.only_a)} in A, {len(found.only_b)} in B"),
         ("Matched, but of other bytes", str(found.num_other_bytes)),
-        ("Patients", found.patients),
+        ("Patients", said(found.patients)),
     ]
 
 
@@ -268,7 +269,7 @@ def _change(one: Estimate) -> str:
 
 def _interval(one: Estimate, is_change: bool = False) -> str:
     return (
-        (one.reason or "")
+        said(one.reason or "")
         if one.interval_95 is None
         else f"95 % interval {_between(one, is_change)}"
     )
@@ -276,7 +277,7 @@ def _interval(one: Estimate, is_change: bool = False) -> str:
 
 def _between(one: Estimate, is_change: bool = False) -> str:
     if one.interval_95 is None:
-        return one.reason or ""
+        return said(one.reason or "")
     return " to ".join(_signed(end) if is_change else percent(end, 1) for end in one.interval_95)
 
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from cxr_audit.glossary import FLAG_WORDS
 from cxr_audit.records import CaseRecord, Prediction, RunRecord
+from cxr_audit.report.language import said
 from cxr_audit.report.view import cautions, run_facts, scale_view, unit
 from cxr_audit.report.words import (
     BANNER,
@@ -84,7 +85,7 @@ def _index_row(record: CaseRecord, has_documents: bool) -> View:
     return {
         "case_id": record.case_id,
         "outcome": (record.outcome or STATUS_WORDS[record.status]).replace("_", " "),
-        "reason": sentence(record.reason) or "",
+        "reason": sentence(said(record.reason)) or "",
         "label": record.label or (prediction.expected if prediction else None) or "",
         "predicted": prediction.predicted if prediction else "",
         "agrees": {True: "same", False: "differs", None: ""}[is_correct],

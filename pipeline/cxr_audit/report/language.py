@@ -33,6 +33,7 @@ from babel.numbers import format_decimal, get_decimal_symbol
 from markupsafe import Markup, escape
 
 from cxr_audit.errors import ConfigError
+from cxr_audit.vocabulary import MESSAGES, Filler, Message, Plural, Text, fill
 
 SOURCE = "en"
 FOLDER = Path(__file__).with_name("languages")
@@ -68,6 +69,11 @@ def read_language(code: str) -> Language:
         return Language(code, Locale.parse(code))
     with path.open("rb") as file:
         catalogue = read_po(file, locale=code)
+    for room in sorted((FOLDER / code).glob("*.po")):
+        with room.open("rb") as file:
+            for entry in read_po(file, locale=code):
+                if entry.id:
+                    catalogue[entry.id] = entry
     compiled = BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
@@ -154,14 +160,44 @@ def joined(separator: str, parts: Iterable[str]) -> str:
 
 
 @overload
-def said(text: str) -> str: ...
+def said(text: Text) -> str: ...
 @overload
 def said(text: None) -> None: ...
-def said(text: str | None) -> str | None:
-    """A sentence of a record in the report's language; as recorded where no message is known for it."""
+def said(text: Text | None) -> str | None:
+    """A message of a record in the report's language; a sentence of an older record as recorded."""
+    if isinstance(text, Message):
+        return _rendered(text)
     if not text or _spoken.get() == SOURCE:
         return text
     return _translated(text, _spoken.get()) or AsRecorded(text)
+
+
+def _rendered(message: Message) -> str:
+    """A message in the report's language; marked as English where no translation is known."""
+    template = MESSAGES.get(message.code)
+    if template is None:
+        return AsRecorded(message.text)
+    spoken = current()
+    filler = Filler(_localised, said, _name)
+    if spoken.code == SOURCE:
+        return fill(template, message.values, filler)
+    if isinstance(template, Plural):
+        count = int(message.values[template.count])
+        form = spoken.translations.ngettext(template.one, template.many, count)
+        is_known = form not in (template.one, template.many)
+    else:
+        form = spoken.translations.gettext(template)
+        is_known = template in spoken.messages
+    return fill(form, message.values, filler) if is_known else AsRecorded(message.text)
+
+
+def _localised(number: str) -> str:
+    return number.replace(".", get_decimal_symbol(current().locale))
+
+
+def _name(name: str) -> str:
+    """A name of the vocabulary in the report's language."""
+    return current().translations.gettext(name) if name else name
 
 
 @lru_cache(maxsize=4096)

@@ -173,7 +173,10 @@ def _decisions(record: CaseRecord) -> list[View]:
     return [
         {
             "title": title,
-            "rows": [{"what": sentence(d.what), "how": d.how, "why": d.why} for d in made],
+            "rows": [
+                {"what": sentence(said(d.what)), "how": said(d.how), "why": said(d.why)}
+                for d in made
+            ],
         }
         for title, made in steps.items()
         if made

@@ -27,6 +27,7 @@ from cxr_audit.records import (
     WrongCase,
 )
 from cxr_audit.report import plots
+from cxr_audit.report.language import said
 from cxr_audit.report.pictures import encode_jpeg, mean_map_picture
 from cxr_audit.report.regulations import claim_rows, model_card_rows, regulatory_rows
 from cxr_audit.report.words import (
@@ -256,7 +257,9 @@ def _acceptance(cohort: CohortRecord) -> View:
         shape, verdict = "circle", f"{total} of {total} acceptance criteria met."
     rows = [_criterion(one) for one in cohort.acceptance]
     bounds = [
-        (one.limit or "", FAR_ENDS[one.bound]) for one in cohort.acceptance if one.bound in FAR_ENDS
+        (str(one.limit or ""), FAR_ENDS[one.bound])
+        for one in cohort.acceptance
+        if one.bound in FAR_ENDS
     ]
     is_far = any(limit.startswith(far) for limit, far in bounds)
     return {"shape": shape, "verdict": verdict, "rows": rows, "is_far": is_far}
@@ -271,7 +274,7 @@ def _state(one: CriterionResult) -> tuple[str, str]:
 def _criterion(one: CriterionResult) -> View:
     kinds: dict[str, dict[str, int]] = {}
     for reason, count in one.undefined.items():
-        kind, _, detail = reason.partition(": ")
+        kind, _, detail = str(reason).partition(": ")
         kinds.setdefault(kind, {})[detail] = count
     notes = [
         f"counted against it, in {_cases(sum(of.values()))}: {_by_detail(kind, of)}"
@@ -280,10 +283,10 @@ def _criterion(one: CriterionResult) -> View:
     if one.reason:
         notes.insert(0, f"{one.reason}: counts as not met")
     elif one.limit_value is None and not one.is_met:
-        notes.append(one.found.reason or "")
+        notes.append(said(one.found.reason or ""))
     return {
         "state": _state(one),
-        "what": sentence(one.criterion),
+        "what": sentence(said(one.criterion)),
         "key": one.metric,
         "limit": one.limit or DASH,
         "bound": one.bound,
@@ -313,7 +316,7 @@ def _estimate(one: Estimate, limit: float | None = None) -> View:
         "value": "undefined" if one.value is None else score(one.value, decimals),
         "ends": ends,
         "interval": None if ends is None else " to ".join(ends),
-        "reason": sentence(one.reason),
+        "reason": sentence(said(one.reason)),
         "of": f"{one.num_cases:,} / {one.num_patients:,}" if one.num_cases else DASH,
     }
 
@@ -611,7 +614,7 @@ def _stopped(records: Sequence[CaseRecord]) -> View:
         {
             "status": status,
             "error": error or DASH,
-            "reason": sentence(reason),
+            "reason": sentence(said(reason)),
             "count": f"{count:,}",
         }
         for (status, error, reason), count in sorted(
@@ -644,7 +647,7 @@ def _performance(cohort: CohortRecord) -> View | None:
         if cohort.prevalence is None
         else f"{number(cohort.prevalence)}, {cohort.prevalence_source}"
     )
-    return {"rows": rows, "method": sentence(cohort.method), "prevalence": at}
+    return {"rows": rows, "method": sentence(said(cohort.method)), "prevalence": at}
 
 
 def _confusion(cohort: CohortRecord) -> View | None:
@@ -884,11 +887,11 @@ def _validity(records: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecor
 def _check(one: Check) -> View:
     return {
         "name": sentence(check_name(one.name)),
-        "what": sentence(one.what),
+        "what": sentence(said(one.what)),
         "state": CHECK_STATES[one.state],
         "value": DASH if one.value is None else number(one.value),
         "limit": one.limit or DASH,
-        "reason": sentence(one.reason),
+        "reason": sentence(said(one.reason)),
     }
 
 
@@ -960,9 +963,9 @@ def _quality(records: Sequence[CaseRecord]) -> View | None:
         for one in record.quality:
             counts.setdefault(one.name, Counter()).update([one.state])
             if one.state == "not_run":  # it says neither
-                words.setdefault(one.name, (one.reason or "", DASH))
+                words.setdefault(one.name, (said(one.reason or ""), DASH))
             elif words.get(one.name, ("", DASH))[1] == DASH:
-                words[one.name] = (one.what, one.limit or DASH)
+                words[one.name] = (said(one.what), said(one.limit or DASH))
     rows = [
         {
             "name": sentence(check_name(name)),

@@ -57,6 +57,7 @@ from cxr_audit.report.words import (
     utc,
     w3c,
 )
+from cxr_audit.vocabulary import Text
 
 PICTURE_MM = 56.0
 MAP_MM = 76.0
@@ -379,7 +380,7 @@ def focus_sentences(
 ) -> list[str]:
     """One to three plain sentences for the clinician."""
     if focus.high_focus_fraction is None:
-        reason = focus.undefined["high_focus_fraction"].rstrip(".")
+        reason = str(focus.undefined["high_focus_fraction"]).rstrip(".")
         return [_("No focus region: {reason}.", reason=said(reason))]
     band = f" ({said(focus.focus_band)})" if focus.focus_band else ""
     share = percent(focus.high_focus_fraction)
@@ -513,7 +514,10 @@ def cautions(record: CaseRecord) -> list[str]:
     read = record.radiograph.warnings if record.radiograph else ()
     return [
         sentence(said(text))
-        for text in (*failed, *(text for text in read if not any(text in one for one in failed)))
+        for text in (
+            *failed,
+            *(text for text in read if not any(str(text) in str(one) for one in failed)),
+        )
     ]
 
 
@@ -539,7 +543,7 @@ def _fitness(record: CaseRecord) -> View:
 def _checks(checks: Sequence[Check]) -> Rows:
     """The checks of the input by state: those made with number and limit, the others with the reason why not."""
     rows: Rows = []
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[Text, list[str]] = {}
     for state, name in (("failed", _("Checks not passed")), ("passed", _("Checks passed"))):
         found = [_made(check) for check in checks if check.state == state]
         rows += [(name, joined(", ", found))] if found else []
@@ -634,7 +638,7 @@ def scale_view(run: RunRecord, own: float | None = None) -> View:
         view["end"] = number(end, 2 if end >= 0.01 else 3)
     if run.scale_source:
         before = calibrated_before(run) if run.scale is not None else []
-        view["source"] = sentence(joined("; ", (said(run.scale_source.rstrip(".")), *before)))
+        view["source"] = sentence(joined("; ", (said(str(run.scale_source).rstrip(".")), *before)))
     if len(set(run.scales.values())) > 1:
         view["others"] = "; ".join(
             _("{map}: 0 to {end}", map=key.replace("@", ", "), end=number(end))
@@ -772,7 +776,9 @@ def _regions(record: CaseRecord, pictures: Mapping[str, str]) -> View | None:
         "undefined": undefined,
         "legend": ", ".join(_(words) for kind, words in OUTLINED.items() if kind in kinds),
         "picture": _picture(pictures.get("regions"), _shape(record.radiograph), REGIONS_MM),
-        "missing": sentence(said((record.lungs_missing or "").removeprefix("lungs not found: "))),
+        "missing": sentence(
+            said(str(record.lungs_missing or "").removeprefix("lungs not found: "))
+        ),
         "has_log_odds": record.budget is not None,
         "are_sides_stated": record.radiograph is not None
         and patient_side(record.radiograph, 0) is not None,
@@ -860,7 +866,7 @@ def _masking(record: CaseRecord) -> View | None:
             _(
                 "{part}: not replaced, {reason}.",
                 part=sentence(said(name)),
-                reason=said(reason.removeprefix("lungs not found: ")),
+                reason=said(str(reason).removeprefix("lungs not found: ")),
             )
             for name, reason in record.masking_missing.items()
         ],

@@ -21,6 +21,7 @@ import numpy as np
 
 from cxr_audit.explain.probing import baseline
 from cxr_audit.records import TOUCHES, Fill, Floats, Mask, Masking, Prediction, Region
+from cxr_audit.vocabulary import Text
 
 if TYPE_CHECKING:
     from cxr_audit.explain import Explainer
@@ -42,7 +43,7 @@ class Subject:
     before: Prediction
     on_radiograph: Floats
     parts: dict[str, Mask]
-    missing: dict[str, str]
+    missing: dict[str, Text]
 
     @classmethod
     def of(
@@ -62,7 +63,7 @@ class Subject:
                 parts[region.facts.name] = share > TOUCHES
             if region.facts.kind == "lungs":
                 parts[ALL_BUT_LUNGS] = on_radiograph - share > TOUCHES
-        missing = {
+        missing: dict[str, Text] = {
             name: reason
             for name, part in parts.items()
             if (reason := _undefined(part, on_radiograph))
@@ -84,7 +85,7 @@ class Subject:
 
 def ask_again(
     explainer: Explainer, subjects: Sequence[Subject], at_once: int
-) -> list[tuple[tuple[Masking, ...], dict[str, str]]]:
+) -> list[tuple[tuple[Masking, ...], dict[str, Text]]]:
     """Every part of every subject by every fill, asked `at_once` at a time; beside it what is missing, and why."""
     tasks = [(n, name) for n, subject in enumerate(subjects) for name in subject.parts]
     inputs = (x for subject in subjects for x in fill(subject))

@@ -282,9 +282,8 @@ def _resolve(spec: Spec) -> tuple[Spec, _Look]:
         "exposure": float(np.clip(np.exp(rng.normal(0, 0.5)), 0.2, 4)),
         "collimation": float(rng.uniform(0.0, 0.05) * (rng.random() < 0.35)),
     }
-    spec = replace(
-        spec, **{name: value for name, value in decided.items() if getattr(spec, name) is None}
-    )  # type: ignore[arg-type]
+    open_choices = {name: value for name, value in decided.items() if getattr(spec, name) is None}
+    spec = replace(spec, **open_choices)  # type: ignore[arg-type]
     is_child = spec.age_band == "child"
     exposure = Exposure(
         quanta=1.5e5 * (spec.exposure or 1.0),
