@@ -85,7 +85,7 @@ def main() -> None:
     picture = case["picture"]
 
     def measure() -> None:
-        """As `audit.case.describe` does it for a case of one map."""
+        """As `audit.document.describe` does it for a case of one map."""
         masks = np.stack([region.mask for region in found])
         shares = geometry.region_shares(placement, *size, masks)
         measuring.measure(one, one.values, placement, found, shares, 0.5)

@@ -31,8 +31,9 @@ import numpy as np
 import numpy.typing as npt
 from cxr_audit import preprocess as geometry
 from cxr_audit.audit.batch import explain_batch, sample, segment_batch, vary_batch
-from cxr_audit.audit.case import Explained, document, prepare
+from cxr_audit.audit.document import Explained, document
 from cxr_audit.audit.opening import find_key, find_sources, open_classifier, open_segmenter
+from cxr_audit.audit.prepare import prepare
 from cxr_audit.cohort.cases import case_values
 from cxr_audit.cohort.dependence import dependence
 from cxr_audit.cohort.intervals import Resampling

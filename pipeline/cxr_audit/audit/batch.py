@@ -12,7 +12,8 @@ import numpy as np
 
 from cxr_audit import preprocess as geometry
 from cxr_audit import regions
-from cxr_audit.audit.case import Explained, Prepared, find_regions
+from cxr_audit.audit.document import Explained, find_regions
+from cxr_audit.audit.prepare import Prepared
 from cxr_audit.config import AuditConfig
 from cxr_audit.records import (
     CaseRecord,

@@ -35,19 +35,8 @@ from cxr_audit.audit.batch import (
     stack,
     vary_batch,
 )
-from cxr_audit.audit.case import (
-    Explained,
-    Prepared,
-    document,
-    mark_duplicates,
-    npz,
-    prepare,
-    render_case,
-    renderer,
-    warm_up,
-    with_lungs,
-)
 from cxr_audit.audit.clock import Clock, add, now, peak_mib, rounded
+from cxr_audit.audit.document import Explained, document, npz, render_case, renderer, warm_up
 from cxr_audit.audit.measuring import round_up, scale_key
 from cxr_audit.audit.opening import (
     check_labels,
@@ -57,6 +46,7 @@ from cxr_audit.audit.opening import (
     open_classifier,
     open_segmenter,
 )
+from cxr_audit.audit.prepare import Prepared, mark_duplicates, prepare, with_lungs
 from cxr_audit.config import REFERENCE, AuditConfig, measured_by
 from cxr_audit.errors import ConfigError, NotRetrieved, VerificationError
 from cxr_audit.evidence import CaseIdKey, EventLog, RunFolder
