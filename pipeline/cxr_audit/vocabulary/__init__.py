@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cxr_audit.vocabulary.checks import QUALITY_CHECKS, TRUST_CHECKS
+from cxr_audit.vocabulary.flags import FLAGS
 from cxr_audit.vocabulary.message import (
     Filler,
     Message,
@@ -14,6 +16,18 @@ from cxr_audit.vocabulary.message import (
     placeholders,
 )
 from cxr_audit.vocabulary.messages import all_messages
+from cxr_audit.vocabulary.methods import METHODS
+from cxr_audit.vocabulary.metrics import (
+    MAP_METRICS,
+    MASKING_NUMBERS,
+    REGION_METRICS,
+    RUN_METRICS,
+    Metric,
+)
+from cxr_audit.vocabulary.outputs import OUTPUT_FILES
+from cxr_audit.vocabulary.plugins import load_plugins
+from cxr_audit.vocabulary.regions import REGION_KINDS
+from cxr_audit.vocabulary.registry import Registry, UnknownName
 
 MESSAGES: dict[str, Template] = all_messages()
 
@@ -40,13 +54,27 @@ def message(code: str, /, **values: Any) -> Message:
 
 
 __all__ = [
+    "FLAGS",
+    "MAP_METRICS",
+    "MASKING_NUMBERS",
     "MESSAGES",
+    "METHODS",
+    "OUTPUT_FILES",
+    "QUALITY_CHECKS",
+    "REGION_KINDS",
+    "REGION_METRICS",
+    "RUN_METRICS",
+    "TRUST_CHECKS",
     "Filler",
     "Message",
+    "Metric",
     "Plural",
+    "Registry",
     "Template",
     "Text",
+    "UnknownName",
     "fill",
+    "load_plugins",
     "message",
     "placeholders",
 ]
