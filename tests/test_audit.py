@@ -770,10 +770,10 @@ def test_what_is_told_of_a_case_is_not_to_be_guessed(config_file: Path) -> None:
     one, same, other = (
         ingest.discover(manifest, "label", key=key) for key in (b"a" * 16, b"a" * 16, b"b" * 16)
     )
-    hashes = [case.told_hmac for case in one]
+    hashes = [case.metadata_hmac for case in one]
     assert len(set(hashes)) == 3
-    assert hashes == [case.told_hmac for case in same]
-    assert not set(hashes) & {case.told_hmac for case in other}
+    assert hashes == [case.metadata_hmac for case in same]
+    assert not set(hashes) & {case.metadata_hmac for case in other}
 
 
 def test_a_changed_run_does_not_go_on(config_file: Path) -> None:

@@ -26,60 +26,25 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from cxr_audit.errors import ConfigError
-from cxr_audit.records import (
-    CASE_FLAGS,
-    CASE_NUMBERS,
-    MODEL_CHECKS,
-    PERFORMANCE_METRICS,
-    Bound,
-    Outcome,
-    Resize,
-    VoiTransform,
-)
+from cxr_audit.records import Bound, Outcome, Resize, VoiTransform
+from cxr_audit.vocabulary import METHODS, QUALITY_CHECKS, RUN_METRICS, Registry, load_plugins
+from cxr_audit.vocabulary.checks import Action, criteria_of_model
+from cxr_audit.vocabulary.names import case_yes_or_no, criteria
 
 REFERENCE = "reference"
 # Where and how a run is made, not what is asked of it.
 PLACES = ("run.output", "run.name", "engine.name", "engine.workers", "privacy.key_file")
-
-Method = Literal[
-    "grad-cam",
-    "hirescam",
-    "grad-cam++",
-    "layercam",
-    "layercam-fused",
-    "xgrad-cam",
-    "score-cam",
-    "eigen-cam",
-    "integrated-gradients",
-    "smoothgrad",
-    "edges",
-    "random",
-    "centre",
-]
-QualityCheck = Literal[
-    "blank",
-    "contrast",
-    "clipping",
-    "collimation",
-    "inversion",
-    "rotation",
-    "crop",
-    "not_a_chest",
-    "view",
-    "age",
-    "burned_in_annotation",
-    "image_type",
-    "duplicate_uid",
-    "duplicate_pixels",
-]
-
 
 def _printable(text: str) -> str:
     """What is printed must show itself: no control character, and none that turns the direction of what follows."""
@@ -93,6 +58,46 @@ Origin = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_pri
 Words = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_printable)]
 # In YAML a class may be written as a number or a yes/no word; it is a name all the same.
 ClassName = Annotated[Name, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
+
+
+class Known:
+    """A name of a table of the vocabulary, also of a row that another package has added.
+
+    Parameters
+    ----------
+    table : where it must have a row.
+    """
+
+    def __init__(self, table: Registry[Any]) -> None:
+        self._table = table
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self._table.keys())}
+
+    def _known(self, name: str) -> str:
+        return str(self._table[name].key)
+
+
+class CriterionName:
+    """The JSON Schema of a metric that a criterion can name."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(criteria())}
+
+
+Method = Annotated[str, Known(METHODS)]
+QualityCheck = Annotated[str, Known(QUALITY_CHECKS)]
+
+
+def _by_default(action: Action) -> tuple[str, ...]:
+    return tuple(check.key for check in QUALITY_CHECKS if check.action == action)
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -165,11 +170,12 @@ class Quality(_Section):
     """Whether a radiograph is fit to be audited. One beyond a limit is audited with a caution, unless listed here."""
 
     exclude: tuple[QualityCheck, ...] = Field(
-        ("blank", "not_a_chest", "view"),
-        description=f"a radiograph that does not pass one of these is excluded: {', '.join(get_args(QualityCheck))}",
+        default_factory=lambda: _by_default("exclude"),
+        description="a radiograph that fails one of these checks is excluded",
     )
     fail: tuple[QualityCheck, ...] = Field(
-        (), description="a radiograph that does not pass one of these has failed"
+        default_factory=lambda: _by_default("fail"),
+        description="a radiograph that fails one of these checks is recorded as failed",
     )
     blank_range: Share = Field(
         0.02, description="blank: least span of the grey values, of the full range"
@@ -354,10 +360,8 @@ class Explain(_Section):
 
     methods: tuple[Method, ...] = Field(
         (),
-        description="the first gives the numbers: grad-cam | hirescam | grad-cam++ | layercam | layercam-fused (of "
-        "target_layer and layers) | xgrad-cam | eigen-cam | score-cam | integrated-gradients | smoothgrad | the "
-        "controls edges, random, centre; empty = grad-cam for global average pooling and one dense layer, else "
-        "hirescam, grad-cam",
+        description="the first gives the numbers; empty = grad-cam for global average pooling and "
+        "one dense layer, else hirescam, grad-cam",
     )
     target_layer: Name = Field(
         "auto", description="auto = the last layer with a grid; `cxr-audit inspect` lists them"
@@ -494,10 +498,9 @@ PRIVATE_COLUMNS = (
 class Criterion(_Section):
     """One thing that a run has to show."""
 
-    metric: Name = Field(
-        description=f"of the run: {', '.join(PERFORMANCE_METRICS)}; of each case, a number: {', '.join(CASE_NUMBERS)}; "
-        f"or yes or no: {', '.join(CASE_FLAGS)}; a check of the model that has to be passed, without a limit: "
-        f"{', '.join(MODEL_CHECKS)}"
+    metric: Annotated[Name, CriterionName()] = Field(
+        description="a metric of the run; a number of each case, or what is true or false of it; or "
+        "a check of the model, which has no limit here"
     )
     cases: Literal["all", Outcome] = Field(
         "all",
@@ -531,9 +534,8 @@ class Criterion(_Section):
     @field_validator("metric")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        known = (*PERFORMANCE_METRICS, *CASE_NUMBERS, *CASE_FLAGS, *MODEL_CHECKS)
-        if name not in known:
-            raise ValueError(f"unknown metric{_perhaps(name, known)}")
+        if name not in criteria():
+            raise ValueError(f"unknown metric{_perhaps(name, criteria())}")
         return name
 
     @model_validator(mode="after")
@@ -543,10 +545,10 @@ class Criterion(_Section):
             "bound",
         }
         given -= {"cases"} if self.cases == "all" else set()
-        if self.metric in MODEL_CHECKS:
+        if self.metric in criteria_of_model():
             if given or self.cases != "all":
                 raise ValueError(f"{self.metric} is passed or not: give no limit and no cases")
-        elif self.metric in PERFORMANCE_METRICS:
+        elif self.metric in RUN_METRICS:
             if len(given) != 1 or not given <= {"at_least", "at_most"}:
                 raise ValueError(
                     f"{self.metric} is one number of the run: give either at_least or at_most, no more"
@@ -558,10 +560,10 @@ class Criterion(_Section):
             raise ValueError(
                 f"{self.metric} is of each case: give either share_at_least or share_at_most"
             )
-        elif len(given & {"above", "below"}) != (self.metric not in CASE_FLAGS):
-            count = "neither above nor" if self.metric in CASE_FLAGS else "either above or"
+        elif len(given & {"above", "below"}) != (self.metric not in case_yes_or_no()):
+            count = "neither above nor" if self.metric in case_yes_or_no() else "either above or"
             raise ValueError(
-                f"{self.metric} is {'yes or no' if self.metric in CASE_FLAGS else 'a number'}: give {count} below"
+                f"{self.metric} is {'yes or no' if self.metric in case_yes_or_no() else 'a number'}: give {count} below"
             )
         elif self.metric in ("failed", "excluded") and self.cases != "all":
             raise ValueError(f"{self.metric} cases have no outcome: leave cases out")
@@ -700,6 +702,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
     ------
     ConfigError : naming every problem with file, line and key.
     """
+    load_plugins()
     path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -778,7 +781,7 @@ def starter(values: dict[str, dict[str, tuple[Any, str]]]) -> str:
                 lines.append(f"  # {remark or field.description}")
                 lines.append(f"  {key}: {_yaml(value)}")
             else:
-                default = field.get_default()
+                default = field.get_default(call_default_factory=True)
                 lines.append(
                     f"  # {key}: {_yaml(default)}"
                     + (f"    # {field.description}" if field.description else "")

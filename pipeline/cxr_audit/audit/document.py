@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cxr_audit import evidence, regions, report, verdict
+from cxr_audit import evidence, regions, report, flags
 from cxr_audit import preprocess as geometry
 from cxr_audit.audit.clock import Clock, peak_mib
 from cxr_audit.audit.measuring import budget, controls, measure, round_up, scale_key
@@ -20,7 +20,14 @@ from cxr_audit.audit.prepare import Prepared, with_lungs
 from cxr_audit.config import AuditConfig
 from cxr_audit.evidence import RunFolder
 from cxr_audit.records import (
+    AuditedCase,
     CaseRecord,
+    InputRecord,
+    MapRecord,
+    Placement,
+    Probes,
+    RegionsRecord,
+    case_from_json,
     ClassActivationMap,
     Floats,
     Mask,
@@ -29,10 +36,9 @@ from cxr_audit.records import (
     Region,
     RunRecord,
     Trust,
-    from_json,
     to_json,
 )
-from cxr_audit.vocabulary import Text
+from cxr_audit.vocabulary import Text, message
 
 if TYPE_CHECKING:
     from cxr_audit.regions import Lungs
@@ -77,7 +83,7 @@ def document(
     folder.clear_case(case.prepared.source.case_id)
     where = folder.case(case.prepared.source.case_id)
     record, pictures, maps, masks = describe(case, run, config)
-    record = replace(record, told_hmac=case.prepared.source.told_hmac)
+    record = replace(record, metadata_hmac=case.prepared.source.metadata_hmac)
     for name, image in pictures.items():
         evidence.write(where / name, report.encode_jpeg(image, MOST_BYTES))
     if maps:
@@ -88,7 +94,7 @@ def document(
     if config.report.documents:
         # From the record as `render` will read it, whose dicts are in another order: the same bytes.
         evidence.write(
-            where / "report.pdf", renderer().case_pdf(from_json(data, CaseRecord), run, where)
+            where / "report.pdf", renderer().case_pdf(case_from_json(data), run, where)
         )
     evidence.write(where / "case.json", data)
     clock.mark("documents")
@@ -109,80 +115,100 @@ def render_case(path: Path, case_id: str, template_dir: Path | None, language: s
 def describe(
     case: Explained, run: RunRecord, config: AuditConfig
 ) -> tuple[CaseRecord, Pictures, dict[str, Floats], dict[str, Mask]]:
-    """A case's record, its pictures by file name, its maps by key and the masks of its regions by name."""
+    """What a case leaves.
+
+    Returns
+    -------
+    Its record, its pictures by file name, its maps by key, the masks of its regions by name.
+    """
     prepared = with_lungs(case.prepared, case.lungs, config)
     pictures = {f"{role}.jpg": image for role, image in prepared.pictures.items()}
     names = {role: f"{role}.jpg" for role in prepared.pictures}
     if prepared.failure is not None:
-        return replace(prepared.failure, quality=prepared.quality, pictures=names), pictures, {}, {}
+        record = replace(prepared.failure, quality=prepared.quality, pictures=names)
+        return record, pictures, {}, {}
     assert prepared.facts is not None
     assert prepared.model_input is not None
     assert case.prediction is not None
-    placement, background = prepared.model_input.placement, prepared.pictures["radiograph"]
+    placement = prepared.model_input.placement
+    background = prepared.pictures["radiograph"]
     found = find_regions(case)
     names["regions"] = "regions.jpg"
-    pictures["regions.jpg"] = report.outlines(
-        report.display((background / 255).astype(np.float32), REGIONS_PX), found
-    )
-    seen = geometry.seen(placement, *background.shape)
-    threshold = config.focus.high_focus_threshold
+    small = report.display((background / 255).astype(np.float32), REGIONS_PX)
+    pictures["regions.jpg"] = report.outlines(small, found)
     masks = np.stack([region.mask for region in found])
     region_shares = cache(partial(geometry.region_shares, placement, masks=masks))
-    metrics, region_metrics, scales, faint = {}, {}, {}, []
+    maps = []
     for number, class_map in enumerate(case.maps):
-        facts = class_map.facts
-        grid = facts.grid_rows, facts.grid_columns
-        finite = (
-            class_map.values if facts.status != "not_finite" else np.zeros_like(class_map.values)
+        map_record, picture = _map(
+            class_map, placement, found, region_shares, background, run, config
         )
-        measured = measure(class_map, finite, placement, found, region_shares(*grid), threshold)
-        metrics[facts.key], region_metrics[facts.key] = measured
-        heatmap = geometry.restore(finite, placement, *background.shape)
-        scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
-        if config.report.scale == "case" and facts.status == "ok":
-            scale = scales[facts.key] = round_up(float(finite.max()))
-        edges = (
-            geometry.cell_edges(placement, *grid, *background.shape)
-            if config.report.cells
-            else None
-        )
-        names[facts.key] = f"map-{number}.jpg"
-        if is_faint := report.is_faint(float(finite.max()), scale):
-            faint.append(facts.key)
-        pictures[names[facts.key]] = report.overlay(
-            background, heatmap, seen, scale, threshold, edges, not is_faint
-        )
-    record = CaseRecord(
+        file_name = f"map-{number}.jpg"
+        maps.append(replace(map_record, picture=file_name))
+        pictures[file_name] = picture
+    missing: dict[str, Text] = {}
+    if case.lungs is not None and case.lungs.reason is not None:
+        missing["lungs"] = case.lungs.reason
+    if not config.regions.markers:
+        missing["marker"] = message("regions.markers_not_looked_for")
+    if prepared.annotation_missing is not None:
+        missing["annotation"] = prepared.annotation_missing
+    record = AuditedCase(
         case_id=prepared.source.case_id,
-        status="ok",
         label=prepared.source.label,
         file_sha256=prepared.source.file_sha256,
         radiograph=prepared.facts,
-        placement=placement,
-        preprocessing=prepared.preprocessing,
+        input=InputRecord(placement, prepared.preprocessing),
         quality=prepared.quality,
         prediction=case.prediction,
-        maps=tuple(class_map.facts for class_map in case.maps),
-        focus=metrics,
-        regions=tuple(region.facts for region in found),
-        lungs_missing=case.lungs.reason if case.lungs else None,
-        markers_missing=None if config.regions.markers else "the markers were not looked for",
-        annotation_missing=prepared.annotation_missing,
-        region_focus=region_metrics,
-        controls=controls(case.controls, placement, found, region_shares),
+        maps=tuple(maps),
+        regions=RegionsRecord(
+            tuple(region.facts for region in found),
+            missing,
+            controls(case.controls, placement, found, region_shares),
+        ),
         budget=budget(case.maps, case.prediction.target_class, placement, found),
-        exposure=case.exposure,
-        as_usual=case.as_usual,
-        masking=case.masking,
-        masking_missing=case.masking_missing,
+        probes=Probes(case.masking, case.masking_missing, case.exposure, case.as_usual),
         trust=case.trust,
         pictures=names,
-        scales=scales,
-        faint=tuple(faint),
     )
-    record = verdict.flagged(record, config.acceptance, run.logit_spread)
-    maps = {class_map.facts.key: class_map.values for class_map in case.maps}
-    return record, pictures, maps, {region.facts.name: region.mask for region in found}
+    record = flags.flagged(record, config.acceptance, run.logit_spread)
+    values = {class_map.facts.key: class_map.values for class_map in case.maps}
+    return record, pictures, values, {region.facts.name: region.mask for region in found}
+
+
+def _map(
+    class_map: ClassActivationMap,
+    placement: Placement,
+    found: tuple[Region, ...],
+    region_shares: Callable[[int, int], Floats],
+    background: npt.NDArray[np.uint8],
+    run: RunRecord,
+    config: AuditConfig,
+) -> tuple[MapRecord, npt.NDArray[np.uint8]]:
+    """The record of one map, without the name of its picture, and the picture."""
+    facts = class_map.facts
+    grid = facts.grid_rows, facts.grid_columns
+    threshold = config.focus.high_focus_threshold
+    finite = class_map.values
+    if facts.status == "not_finite":
+        finite = np.zeros_like(finite)
+    metrics, in_regions = measure(
+        class_map, finite, placement, found, region_shares(*grid), threshold
+    )
+    heatmap = geometry.restore(finite, placement, *background.shape)
+    scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
+    own_scale = None
+    if config.report.scale == "case" and facts.status == "ok":
+        scale = own_scale = round_up(float(finite.max()))
+    edges = None
+    if config.report.cells:
+        edges = geometry.cell_edges(placement, *grid, *background.shape)
+    is_faint = report.is_faint(float(finite.max()), scale)
+    seen = geometry.seen(placement, *background.shape)
+    picture = report.overlay(background, heatmap, seen, scale, threshold, edges, not is_faint)
+    record = MapRecord(facts, threshold, metrics, in_regions, own_scale, None, is_faint)
+    return record, picture
 
 
 def find_regions(case: Explained) -> tuple[Region, ...]:

@@ -13,12 +13,11 @@ from cxr_audit import preprocess as geometry
 from cxr_audit.records import (
     ClassActivationMap,
     Floats,
-    FocusMetrics,
     LogitBudget,
     MapFacts,
+    Measurements,
     Placement,
     Region,
-    RegionFocus,
 )
 
 
@@ -29,20 +28,36 @@ def measure(
     found: tuple[Region, ...],
     region_shares: Floats,
     threshold: float,
-) -> tuple[FocusMetrics, tuple[RegionFocus, ...]]:
-    """Stage 6 of one map, on the grid of the regions."""
-    values, status, size = class_map.values, class_map.facts.status, found[0].mask.shape
-    heatmap, seen = geometry.restore(finite, placement, *size), geometry.seen(placement, *size)
-    grid = class_map.facts.grid_rows, class_map.facts.grid_columns
-    share, on_left, centres = geometry.cell_shares(placement, *grid)
-    border = region_shares[[region.facts.kind for region in found].index("border")]
-    half_cell = geometry.half_cell(placement, *grid, *size)
-    return (
-        focus.measure(values, status, heatmap, seen, share, border, on_left, centres, threshold),
-        focus.measure_regions(
-            values, status, heatmap, seen, share, found, region_shares, half_cell, threshold
-        ),
+) -> tuple[Measurements, dict[str, Measurements]]:
+    """Metrics of one map, and in each region, on the grid of the regions.
+
+    Parameters
+    ----------
+    class_map : the map.
+    finite : its values, zero where they are not finite.
+    placement : where the radiograph lies in the model input.
+    found : the regions of the case, one of them the border.
+    region_shares : (N, h, w), share of each cell's area inside each region.
+    threshold : share of the map's maximum from which a pixel is high focus.
+    """
+    rows, columns = found[0].mask.shape
+    facts = class_map.facts
+    grid = facts.grid_rows, facts.grid_columns
+    radiograph_share, left_share, cell_positions = geometry.cell_shares(placement, *grid)
+    border = [region.facts.kind for region in found].index("border")
+    evidence = focus.MapEvidence(
+        values=class_map.values,
+        status=facts.status,
+        heatmap=geometry.restore(finite, placement, rows, columns),
+        seen=geometry.seen(placement, rows, columns),
+        radiograph_share=radiograph_share,
+        left_share=left_share,
+        border_share=region_shares[border],
+        cell_positions=cell_positions,
+        half_cell_px=geometry.half_cell(placement, *grid, rows, columns),
+        threshold=threshold,
     )
+    return focus.measure(evidence), focus.measure_regions(evidence, found, region_shares)
 
 
 def controls(
@@ -54,7 +69,7 @@ def controls(
     """What share of each control lies in each region."""
     rows, columns = next(iter(maps.values())).shape
     on_radiograph, *_ = geometry.cell_shares(placement, rows, columns)
-    return focus.controls(maps, on_radiograph, found, region_shares(rows, columns))
+    return focus.control_shares(maps, on_radiograph, found, region_shares(rows, columns))
 
 
 def budget(

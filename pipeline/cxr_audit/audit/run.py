@@ -234,7 +234,7 @@ def open_run(
             )
             <= {source.case_id for source in sources}
             or any(
-                records[s.case_id].told_hmac != s.told_hmac for s in sources if s.case_id in records
+                records[s.case_id].metadata_hmac != s.metadata_hmac for s in sources if s.case_id in records
             ),
         }
         if any(changed.values()):

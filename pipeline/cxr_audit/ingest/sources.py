@@ -92,11 +92,11 @@ def discover(
         listed = [replace(case, label=_folder_label(case)) for case in listed]
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
         hashes = list(pool.map(_sha256, (case.location for case in listed)))
-        told_hmacs = list(pool.map(partial(_told_hmac, key=key), listed))
+        metadata_hmacs = list(pool.map(partial(_metadata_hmac, key=key), listed))
     return [
-        replace(case, case_id=case_id, file_sha256=sha256, told_hmac=told)
+        replace(case, case_id=case_id, file_sha256=sha256, metadata_hmac=told)
         for case, sha256, case_id, told in zip(
-            listed, hashes, _case_ids(listed, hashes, key), told_hmacs, strict=True
+            listed, hashes, _case_ids(listed, hashes, key), metadata_hmacs, strict=True
         )
     ]
 
@@ -305,7 +305,7 @@ def _referenced(root: Path, parts: list[str]) -> Path:
     return lower if lower.exists() and not path.exists() else path
 
 
-def _told_hmac(case: CaseSource, key: bytes) -> str:
+def _metadata_hmac(case: CaseSource, key: bytes) -> str:
     """Of all that is said of a case, so that a change is seen. With the key: a patient could be guessed."""
     mask = _sha256(case.mask) if case.mask else None
     told = (

@@ -50,7 +50,17 @@ def message(code: str, /, **values: Any) -> Message:
         expected = placeholders(template)
     if expected != set(values):
         raise ValueError(f"{code} takes {sorted(expected)}, received {sorted(values)}")
-    return Message(code, values, fill(template, values, _ENGLISH))
+    plain = {name: _plain(value) for name, value in values.items()}
+    return Message(code, plain, fill(template, plain, _ENGLISH))
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    if isinstance(value, Message):
+        return {"code": value.code, "values": value.values, "text": value.text}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value
 
 
 __all__ = [

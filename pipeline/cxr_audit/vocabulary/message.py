@@ -81,10 +81,8 @@ class Filler(string.Formatter):
         self._name = name
 
     def format_field(self, value: Any, spec: str) -> str:
-        if isinstance(value, Mapping):  # a message that was read back from JSON
-            return self._render(_read_back(value))
-        if isinstance(value, Message):
-            return self._render(value)
+        if isinstance(value, Mapping):
+            return self._render(inner_message(value))
         if isinstance(value, Sequence) and not isinstance(value, str):
             separator = ", " if all(isinstance(part, str) for part in value) else "; "
             return separator.join(self.format_field(part, spec) for part in value)
@@ -107,7 +105,8 @@ def percent(fraction: float) -> str:
     return f"{rounded} %"
 
 
-def _read_back(value: Mapping[str, Any]) -> Text:
+def inner_message(value: Mapping[str, Any]) -> Message:
+    """A message that is a value of another one; there it is plain, as JSON has it."""
     return Message(value["code"], dict(value.get("values", {})), value.get("text", ""))
 
 

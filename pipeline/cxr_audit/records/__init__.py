@@ -1,0 +1,182 @@
+"""What travels between the rooms: frozen dataclasses, checked at birth, arrays read-only.
+
+An invalid record is refused (`ValueError`), never repaired. Arrays are (rows, columns), points
+(row, column); suffixes `_mm`, `_px`; `_fraction` is in [0, 1]. What is undefined is None and has a
+reason. Records without arrays are also the JSON of the run folder: `to_json` and `from_json`.
+"""
+
+from cxr_audit.records.base import (
+    OLDEST_READABLE,
+    SCHEMA_VERSION,
+    Floats,
+    Mask,
+)
+from cxr_audit.records.card import (
+    Measured,
+    ModelCard,
+    OutputBin,
+    Validation,
+)
+from cxr_audit.records.case import (
+    AuditedCase,
+    audited,
+    stopped,
+    CaseRecord,
+    CaseStatus,
+    Fill,
+    Flag,
+    FlagsRecord,
+    InputRecord,
+    LogitBudget,
+    Masking,
+    Probes,
+    StoppedCase,
+)
+from cxr_audit.records.checks import (
+    Check,
+    CheckState,
+    Trust,
+    TrustState,
+)
+from cxr_audit.records.cohort import (
+    QUANTILES,
+    Bound,
+    CohortRecord,
+    CountedReason,
+    CriterionResult,
+    Distribution,
+    Estimate,
+    ReliabilityBin,
+    Subgroup,
+    SubgroupColumn,
+    WrongCase,
+)
+from cxr_audit.records.comparison import (
+    ChangedCase,
+    ComparedRun,
+    Comparison,
+    Difference,
+    PairedMetric,
+    Transition,
+)
+from cxr_audit.records.json import (
+    case_from_json,
+    from_json,
+    to_json,
+)
+from cxr_audit.records.maps import (
+    ClassActivationMap,
+    MapFacts,
+    MapRecord,
+    MapStatus,
+    Measurements,
+    Value,
+)
+from cxr_audit.records.model_input import (
+    TOUCHES,
+    ModelInput,
+    Placement,
+    Resize,
+)
+from cxr_audit.records.prediction import (
+    Outcome,
+    Prediction,
+)
+from cxr_audit.records.radiograph import (
+    Decision,
+    Radiograph,
+    RadiographFacts,
+    SourceFile,
+    VoiTransform,
+)
+from cxr_audit.records.regions import (
+    Region,
+    RegionFacts,
+    RegionsRecord,
+)
+from cxr_audit.records.run import (
+    CascadeStage,
+    ModelFacts,
+    RunRecord,
+)
+from cxr_audit.records.source import (
+    Box,
+    CaseSource,
+    ServerInstance,
+    ZipEntry,
+)
+
+__all__ = [
+    "AuditedCase",
+    "audited",
+    "stopped",
+    "case_from_json",
+    "Bound",
+    "Box",
+    "CascadeStage",
+    "CaseRecord",
+    "CaseSource",
+    "CaseStatus",
+    "ChangedCase",
+    "Check",
+    "CheckState",
+    "ClassActivationMap",
+    "CohortRecord",
+    "ComparedRun",
+    "Comparison",
+    "CountedReason",
+    "CriterionResult",
+    "Decision",
+    "Difference",
+    "Distribution",
+    "Estimate",
+    "Fill",
+    "Flag",
+    "FlagsRecord",
+    "Floats",
+    "InputRecord",
+    "LogitBudget",
+    "MapFacts",
+    "MapRecord",
+    "MapStatus",
+    "Mask",
+    "Masking",
+    "Measured",
+    "Measurements",
+    "ModelCard",
+    "ModelFacts",
+    "ModelInput",
+    "OLDEST_READABLE",
+    "Outcome",
+    "OutputBin",
+    "PairedMetric",
+    "Placement",
+    "Prediction",
+    "Probes",
+    "QUANTILES",
+    "Radiograph",
+    "RadiographFacts",
+    "Region",
+    "RegionFacts",
+    "RegionsRecord",
+    "ReliabilityBin",
+    "Resize",
+    "RunRecord",
+    "SCHEMA_VERSION",
+    "ServerInstance",
+    "SourceFile",
+    "StoppedCase",
+    "Subgroup",
+    "SubgroupColumn",
+    "TOUCHES",
+    "Transition",
+    "Trust",
+    "TrustState",
+    "Validation",
+    "Value",
+    "VoiTransform",
+    "WrongCase",
+    "ZipEntry",
+    "from_json",
+    "to_json",
+]

@@ -1,0 +1,217 @@
+"""`case.json`: a case that was audited, or one that was stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cxr_audit.records.base import SCHEMA_VERSION, require
+from cxr_audit.records.checks import Check, Trust
+from cxr_audit.records.maps import MapRecord, Measurements
+from cxr_audit.records.model_input import Placement
+from cxr_audit.records.prediction import Outcome, Prediction
+from cxr_audit.records.radiograph import Decision, RadiographFacts
+from cxr_audit.records.regions import RegionsRecord
+from cxr_audit.vocabulary import Text
+
+CaseStatus = Literal["ok", "excluded", "failed"]
+
+
+Fill = Literal["blurred", "mean"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogitBudget:
+    """The explained logit split by place: `parts`, (name, logits), add up to `logit` within 1e-4 where `is_exact`.
+    Else the last part, "not accounted for", is what the map of the key `map` leaves open."""
+
+    map: str
+    logit: float
+    parts: tuple[tuple[str, float], ...]
+    is_exact: bool
+
+    def __post_init__(self) -> None:
+        values = [value for _, value in self.parts]
+        require(
+            all(math.isfinite(v) for v in (self.logit, *values)),
+            f"a part is not finite: {self.parts}",
+        )
+        gap = abs(self.logit - sum(values))
+        require(gap <= 1e-4 * max(1.0, abs(self.logit)), f"the parts miss the logit by {gap:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """The classifier asked again with a part of the radiograph replaced: `change` is the explained logit then minus
+    before. `removed` names what was replaced; `is_bad_news` where a classifier that reads lungs would not do so, None
+    where neither is."""
+
+    removed: str
+    fill: Fill
+    logit: float
+    change: float
+    is_bad_news: bool | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            math.isfinite(self.logit) and math.isfinite(self.change), f"{self.removed}: not finite"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """What a reader of this case has to know about it, by rule: a name and the reason in words."""
+
+    name: str
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsRecord:
+    """What a case is flagged for.
+
+    Parameters
+    ----------
+    raised : in the order of `vocabulary.FLAGS`.
+    undefined : by key, why a flag could not be assessed.
+    """
+
+    raised: tuple[Flag, ...] = ()
+    undefined: dict[str, Text] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(flag.name for flag in self.raised)
+
+
+@dataclass(frozen=True, slots=True)
+class InputRecord:
+    """What the classifier was given: where the radiograph lies in it, and how it was made."""
+
+    placement: Placement
+    preprocessing: tuple[Decision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What the classifier answers to a changed input.
+
+    Parameters
+    ----------
+    masking : a part of the radiograph replaced by a fill.
+    masking_missing : why a part could not be replaced, by name; empty, as `masking` is, where the
+        case was not asked again.
+    exposure : change of the explained logit with the image "darker" and "brighter".
+    mean_replaced : the same with a marker, by name, or the "border" replaced by the run's mean
+        radiograph (`mean_input.npz`); empty where the sample is too small.
+    """
+
+    masking: tuple[Masking, ...] = ()
+    masking_missing: dict[str, Text] = field(default_factory=dict)
+    exposure: dict[str, float] = field(default_factory=dict)
+    mean_replaced: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedCase:
+    """A case that the classifier answered: everything but arrays, paths and times.
+
+    Parameters
+    ----------
+    case_id : pseudonym, and the name of its folder.
+    label : the reference label, as the source has it.
+    file_sha256 : of the file as it was read.
+    metadata_hmac : stands for label, patient, split, boxes, mask and further columns as the run was
+        given them: HMAC-SHA-256 with the key of the case ids.
+    quality : the checks of the input.
+    maps : the first is the one that numbers and flags are of.
+    budget : the explained logit by place; None where no map adds up to it.
+    pictures : role -> file name in the case's folder; those of maps are in `maps`.
+    """
+
+    case_id: str
+    radiograph: RadiographFacts
+    input: InputRecord
+    prediction: Prediction
+    label: str | None = None
+    file_sha256: str | None = None
+    metadata_hmac: str | None = None
+    quality: tuple[Check, ...] = ()
+    maps: tuple[MapRecord, ...] = ()
+    regions: RegionsRecord = field(default_factory=RegionsRecord)
+    budget: LogitBudget | None = None
+    probes: Probes = field(default_factory=Probes)
+    trust: Trust | None = None
+    flags: FlagsRecord = field(default_factory=FlagsRecord)
+    pictures: dict[str, str] = field(default_factory=dict)
+    status: Literal["ok"] = "ok"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def first_map(self) -> MapRecord | None:
+        """The map that numbers and flags are of."""
+        return self.maps[0] if self.maps else None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Of the target class against all others; None where no label names a class."""
+        prediction = self.prediction
+        if self.label not in prediction.class_scores:
+            return None
+        is_positive = self.label == prediction.target_class
+        if prediction.predicted == prediction.target_class:
+            return "true_positive" if is_positive else "false_positive"
+        return "false_negative" if is_positive else "true_negative"
+
+    def in_region(self, kind: str) -> Measurements | None:
+        """The metrics of the first map in the first region of a kind; None where there is none."""
+        region = self.regions.first(kind)
+        if region is None or self.first_map is None:
+            return None
+        return self.first_map.in_regions.get(region.name)
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedCase:
+    """A case that was excluded or failed before the classifier's answer could be explained.
+
+    Parameters
+    ----------
+    reason : why.
+    error : the named error, where it failed by one.
+    hint : what to do.
+    radiograph : None where it could not be read.
+    """
+
+    case_id: str
+    status: Literal["excluded", "failed"]
+    reason: Text
+    error: str | None = None
+    hint: Text | None = None
+    label: str | None = None
+    file_sha256: str | None = None
+    metadata_hmac: str | None = None
+    radiograph: RadiographFacts | None = None
+    quality: tuple[Check, ...] = ()
+    pictures: dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def outcome(self) -> None:
+        """A stopped case has no outcome."""
+        return None
+
+
+CaseRecord = AuditedCase | StoppedCase
+
+
+def audited(cases: Iterable[CaseRecord]) -> list[AuditedCase]:
+    """The cases that were audited, in order."""
+    return [case for case in cases if isinstance(case, AuditedCase)]
+
+
+def stopped(cases: Iterable[CaseRecord]) -> list[StoppedCase]:
+    """The cases that were excluded or failed, in order."""
+    return [case for case in cases if isinstance(case, StoppedCase)]

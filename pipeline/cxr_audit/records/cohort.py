@@ -1,0 +1,174 @@
+"""`cohort.json`: what a run says about the classifier."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cxr_audit.records.base import SCHEMA_VERSION, require
+from cxr_audit.records.case import CaseStatus
+from cxr_audit.records.checks import Check
+from cxr_audit.vocabulary import Text
+
+Bound = Literal["estimate", "lower", "upper"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One figure of a run with its 95 % interval, over `num_cases` of `num_patients`. `reason` says why the value,
+    or only its interval, is None."""
+
+    value: float | None
+    num_cases: int
+    num_patients: int
+    interval_95: tuple[float, float] | None = None
+    reason: Text | None = None
+
+    def __post_init__(self) -> None:
+        numbers = [
+            number for number in (self.value, *(self.interval_95 or ())) if number is not None
+        ]
+        require(all(math.isfinite(number) for number in numbers), f"{numbers} are not finite")
+        require(
+            (self.interval_95 is None) == (self.reason is not None),
+            "an interval or a reason, not both",
+        )
+        require(self.value is not None or self.interval_95 is None, "an interval without a value")
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """The cases whose output for the target class lies in [low, high), the last bin with 1: its mean, and the share
+    of positives."""
+
+    low: float
+    high: float
+    mean_probability: float | None
+    observed: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroup:
+    """The labelled, audited cases with one value of a column."""
+
+    value: str
+    num_positive: int
+    num_negative: int
+    metrics: dict[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class SubgroupColumn:
+    """A run split by one column. Values with fewer cases than the config's minimum are counted, never named;
+    `num_missing` labelled, audited cases have no value; `reason` where no group can be shown."""
+
+    column: str
+    groups: tuple[Subgroup, ...]
+    num_missing: int = 0
+    num_suppressed_values: int = 0
+    num_suppressed_cases: int = 0
+    reason: Text | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCase:
+    """A false positive or negative with the metrics of its first map; None where they are undefined."""
+
+    case_id: str
+    label: str
+    predicted: str
+    probability: float
+    metrics: dict[str, float | bool | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class CountedReason:
+    """In how many cases a value is undefined for one reason."""
+
+    reason: Text
+    num_cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One metric over the audited cases of one outcome; "no_label" where there is none. `undefined` counts cases by
+    reason. Numbers have `quantiles` (at `QUANTILES`), words and yes/no have `counts` by value."""
+
+    metric: str
+    outcome: str
+    num_cases: int
+    undefined: tuple[CountedReason, ...] = ()
+    quantiles: tuple[float, ...] | None = None
+    counts: dict[str, int] | None = None
+
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionResult:
+    """One acceptance criterion with what was found. `undefined` counts cases by reason: they count against the
+    criterion. `reason` says why it could not be evaluated, and is then not met.
+
+    criterion, limit: in words: what is asked for, and what it has to be ("at least 0.8", "passed"); an older record
+        has both in `criterion`
+    metric: as the config names it
+    limit_value: the number of `limit`; None for a check of the model, which has its own
+    bound: what of `found` is compared with it: the estimate, or an end of its interval
+    """
+
+    criterion: Text
+    is_met: bool
+    found: Estimate
+    undefined: tuple[CountedReason, ...] = ()
+    reason: Text | None = None
+    metric: str | None = None
+    limit: Text | None = None
+    limit_value: float | None = None
+    bound: Bound = "estimate"
+
+    def __post_init__(self) -> None:
+        require(self.reason is None or not self.is_met, "what could not be evaluated is not met")
+
+    @property
+    def in_words(self) -> str:
+        """For example "AUC at least 0.9"."""
+        return f"{self.criterion} {self.limit or ''}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class CohortRecord:
+    """`cohort.json`: what a run says about the classifier. With more than two classes the target class stands
+    against all others. Excluded, failed and unlabelled cases are in `statuses` and `unlabelled` and in no metric.
+
+    patients, prevalence_source, method: in words: who was resampled, which prevalence, how intervals were made
+    num_cases_of_known_patients: each other case counts as a patient of its own; None in an older record
+    ece_if_calibrated: what the ECE of a calibrated classifier stays below in 97.5 % of such runs
+    false_positives, false_negatives: the most wrong first
+    hit_rates: share of the audited cases whose map's maximum lies in the lungs, and in what a manifest annotates, of
+        those that have it (Saporta et al., Nature Machine Intelligence 2022); an undefined one is no hit
+    dependence: whether the answers depend on markers, the border or the exposure over the run; failed = they do
+    """
+
+    target_class: str | None
+    statuses: dict[CaseStatus, int]
+    unlabelled: dict[str, int]
+    num_patients: int
+    patients: Text
+    outcomes: dict[str, int]
+    prevalence: float | None
+    prevalence_source: Text
+    method: Text
+    metrics: dict[str, Estimate]
+    ece_if_calibrated: float | None
+    reliability: tuple[ReliabilityBin, ...]
+    subgroups: tuple[SubgroupColumn, ...]
+    false_positives: tuple[WrongCase, ...]
+    false_negatives: tuple[WrongCase, ...]
+    distributions: tuple[Distribution, ...]
+    acceptance: tuple[CriterionResult, ...] = ()
+    hit_rates: dict[str, Estimate] = field(default_factory=dict)
+    dependence: tuple[Check, ...] = ()
+    num_cases_of_known_patients: int | None = None
+    schema_version: int = SCHEMA_VERSION

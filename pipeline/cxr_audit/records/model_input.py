@@ -1,0 +1,51 @@
+"""What the classifier is given, and where the radiograph lies in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cxr_audit.records.base import Floats, read_only, require
+
+Resize = Literal["stretch", "letterbox", "center_crop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the radiograph lies in the model input. With half-pixel centres, for rows (columns alike):
+
+        input = (radiograph + 0.5) * scale + offset - 0.5
+
+    `offset_*` in model-input pixels: positive = padding before, negative = cropped.
+    """
+
+    radiograph_rows: int
+    radiograph_columns: int
+    input_rows: int
+    input_columns: int
+    scale_rows: float
+    scale_columns: float
+    offset_rows: int = 0
+    offset_columns: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = (self.radiograph_rows, self.radiograph_columns, self.input_rows, self.input_columns)
+        require(min(sizes) > 0, f"sizes must be positive, received {sizes}")
+        require(self.scale_rows > 0 and self.scale_columns > 0, "scales must be positive")
+
+
+TOUCHES = 1e-3  # share of a pixel of the model input from which a part is in it; less is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """`tensor` float32 (rows, columns, channels), in the range that the model was trained on."""
+
+    tensor: Floats
+    placement: Placement
+
+    def __post_init__(self) -> None:
+        read_only(self.tensor, 3, "tensor")
+        require(bool(np.isfinite(self.tensor).all()), "the model input is not finite")

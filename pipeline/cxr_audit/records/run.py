@@ -1,0 +1,83 @@
+"""`run.json`: what was asked, of which model, with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cxr_audit.records.base import SCHEMA_VERSION
+from cxr_audit.records.card import ModelCard
+from cxr_audit.records.checks import Check
+from cxr_audit.vocabulary import Text
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What was audited. `grid` is the target layer's (rows, columns); `head` says how the logit is read from it;
+    `labels` are what a case may be: the classes, and "not" the target where several may hold at once."""
+
+    name: str
+    sha256: str
+    parameters: int
+    input_shape: tuple[int, int, int]
+    output_activation: str
+    class_names: tuple[str, ...]
+    target_layer: str
+    grid: tuple[int, int]
+    head: Text
+    is_exact: bool
+    is_deterministic: bool | None = None
+    labels: tuple[str, ...] = ()
+    card: ModelCard | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeStage:
+    """How alike the maps still are to the classifier's own once `num_layers`, from the head to `layer`, have untrained
+    weights: means over the sample, in [-1, 1]."""
+
+    layer: str
+    num_layers: int
+    spearman: float
+    ssim: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
+    for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
+    explanation that are made once a model, `cascade` the stages of the one that takes its weights away; scales and
+    checks are from a sample of the `calibrated_cases` that the run then had. `wall_s` is
+    what the composer waited for, `cpu_s` what the stages used in all processes. `mean_input_sha256` is that of `usual.npz`,
+    the mean model input of that sample, None where it is too small; `logit_spread` is the standard deviation of the
+    explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same file by the same case id.
+    `num_found` is how many radiographs there were to choose from, where `--limit` asked for fewer."""
+
+    name: str
+    status: Literal["running", "finished"]
+    started: str
+    config: dict[str, Any]
+    config_sha256: str
+    seed: int
+    model: ModelFacts
+    num_cases: int
+    versions: dict[str, str]
+    engine: dict[str, Any]
+    scale: float | None = None
+    scale_source: Text | None = None
+    scales: dict[str, float] = field(default_factory=dict)
+    calibrated_cases: int | None = None
+    checks: tuple[Check, ...] = ()
+    cascade: tuple[CascadeStage, ...] = ()
+    finished: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    wall_s: dict[str, float] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    peak_memory_mib: dict[str, float] = field(default_factory=dict)
+    crosswalk_sha256: str | None = None
+    segmenter_sha256: str | None = None
+    mean_input_sha256: str | None = None
+    logit_spread: float | None = None
+    case_id_key: str | None = None
+    num_found: int | None = None
+    schema_version: int = SCHEMA_VERSION
