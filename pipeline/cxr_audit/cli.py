@@ -25,7 +25,6 @@ from cxr_audit import __version__
 from cxr_audit.config import REFERENCE, AuditConfig, json_schema, load_config, starter
 from cxr_audit.errors import AcceptanceError, AuditError, CaseError, ConfigError, VerificationError
 from cxr_audit.records import (
-    MASKING_NUMBERS,
     CaseSource,
     CohortRecord,
     Fill,
@@ -34,6 +33,7 @@ from cxr_audit.records import (
     to_json,
 )
 from cxr_audit.reference import WEIGHTS, card_of
+from cxr_audit.vocabulary import MASKING_NUMBERS
 
 EPILOG = (
     "Exit codes: 0 all audited, 1 unexpected, 2 config, 3 model, 4 finished with failed cases, 5 engine, "

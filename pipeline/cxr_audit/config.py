@@ -46,6 +46,7 @@ REFERENCE = "reference"
 # Where and how a run is made, not what is asked of it.
 PLACES = ("run.output", "run.name", "engine.name", "engine.workers", "privacy.key_file")
 
+
 def _printable(text: str) -> str:
     """What is printed must show itself: no control character, and none that turns the direction of what follows."""
     if text.isspace() or not text.isprintable():
@@ -71,7 +72,9 @@ class Known:
     def __init__(self, table: Registry[Any]) -> None:
         self._table = table
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return no_info_after_validator_function(self._known, handler(source))
 
     def __get_pydantic_json_schema__(

@@ -16,13 +16,14 @@ from cxr_audit.audit.document import Explained, find_regions
 from cxr_audit.audit.prepare import Prepared
 from cxr_audit.config import AuditConfig
 from cxr_audit.records import (
-    CaseRecord,
     CaseSource,
     Floats,
     ModelInput,
     RunRecord,
+    StoppedCase,
 )
 from cxr_audit.trust import state
+from cxr_audit.vocabulary import message
 
 if TYPE_CHECKING:
     from cxr_audit.classifier import Classifier
@@ -42,12 +43,12 @@ def explain_batch(explainer: Explainer, batch: list[Prepared], batch_size: int) 
         if case.failure is not None:
             explained.append(Explained(case))
         elif not np.isfinite(result.logits[n]).all():
-            failure = CaseRecord(
+            failure = StoppedCase(
                 case_id=case.source.case_id,
                 status="failed",
-                reason="the classifier's output is not a finite number",
+                reason=message("audit.output_not_finite"),
                 error="ModelError",
-                hint="check preprocess.scaling: the classifier may expect another value range",
+                hint=message("audit.check_scaling"),
                 label=case.source.label,
                 file_sha256=case.source.file_sha256,
                 radiograph=case.facts,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cxr_audit import evidence, regions, report, flags
+from cxr_audit import evidence, flags, regions, report
 from cxr_audit import preprocess as geometry
 from cxr_audit.audit.clock import Clock, peak_mib
 from cxr_audit.audit.measuring import budget, controls, measure, round_up, scale_key
@@ -22,20 +22,20 @@ from cxr_audit.evidence import RunFolder
 from cxr_audit.records import (
     AuditedCase,
     CaseRecord,
-    InputRecord,
-    MapRecord,
-    Placement,
-    Probes,
-    RegionsRecord,
-    case_from_json,
     ClassActivationMap,
     Floats,
+    InputRecord,
+    MapRecord,
     Mask,
     Masking,
+    Placement,
     Prediction,
+    Probes,
     Region,
+    RegionsRecord,
     RunRecord,
     Trust,
+    case_from_json,
     to_json,
 )
 from cxr_audit.vocabulary import Text, message
@@ -93,9 +93,7 @@ def document(
     data = to_json(record)
     if config.report.documents:
         # From the record as `render` will read it, whose dicts are in another order: the same bytes.
-        evidence.write(
-            where / "report.pdf", renderer().case_pdf(case_from_json(data), run, where)
-        )
+        evidence.write(where / "report.pdf", renderer().case_pdf(case_from_json(data), run, where))
     evidence.write(where / "case.json", data)
     clock.mark("documents")
     return record, clock.cpu_s, peak_mib()
@@ -125,8 +123,8 @@ def describe(
     pictures = {f"{role}.jpg": image for role, image in prepared.pictures.items()}
     names = {role: f"{role}.jpg" for role in prepared.pictures}
     if prepared.failure is not None:
-        record = replace(prepared.failure, quality=prepared.quality, pictures=names)
-        return record, pictures, {}, {}
+        stopped = replace(prepared.failure, quality=prepared.quality, pictures=names)
+        return stopped, pictures, {}, {}
     assert prepared.facts is not None
     assert prepared.model_input is not None
     assert case.prediction is not None
@@ -172,7 +170,7 @@ def describe(
         trust=case.trust,
         pictures=names,
     )
-    record = flags.flagged(record, config.acceptance, run.logit_spread)
+    record = replace(record, flags=flags.judge(record, config.acceptance, run.logit_spread))
     values = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, values, {region.facts.name: region.mask for region in found}
 

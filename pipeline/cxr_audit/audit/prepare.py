@@ -20,7 +20,6 @@ from cxr_audit.config import REFERENCE, AuditConfig
 from cxr_audit.errors import CaseError, UnfitRadiograph
 from cxr_audit.evidence import CaseIdKey
 from cxr_audit.records import (
-    CaseRecord,
     CaseSource,
     Check,
     Decision,
@@ -28,23 +27,26 @@ from cxr_audit.records import (
     ModelInput,
     RadiographFacts,
     Region,
+    StoppedCase,
 )
+from cxr_audit.vocabulary import Text
 
 if TYPE_CHECKING:
     from cxr_audit.regions import Lungs
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A case ready for the classifier, or why the classifier is not asked: its `failure`, which may be an exclusion."""
 
     source: CaseSource
-    failure: CaseRecord | None = None
+    failure: StoppedCase | None = None
     facts: RadiographFacts | None = None
     model_input: ModelInput | None = None
     preprocessing: tuple[Decision, ...] = ()
     lung_input: Floats | None = None
     regions: tuple[Region, ...] = ()
-    annotation_missing: str | None = None
+    annotation_missing: Text | None = None
     quality: tuple[Check, ...] = ()
     sop_instance_uid: str | None = field(default=None, repr=False)
     pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
@@ -57,10 +59,10 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
     try:
         radiograph = ingest.read(source, **reading(config))
     except CaseError as error:
-        failure = CaseRecord(
+        failure = StoppedCase(
             case_id=source.case_id,
             status="failed",
-            reason=str(error),
+            reason=error.message,
             error=type(error).__name__,
             hint=error.hint,
             label=source.label,
@@ -119,7 +121,7 @@ def judged(case: Prepared, config: AuditConfig) -> Prepared:
     if asked is None:
         return case
     status, reason, hint = asked
-    failure = CaseRecord(
+    failure = StoppedCase(
         case_id=case.source.case_id,
         status=status,
         reason=reason,
@@ -139,12 +141,12 @@ def judged(case: Prepared, config: AuditConfig) -> Prepared:
 
 def read_annotation(
     source: CaseSource, facts: RadiographFacts, config: AuditConfig
-) -> tuple[tuple[Region, ...], str | None]:
+) -> tuple[tuple[Region, ...], Text | None]:
     """What a manifest annotates on a radiograph, or why that cannot be used: no reason not to audit the case."""
     try:
         found = ingest.read_annotation(source, facts.rows, facts.columns, config.ingest.max_pixels)
     except CaseError as error:
-        return (), str(error)
+        return (), error.message
     return ((regions.annotation(*found),) if found else ()), None
 
 

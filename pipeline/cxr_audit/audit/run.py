@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from cxr_audit import cohort, evidence, quality, verdict
+from cxr_audit import cohort, evidence, flags, quality
 from cxr_audit import preprocess as geometry
 from cxr_audit.audit.batch import (
     check_batch,
@@ -52,6 +52,7 @@ from cxr_audit.errors import ConfigError, NotRetrieved, VerificationError
 from cxr_audit.evidence import CaseIdKey, EventLog, RunFolder
 from cxr_audit.records import (
     SCHEMA_VERSION,
+    AuditedCase,
     CaseRecord,
     CaseSource,
     CohortRecord,
@@ -60,6 +61,8 @@ from cxr_audit.records import (
     ModelFacts,
     ModelInput,
     RunRecord,
+    StoppedCase,
+    stopped,
     to_json,
 )
 from cxr_audit.report.language import read_language
@@ -70,7 +73,7 @@ if TYPE_CHECKING:
     from cxr_audit.trust.checks import Checks
 
 SCALE_PERCENTILE = 90
-USUAL = "usual.npz"
+USUAL = "mean_input.npz"
 STAGES_HERE = ("start", "calibration", "classifier and maps", "trust", "lungs", "causal masking")
 
 
@@ -92,7 +95,7 @@ class RunResult:
 
     folder: Path
     counts: dict[str, int]
-    failed: tuple[CaseRecord, ...]
+    failed: tuple[StoppedCase, ...]
     cohort: CohortRecord
 
 
@@ -144,7 +147,7 @@ def audit(
         run, mean = calibrate(run, explainer, checks, segmenter, engine, config, sources, key)
         if mean is not None:
             evidence.write(folder.path / USUAL, npz({"usual": mean}))
-            run = replace(run, usual_sha256=evidence.file_sha256(folder.path / USUAL))
+            run = replace(run, mean_input_sha256=evidence.file_sha256(folder.path / USUAL))
         folder.write_run(run)
         events.append("calibrated", scales=run.scales, cases=run.calibrated_cases)
     usual = read_usual(folder, run)
@@ -234,7 +237,9 @@ def open_run(
             )
             <= {source.case_id for source in sources}
             or any(
-                records[s.case_id].metadata_hmac != s.metadata_hmac for s in sources if s.case_id in records
+                records[s.case_id].metadata_hmac != s.metadata_hmac
+                for s in sources
+                if s.case_id in records
             ),
         }
         if any(changed.values()):
@@ -356,9 +361,9 @@ def calibrate(
 
 def read_usual(folder: RunFolder, run: RunRecord) -> Floats | None:
     """The usual model input of a run, None where its sample is too small; `VerificationError` where it was changed."""
-    if run.usual_sha256 is None:
+    if run.mean_input_sha256 is None:
         return None
-    if evidence.file_sha256(folder.path / USUAL) != run.usual_sha256:
+    if evidence.file_sha256(folder.path / USUAL) != run.mean_input_sha256:
         raise VerificationError(
             f"{folder.path / USUAL} is not what the run has begun with",
             "set run.name to start another",
@@ -441,14 +446,17 @@ def _on_radiographs(
 ) -> Iterator[tuple[str, Floats, Mask]]:
     """Of each case with lungs: its outcome, its first map and its lungs, on the radiograph."""
     for record in records:
-        first = next((one for one in record.maps[:1] if one.status != "not_finite"), None)
-        name = next((region.name for region in record.regions if region.kind == "lungs"), None)
-        if first is None or name is None or record.placement is None:
+        if not isinstance(record, AuditedCase):
+            continue
+        first, lungs_region = record.first_map, record.regions.first("lungs")
+        if first is None or lungs_region is None or first.facts.status == "not_finite":
             continue
         where = folder.case(record.case_id)
         with np.load(where / "map.npz") as maps, np.load(where / "regions.npz") as masks:
-            values, lungs = maps[first.key], masks[name]
-        evidence_there = geometry.restore(values, record.placement, cohort.RASTER, cohort.RASTER)
+            values, lungs = maps[first.key], masks[lungs_region.name]
+        evidence_there = geometry.restore(
+            values, record.input.placement, cohort.RASTER, cohort.RASTER
+        )
         yield record.outcome or "no_label", evidence_there, lungs
 
 
@@ -480,9 +488,7 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
         )
     _require_unchanged_records(folder)
     if config is not None:
-        records = [
-            verdict.flagged(record, config.acceptance, run.logit_spread) for record in records
-        ]
+        records = [flags.flagged(record, config.acceptance, run.logit_spread) for record in records]
     return describe_cohort(folder, run, records, config)
 
 
@@ -552,21 +558,22 @@ def _finished(
     for source in sources:
         with contextlib.suppress(VerificationError):
             record = folder.read_case(source.case_id)
-            if (
-                record is not None
-                and record.error != NotRetrieved.__name__
-                and _is_whole(folder, record, documents)
-            ):
-                records[source.case_id] = record
+            if record is None or not _is_whole(folder, record, documents):
+                continue
+            if isinstance(record, StoppedCase) and record.error == NotRetrieved.__name__:
+                continue
+            records[source.case_id] = record
     return records
 
 
 def _is_whole(folder: RunFolder, record: CaseRecord, documents: bool) -> bool:
-    names = {*record.pictures.values(), *(("map.npz", "regions.npz") if record.maps else ())}
-    where = folder.case(record.case_id)
-    return names | ({"report.pdf"} if documents else set()) <= {
-        path.name for path in where.iterdir()
-    }
+    names = set(record.pictures.values())
+    if isinstance(record, AuditedCase):
+        names |= {"map.npz", "regions.npz"}
+        names |= {map_record.picture for map_record in record.maps if map_record.picture}
+    if documents:
+        names.add("report.pdf")
+    return names <= {path.name for path in folder.case(record.case_id).iterdir()}
 
 
 def _prepare_ahead(
@@ -608,7 +615,7 @@ def _without_paths(config: AuditConfig) -> dict[str, Any]:
 
 
 def _result(folder: RunFolder, records: list[CaseRecord], described: CohortRecord) -> RunResult:
-    failed = tuple(record for record in records if record.status == "failed")
+    failed = tuple(record for record in stopped(records) if record.status == "failed")
     return RunResult(folder.path, _count(records), failed, described)
 
 

@@ -11,14 +11,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from cxr_audit.errors import ConfigError, EngineError, VerificationError
 from cxr_audit.evidence.sbom import SBOM
-from cxr_audit.records import CaseRecord, CohortRecord, Record, RunRecord, from_json, to_json
+from cxr_audit.records import (
+    CaseRecord,
+    CohortRecord,
+    RunRecord,
+    case_from_json,
+    from_json,
+    to_json,
+)
 
 CHECKSUMS = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.p7s"
@@ -33,6 +42,8 @@ MARKS = (
     SIGNATURE_SUM,
 )  # each says that what stands beside it is whole
 MAKE_ROOM = "make room, then give the same command again; an audit goes on with cxr-audit run CONFIG --resume"
+
+Record = TypeVar("Record")
 
 
 Difference = Literal[
@@ -122,7 +133,7 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
     def read_run(self) -> RunRecord:
-        return _read(self.path / "run.json", RunRecord)
+        return _read(self.path / "run.json", partial(from_json, kind=RunRecord))
 
     def write_run(self, record: RunRecord) -> None:
         write(self.path / "run.json", to_json(record))
@@ -130,12 +141,14 @@ class RunFolder:
     def read_case(self, case_id: str) -> CaseRecord | None:
         """The record of a finished case, None where the case is not finished."""
         path = self.case(case_id) / "case.json"
-        return _read(path, CaseRecord) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return _read(path, case_from_json)
 
     def read_cohort(self) -> CohortRecord | None:
         """What the run says about the classifier, None where it is not finished."""
         path = self.path / "cohort.json"
-        return _read(path, CohortRecord) if path.is_file() else None
+        return _read(path, partial(from_json, kind=CohortRecord)) if path.is_file() else None
 
     def clear_case(self, case_id: str) -> None:
         """Remove what an unfinished case has left."""
@@ -211,9 +224,9 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read(path: Path, kind: type[Record]) -> Record:
+def _read(path: Path, parse: Callable[[bytes], Record]) -> Record:
     try:
-        return from_json(path.read_bytes(), kind)
+        return parse(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise VerificationError(
             f"{path.name} in {path.parent} cannot be read: {error}", "cxr-audit verify RUN"

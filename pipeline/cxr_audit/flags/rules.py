@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from cxr_audit.config import Acceptance
-from cxr_audit.records import AuditedCase
+from cxr_audit.records import AuditedCase, Check, CheckState
 from cxr_audit.vocabulary import Text, message
 
 Answer = tuple[bool | None, Text]
@@ -96,10 +96,10 @@ def near_threshold(case: AuditedCase, limits: Acceptance) -> Answer:
 def by_checks(case: AuditedCase, names: Sequence[str]) -> Answer:
     """Raised where one of these checks of the input failed; not assessed where one was not run."""
     checks = [check for check in case.quality if check.name in names]
-    failed = [check.reason or check.what for check in checks if check.state == "failed"]
+    failed = _reasons(checks, "failed")
     if failed:
         return True, _together(failed)
-    not_run = [check.reason or check.what for check in checks if check.state == "not_run"]
+    not_run = _reasons(checks, "not_run")
     if not_run:
         return None, _together(not_run)
     if not checks:
@@ -161,7 +161,10 @@ def _by_evidence(case: AuditedCase, limits: Acceptance, names: Sequence[str]) ->
         measured = case.first_map.in_regions.get(name)
         if measured is None:
             continue
-        share, enrichment = measured.number("relevance_mass_accuracy"), measured.number("enrichment")
+        share, enrichment = (
+            measured.number("relevance_mass_accuracy"),
+            measured.number("enrichment"),
+        )
         if share is None or enrichment is None:
             continue
         is_beyond = (
@@ -181,6 +184,11 @@ def _by_evidence(case: AuditedCase, limits: Acceptance, names: Sequence[str]) ->
         share_limit=limits.flag_region_share,
         enrichment_limit=limits.flag_region_enrichment,
     )
+
+
+def _reasons(checks: Sequence[Check], state: CheckState) -> list[Text]:
+    """Why checks are in a state that is not passed."""
+    return [check.reason for check in checks if check.state == state and check.reason is not None]
 
 
 def _together(reasons: Sequence[Text]) -> Text:

@@ -19,8 +19,6 @@ from cxr_audit.records.card import (
 )
 from cxr_audit.records.case import (
     AuditedCase,
-    audited,
-    stopped,
     CaseRecord,
     CaseStatus,
     Fill,
@@ -31,6 +29,8 @@ from cxr_audit.records.case import (
     Masking,
     Probes,
     StoppedCase,
+    audited,
+    stopped,
 )
 from cxr_audit.records.checks import (
     Check,

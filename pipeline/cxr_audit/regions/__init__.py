@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cxr_audit.records import Mask, Region, RegionKind
+from cxr_audit.records import Mask, Region
 from cxr_audit.regions.lungs import Lungs, LungSegmenter, segmenter_input
 from cxr_audit.regions.markers import find_markers
 from cxr_audit.regions.zones import BORDER, find_zones
+from cxr_audit.vocabulary.regions import by_precedence
 
 __all__ = [
     "BORDER",
@@ -26,7 +27,7 @@ __all__ = [
 
 GRID_PX = 256
 # Who owns a pixel that lies in several regions: a marker before the lung that it lies on, and so on.
-PRECEDENCE: tuple[RegionKind, ...] = ("marker", "zone", "mediastinum", "outside_body", "border")
+PRECEDENCE: tuple[str, ...] = by_precedence()
 
 
 def find_regions(
@@ -55,7 +56,7 @@ def find_regions(
         both = _on_grid(right, rows, columns), _on_grid(left, rows, columns)
         masks = {"lungs": both[0] | both[1], "right lung": both[0], "left lung": both[1]}
         for name, mask in masks.items():
-            kind: RegionKind = "lungs" if name == "lungs" else "lung"
+            kind: str = "lungs" if name == "lungs" else "lung"
             found.append(Region.of(mask, name, kind, "the lung segmenter", lungs.confidence))
     found += find_zones(
         np.asarray(grey, np.float32), both, lungs.confidence if lungs and both else None
