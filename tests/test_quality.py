@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
 from cxr_audit import quality
-from cxr_audit.config import Quality, QualityCheck
+from cxr_audit.config import Quality
 from cxr_audit.records import Check, RadiographFacts, SourceFile
-
-from tests.conftest import ROOT
+from cxr_audit.vocabulary import QUALITY_CHECKS, message
+from cxr_audit.vocabulary.checks import QualityCheck
+from cxr_audit.vocabulary.messages.quality import MESSAGES
 
 ASKED = Quality()
 SOURCE = SourceFile("f", "p", "DICOM", None, "d")
@@ -46,7 +46,7 @@ def test_the_spans_of_a_ramp_are_those_of_its_percentiles() -> None:
     assert checks["clipping"].value == 0
     assert checks["collimation"].value == 0
     assert set(states(tuple(checks.values())).values()) == {"passed"}
-    assert checks["contrast"].limit == "at least 0.15"
+    assert checks["contrast"].limit == message("quality.at_least", limit=0.15)
 
 
 @pytest.mark.parametrize(("high", "state"), [(0.4 + 0.1668, "passed"), (0.4 + 0.1665, "failed")])
@@ -60,9 +60,8 @@ def test_a_blank_picture_is_blank_and_without_contrast() -> None:
     blank[:3, :4] = 1  # a mark: 0.4 % of the picture
     checks = by_name(quality.check_picture(blank, ASKED))
     assert checks["blank"].value == pytest.approx(0)
-    assert (
-        checks["blank"].reason
-        == "the picture is blank, or nearly so (0.00; expected: at least 0.02)"
+    assert checks["blank"].reason == message(
+        "quality.blank", value=checks["blank"].value, limit=0.02
     )
     assert checks["contrast"].state == "failed"
 
@@ -118,7 +117,7 @@ def test_a_turned_chest_is_a_chest(turn: float, value: float, state: str) -> Non
 def test_lungs_in_the_negative_only() -> None:
     checks = by_name(quality.check_lungs(ASKED, 0.3, 0, 0, True))
     assert checks["inversion"].state == "failed"
-    assert "exchanged" in (checks["inversion"].reason or "")
+    assert checks["inversion"].reason == message("quality.inverted")
     assert checks["rotation"].state == "passed"
 
 
@@ -137,7 +136,7 @@ def test_nothing_like_lung_is_no_chest_and_white_lungs_are_one() -> None:
 def test_lungs_that_were_not_looked_for_have_a_reason() -> None:
     for check in quality.lungs_not_looked_for():
         assert check.state == "not_run"
-        assert "regions.lungs is none" in (check.reason or "")
+        assert check.reason == message("quality.lungs_not_looked_for")
 
 
 # ---- what the file says
@@ -228,10 +227,10 @@ def test_the_earlier_case_of_the_run_is_named_whatever_was_noted_first() -> None
             "duplicate_pixels": "passed",
         }
         uid, pixels = duplicates.checks("b", two)
-        assert (uid.state, uid.reason) == ("not_run", "the file has no SOP Instance UID")
-        assert pixels.reason == "the same pixels as case a, earlier in the run"
+        assert (uid.state, uid.reason) == ("not_run", message("quality.no_uid"))
+        assert pixels.reason == message("quality.same_pixels", case="a")
         uid, pixels = duplicates.checks("c", three)
-        assert uid.reason == "the same SOP Instance UID as case a, earlier in the run"
+        assert uid.reason == message("quality.same_uid", case="a")
         assert pixels.state == "passed"
 
 
@@ -240,21 +239,18 @@ def test_the_earlier_case_of_the_run_is_named_whatever_was_noted_first() -> None
 
 def test_what_is_listed_is_excluded_or_has_failed_and_failing_comes_first() -> None:
     checks = (
-        Check("contrast", "w", "failed", 0.1, "at least 0.15", "the contrast is low"),
-        Check("view", "w", "failed", None, "PA", "the view is LL: out of scope"),
-        Check("age", "w", "not_run", None, None, "no age"),
+        Check("contrast", "failed", 0.1, "at least 0.15", "the contrast is low"),
+        Check("view", "failed", None, "PA", "the view is LL"),
+        Check("age", "not_run", None, None, "no age"),
     )
     assert quality.action(checks, Quality(exclude=("blank", "age"))) is None
     assert quality.action(checks, Quality(exclude=("contrast", "view")))[:2] == (
         "excluded",
-        "the contrast is low; the view is LL: out of scope",
+        message("quality.several", reasons=["the contrast is low", "the view is LL"]),
     )
     status, reason, hint = quality.action(checks, Quality(exclude=("view",), fail=("contrast",)))
     assert (status, reason) == ("failed", "the contrast is low")
-    assert (
-        hint
-        == "look at the radiograph; to audit it with a caution, take contrast out of quality.fail"
-    )
+    assert hint == message("quality.hint", checks=["contrast"], key="fail")
 
 
 def test_one_action_a_check_and_ages_in_order() -> None:
@@ -271,11 +267,56 @@ def test_every_check_has_its_place() -> None:
         *quality.check_header(facts(), (), None, 0),
         *quality.check_picture(ramp(), ASKED),
     )
-    assert tuple(check.name for check in quality.in_order(checks)) == get_args(QualityCheck)
+    assert tuple(check.name for check in quality.in_order(checks)) == QUALITY_CHECKS.keys()
+
+
+def test_every_row_has_a_function_and_every_function_a_row() -> None:
+    bound = {
+        "picture": quality.PICTURE_CHECKS,
+        "lungs": quality.LUNG_CHECKS,
+        "header": quality.HEADER_CHECKS,
+        "run": quality.RUN_CHECKS,
+    }
+    for stage, functions in bound.items():
+        rows = [row.key for row in QUALITY_CHECKS if row.stage == stage and row.function is None]
+        assert list(functions) == rows
+
+
+def test_a_check_of_another_package_is_made_with_the_others() -> None:
+    def darkest(pixels: np.ndarray, limits: Quality) -> Check:
+        return Check("darkest", "passed", float(pixels.min()))
+
+    QUALITY_CHECKS.add(
+        QualityCheck(
+            key="darkest", label="darkest", definition="d", stage="picture", function=darkest
+        )
+    )
+    try:
+        checks = quality.check_picture(ramp(0.25, 0.5), ASKED)
+        assert by_name(quality.in_order(checks))["darkest"].value == 0.25
+    finally:
+        QUALITY_CHECKS.remove("darkest")
+
+
+def test_a_check_of_another_package_that_returns_another_name_is_refused() -> None:
+    QUALITY_CHECKS.add(
+        QualityCheck(
+            key="darkest",
+            label="darkest",
+            definition="d",
+            stage="picture",
+            function=lambda pixels, limits: Check("blank", "passed"),
+        )
+    )
+    try:
+        with pytest.raises(ValueError, match="darkest"):
+            quality.check_picture(ramp(), ASKED)
+    finally:
+        QUALITY_CHECKS.remove("darkest")
 
 
 def test_no_report_calls_a_patient_or_an_image_healthy() -> None:
-    words = (ROOT / "pipeline" / "cxr_audit" / "quality.py").read_text("utf-8").lower()
+    words = str(MESSAGES).lower()
     forbidden = (
         "diagnosis",
         "detected",

@@ -1,10 +1,11 @@
-"""Two run folders -> `compare.json`, `compare.html` and `compare.pdf`: what a change of the model or config did.
+"""Two run folders -> `compare.json`, `compare.html`, `compare.pdf`: the effect of a change.
 
-Both runs stay as they are. Refuses runs that are not finished, and to write over a comparison that stands.
+Both runs stay as they are. Runs that have not finished, and an output that exists, are refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from cxr_audit import cohort, evidence, report
@@ -19,41 +20,73 @@ FILES = ("compare.json", "compare.html", "compare.pdf")
 def compare_runs(
     a: Path, b: Path, output: Path | None = None, template_dir: Path | None = None
 ) -> tuple[Comparison, Path]:
-    """Compare run B with run A, and where the documents were written: by default beside B.
+    """Compare run B with run A.
+
+    Parameters
+    ----------
+    a, b : folders of the runs.
+    output : folder of the documents; by default beside B.
+    template_dir : templates of one's own.
+
+    Returns
+    -------
+    The comparison, and the folder that it was written into.
 
     Raises
     ------
-    ConfigError : a run that has not finished, no common case, an output that stands already, or templates that
-        replace nothing.
-    VerificationError : a run is not what it was.
+    ConfigError : a run that has not finished, no common case, an output that exists, or templates
+        that replace nothing.
+    VerificationError : a run was changed.
     """
-    runs = [_read(RunFolder.open(path)) for path in (a, b)]
-    (run_a, *_), (run_b, *_) = runs
+    folder_a, folder_b = RunFolder.open(a), RunFolder.open(b)
+    run_a, run_b = _finished(folder_a), _finished(folder_b)
     output = output or b.resolve().parent / f"compare-{run_a.name}-{run_b.name}"
     if any((output / name).exists() for name in FILES):
         raise ConfigError(
-            f"{output} holds a comparison already", "give another folder with --output"
+            f"{output} already holds a comparison", "give another folder with --output"
         )
     renderer = report.Renderer(template_dir)
-    patient_of = {
-        source.case_id: source.patient_id
-        for path in ((b, a) if run_a.case_id_key == run_b.case_id_key else (a,))
-        for source in evidence.read_crosswalk(RunFolder(path))
-    }
     rounds = measured_by(run_b.config)[0].rounds
-    found = cohort.compare(runs[0], runs[1], patient_of, rounds, run_b.seed)
-    for name, data in zip(FILES, (to_json(found), *renderer.comparison(found)), strict=True):
+    comparison = cohort.compare(
+        (run_a, _sha256sums(folder_a), _cases(folder_a)),
+        (run_b, _sha256sums(folder_b), _cases(folder_b)),
+        _patients(folder_a, folder_b, run_a.case_id_key == run_b.case_id_key),
+        rounds,
+        run_b.seed,
+    )
+    documents = (to_json(comparison), *renderer.comparison(comparison))
+    for name, data in zip(FILES, documents, strict=True):
         evidence.write(output / name, data)
-    return found, output
+    return comparison, output
 
 
-def _read(folder: RunFolder) -> tuple[RunRecord, str, list[CaseRecord]]:
-    """A finished run, the SHA-256 of its checksums, and its cases."""
+def _finished(folder: RunFolder) -> RunRecord:
+    """The record of a finished run, as it was sealed."""
     run = folder.read_run()
     if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(
-            f"{folder.path} has not finished", "go on with it: cxr-audit run CONFIG --resume"
+            f"{folder.path} has not finished", "continue it: cxr-audit run CONFIG --resume"
         )
     evidence.require_unchanged(folder)
-    records = [record for case_id in folder.case_ids() if (record := folder.read_case(case_id))]
-    return run, evidence.file_sha256(folder.path / evidence.CHECKSUMS), records
+    return run
+
+
+def _sha256sums(folder: RunFolder) -> str:
+    return evidence.file_sha256(folder.path / evidence.CHECKSUMS)
+
+
+def _cases(folder: RunFolder) -> Iterator[CaseRecord]:
+    """The records of a run, one at a time."""
+    for case_id in folder.case_ids():
+        case = folder.read_case(case_id)
+        if case is not None:
+            yield case
+
+
+def _patients(a: RunFolder, b: RunFolder, is_same_key: bool) -> dict[str, str | None]:
+    """The patients of A's cases; also by B's crosswalk, where both have the same case ids."""
+    patient_of: dict[str, str | None] = {}
+    for folder in (b, a) if is_same_key else (a,):
+        for source in evidence.read_crosswalk(folder):
+            patient_of[source.case_id] = source.patient_id
+    return patient_of

@@ -1,7 +1,8 @@
-"""Files and folders -> a lung mask for each radiograph and `lungs.jsonl`: the composer of `cxr-audit lungs`.
+"""Files and folders -> a lung mask for each radiograph and `lungs.jsonl`; for `cxr-audit lungs`.
 
-Refused: an output folder that has a `lungs.jsonl` already. A file that cannot be read gets a line with the reason
-and the others go on. Unlike the records of an audit, these lines name the files as the user gave them.
+An output folder that has a `lungs.jsonl` is refused. A file that cannot be read gets a line with
+the reason, and the others continue. Unlike the records of an audit, these lines name the files as
+the user gave them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,17 @@ from cxr_audit.regions.lungs import (
 
 @dataclass(frozen=True, slots=True)
 class LungLine:
-    """A line of `lungs.jsonl`. `mask` names the PNG beside it; areas are shares of the radiograph."""
+    """A line of `lungs.jsonl`.
+
+    Parameters
+    ----------
+    file : as the user gave it.
+    status : found, not found or failed.
+    reason : why it is not found.
+    mask : name of the PNG beside the line's file.
+    confidence : of the segmenter, in [0, 1].
+    right_area_fraction, left_area_fraction : share of the radiograph.
+    """
 
     file: str
     status: Literal["found", "not found", "failed"]
@@ -45,11 +56,17 @@ class LungLine:
 def write_lung_masks(
     paths: list[Path], output: Path, progress: Callable[[str, int, int], None]
 ) -> list[LungLine]:
-    """Find the lungs of all radiographs in `paths`; write the masks and `lungs.jsonl` into `output`.
+    """Find the lungs of all radiographs; write the masks and `lungs.jsonl`.
 
-    A mask is an 8-bit PNG on the radiograph's own pixels: 0 background, 1 right lung, 2 left lung, on a
-    picture that is not mirrored. It is named after
-    its file; the second file of a name gets "-2". There is none where the lungs were not found.
+    A mask is an 8-bit PNG on the radiograph's own pixels: 0 background, 1 right lung, 2 left
+    lung, on an image that is not mirrored. It is named after its file; the second file of a name
+    gets "-2". There is none where the lungs were not found.
+
+    Parameters
+    ----------
+    paths : files and folders.
+    output : a folder without `lungs.jsonl`.
+    progress : called with the stage, the number done and the number of all.
 
     Raises
     ------
@@ -87,18 +104,19 @@ def _segment(
     lines: dict[int, LungLine] = {}
     sizes: dict[int, tuple[int, ...]] = {}
     inputs: list[Floats] = []
-    for k, source in enumerate(sources):
+    for place, source in enumerate(sources):
         try:
             pixels = read(source).pixels
         except CaseError as error:
-            lines[k] = LungLine(_name(source), "failed", str(error))
+            lines[place] = LungLine(_name(source), "failed", str(error))
             continue
-        sizes[k] = pixels.shape
+        sizes[place] = pixels.shape
         inputs.append(segmenter_input(pixels))
     probabilities = segmenter.probabilities(np.stack(inputs)) if inputs else ()
-    for (k, size), probability in zip(sizes.items(), probabilities, strict=True):
-        lines[k] = _write(find_lungs(probability), size, _name(sources[k]), output / names[k])
-    return [lines[k] for k in range(len(sources))]
+    for (place, size), probability in zip(sizes.items(), probabilities, strict=True):
+        lungs, file = find_lungs(probability), _name(sources[place])
+        lines[place] = _write(lungs, size, file, output / names[place])
+    return [lines[place] for place in range(len(sources))]
 
 
 def _name(source: CaseSource) -> str:
@@ -108,11 +126,13 @@ def _name(source: CaseSource) -> str:
 
 def _write(lungs: Lungs, size: tuple[int, ...], file: str, mask: Path) -> LungLine:
     if lungs.reason is not None:
-        return LungLine(file, "not found", lungs.reason, confidence=round(lungs.confidence, 4))
+        confidence = round(lungs.confidence, 4)
+        return LungLine(file, "not found", str(lungs.reason), confidence=confidence)
     _, png = cv2.imencode(".png", on_radiograph(lungs, size[0], size[1]))
     mask.write_bytes(png.tobytes())
-    figures = (lungs.confidence, float(lungs.right.mean()), float(lungs.left.mean()))
-    return LungLine(file, "found", None, mask.name, *(round(value, 4) for value in figures))
+    confidence = round(lungs.confidence, 4)
+    right, left = round(float(lungs.right.mean()), 4), round(float(lungs.left.mean()), 4)
+    return LungLine(file, "found", None, mask.name, confidence, right, left)
 
 
 def _mask_names(sources: list[CaseSource]) -> list[str]:
@@ -120,11 +140,11 @@ def _mask_names(sources: list[CaseSource]) -> list[str]:
     taken: set[str] = set()
     names = []
     for source in sources:
-        tries = (
-            f"{PurePath(source.relative_path).stem}{suffix}.png"
-            for suffix in ("", *(f"-{n}" for n in range(2, len(sources) + 2)))
-        )
-        name = next(name for name in tries if name.casefold() not in taken)
+        stem = PurePath(source.relative_path).stem
+        name, number = f"{stem}.png", 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}.png"
         taken.add(name.casefold())
         names.append(name)
     return names

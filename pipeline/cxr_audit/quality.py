@@ -1,107 +1,150 @@
-"""Radiograph, its lungs, its header -> checks of the input: blank, clipped, turned, no chest, out of scope, known.
+"""Radiograph, its lungs, its header -> checks of the input, bound by key to `QUALITY_CHECKS`.
 
-Limits are those of the section `quality` of a config; its defaults are derived in `benchmarks/quality.py`: what is
-planted is found, and at most about one in a hundred real radiographs is beyond a limit that it should keep. What
-cannot be checked is `not_run` with its reason. Refuses nothing by itself: `action` says what the config asks for.
+Limits are those of the config's section `quality`; `benchmarks/quality.py` derives its defaults:
+what is planted is found, and at most about one in a hundred real radiographs is beyond a limit
+that it should keep. What cannot be checked is `not_run` with its reason. `action` says what the
+config requests for a radiograph that failed a check.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import get_args
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from cxr_audit.config import Quality, QualityCheck
+from cxr_audit.config import Quality
 from cxr_audit.records import CaseRecord, CaseStatus, Check, Floats, RadiographFacts, SourceFile
+from cxr_audit.vocabulary import QUALITY_CHECKS, Message, Text, message
 
-# What is looked at: every n-th row and column, so that the shorter side has about as many.
+# Every n-th row and column is used, so that the shorter side has about as many.
 SAMPLE_PX = 256
-# A row or column is even where its grey values, without 2 % at either end, span less than this share of the picture's.
+# A row or column is uniform where its grey values, without 2 % at either end, span less than this
+# share of the image's.
 EVEN_FRACTION = 0.05
-# Wholly black or white: within two and a half grey levels of 255, which lossy compression makes of one.
+# Black or white: within two and a half grey levels of 255, which lossy compression makes of one.
 LEVEL = 2.5 / 255
 FRONTAL = ("PA", "AP")
 # (0008,0008) Image Type, PS3.3 C.7.6.1.1.2, and what manufacturers write there.
 IMAGE_TYPES = {
-    "DERIVED": "the image type says DERIVED: computed from another image",
-    "SECONDARY": "the image type says SECONDARY: made after the examination",
-    "POST_PROCESSED": "the image type says POST_PROCESSED: changed after the exposure",
+    "DERIVED": "quality.derived",
+    "SECONDARY": "quality.secondary",
+    "POST_PROCESSED": "quality.post_processed",
 }
 HEADER_TYPES = {
-    (
-        "PresentationIntentType",
-        "FOR PROCESSING",
-    ): "the image is FOR PROCESSING: raw detector values, not what a reader is shown",
-    ("QualityControlImage", "YES"): "a quality-control image: a phantom, not a patient",
-    ("QualityControlImage", "BOTH"): "a quality-control image: a phantom, not a patient",
+    ("PresentationIntentType", "FOR PROCESSING"): "quality.for_processing",
+    ("QualityControlImage", "YES"): "quality.phantom",
+    ("QualityControlImage", "BOTH"): "quality.phantom",
 }
-BURNED_IN = "text is burned into the pixels; it may name the patient, or draw the classifier"
-NO_LUNGS = "no lungs were found, neither upright nor turned nor in the negative"
 
 Ages = tuple[int, int] | None
 
 
 def in_order(checks: Sequence[Check]) -> tuple[Check, ...]:
-    """The checks in the order of `QualityCheck`, whatever the order in which they were made."""
-    rank = {name: n for n, name in enumerate(get_args(QualityCheck))}
+    """The checks in the order of the vocabulary, whatever the order in which they were made."""
+    rank = {key: place for place, key in enumerate(QUALITY_CHECKS.keys())}
     return tuple(sorted(checks, key=lambda check: rank[check.name]))
 
 
-def action(checks: Sequence[Check], asked: Quality) -> tuple[CaseStatus, str, str] | None:
-    """What the config asks for where checks have failed: status, reason, hint; None = the case is audited."""
-    lists: dict[CaseStatus, tuple[str, tuple[QualityCheck, ...]]]
-    lists = {"failed": ("fail", asked.fail), "excluded": ("exclude", asked.exclude)}
-    for status, (key, names) in lists.items():
-        if found := [check for check in checks if check.state == "failed" and check.name in names]:
-            reason = "; ".join(str(check.reason or "") for check in found)
-            of = ", ".join(check.name for check in found)
-            return (
-                status,
-                reason,
-                f"look at the radiograph; to audit it with a caution, take {of} out of quality.{key}",
-            )
+def action(checks: Sequence[Check], limits: Quality) -> tuple[CaseStatus, Text, Text] | None:
+    """What the config requests for a case whose checks failed.
+
+    Returns
+    -------
+    Status, reason and hint; None where the case is audited.
+    """
+    lists: tuple[tuple[CaseStatus, str, tuple[str, ...]], ...] = (
+        ("failed", "fail", limits.fail),
+        ("excluded", "exclude", limits.exclude),
+    )
+    for status, key, names in lists:
+        failed = [check for check in checks if check.state == "failed" and check.name in names]
+        if failed:
+            reason = _together([check.reason for check in failed if check.reason is not None])
+            hint = message("quality.hint", checks=[check.name for check in failed], key=key)
+            return status, reason, hint
     return None
 
 
-# ---- the picture alone
+# ---- the grey values
 
 
-def check_picture(pixels: Floats, asked: Quality) -> tuple[Check, ...]:
-    """Checks of grey values, float32 (rows, columns) in [0, 1], 0 = black as displayed."""
-    step = max(1, min(pixels.shape) // SAMPLE_PX)
-    sample = pixels[::step, ::step]
-    field = exposed_field(sample)
-    return (
-        _at_least(
-            "blank",
-            "span of the grey values, 1st to 99th percentile",
-            span(sample, 1),
-            asked.blank_range,
-            "the picture is blank, or nearly so",
-        ),
-        _at_least(
-            "contrast",
-            "span of the grey values inside the exposed field, 5th to 95th percentile",
-            span(field, 5),
-            asked.contrast_range,
-            "the contrast is low",
-        ),
-        _at_most(
-            "clipping",
-            "share of the picture's middle that is wholly black or white",
-            clipped_fraction(field),
-            asked.clipped_fraction,
-            "grey values are cut off at black or white",
-        ),
-        _at_most(
-            "collimation",
-            "share of the picture that an even frame takes",
-            1 - field.size / sample.size,
-            asked.collimated_fraction,
-            "much of the picture is an even frame, not radiograph",
-        ),
-    )
+@dataclass(frozen=True)
+class Picture:
+    """A radiograph's grey values, and a sample of them.
+
+    Parameters
+    ----------
+    pixels : float32 (rows, columns) in [0, 1], 0 = black as displayed.
+    """
+
+    pixels: Floats
+
+    @cached_property
+    def sample(self) -> Floats:
+        step = max(1, min(self.pixels.shape) // SAMPLE_PX)
+        return self.pixels[::step, ::step]
+
+    @cached_property
+    def field(self) -> Floats:
+        """The sample without its uniform frame."""
+        return exposed_field(self.sample)
+
+
+def check_picture(pixels: Floats, limits: Quality) -> tuple[Check, ...]:
+    """Every check of the stage "picture", also of other packages.
+
+    Parameters
+    ----------
+    pixels : float32 (rows, columns) in [0, 1], 0 = black as displayed.
+    limits : of the config.
+
+    Raises
+    ------
+    ValueError : the function of another package returns a check of another name.
+    """
+    picture = Picture(pixels)
+    checks: list[Check] = []
+    for row in QUALITY_CHECKS:
+        if row.stage != "picture":
+            continue
+        if row.function is None:
+            checks.append(PICTURE_CHECKS[row.key](picture, limits))
+            continue
+        check = row.function(pixels, limits)
+        if check.name != row.key:
+            raise ValueError(f"{row.package}: the check {row.key!r} returns {check.name!r}")
+        checks.append(check)
+    return tuple(checks)
+
+
+def blank(picture: Picture, limits: Quality) -> Check:
+    value = span(picture.sample, 1)
+    return _at_least("blank", value, limits.blank_range, "quality.blank")
+
+
+def contrast(picture: Picture, limits: Quality) -> Check:
+    value = span(picture.field, 5)
+    return _at_least("contrast", value, limits.contrast_range, "quality.low_contrast")
+
+
+def clipping(picture: Picture, limits: Quality) -> Check:
+    value = clipped_fraction(picture.field)
+    return _at_most("clipping", value, limits.clipped_fraction, "quality.clipped")
+
+
+def collimation(picture: Picture, limits: Quality) -> Check:
+    value = 1 - picture.field.size / picture.sample.size
+    return _at_most("collimation", value, limits.collimated_fraction, "quality.framed")
+
+
+PICTURE_CHECKS: dict[str, Callable[[Picture, Quality], Check]] = {
+    "blank": blank,
+    "contrast": contrast,
+    "clipping": clipping,
+    "collimation": collimation,
+}
 
 
 def span(pixels: Floats, ends_percent: float) -> float:
@@ -111,7 +154,7 @@ def span(pixels: Floats, ends_percent: float) -> float:
 
 
 def exposed_field(pixels: Floats) -> Floats:
-    """The picture without its even frame: from the first to the last row and column that are not even."""
+    """The image from its first to its last row and column that are not uniform."""
     limit = EVEN_FRACTION * span(pixels, 1)
     ranges = []
     for lines in (pixels, pixels.T):
@@ -122,7 +165,10 @@ def exposed_field(pixels: Floats) -> Floats:
 
 
 def clipped_fraction(field: Floats) -> float:
-    """Share of the middle, half its rows and half its columns, that is black or white: there is body, not air."""
+    """Share of the middle, half its rows and half its columns, that is black or white.
+
+    The middle is body, not air.
+    """
     rows, columns = field.shape
     middle = field[rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
     return float(np.mean((middle <= LEVEL) | (middle >= 1 - LEVEL)))
@@ -131,155 +177,194 @@ def clipped_fraction(field: Floats) -> float:
 # ---- what the lung segmenter found
 
 
+@dataclass(frozen=True, slots=True)
+class LungsFound:
+    """What the segmenter found.
+
+    Parameters
+    ----------
+    area_fraction : share of the image that looks like lung.
+    edge_fraction : of the image edge that has most lung, the share that lies in it.
+    angle_deg : in-plane rotation of the lungs, 0 to 360 degrees; None where no lungs were found, in
+        any position.
+    is_negative : the lungs were found in the negative only.
+    """
+
+    area_fraction: float
+    edge_fraction: float
+    angle_deg: float | None
+    is_negative: bool
+
+
 def check_lungs(
-    asked: Quality,
+    limits: Quality,
     area_fraction: float,
     edge_fraction: float,
     angle_deg: float | None,
     is_negative: bool,
 ) -> tuple[Check, ...]:
-    """Checks by the lungs.
+    """Every check of the stage "lungs".
 
     Parameters
     ----------
-    area_fraction : share of the picture that looks like lung.
-    edge_fraction : of the edge of the picture that has most lung, the share that lies in it.
-    angle_deg : by how much the lungs lie turned, 0 to 360 degrees; None = no lungs were found, in any position.
-    is_negative : the lungs were found in the negative only.
+    limits : of the config.
+    area_fraction, edge_fraction, angle_deg, is_negative : see `LungsFound`.
     """
-    chest = _limited(
-        "not_a_chest",
-        "share of the picture that looks like lung",
-        area_fraction,
-        angle_deg is not None or area_fraction >= asked.lungs_fraction,
-        f"two lungs, or at least {asked.lungs_fraction:g}",
-        "this does not look like a frontal chest radiograph: hardly anything looks like lung",
-    )
-    crop = _at_most(
-        "crop",
-        "share of one edge of the picture that lies in lung",
-        edge_fraction,
-        asked.cropped_fraction,
-        "a lung is cut off by the edge of the picture",
-    )
-    if angle_deg is None:
-        crop = crop if chest.state == "passed" else _not_run("crop", NO_LUNGS)
-        return _not_run("inversion", NO_LUNGS), _not_run("rotation", NO_LUNGS), crop, chest
-    return (
-        Check(
-            "inversion",
-            "where lungs are found: in the picture or its negative",
-            "failed" if is_negative else "passed",
-            None,
-            "in the picture",
-            "black and white seem to be exchanged: lungs were found in the negative only"
-            if is_negative
-            else None,
-        ),
-        _at_most(
-            "rotation",
-            "degrees: line between the lungs, or turned to find them",
-            min(angle_deg, 360 - angle_deg),
-            asked.rotation_deg,
-            "the radiograph lies turned",
-        ),
-        crop,
-        chest,
-    )
+    found = LungsFound(area_fraction, edge_fraction, angle_deg, is_negative)
+    return tuple(check(found, limits) for check in LUNG_CHECKS.values())
 
 
 def lungs_not_looked_for() -> tuple[Check, ...]:
-    names: tuple[QualityCheck, ...] = ("inversion", "rotation", "crop", "not_a_chest")
-    return tuple(
-        _not_run(name, "lungs were not looked for: regions.lungs is none") for name in names
-    )
+    """The checks of the stage "lungs" where the config requests no segmenter."""
+    reason = message("quality.lungs_not_looked_for")
+    return tuple(_not_run(name, reason) for name in LUNG_CHECKS)
 
 
-# ---- what the file says of itself
+def inversion(found: LungsFound, limits: Quality) -> Check:
+    if found.angle_deg is None:
+        return _not_run("inversion", message("quality.no_lungs"))
+    reason = message("quality.inverted") if found.is_negative else None
+    return _stated("inversion", message("quality.in_the_image"), reason)
+
+
+def rotation(found: LungsFound, limits: Quality) -> Check:
+    if found.angle_deg is None:
+        return _not_run("rotation", message("quality.no_lungs"))
+    value = min(found.angle_deg, 360 - found.angle_deg)
+    return _at_most("rotation", value, limits.rotation_deg, "quality.tilted")
+
+
+def crop(found: LungsFound, limits: Quality) -> Check:
+    if not _is_chest(found, limits):
+        return _not_run("crop", message("quality.no_lungs"))
+    return _at_most("crop", found.edge_fraction, limits.cropped_fraction, "quality.cropped")
+
+
+def not_a_chest(found: LungsFound, limits: Quality) -> Check:
+    limit = limits.lungs_fraction
+    reason = None
+    if not _is_chest(found, limits):
+        reason = message("quality.no_chest", value=found.area_fraction, limit=limit)
+    shown = message("quality.two_lungs", limit=limit)
+    return _limited("not_a_chest", found.area_fraction, shown, reason)
+
+
+def _is_chest(found: LungsFound, limits: Quality) -> bool:
+    return found.angle_deg is not None or found.area_fraction >= limits.lungs_fraction
+
+
+LUNG_CHECKS: dict[str, Callable[[LungsFound, Quality], Check]] = {
+    "inversion": inversion,
+    "rotation": rotation,
+    "crop": crop,
+    "not_a_chest": not_a_chest,
+}
+
+
+# ---- what the file states
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file states, and the scope.
+
+    Parameters
+    ----------
+    facts : of the radiograph.
+    views : those in scope.
+    age_years : first and last year in scope; None where nothing states them.
+    num_texts : burned-in texts found by their outlines; None where they were not looked for.
+    """
+
+    facts: RadiographFacts
+    views: Sequence[str]
+    age_years: Ages
+    num_texts: int | None
 
 
 def check_header(
     facts: RadiographFacts, views: Sequence[str], age_years: Ages, texts: int | None
 ) -> tuple[Check, ...]:
-    """Checks of what a file says of itself, against the scope.
+    """Every check of the stage "header".
 
     Parameters
     ----------
-    views, age_years : the scope; no views = frontal ones, no ages = nothing states them.
-    texts : number of burned-in texts found by their outlines; None = not looked for.
+    facts : of the radiograph.
+    views : those in scope; none = the frontal ones.
+    age_years : first and last year in scope; None where nothing states them.
+    texts : burned-in texts found by their outlines; None where they were not looked for.
     """
-    return (
-        _check_view(facts.view_position, views or FRONTAL),
-        _check_age(facts.attributes.get("PatientAge"), age_years),
-        _check_annotation(facts.attributes.get("BurnedInAnnotation"), texts),
-        _check_image_type(facts.attributes, facts.source.format == "DICOM"),
-    )
+    header = Header(facts, views or FRONTAL, age_years, texts)
+    return tuple(check(header) for check in HEADER_CHECKS.values())
 
 
-def _check_view(view: str | None, views: Sequence[str]) -> Check:
-    if view is None:
-        return _not_run("view", "the file states no view")
-    reason = None if view in views else f"the view is {view}: out of scope"
-    return _stated("view", "the view that the file states", " or ".join(views), reason)
+def view(header: Header) -> Check:
+    stated = header.facts.view_position
+    if stated is None:
+        return _not_run("view", message("quality.no_view"))
+    reason = None
+    if stated not in header.views:
+        reason = message("quality.other_view", view=stated)
+    return _stated("view", message("quality.views", views=list(header.views)), reason)
 
 
-def _check_age(band: str | None, scope: Ages) -> Check:
+def age(header: Header) -> Check:
     """By the band of ten years that is all that is kept of an age ("40-49", "90+")."""
-    if band is None or scope is None:
-        return _not_run(
-            "age", "the file states no age" if band is None else "the model card states no ages"
-        )
+    band, scope = header.facts.attributes.get("PatientAge"), header.age_years
+    if band is None:
+        return _not_run("age", message("quality.no_age"))
+    if scope is None:
+        return _not_run("age", message("quality.no_ages_in_scope"))
     first, _, last = band.removesuffix("+").partition("-")
     low, high = int(first), int(last or 150)
-    what, limit = (
-        "the age that the file states, as a band of ten years",
-        f"{scope[0]} to {scope[1]} years",
-    )
+    limit = message("quality.years", first=scope[0], last=scope[1])
     if scope[0] <= low and high <= scope[1]:
-        return _stated("age", what, limit, None)
+        return _stated("age", limit, None)
     if high < scope[0] or low > scope[1]:
-        return _stated(
-            "age",
-            what,
-            limit,
-            f"the patient's age, {band} years, is outside the model's population",
-        )
-    reason = f"of the age only the band {band} years is kept, which lies partly in scope"
-    return Check("age", what, "not_run", None, limit, reason)
+        return _stated("age", limit, message("quality.other_age", band=band))
+    return _not_run("age", message("quality.age_partly", band=band), limit)
 
 
-def _check_annotation(stated: str | None, texts: int | None) -> Check:
-    what, limit = "text in the pixels, by (0028,0301) and by outlines", "none"
-    value = None if texts is None else float(texts)
+def burned_in_annotation(header: Header) -> Check:
+    name, limit = "burned_in_annotation", message("quality.none")
+    stated, num = header.facts.attributes.get("BurnedInAnnotation"), header.num_texts
+    value = None if num is None else float(num)
     if stated == "YES":
-        return Check("burned_in_annotation", what, "failed", value, limit, BURNED_IN)
-    if texts:
-        reason = f"what looks like text burned into the pixels: {texts} found by outline"
-        return Check("burned_in_annotation", what, "failed", value, limit, reason)
-    if texts is None and stated is None:
-        return _not_run(
-            "burned_in_annotation", "the file does not say, and markers were not looked for"
-        )
-    return Check("burned_in_annotation", what, "passed", value, limit)
+        return Check(name, "failed", value, limit, message("quality.text_stated"))
+    if num:
+        return Check(name, "failed", value, limit, message("quality.text_found", num=num))
+    if num is None and stated is None:
+        return _not_run(name, message("quality.text_unknown"))
+    return Check(name, "passed", value, limit)
 
 
-def _check_image_type(attributes: Mapping[str, str], is_dicom: bool) -> Check:
+def image_type(header: Header) -> Check:
+    attributes = header.facts.attributes
     stated = attributes.get("ImageType", "").split("\\")
-    reasons = [words for term, words in IMAGE_TYPES.items() if term in stated]
-    reasons += [
-        words for (keyword, term), words in HEADER_TYPES.items() if attributes.get(keyword) == term
-    ]
-    if not reasons and "ImageType" not in attributes:
-        return _not_run(
-            "image_type", "the file states none" if is_dicom else "a plain image states none"
-        )
-    limit = "original, for presentation, of a patient"
-    return _stated(
-        "image_type", "what kind of image the file says it is", limit, "; ".join(reasons) or None
-    )
+    codes = [code for term, code in IMAGE_TYPES.items() if term in stated]
+    for (keyword, term), code in HEADER_TYPES.items():
+        if attributes.get(keyword) == term:
+            codes.append(code)
+    if not codes and "ImageType" not in attributes:
+        is_dicom = header.facts.source.format == "DICOM"
+        code = "quality.no_image_type" if is_dicom else "quality.plain_image"
+        return _not_run("image_type", message(code))
+    reason = _together([message(code) for code in codes]) if codes else None
+    return _stated("image_type", message("quality.original"), reason)
 
 
-# ---- seen before
+HEADER_CHECKS: dict[str, Callable[[Header], Check]] = {
+    "view": view,
+    "age": age,
+    "burned_in_annotation": burned_in_annotation,
+    "image_type": image_type,
+}
+
+
+# ---- the whole run
+
+
+RUN_CHECKS = {"duplicate_uid": "quality.same_uid", "duplicate_pixels": "quality.same_pixels"}
 
 
 class Duplicates:
@@ -287,69 +372,71 @@ class Duplicates:
 
     Parameters
     ----------
-    case_ids : of the whole run, in its order, which decides; not the order in which cases are noted.
+    case_ids : of the whole run, in its order, which decides; not the order in which cases are
+    noted.
     """
 
     def __init__(self, case_ids: Sequence[str]) -> None:
         self._case_ids = case_ids
-        self._place = {case_id: n for n, case_id in enumerate(case_ids)}
+        self._place = {case_id: place for place, case_id in enumerate(case_ids)}
         self._first: dict[str, int] = {}
 
     def note(self, case_id: str, source: SourceFile) -> None:
-        """Remember a case. All cases before one must have been noted when its checks are made."""
+        """Remember a case. All earlier cases must be noted before the checks of a case are made."""
         place = self._place[case_id]
-        for key in filter(None, (source.instance_hmac, source.pixel_sha256)):
-            self._first[key] = min(place, self._first.get(key, place))
+        for key in (source.instance_hmac, source.pixel_sha256):
+            if key:
+                self._first[key] = min(place, self._first.get(key, place))
 
     def checks(self, case_id: str, source: SourceFile) -> tuple[Check, Check]:
+        """Whether an earlier case has the same UID, and whether one has the same pixels."""
         return (
-            self._check("duplicate_uid", case_id, source.instance_hmac, "SOP Instance UID"),
-            self._check("duplicate_pixels", case_id, source.pixel_sha256, "pixels"),
+            self._check("duplicate_uid", case_id, source.instance_hmac),
+            self._check("duplicate_pixels", case_id, source.pixel_sha256),
         )
 
     def are_other_than(self, record: CaseRecord) -> bool:
-        """Whether the checks of a record would come out otherwise now that more cases have been noted."""
+        """Whether the checks of a record would differ now that more cases have been noted."""
         if record.radiograph is None:
             return False
-        return not set(self.checks(record.case_id, record.radiograph.source)) <= set(record.quality)
+        checks = self.checks(record.case_id, record.radiograph.source)
+        return any(check not in record.quality for check in checks)
 
-    def _check(self, name: QualityCheck, case_id: str, key: str | None, of: str) -> Check:
+    def _check(self, name: str, case_id: str, key: str | None) -> Check:
         if key is None:
-            return _not_run(name, f"the file has no {of}")
+            return _not_run(name, message("quality.no_uid"))
         place = self._place[case_id]
         first = self._first.get(key, place)
-        reason = (
-            None
-            if first >= place
-            else f"the same {of} as case {self._case_ids[first]}, earlier in the run"
-        )
-        return _stated(
-            name, f"whether an earlier case of the run has the same {of}", "none", reason
-        )
+        reason = None
+        if first < place:
+            reason = message(RUN_CHECKS[name], case=self._case_ids[first])
+        return _stated(name, message("quality.none"), reason)
 
 
-# ---- words
+# ---- what the checks share
 
 
-def _at_least(name: QualityCheck, what: str, value: float, limit: float, reason: str) -> Check:
-    return _limited(name, what, value, value >= limit, f"at least {limit:g}", reason)
+def _at_least(name: str, value: float, limit: float, code: str) -> Check:
+    reason = None if value >= limit else message(code, value=value, limit=limit)
+    return _limited(name, value, message("quality.at_least", limit=limit), reason)
 
 
-def _at_most(name: QualityCheck, what: str, value: float, limit: float, reason: str) -> Check:
-    return _limited(name, what, value, value <= limit, f"at most {limit:g}", reason)
+def _at_most(name: str, value: float, limit: float, code: str) -> Check:
+    reason = None if value <= limit else message(code, value=value, limit=limit)
+    return _limited(name, value, message("quality.at_most", limit=limit), reason)
 
 
-def _limited(
-    name: QualityCheck, what: str, value: float, is_met: bool, limit: str, reason: str
-) -> Check:
-    if is_met:
-        return Check(name, what, "passed", value, limit)
-    return Check(name, what, "failed", value, limit, f"{reason} ({value:.2f}; expected: {limit})")
+def _limited(name: str, value: float, limit: Message, reason: Text | None) -> Check:
+    return Check(name, "failed" if reason else "passed", value, limit, reason)
 
 
-def _stated(name: QualityCheck, what: str, limit: str, reason: str | None) -> Check:
-    return Check(name, what, "failed" if reason else "passed", None, limit, reason)
+def _stated(name: str, limit: Message, reason: Text | None) -> Check:
+    return Check(name, "failed" if reason else "passed", None, limit, reason)
 
 
-def _not_run(name: QualityCheck, reason: str) -> Check:
-    return Check(name, "could not be checked", "not_run", None, None, reason)
+def _not_run(name: str, reason: Text, limit: Message | None = None) -> Check:
+    return Check(name, "not_run", None, limit, reason)
+
+
+def _together(reasons: Sequence[Text]) -> Text:
+    return reasons[0] if len(reasons) == 1 else message("quality.several", reasons=list(reasons))

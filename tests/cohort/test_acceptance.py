@@ -7,9 +7,18 @@ from dataclasses import replace
 import pytest
 from cxr_audit.cohort import describe
 from cxr_audit.config import Acceptance, Cohort, Criterion
-from cxr_audit.records import CaseRecord, CriterionResult, Masking, RegionFacts
+from cxr_audit.records import (
+    AuditedCase,
+    CaseRecord,
+    CountedReason,
+    CriterionResult,
+    Masking,
+    Probes,
+    RegionFacts,
+)
+from cxr_audit.vocabulary import message
 
-from tests.cohort.cases import a_case, a_failure
+from tests.cohort.cases import DEAD, a_case, a_failure
 
 # 20 true positives: 14 enriched in the lungs, 4 not, 2 with a dead map; 20 true negatives; 2 failed.
 RECORDS = [
@@ -70,28 +79,32 @@ def test_met_or_not(criterion: dict[str, object], value: float, is_met: bool) ->
 
 
 def test_what_is_undefined_is_counted_against_the_criterion() -> None:
-    assert judged(**ENRICHED, share_at_least=0.7).undefined == {"the map is zero everywhere": 2}
+    assert judged(**ENRICHED, share_at_least=0.7).undefined == (CountedReason(DEAD, 2),)
 
 
 @pytest.mark.parametrize(
     ("records", "criterion", "reason"),
     [
-        (RECORDS[:20], {"metric": "auc", "at_least": 0}, "no negative case"),
+        (RECORDS[:20], {"metric": "auc", "at_least": 0}, message("cohort.no_negative")),
         (
             RECORDS,
             {**ENRICHED, "cases": "false_positive", "share_at_least": 0},
-            "no false positive case",
+            message("cohort.no_such_case", cases=message("cohort.false_positive")),
         ),
-        (RECORDS[18:20], {**ENRICHED, "share_at_most": 1}, "undefined in every case"),
+        (
+            RECORDS[18:20],
+            {**ENRICHED, "share_at_most": 1},
+            message("cohort.undefined_in_every_case"),
+        ),
         (
             RECORDS[:5],
             {"metric": "sensitivity", "bound": "lower", "at_least": 0},
-            "no interval below 10 patients",
+            message("cohort.too_few_patients", limit=10),
         ),
     ],
 )
 def test_what_cannot_be_evaluated_is_not_met(
-    records: list[CaseRecord], criterion: dict, reason: str
+    records: list[CaseRecord], criterion: dict, reason: object
 ) -> None:
     result = judged(records, **criterion)
     assert (result.is_met, result.reason) == (False, reason)
@@ -102,14 +115,14 @@ def test_what_cannot_be_evaluated_is_not_met(
     [
         (
             {**ENRICHED, "bound": "lower", "share_at_least": 0.8},
-            "share of true positive cases with evidence in the lungs against chance above 1.5, "
+            "share of true positive cases with evidence in the lungs relative to its area above 1.5, "
             "lower end of the 95 % interval at least 0.8",
         ),
         ({"metric": "npv", "at_most": 1}, "negative predictive value at most 1"),
         ({"metric": "failed", "share_at_most": 0.01}, "share of cases that failed at most 0.01"),
         (
             {"metric": "flag_marker", "share_at_most": 0},
-            'share of cases flagged "A marker counts" at most 0',
+            'share of cases flagged "Output depends on a side marker or text" at most 0',
         ),
         (
             {"metric": "lungs_pointing_game_hit", "share_at_least": 0.5},
@@ -130,19 +143,18 @@ def test_a_criterion_in_words(criterion: dict, words: str) -> None:
 def test_a_share_of_what_masking_changed_is_of_the_cases_that_it_asked() -> None:
     """Of ten cases four were asked again; two of these have a marker, one of which carries the answer."""
 
-    def masked(record: CaseRecord, *changes: float) -> CaseRecord:
+    no_lungs = message("regions.lungs_not_looked_for")
+
+    def masked(record: AuditedCase, *changes: float) -> AuditedCase:
         markers = tuple(
             RegionFacts(f"letter {n}", "marker", "by hand", 0.01) for n in range(len(changes))
         )
         rows = [Masking(f"letter {n}", "blurred", 0.0, change) for n, change in enumerate(changes)]
         rows += [Masking(f"letter {n}", "mean", 0.0, -9.0) for n in range(len(changes))]
         rows.append(Masking("border", "blurred", 0.0, 0.25))
-        missing = {
-            "lungs": "lungs not found: by hand",
-            "all but the lungs": "lungs not found: by hand",
-        }
-        regions = (*record.regions, *markers)
-        return replace(record, regions=regions, masking=tuple(rows), masking_missing=missing)
+        missing = {"lungs": no_lungs, "all but the lungs": no_lungs}
+        regions = replace(record.regions, found=(*record.regions.found, *markers))
+        return replace(record, regions=regions, probes=Probes(tuple(rows), missing))
 
     plain = [a_case(f"p{n}", "P", 0.9) for n in range(10)]
     cases = [
@@ -157,12 +169,12 @@ def test_a_share_of_what_masking_changed_is_of_the_cases_that_it_asked() -> None
         0.5,
         2,
         False,
-        {},
+        (),
     )
     result = judged(cases, metric="masking_border_change", below=-1, share_at_most=0)
     assert (result.found.value, result.found.num_cases, result.is_met) == (0, 4, True)
     result = judged(cases, metric="masking_lungs_change", below=-1, share_at_least=0.5)
-    assert (result.is_met, result.undefined) == (False, {"lungs not found: by hand": 4})
+    assert (result.is_met, result.undefined) == (False, (CountedReason(no_lungs, 4),))
     assert judged(plain, metric="masking_border_change", below=-1, share_at_most=1).is_met is False
 
 
@@ -174,5 +186,5 @@ def test_the_hit_rate_counts_an_undefined_map_as_no_hit() -> None:
     assert low < 34 / 40 < high
     assert (rates["annotation"].value, rates["annotation"].reason) == (
         None,
-        "no case has this region",
+        message("cohort.no_region"),
     )

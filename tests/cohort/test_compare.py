@@ -8,10 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 from cxr_audit.cohort import compare
+from cxr_audit.cohort.columns import CaseSummary
 from cxr_audit.cohort.compare import match, mcnemar
 from cxr_audit.cohort.intervals import Resampling
 from cxr_audit.errors import ConfigError
-from cxr_audit.records import CaseRecord, Comparison, Flag, RunRecord, Trust, from_json, to_json
+from cxr_audit.records import (
+    CaseRecord,
+    Comparison,
+    Flag,
+    FlagsRecord,
+    RunRecord,
+    Trust,
+    from_json,
+    to_json,
+)
+from cxr_audit.vocabulary import message
 from scipy import stats
 
 from tests.cohort.cases import a_case, a_failure
@@ -59,9 +70,9 @@ def test_what_changed_is_counted_by_hand() -> None:
         a_failure("n2"),
         a_case("y", "N", 0.3),
     ]
-    b[0] = replace(b[0], flags=(Flag("border", "why"),), trust=Trust("passed", (), ()))
-    b[2] = replace(b[2], flags=(Flag("border", "why"),))
-    a[2] = replace(a[2], flags=(Flag("border", "why"), Flag("text", "why")))
+    b[0] = replace(b[0], flags=FlagsRecord((Flag("border", "why"),)), trust=Trust("passed", (), ()))
+    b[2] = replace(b[2], flags=FlagsRecord((Flag("border", "why"),)))
+    a[2] = replace(a[2], flags=FlagsRecord((Flag("border", "why"), Flag("text", "why"))))
     found = compared(a, b)
     assert (found.num_matched, found.only_a, found.only_b) == (4, ("x",), ("y",))
     assert [(t.a, t.b, t.num_cases) for t in found.statuses] == [
@@ -108,12 +119,8 @@ def test_a_run_compared_with_itself_has_no_change() -> None:
             assert (one.a, one.change.value) == (None, None)
             continue
         assert (one.change.value, one.change.interval_95) == (0, None)
-        same = (
-            "no interval: every resample gives the same"
-            if one.metric == "auc"
-            else "the same in every case"
-        )
-        assert one.change.reason == same
+        code = "cohort.resamples_equal" if one.metric == "auc" else "cohort.same_in_every_case"
+        assert one.change.reason == message(code)
     assert found.differences == ()
 
 
@@ -131,7 +138,7 @@ def test_a_metric_is_compared_where_both_runs_have_it() -> None:
     found = metric(compared(a, b), "lungs_enrichment")
     assert (found.a, found.b, found.change.value, found.change.num_cases) == (2.0, 2.5, 0.5, 1)
     assert (found.num_only_a, found.num_only_b) == (1, 1)
-    assert found.change.reason == "no interval below 10 patients"
+    assert found.change.reason == message("cohort.too_few_patients", limit=10)
 
 
 def test_the_mean_change_has_the_interval_of_students_t() -> None:
@@ -178,7 +185,7 @@ def test_scores_in_other_units_have_no_change_of_auc() -> None:
     missing = Resampling(np.arange(3), 500, 1).auc_change(
         np.ones(3, bool), np.arange(3.0), np.arange(3.0)
     )
-    assert (missing.value, missing.reason) == (None, "no negative case")
+    assert (missing.value, missing.reason) == (None, message("cohort.no_negative"))
 
 
 @pytest.mark.parametrize(
@@ -192,18 +199,18 @@ def test_mcnemar_is_the_binomial_test(gained: int, lost: int) -> None:
 def test_cases_of_other_keys_are_matched_by_their_files() -> None:
     """Two copies of one file: the first with the first, the second with the second; a file without a hash with none."""
     a = [
-        replace(a_failure(name), file_sha256=sha)
+        CaseSummary(name, "failed", file_sha256=sha)
         for name, sha in (("b", "1"), ("a", "1"), ("c", "2"), ("d", None))
     ]
     b = [
-        replace(a_failure(name), file_sha256=sha)
+        CaseSummary(name, "failed", file_sha256=sha)
         for name, sha in (("z", "1"), ("y", "1"), ("x", "3"), ("d", None))
     ]
-    assert [(one.case_id, two.case_id) for one, two in match(a, b, False)] == [
+    assert [(pair.a.case_id, pair.b.case_id) for pair in match(a, b, False)] == [
         ("b", "z"),
         ("a", "y"),
     ]
-    assert [(one.case_id, two.case_id) for one, two in match(a, b, True)] == [("d", "d")]
+    assert [(pair.a.case_id, pair.b.case_id) for pair in match(a, b, True)] == [("d", "d")]
 
 
 def test_what_the_runs_were_made_with_is_listed() -> None:
@@ -252,7 +259,6 @@ def test_runs_that_cannot_be_compared_are_refused() -> None:
     one = a_case("1", "P", 0.9)
     with pytest.raises(ConfigError, match="share no radiograph"):
         compared([one], [a_case("2", "P", 0.9)])
-    assert one.prediction is not None
     other = replace(one, prediction=replace(one.prediction, target_class="N"))
     with pytest.raises(ConfigError, match="they explain N and P"):
         compared([one], [other])

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cxr_audit.cohort.dependence import dependence, told_apart, variance_share
+from cxr_audit.cohort.columns import Cases
+from cxr_audit.cohort.dependence import CHECKS, dependence, told_apart, variance_share
 from cxr_audit.config import Acceptance
-from cxr_audit.records import DEPENDENCE, CaseRecord, Check, Flag
+from cxr_audit.records import AuditedCase, CaseRecord, Check, Flag, FlagsRecord, Probes
+from cxr_audit.vocabulary import message
+from cxr_audit.vocabulary.checks import checks_of_run
 
-from tests.cohort.cases import a_case
+from tests.cohort.cases import a_case, a_failure
 
 LIMITS = Acceptance(
     dependence_marker_share=0.1, dependence_border_variance=0.5, dependence_exposure_auc=0.7
@@ -18,27 +21,25 @@ LOGITS = (-3.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
 
 def record(
     logit: float, border: float = 0.0, swing: float = 0.0, is_marked: bool = False
-) -> CaseRecord:
-    one = a_case(f"{logit}", "P", 0.9 if logit > 0 else 0.1)
-    assert one.prediction
-    return replace(
-        one,
-        prediction=replace(one.prediction, logit=logit),
-        as_usual={"border": border},
-        exposure={"darker": -swing, "brighter": swing},
-        flags=(Flag("marker", "by hand"),) if is_marked else (),
+) -> AuditedCase:
+    case = a_case(f"{logit}", "P", 0.9 if logit > 0 else 0.1)
+    probes = Probes(
+        exposure={"darker": -swing, "brighter": swing}, mean_replaced={"border": border}
     )
+    raised = (Flag("marker", "by hand"),) if is_marked else ()
+    prediction = replace(case.prediction, logit=logit)
+    return replace(case, prediction=prediction, probes=probes, flags=FlagsRecord(raised))
 
 
 def found(records: list[CaseRecord], patients: int = len(LOGITS)) -> dict[str, Check]:
     """The first record is of patient 0, the next of patient 1, and so on from the start."""
     patient_of = {one.case_id: n % patients for n, one in enumerate(records)}
-    return {check.name: check for check in dependence(records, LIMITS, patient_of)}
+    return {check.name: check for check in dependence(Cases(records), LIMITS, patient_of)}
 
 
 def test_nothing_moves_nothing_is_found() -> None:
     checks = found([record(y) for y in LOGITS])
-    assert tuple(checks) == DEPENDENCE
+    assert tuple(checks) == CHECKS == checks_of_run()
     assert {one.state for one in checks.values()} == {"passed"}
     assert [one.value for one in checks.values()] == [0.0, 0.0, 0.5]
 
@@ -61,7 +62,7 @@ def test_exposure_that_outweighs_the_cases_is_found_in_either_direction() -> Non
     for swing in (5.0, -5.0):  # brighter ones lie from 2 to 10, darker ones from -8 to 0
         check = found([record(y, swing=swing) for y in LOGITS])["exposure_dependence"]
         assert (check.state, check.value) == ("failed", 1.0)
-        assert check.limit == "at most 0.7"
+        assert check.limit == message("cohort.at_most", limit=0.7)
 
 
 def test_told_apart_counts_pairs() -> None:
@@ -86,7 +87,8 @@ def test_markers_by_the_share_of_flagged_cases() -> None:
     two_of_ten = [record(y, is_marked=n < 2) for n, y in enumerate(LOGITS)]
     check = found(two_of_ten)["marker_dependence"]
     assert (check.state, check.value) == ("failed", 0.2)
-    unknown = [replace(one, flags_undefined={"marker": "why"}) for one in one_of_ten[1:]]
+    not_assessed = FlagsRecord(undefined={"marker": "why"})
+    unknown = [replace(case, flags=not_assessed) for case in one_of_ten[1:]]
     assert found([one_of_ten[0], *unknown])["marker_dependence"].state == "not_run"
 
 
@@ -96,11 +98,11 @@ def test_of_few_patients_nothing_is_said_however_many_their_cases() -> None:
         checks = found(records, patients)
         assert {one.state for one in checks.values()} == {"not_run"}
         assert {one.reason for one in checks.values()} == {
-            "it takes 10 patients of whom it is known; there are 9"
+            message("cohort.dependence_few_patients", num=9, needed=10)
         }
     assert {one.state for one in found(marked, 10).values()} == {"failed"}
 
 
 def test_of_cases_that_were_not_audited_nothing_is_said() -> None:
-    failed = CaseRecord("x", "failed", reason="the file is empty")
-    assert {one.state for one in found([failed] * 20).values()} == {"not_run"}
+    failures = [a_failure(str(n)) for n in range(20)]
+    assert {check.state for check in found(failures).values()} == {"not_run"}

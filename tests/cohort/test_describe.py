@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cxr_audit.cohort import describe, in_words
 from cxr_audit.config import Acceptance, Cohort
-from cxr_audit.records import CaseRecord, CaseSource, CohortRecord, Distribution, from_json, to_json
+from cxr_audit.records import (
+    AuditedCase,
+    CaseRecord,
+    CaseSource,
+    CohortRecord,
+    CountedReason,
+    Distribution,
+    RegionsRecord,
+    StoppedCase,
+    from_json,
+    to_json,
+)
+from cxr_audit.vocabulary import message
 
-from tests.cohort.cases import a_case, a_failure, a_source
+from tests.cohort.cases import DEAD, a_case, a_failure, a_source
 
 ASKED = Cohort(rounds=200, min_cases=10)
 
@@ -18,7 +32,7 @@ def described(
     return describe(records, sources, ASKED.model_copy(update=asked), Acceptance(), 0)
 
 
-def forty() -> list[CaseRecord]:
+def forty() -> list[AuditedCase]:
     """20 positive, 20 negative; every fifth on the wrong side."""
     return [
         a_case(
@@ -31,10 +45,13 @@ def forty() -> list[CaseRecord]:
 
 def test_every_case_is_counted() -> None:
     records = [*forty(), a_case("u", None, 0.7), a_case("x", "Q", 0.7), a_failure("f", "P")]
-    records.append(CaseRecord("e", "excluded", reason="not a chest", label="N"))
+    records.append(StoppedCase("e", "excluded", "not a chest", label="N"))
     found = described(records)
     assert found.statuses == {"ok": 42, "excluded": 1, "failed": 1}
-    assert found.unlabelled == {"no label": 1, "the label is no class": 1}
+    assert found.unlabelled == (
+        CountedReason(message("cohort.no_label"), 1),
+        CountedReason(message("cohort.unknown_label"), 1),
+    )
     assert found.outcomes == {
         "true_positive": 16,
         "false_positive": 4,
@@ -58,16 +75,11 @@ def test_patients_are_those_of_the_sources() -> None:
     sources = [a_source(record.case_id, f"p{n // 2}") for n, record in enumerate(records[:38])]
     found = described(records, [*sources, a_source(records[38].case_id, None)])
     assert found.num_patients == 19 + 2
-    assert (
-        found.patients == "known for 38 of 40 cases; each other case counts as a patient of its own"
-    )
+    assert found.patients == message("cohort.patients_partly_known", known=38, num=40)
     assert found.num_cases_of_known_patients == 38
     assert found.metrics["sensitivity"].num_patients == 10
     assert described(records).num_patients == 40
-    assert (
-        described(records).patients
-        == "known for 0 of 40 cases; each case counts as a patient of its own"
-    )
+    assert described(records).patients == message("cohort.patients_unknown", num=40)
 
 
 def test_a_patient_named_like_a_case_is_not_that_case() -> None:
@@ -93,7 +105,7 @@ def test_subgroups_below_the_minimum_are_counted_and_not_named() -> None:
     ).subgroups
     assert [(g.value, g.num_positive, g.num_negative) for g in view.groups] == [("PA", 10, 2)]
     assert (view.num_suppressed_values, view.num_suppressed_cases, view.num_missing) == (1, 8, 0)
-    assert (sex.groups, sex.num_missing, sex.reason) == ((), 20, "no case has a value")
+    assert (sex.groups, sex.num_missing, sex.reason) == ((), 20, message("cohort.no_value"))
     assert [g.value for g in scanner.groups] == ["A"]
     assert (scanner.num_suppressed_values, scanner.num_suppressed_cases, scanner.num_missing) == (
         2,
@@ -101,7 +113,7 @@ def test_subgroups_below_the_minimum_are_counted_and_not_named() -> None:
         4,
     )
     found = described(records, sources, subgroups=("scanner",), min_cases=12)
-    assert found.subgroups[0].reason == "every value has fewer than 12 cases"
+    assert found.subgroups[0].reason == message("cohort.groups_too_small", limit=12)
     assert b"rare" not in to_json(found)
     assert "rare" not in in_words(found)
 
@@ -154,7 +166,7 @@ def test_distributions_by_outcome_count_what_is_undefined() -> None:
     found = {(one.metric, one.outcome): one for one in described(records).distributions}
     enrichment = found["lungs_enrichment", "true_positive"]
     assert enrichment.num_cases == 6
-    assert enrichment.undefined == {"the map is zero everywhere": 1}
+    assert enrichment.undefined == (CountedReason(DEAD, 1),)
     assert enrichment.quantiles == (0, 0.2, 1, 2, 3, 3.8, 4)
     assert found["lungs_pointing_game_hit", "true_positive"].counts == {"false": 2, "true": 3}
     assert found["focus_band", "false_negative"].counts == {"diffuse": 1}
@@ -166,18 +178,10 @@ def test_distributions_by_outcome_count_what_is_undefined() -> None:
 
 def test_lungs_that_were_not_found_have_their_reason() -> None:
     record = a_case("a", "P", 0.9)
-    blind = CaseRecord(
-        "b",
-        "ok",
-        label="P",
-        prediction=record.prediction,
-        maps=record.maps,
-        focus=record.focus,
-        lungs_missing="too small",
-    )
+    blind = replace(record, case_id="b", regions=RegionsRecord(missing={"lungs": "too small"}))
     found = {(one.metric, one.outcome): one for one in described([record, blind]).distributions}
-    assert found["lungs_enrichment", "true_positive"].undefined == {"too small": 1}
-    assert found["entropy", "true_positive"].undefined == {}
+    assert found["lungs_enrichment", "true_positive"].undefined == (CountedReason("too small", 1),)
+    assert found["entropy", "true_positive"].undefined == ()
 
 
 def test_with_three_classes_the_target_stands_against_the_others() -> None:

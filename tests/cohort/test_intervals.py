@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from cxr_audit.cohort.intervals import (
     score_interval,
 )
 from cxr_audit.records import Estimate
+from cxr_audit.vocabulary import message
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
@@ -172,7 +172,7 @@ def test_nothing_called_has_no_predictive_value() -> None:
     found = predictive_value(
         Estimate(0.0, 50, 50, (0.0, 0.1)), Estimate(1.0, 50, 50, (0.9, 1.0)), 9.0
     )
-    assert (found.value, found.reason) == (None, "no case was called so")
+    assert (found.value, found.reason) == (None, message("cohort.none_called_so"))
 
 
 def test_the_calibration_error_by_hand() -> None:
@@ -189,26 +189,29 @@ def test_the_calibration_error_by_hand() -> None:
     same, calibrated = alone(10).ece(np.ones(10, bool), np.full(10, 0.1), np.ones(10, int))
     assert same.value == pytest.approx(0.9)
     assert (same.interval_95, calibrated) == (None, None)
-    assert same.reason == "no interval: every resample gives the same"
+    assert same.reason == message("cohort.resamples_equal")
 
 
 @pytest.mark.parametrize(
-    ("found", "reason"),
+    ("found", "code"),
     [
-        (alone(12).auc(np.ones(12, bool), np.arange(12.0)), "no negative case"),
-        (alone(12).auc(np.zeros(12, bool), np.arange(12.0)), "no positive case"),
+        (alone(12).auc(np.ones(12, bool), np.arange(12.0)), "cohort.no_negative"),
+        (alone(12).auc(np.zeros(12, bool), np.arange(12.0)), "cohort.no_positive"),
         (
             alone(12).auc(np.arange(12) < 6, np.full(12, 0.3)),
-            "all scores are equal: they rank nothing",
+            "cohort.scores_equal",
         ),
-        (alone(12).share(np.ones(12, bool), np.zeros(12, bool), "none"), "none"),
-        (alone(0).mean(np.zeros(0)), "no case"),
-        (alone(0).ece(np.zeros(0, bool), np.zeros(0), np.zeros(0, int))[0], "no case"),
-        (alone(0).auc(np.zeros(0, bool), np.zeros(0)), "no positive case"),
+        (
+            alone(12).share(np.ones(12, bool), np.zeros(12, bool), message("cohort.empty_bin")),
+            "cohort.empty_bin",
+        ),
+        (alone(0).mean(np.zeros(0)), "cohort.no_case"),
+        (alone(0).ece(np.zeros(0, bool), np.zeros(0), np.zeros(0, int))[0], "cohort.no_case"),
+        (alone(0).auc(np.zeros(0, bool), np.zeros(0)), "cohort.no_positive"),
     ],
 )
-def test_what_cannot_be_known_has_its_reason(found: Estimate, reason: str) -> None:
-    assert astuple(found) == (None, found.num_cases, found.num_patients, None, reason)
+def test_what_cannot_be_known_has_its_reason(found: Estimate, code: str) -> None:
+    assert (found.value, found.interval_95, found.reason) == (None, None, message(code))
 
 
 def test_few_patients_have_a_value_but_no_interval() -> None:
@@ -217,7 +220,7 @@ def test_few_patients_have_a_value_but_no_interval() -> None:
     assert (found.value, found.interval_95, found.reason) == (
         0.8,
         None,
-        "no interval below 10 patients",
+        message("cohort.too_few_patients", limit=10),
     )
 
 
@@ -226,11 +229,7 @@ def test_an_auc_needs_ten_patients_of_either_class() -> None:
     assert (found.value, found.interval_95, found.num_patients) == (0, None, 30)
     change = alone(30).auc_change(np.arange(30) < 9, np.arange(30.0), -np.arange(30.0))
     assert change.value == 1
-    assert (
-        found.reason
-        == change.reason
-        == "no interval below 10 patients of each kind, positive and negative"
-    )
+    assert found.reason == change.reason == message("cohort.too_few_of_a_kind", limit=10)
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

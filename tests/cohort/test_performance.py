@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cxr_audit.cohort.performance import Outputs, performance
+from cxr_audit.vocabulary import message
 
 # 12 positive, 9 of them called; 20 negative, 4 of them called.
 POSITIVE = np.arange(32) < 12
@@ -60,7 +61,7 @@ def test_reliability_bins_hold_every_case() -> None:
     assert found[2].mean_probability == pytest.approx(0.25)
     assert found[2].observed.value == pytest.approx(10 / 15)
     assert (found[1].mean_probability, found[1].observed.value) == (None, None)
-    assert found[1].observed.reason == "no case in this bin"
+    assert found[1].observed.reason == message("cohort.empty_bin")
     assert (found[0].low, found[9].high) == (0, 1)
 
 

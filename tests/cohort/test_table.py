@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cxr_audit.cohort import cases_metadata, cases_table, table
-from cxr_audit.records import Check, Flag, Trust
+from cxr_audit.records import Check, Flag, FlagsRecord, Probes, Trust
 
 from tests.cohort.cases import a_case, a_failure
 
@@ -23,13 +23,13 @@ TYPES = {
 RECORDS = [
     replace(
         a_case("a", 'P, "left"\nlung', 0.75),
-        flags=(Flag("marker", "why"), Flag("border", "why")),
-        quality=(
-            Check("blank", "w", "failed", reason="r"),
-            Check("age", "w", "failed", reason="r"),
-        ),
+        flags=FlagsRecord((Flag("marker", "why"), Flag("border", "why"))),
+        quality=(Check("blank", "failed", reason="r"), Check("age", "failed", reason="r")),
         trust=Trust("passed", (), ()),
-        exposure={"darker": 0.5, "brighter": -0.25},
+        probes=Probes(
+            exposure={"darker": 0.5, "brighter": -0.25},
+            mean_replaced={"text 1": 0.1, "letter 1": -0.75, "border": 0.25},
+        ),
     ),
     a_case("b", "N", 0.9),
     a_failure("NA", "N"),
@@ -57,11 +57,8 @@ def test_every_column_is_described_and_holds_what_it_says() -> None:
 
 
 def test_a_value_without_its_column_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        table,
-        "COLUMNS",
-        {name: term for name, term in table.COLUMNS.items() if name != "threshold"},
-    )
+    known = {name: column for name, column in table.columns().items() if name != "threshold"}
+    monkeypatch.setattr(table, "columns", lambda: known)
     with pytest.raises(ValueError, match="described for threshold"):
         cases_table(RECORDS)
 
@@ -77,6 +74,10 @@ def test_what_a_row_says() -> None:
         "2.0",
         "0.5",
         "1",
+    )
+    assert (one["mean_replaced_marker_change"], one["mean_replaced_border_change"]) == (
+        "-0.75",
+        "0.25",
     )
     assert (wrong["outcome"], wrong["is_correct"]) == ("false_positive", "False")
     assert {name for name, text in failed.items() if text} == {

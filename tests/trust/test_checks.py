@@ -7,7 +7,8 @@ import pytest
 from cxr_audit.classifier import Classifier
 from cxr_audit.config import Trust as Asked
 from cxr_audit.explain import Explainer, Probing
-from cxr_audit.records import Check
+from cxr_audit.records import Check, MapStatus
+from cxr_audit.vocabulary import Message, Text, message
 from cxr_audit.trust.checks import Checks
 from cxr_audit.trust.faithfulness import NUM_INPUTS
 from cxr_audit.trust.stability import CHANGES
@@ -60,7 +61,8 @@ def test_the_control_at_random_places_wins_nothing_on_the_whole() -> None:
         for check in checks_of(honest, faithfulness="sample").of_model(corners(24))[0]
     }
     assert {found[name].state for name in ("deletion", "insertion", "road")} == {"passed"}
-    assert "of 24" in str(found["deletion"].limit)
+    assert isinstance(found["deletion"].limit, Message)
+    assert found["deletion"].limit.values["num"] == 24
 
 
 def test_a_map_that_knows_nothing_of_the_input_is_stable_and_one_of_noise_is_not() -> None:
@@ -69,7 +71,7 @@ def test_a_map_that_knows_nothing_of_the_input_is_stable_and_one_of_noise_is_not
     assert centre["worst_stability"].value == pytest.approx(1)
     (noise,) = of_cases(checks_of(Explainer(classifier, ("random",)), stability="all"), chests(1))
     assert noise["stability"].state == noise["worst_stability"].state == "failed"
-    assert noise["stability"].limit == "at least 0.90"
+    assert noise["stability"].limit == message("trust.at_least", limit=0.9)
 
 
 def test_a_case_is_checked_alike_alone_and_in_any_batch() -> None:
@@ -86,9 +88,9 @@ def test_small_samples_are_not_run_with_the_reason() -> None:
         Explainer(Classifier(nested(), SHAPE)), faithfulness="sample", stability="sample"
     )
     found = {check.name: check for check in checks.of_model(chests(3))[0]}
-    assert found["randomisation"].reason == "not asked for in the config"
-    assert found["deletion"].reason == "3 of 3 sampled cases have a map, at least 16 are needed"
-    assert found["stability"].reason == "3 of 3 sampled cases have a map, at least 4 are needed"
+    assert found["randomisation"].reason == message("trust.not_requested")
+    for name, needed in (("deletion", 16), ("stability", 4)):
+        assert found[name].reason == message("trust.too_few", num=3, total=3, needed=needed)
 
 
 def test_a_constant_classifier_gets_a_state_and_no_crash() -> None:
@@ -103,7 +105,7 @@ def test_a_constant_classifier_gets_a_state_and_no_crash() -> None:
     assert {case[name].state for name in ("deletion", "road", "stability")} == {"not_run"}
     trust = judge("saturated", of_model, tuple(case.values()))
     assert trust.state == "not_interpretable"
-    assert trust.reasons[0] == "the last activation has lost the gradient"
+    assert trust.reasons[0] == message("trust.gradient_lost")
 
 
 def test_methods_that_are_one_for_a_head_are_no_agreement() -> None:
@@ -113,7 +115,7 @@ def test_methods_that_are_one_for_a_head_are_no_agreement() -> None:
     )
     for case in of_cases(pooled, inputs):
         assert case["agreement"].state == "not_run"
-        assert "could differ for this head" in str(case["agreement"].reason)
+        assert case["agreement"].reason == message("trust.no_different_method")
     flat = checks_of(
         Explainer(Classifier(nested(head="flatten"), SHAPE), ("hirescam", "grad-cam", "eigen-cam"))
     )
@@ -122,9 +124,8 @@ def test_methods_that_are_one_for_a_head_are_no_agreement() -> None:
     ):
         ranks = [np.argsort(np.argsort(one.values.ravel())) for one in maps[:2]]
         assert case["agreement"].value == pytest.approx(np.corrcoef(*ranks)[0, 1], abs=1e-6)
-        assert case["agreement"].what.endswith(
-            "another method: grad-cam"
-        )  # eigen-cam is blind to the class
+        # eigen-cam is blind to the class
+        assert case["agreement"].detail == message("trust.with_method", method="grad-cam")
 
 
 @pytest.mark.parametrize(
@@ -176,12 +177,12 @@ def test_the_stated_cost_is_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 PASSED, NOT_RUN = (
-    Check("randomisation", "", "passed", 0.1),
-    Check("randomisation", "", "not_run", reason="few cases"),
+    Check("randomisation", "passed", 0.1),
+    Check("randomisation", "not_run", reason="few cases"),
 )
-FAILED = Check("randomisation", "", "failed", 1.0, reason="the map stays")
-UNSTABLE = Check("stability", "", "failed", 0.1, reason="small changes change it")
-SKIPPED = Check("agreement", "", "not_run", reason="no other method")
+FAILED = Check("randomisation", "failed", 1.0, reason="the map stays")
+UNSTABLE = Check("stability", "failed", 0.1, reason="small changes change it")
+SKIPPED = Check("agreement", "not_run", reason="no other method")
 
 
 @pytest.mark.parametrize(
@@ -195,14 +196,14 @@ SKIPPED = Check("agreement", "", "not_run", reason="no other method")
             (),
             (),
             "caution",
-            ("whether the map depends on the trained weights is open: it was not made",),
+            (message("trust.dependence_open", reason=message("trust.not_made")),),
         ),
         (
             "ok",
             (NOT_RUN,),
             (),
             "caution",
-            ("whether the map depends on the trained weights is open: few cases",),
+            (message("trust.dependence_open", reason="few cases"),),
         ),
         ("ok", (PASSED,), (UNSTABLE,), "caution", ("small changes change it",)),
         ("ok", (FAILED,), (), "not_interpretable", ("the map stays",)),
@@ -213,29 +214,29 @@ SKIPPED = Check("agreement", "", "not_run", reason="no other method")
             "not_interpretable",
             ("the map stays", "small changes change it"),
         ),
-        ("dead", (PASSED,), (), "not_interpretable", ("the map is zero everywhere",)),
+        ("dead", (PASSED,), (), "not_interpretable", (message("trust.map_is_zero"),)),
         (
             "not_finite",
             (PASSED,),
             (UNSTABLE,),
             "not_interpretable",
-            ("the map is not finite", "small changes change it"),
+            (message("trust.not_finite"), "small changes change it"),
         ),
         (
             "saturated",
             (PASSED,),
             (),
             "not_interpretable",
-            ("the last activation has lost the gradient",),
+            (message("trust.gradient_lost"),),
         ),
     ],
 )
 def test_the_state_follows_from_the_table(
-    status: str,
+    status: MapStatus,
     of_model: tuple[Check, ...],
     of_case: tuple[Check, ...],
     state: str,
-    reasons: tuple[str, ...],
+    reasons: tuple[Text, ...],
 ) -> None:
     trust = judge(status, of_model, of_case)
     assert (trust.state, trust.reasons, trust.checks) == (state, reasons, of_case)

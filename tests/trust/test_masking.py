@@ -9,8 +9,9 @@ import pytest
 from cxr_audit.classifier import Classifier
 from cxr_audit.explain import Explainer
 from cxr_audit.preprocess import cell_shares, place, region_shares
-from cxr_audit.records import MASKING_NUMBERS, Placement, Prediction, Region
+from cxr_audit.records import Placement, Prediction, Region
 from cxr_audit.trust.masking import FILLS, Subject, ask_again, fill, is_bad_news
+from cxr_audit.vocabulary import MASKING_NUMBERS, message
 from scipy.ndimage import gaussian_filter
 
 from tests.classifier.models import corner_detector
@@ -152,7 +153,7 @@ def test_what_cannot_be_replaced_has_its_reason() -> None:
     assert case.missing == {
         "lungs": "lungs not found: nothing looks like lung",
         "all but the lungs": "lungs not found: nothing looks like lung",
-        "marker": "no marker is known",
+        "marker": message("trust.no_marker"),
     }
     everything, nothing = (
         region("lungs", "lungs", slice(None), slice(None)),
@@ -161,14 +162,12 @@ def test_what_cannot_be_replaced_has_its_reason() -> None:
     case = subject(x, everything, nothing)
     assert case.parts == {}
     assert case.missing == {
-        "lungs": "nothing else is left of what the model saw",
-        "all but the lungs": "the model did not see it",
-        "x": "the model did not see it",
+        "lungs": message("trust.nothing_left"),
+        "all but the lungs": message("trust.part_not_seen"),
+        "x": message("trust.part_not_seen"),
     }
-    assert (
-        subject(x, region("border", "border", slice(0, 2), slice(0))).missing["lungs"]
-        == "the lungs were not looked for"
-    )
+    without = subject(x, region("border", "border", slice(0, 2), slice(0)))
+    assert without.missing["lungs"] == message("regions.lungs_not_looked_for")
 
 
 def test_an_answer_that_is_not_finite_is_missing_never_nan() -> None:
@@ -181,7 +180,7 @@ def test_an_answer_that_is_not_finite_is_missing_never_nan() -> None:
         Explainer(Classifier(model, (16, 16, 1))), [subject(x, LETTER)], 2
     )
     assert masked == ()
-    assert missing["letter 1"] == "the classifier's output is not a finite number"
+    assert missing["letter 1"] == message("trust.output_not_finite")
     keras.backend.clear_session()
 
 

@@ -13,6 +13,7 @@ from cxr_audit.explain import Explainer
 from cxr_audit.trust import randomisation
 from cxr_audit.trust.randomisation import randomise, untrained
 from cxr_audit.trust.similarity import ssim
+from cxr_audit.vocabulary import message
 
 from tests.classifier.models import layers, nested
 
@@ -140,13 +141,15 @@ def test_a_control_that_does_otherwise_breaks_the_check(monkeypatch: pytest.Monk
     )  # a limit that lets everything through
     through = randomise(explainer, chests(6), 6, seed=1).check
     assert through.state == "not_run"
-    assert "edges, which never asks the classifier, passed" in str(through.reason)
+    control_passed = message("trust.control_passed", control="edges")
+    assert through.reason == message("trust.broken", reasons=[control_passed])
     monkeypatch.setattr(
         randomisation, "_limit", lambda alike, pairs: -2.0
     )  # and one that lets nothing through
     nothing = randomise(explainer, chests(6), 6, seed=1).check
     assert nothing.state == "not_run"
-    assert "shuffled, failed" in str(nothing.reason)
+    control_failed = message("trust.control_failed")
+    assert nothing.reason == message("trust.broken", reasons=[control_failed])
 
 
 def test_the_limit_is_what_pairs_share_and_two_standard_errors() -> None:
@@ -186,6 +189,6 @@ def test_dead_maps_and_small_samples_are_not_run_with_the_reason() -> None:
     model.get_layer("output").set_weights([np.zeros((8, 1)), np.asarray([2.0])])
     dead = randomise(Explainer(Classifier(model, SHAPE)), chests(6), 6, seed=0).check
     assert (dead.state, dead.value) == ("not_run", None)
-    assert dead.reason == "0 of 6 sampled cases have a map, at least 4 are needed"
+    assert dead.reason == message("trust.too_few", num=0, total=6, needed=4)
     few = randomise(Explainer(Classifier(nested(), SHAPE)), chests(3), 6, seed=0).check
-    assert few.reason == "3 of 3 sampled cases have a map, at least 4 are needed"
+    assert few.reason == message("trust.too_few", num=3, total=3, needed=4)

@@ -1,10 +1,10 @@
-"""Many CaseRecords -> performance with intervals, subgroups, errors, distributions, acceptance; their mean map."""
+"""Many cases -> performance, subgroups, errors, distributions, acceptance; their mean map."""
 
 from cxr_audit.cohort.cases import case_values
 from cxr_audit.cohort.compare import compare
 from cxr_audit.cohort.describe import describe
 from cxr_audit.cohort.mean_map import RASTER, mean_maps
-from cxr_audit.cohort.table import cases_metadata, cases_table
+from cxr_audit.cohort.table import cases_metadata, cases_table, table_lines
 from cxr_audit.cohort.words import in_words
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "describe",
     "in_words",
     "mean_maps",
+    "table_lines",
 ]

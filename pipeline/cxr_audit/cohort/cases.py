@@ -1,4 +1,4 @@
-"""CaseRecord -> its numbers and facts under the names of `cases.csv`; each None with its reason.
+"""A case -> its numbers and facts by the columns of `cases.csv`; each None with its reason.
 
 Of several maps the first counts. A case that failed or was excluded has no number.
 """
@@ -7,82 +7,129 @@ from __future__ import annotations
 
 from typing import Any
 
-from cxr_audit.records import (
-    FLAGS,
-    FOCUS_METRICS,
-    MASKING_NUMBERS,
-    REGION_METRICS,
-    REGIONS_OF_CASES,
-    CaseRecord,
-)
-from cxr_audit.vocabulary import Text
+from cxr_audit.records import AuditedCase, CaseRecord, MapRecord, Measurements
+from cxr_audit.vocabulary import FLAGS, MAP_METRICS, MASKING_NUMBERS, REGION_METRICS, Text, message
+from cxr_audit.vocabulary.metrics import MaskingNumber
+from cxr_audit.vocabulary.names import case_numbers, case_words, case_yes_or_no, flag_column
+from cxr_audit.vocabulary.names import region_column as column_of_region
+from cxr_audit.vocabulary.regions import RegionKind, kinds_of_cases
 
 Values = dict[str, Any]
 Reasons = dict[str, Text]
 
-
-def case_values(record: CaseRecord) -> tuple[Values, Reasons]:
-    """Every focus metric and the lungs' region metrics of the first map, what masking changed, every flag, by column; a
-    reason for each None."""
-    first = record.maps[0].key if record.maps else None
-    found = record.focus.get(first) if first else None
-    kinds = {region.name: region.kind for region in record.regions}
-    of_regions = record.region_focus.get(first, ()) if first else ()
-    missing = record.reason or ("no map" if first is None else "not measured")
-    values: Values = {name: getattr(found, name, None) for name in FOCUS_METRICS}
-    values["trust_passed"] = None if record.trust is None else record.trust.state == "passed"
-    known = dict.fromkeys(values, missing) | (found.undefined if found else {})
-    raised = {flag.name for flag in record.flags}
-    for name in FLAGS:
-        values[f"flag_{name}"] = (
-            None if record.status != "ok" or name in record.flags_undefined else name in raised
-        )
-        known[f"flag_{name}"] = record.flags_undefined.get(name, missing)
-    absent = {
-        "lungs": record.lungs_missing or "the lungs were not looked for",
-        "annotation": record.annotation_missing or "nothing is annotated",
-    }
-    for kind in REGIONS_OF_CASES:
-        one = next((one for one in of_regions if kinds.get(one.region) == kind), None)
-        values |= {f"{kind}_{name}": getattr(one, name, None) for name in REGION_METRICS}
-        reason = missing if one or first is None else absent[kind]
-        known |= {
-            f"{kind}_{name}": one.undefined.get(name, reason) if one else reason
-            for name in REGION_METRICS
-        }
-    reasons = {name: known[name] for name, value in values.items() if value is None}
-    masked, why = _masking_values(record)
-    return values | masked, reasons | why
+OF_STATUS = ("failed", "excluded")
+"""Criteria that are shares of all cases; every other column is of the audited ones."""
 
 
-def is_asked(record: CaseRecord, metric: str) -> bool:
-    """Whether a case has a say in a share. It has none in what masking changed where masking did not ask it, or where
-    it has no marker, and none in what lies in an annotation where it has none; one that cannot be used counts."""
-    kinds = {region.kind for region in record.regions}
-    if metric.startswith("annotation_"):
-        return "annotation" in kinds or record.annotation_missing is not None
-    if metric not in MASKING_NUMBERS:
-        return True
-    is_sampled = bool(record.masking or record.masking_missing)
-    return is_sampled and (MASKING_NUMBERS[metric] != "marker" or "marker" in kinds)
+def value_columns() -> tuple[str, ...]:
+    """Names of all columns that `case_values` gives."""
+    yes_or_no = [name for name in case_yes_or_no() if name not in OF_STATUS]
+    return (*case_numbers(), *case_words(), *yes_or_no)
 
 
-def _masking_values(record: CaseRecord) -> tuple[Values, Reasons]:
-    kinds = {region.name: region.kind for region in record.regions}
+def case_values(case: CaseRecord) -> tuple[Values, Reasons]:
+    """Every column of the first map, the lungs, the annotation, the masking and the flags.
+
+    Returns
+    -------
+    Column -> value, None where it is undefined; column -> reason for each None.
+    """
+    if not isinstance(case, AuditedCase):
+        names = value_columns()
+        return dict.fromkeys(names), dict.fromkeys(names, case.reason)
     values: Values = {}
     reasons: Reasons = {}
-    for name, part in MASKING_NUMBERS.items():
-        changes = [
-            m.change
-            for m in record.masking
-            if m.fill == "blurred" and part in (m.removed, kinds.get(m.removed))
-        ]
-        values[name] = max(changes, key=abs, default=None)
-        if not changes:
-            found = (
-                why
-                for what, why in record.masking_missing.items()
-                if part in (what, kinds.get(what))
-            )
-            reasons[name] = next(found, record.reason or "masking did not ask this case again")
+    first = case.first_map
+    _add_map(values, reasons, first)
+    for kind in kinds_of_cases():
+        _add_region(values, reasons, case, kind)
+    for number in MASKING_NUMBERS:
+        _add_masking(values, reasons, case, number)
+    if case.trust is None:
+        code = "cohort.no_map" if first is None else "cohort.trust_not_checked"
+        values["trust_passed"], reasons["trust_passed"] = None, message(code)
+    else:
+        values["trust_passed"] = case.trust.state == "passed"
+    raised = case.flags.names
+    for flag in FLAGS:
+        name = flag_column(flag.key)
+        values[name] = flag.key in raised
+        if flag.key in case.flags.undefined:
+            values[name], reasons[name] = None, case.flags.undefined[flag.key]
     return values, reasons
+
+
+def _add_map(values: Values, reasons: Reasons, first: MapRecord | None) -> None:
+    """Every metric of a map; a position has a column for each axis."""
+    for metric in MAP_METRICS:
+        value = None if first is None else first.metrics[metric.key]
+        columns = metric.columns()
+        if value is None:
+            missing = "cohort.no_map" if first is None else "cohort.not_measured"
+            reason = None if first is None else first.metrics.reason(metric.key)
+            values.update(dict.fromkeys(columns))
+            reasons.update(dict.fromkeys(columns, reason or message(missing)))
+        elif isinstance(value, tuple):
+            values.update(zip(columns, value, strict=True))
+        else:
+            values[metric.key] = value
+
+
+def _add_region(values: Values, reasons: Reasons, case: AuditedCase, kind: RegionKind) -> None:
+    """Every metric of the first map in the region of a kind."""
+    measured = case.in_region(kind.key)
+    missing = _missing_region(case, kind, measured)
+    for metric in REGION_METRICS:
+        name = column_of_region(kind, metric)
+        values[name] = None if measured is None else measured[metric.key]
+        if values[name] is None:
+            reason = None if measured is None else measured.reason(metric.key)
+            reasons[name] = reason or missing
+
+
+def _missing_region(case: AuditedCase, kind: RegionKind, measured: Measurements | None) -> Text:
+    """Why there is nothing measured in the region of a kind."""
+    if case.first_map is None:
+        return message("cohort.no_map")
+    if measured is not None or case.regions.first(kind.key) is not None:
+        return message("cohort.not_measured")
+    return case.regions.missing.get(kind.key) or message(kind.absent)
+
+
+def _add_masking(
+    values: Values, reasons: Reasons, case: AuditedCase, number: MaskingNumber
+) -> None:
+    """The change of the logit with a part blurred; of several the largest change."""
+    kinds = {region.name: region.kind for region in case.regions.found}
+    changes: list[float] = []
+    for masking in case.probes.masking:
+        is_part = number.part in (masking.removed, kinds.get(masking.removed))
+        if is_part and masking.fill == "blurred":
+            changes.append(masking.change)
+    values[number.key] = max(changes, key=abs, default=None)
+    if changes:
+        return
+    reasons[number.key] = message("cohort.not_masked")
+    for name, reason in case.probes.masking_missing.items():
+        if number.part in (name, kinds.get(name)):
+            reasons[number.key] = reason
+            return
+
+
+def counts_in_share(case: CaseRecord, column: str) -> bool:
+    """Whether a case is one of those that a share of a column is of.
+
+    A share of an annotation is of the annotated cases, also of those whose annotation cannot be
+    used. A share of masking is of the cases that were masked, for a marker of those that have one.
+    """
+    if not isinstance(case, AuditedCase):
+        return True
+    if column.startswith("annotation_"):
+        has_one = case.regions.first("annotation") is not None
+        return has_one or "annotation" in case.regions.missing
+    number = MASKING_NUMBERS.get(column)
+    if number is None:
+        return True
+    was_masked = bool(case.probes.masking or case.probes.masking_missing)
+    has_part = number.part != "marker" or case.regions.first("marker") is not None
+    return was_masked and has_part

@@ -1,43 +1,74 @@
-"""Two runs over the same radiographs -> what changed from A to B, case by case and on the whole.
+"""Two runs over the same radiographs -> what changed from A to B, case by case and overall.
 
-Every figure is of the cases that both runs have; its change is paired, B minus A in each case, with an interval from
-resampled patients (see `intervals`). Whether more cases turned right than wrong is asked by McNemar's exact test
-(Psychometrika 12, 1947); it takes cases as independent, which several of one patient are not. Refuses runs that
-explain different classes or share no case.
+Every figure is of the cases that both runs have; its change is paired, B minus A in each case,
+with an interval from resampled patients (see `intervals`). McNemar's exact test (Psychometrika
+12, 1947) says whether more cases turned right than wrong; it takes cases as independent, which
+several of one patient are not. Runs that explain different classes or share no case are refused.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
-from cxr_audit.cohort.cases import case_values
+from cxr_audit.cohort.columns import Cases, CaseSummary
 from cxr_audit.cohort.describe import number_patients
-from cxr_audit.cohort.intervals import Doubles, Resampling
+from cxr_audit.cohort.intervals import Bools, Doubles, Resampling
 from cxr_audit.config import PLACES
 from cxr_audit.errors import ConfigError
 from cxr_audit.records import (
-    CASE_NUMBERS,
     CaseRecord,
     ChangedCase,
     CheckState,
     ComparedRun,
     Comparison,
     Difference,
+    Estimate,
     PairedMetric,
-    Prediction,
     RunRecord,
     Transition,
 )
+from cxr_audit.vocabulary import message
+from cxr_audit.vocabulary.names import case_numbers
 
-Pair = tuple[CaseRecord, CaseRecord]
-Run = tuple[RunRecord, str, Sequence[CaseRecord]]
+Run = tuple[RunRecord, str, Iterable[CaseRecord]]
 """A run, the SHA-256 of its `SHA256SUMS`, and its cases."""
 
 MOST_CHANGED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two runs."""
+
+    run: RunRecord
+    sha256sums: str
+    cases: Cases
+
+    @classmethod
+    def of(cls, run: Run) -> Side:
+        record, sha256sums, cases = run
+        return cls(record, sha256sums, Cases(cases))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One case in both runs, with its place in each."""
+
+    a: CaseSummary
+    b: CaseSummary
+    place_a: int
+    place_b: int
+
+    @property
+    def is_audited(self) -> bool:
+        """In both runs."""
+        return self.a.is_audited and self.b.is_audited
 
 
 def compare(
@@ -47,6 +78,7 @@ def compare(
 
     Parameters
     ----------
+    a, b : the runs; their cases are read once.
     patient_of : the patients of A's cases, where they are known.
     rounds, seed : of the resampling of patients.
 
@@ -55,310 +87,319 @@ def compare(
     ConfigError : no common case, or scores of different classes.
     """
     is_same_key = a[0].case_id_key is not None and a[0].case_id_key == b[0].case_id_key
-    pairs = match(a[2], b[2], is_same_key)
+    sides = Side.of(a), Side.of(b)
+    pairs = match(sides[0].cases.summaries, sides[1].cases.summaries, is_same_key)
     if not pairs:
         raise ConfigError(
             f"the runs {a[0].name} and {b[0].name} share no radiograph",
             "compare runs over the same files",
         )
-    audited = [pair for pair in pairs if pair[0].prediction and pair[1].prediction]
-    target_class = _target_class(audited)
-    numbers, patients = number_patients(
-        {one.case_id: patient_of.get(one.case_id) for one, _ in pairs}
-    )
+    return _Compared(sides, pairs, patient_of, (rounds, seed)).record(is_same_key)
 
-    def draw(chosen: Sequence[Pair]) -> Resampling:
-        return Resampling(
-            np.array([numbers[one.case_id] for one, _ in chosen], np.intp), rounds, seed
+
+class _Compared:
+    """Two runs whose cases are matched."""
+
+    def __init__(
+        self,
+        sides: tuple[Side, Side],
+        pairs: list[Pair],
+        patient_of: Mapping[str, str | None],
+        resampling: tuple[int, int],
+    ) -> None:
+        self.sides, self.pairs, self.resampling = sides, pairs, resampling
+        self.audited = [pair for pair in pairs if pair.is_audited]
+        self.target_class = _target_class(self.audited)
+        known = {pair.a.case_id: patient_of.get(pair.a.case_id) for pair in pairs}
+        self.numbers, self.patients_text = number_patients(known)
+        self.labelled = [pair for pair in self.audited if _is_labelled(pair)]
+
+    def record(self, is_same_key: bool) -> Comparison:
+        """Everything together."""
+        a, b = self.sides
+        rounds, seed = self.resampling
+        audited, pairs = self.audited, self.pairs
+        matched_a = {pair.place_a for pair in pairs}
+        matched_b = {pair.place_b for pair in pairs}
+        right = Counter((pair.a.is_correct, pair.b.is_correct) for pair in self.labelled)
+        gained, lost = right[False, True], right[True, False]
+        matched_by = "cohort.matched_by_id" if is_same_key else "cohort.matched_by_file"
+        return Comparison(
+            a=_compared(a),
+            b=_compared(b),
+            target_class=self.target_class,
+            thresholds=(audited[0].a.threshold, audited[0].b.threshold),
+            matched_by=message(matched_by),
+            num_matched=len(pairs),
+            num_other_bytes=sum(_is_other_file(pair) for pair in pairs),
+            only_a=_unmatched(a.cases, matched_a),
+            only_b=_unmatched(b.cases, matched_b),
+            patients=self.patients_text,
+            method=message("cohort.paired_method", rounds=rounds, seed=seed),
+            differences=tuple(differences(a.run, b.run)),
+            statuses=_transitions((pair.a.status, pair.b.status) for pair in pairs),
+            classes=_transitions(
+                (str(pair.a.predicted), str(pair.b.predicted)) for pair in audited
+            ),
+            another_class=self._another_class(),
+            num_labelled=len(self.labelled),
+            num_wrong_then_right=gained,
+            num_right_then_wrong=lost,
+            p_value=mcnemar(gained, lost) if self.labelled else None,
+            performance=tuple(self._performance()),
+            metrics=tuple(self._metrics()),
+            flags=_flags(pairs),
+            trust=_transitions(
+                (pair.a.trust or "none", pair.b.trust or "none") for pair in audited
+            ),
+            checks=_checks(a.run, b.run),
+            changed=tuple(_changed(pairs)),
+            scores=tuple((_score(pair.a), _score(pair.b)) for pair in audited),
         )
 
-    moved = np.array(
-        [one.predicted != two.predicted for one, two in map(_predictions, audited)], bool
-    )
-    labelled = [
-        pair
-        for pair in audited
-        if _predictions(pair)[0].is_correct is not None and pair[0].label == pair[1].label
-    ]
-    right = [(one.is_correct, two.is_correct) for one, two in map(_predictions, labelled)]
-    gained, lost = right.count((False, True)), right.count((True, False))
-    matched = {one.case_id for one, _ in pairs}, {two.case_id for _, two in pairs}
-    return Comparison(
-        a=_compared(a),
-        b=_compared(b),
-        target_class=target_class,
-        thresholds=_thresholds(audited),
-        matched_by="case id, made with the same key"
-        if is_same_key
-        else "SHA-256 of the file; the keys of the ids differ",
-        num_matched=len(pairs),
-        num_other_bytes=sum(
-            len({one.file_sha256, two.file_sha256} - {None}) > 1 for one, two in pairs
-        ),
-        only_a=tuple(record.case_id for record in a[2] if record.case_id not in matched[0]),
-        only_b=tuple(record.case_id for record in b[2] if record.case_id not in matched[1]),
-        patients=patients,
-        method=f"paired changes, B minus A, with errors from patients resampled {rounds} times, seed {seed}",
-        differences=tuple(differences(a[0], b[0])),
-        statuses=_transitions((one.status, two.status) for one, two in pairs),
-        classes=_transitions(
-            (one.predicted, two.predicted) for one, two in map(_predictions, audited)
-        ),
-        another_class=draw(audited).share(
-            moved, np.ones(moved.shape, bool), "no case was audited in both runs"
-        ),
-        num_labelled=len(labelled),
-        num_wrong_then_right=gained,
-        num_right_then_wrong=lost,
-        p_value=mcnemar(gained, lost) if labelled else None,
-        performance=tuple(_performance(labelled, target_class, draw)),
-        metrics=tuple(_metrics(audited, draw)),
-        flags=_flags(pairs),
-        trust=_transitions((_trust(one) or "none", _trust(two) or "none") for one, two in audited),
-        checks=_checks(a[0], b[0]),
-        changed=tuple(_changed(pairs)),
-        scores=tuple((one.probability, two.probability) for one, two in map(_predictions, audited)),
-    )
+    def _draw(self, pairs: Sequence[Pair]) -> Resampling:
+        patients = np.array([self.numbers[pair.a.case_id] for pair in pairs], np.intp)
+        return Resampling(patients, *self.resampling)
+
+    def _another_class(self) -> Estimate:
+        moved = np.array([pair.a.predicted != pair.b.predicted for pair in self.audited], bool)
+        everyone, missing = np.ones(moved.shape, bool), message("cohort.not_audited_in_both")
+        return self._draw(self.audited).share(moved, everyone, missing)
+
+    def _performance(self) -> Iterator[PairedMetric]:
+        """AUC, accuracy, sensitivity and specificity, with the target class against all others."""
+        pairs, target = self.labelled, self.target_class
+        positive = np.array([pair.a.label == target for pair in pairs], bool)
+        scores = _columns([(_score(pair.a), _score(pair.b)) for pair in pairs])
+        draws = self._draw(pairs)
+        before, after = scores[:, 0], scores[:, 1]
+        change = draws.auc_change(positive, before, after)
+        values = draws.auc(positive, before).value, draws.auc(positive, after).value
+        yield PairedMetric("auc", *values, change)
+        correct = _columns([(_is_true(p.a.is_correct), _is_true(p.b.is_correct)) for p in pairs])
+        called = _columns(
+            [(_is_true(p.a.predicted == target), _is_true(p.b.predicted == target)) for p in pairs]
+        )
+        yield self._paired("accuracy", pairs, correct, np.ones(len(pairs), bool))
+        yield self._paired("sensitivity", pairs, called, positive)
+        yield self._paired("specificity", pairs, 1 - called, ~positive)
+
+    def _metrics(self) -> Iterator[PairedMetric]:
+        """The scores and every number of the first map."""
+        for name in ("probability", "logit", *case_numbers()):
+            values = np.stack([self._values(name, side) for side in (0, 1)], 1)
+            is_known = ~np.isnan(values)
+            num_only_a = int((is_known[:, 0] & ~is_known[:, 1]).sum())
+            num_only_b = int((is_known[:, 1] & ~is_known[:, 0]).sum())
+            in_both = is_known[:, 0] & is_known[:, 1]
+            paired = self._paired(name, self.audited, values, in_both)
+            yield PairedMetric(name, paired.a, paired.b, paired.change, num_only_a, num_only_b)
+
+    def _values(self, name: str, side: int) -> Doubles:
+        """A number of each audited pair in one run, NaN where undefined."""
+        if name in ("probability", "logit"):
+            summaries = [(pair.a, pair.b)[side] for pair in self.audited]
+            return np.array([getattr(summary, name) for summary in summaries], float)
+        places = [(pair.place_a, pair.place_b)[side] for pair in self.audited]
+        return self.sides[side].cases.values(name)[places]
+
+    def _paired(
+        self, name: str, pairs: Sequence[Pair], values: Doubles, among: Bools
+    ) -> PairedMetric:
+        """One figure over some pairs; `values` (N, 2) of A and B, `among` (N,)."""
+        chosen = list(compress(pairs, among))
+        change = self._draw(chosen).mean_change(values[among, 1] - values[among, 0])
+        if not chosen:
+            return PairedMetric(name, None, None, change)
+        before, after = values[among].mean(0)
+        return PairedMetric(name, float(before), float(after), change)
 
 
-def match(a: Sequence[CaseRecord], b: Sequence[CaseRecord], is_same_key: bool) -> list[Pair]:
-    """The cases that two runs share, in the order of A: by case id where both ids come from one key, else by the
-    file's SHA-256; of files that are there several times the first goes with the first."""
+def match(a: Sequence[CaseSummary], b: Sequence[CaseSummary], is_same_key: bool) -> list[Pair]:
+    """The cases that two runs share, in the order of A.
 
-    def keyed(records: Sequence[CaseRecord]) -> dict[tuple[str, int], CaseRecord]:
-        if is_same_key:
-            return {(record.case_id, 0): record for record in records}
-        same = defaultdict[str, int](int)
-        found = {}
-        for record in sorted(records, key=lambda record: record.case_id):
-            if record.file_sha256 is not None:
-                found[record.file_sha256, same[record.file_sha256]] = record
-                same[record.file_sha256] += 1
-        return found
+    Parameters
+    ----------
+    a, b : the cases of each run.
+    is_same_key : the case ids of both come from one key. Then cases are matched by id, else by the
+        file's SHA-256; of several equal files the first is matched with the first.
+    """
+    places_a, places_b = _keyed(a, is_same_key), _keyed(b, is_same_key)
+    common = sorted((places_a[key], places_b[key]) for key in places_a if key in places_b)
+    return [Pair(a[place_a], b[place_b], place_a, place_b) for place_a, place_b in common]
 
-    left, right = keyed(a), keyed(b)
-    rank = {record.case_id: n for n, record in enumerate(a)}
-    return sorted(
-        ((left[key], right[key]) for key in left if key in right),
-        key=lambda pair: rank[pair[0].case_id],
-    )
+
+def _keyed(cases: Sequence[CaseSummary], is_same_key: bool) -> dict[tuple[str, int], int]:
+    """Key of a case -> its place."""
+    if is_same_key:
+        return {(case.case_id, 0): place for place, case in enumerate(cases)}
+    num_equal: Counter[str] = Counter()
+    places: dict[tuple[str, int], int] = {}
+    for place in sorted(range(len(cases)), key=lambda place: cases[place].case_id):
+        sha256 = cases[place].file_sha256
+        if sha256 is not None:
+            places[sha256, num_equal[sha256]] = place
+            num_equal[sha256] += 1
+    return places
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """The two-sided probability of a split at least as uneven if both were as likely; 1 where nothing changed."""
+    """The two-sided probability of a split at least as uneven if both were as likely.
+
+    1 where nothing changed.
+    """
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
 def differences(a: RunRecord, b: RunRecord) -> Iterator[Difference]:
-    """Every key of config, model and software that is not the same; where a run landed is not part of it.
+    """Every key of config, model and software that is not the same, but not where a run was made.
 
-    Where no key of the config differs and its SHA-256 does, that is said: a record hides the paths that it knows.
+    Where no key of the config differs and its SHA-256 does, a path differs: a record hides paths.
     """
-    sides = [
-        {
-            "config": {key: value for key, value in _flat(run.config) if key not in PLACES},
-            "model": {
-                name: getattr(run.model, name)
-                for name in run.model.__slots__
-                if name not in ("card", "is_deterministic")
-            },
-            "software": {**run.versions, "lung segmenter": run.segmenter_sha256},
-        }
-        for run in (a, b)
-    ]
+    before, after = _made_with(a), _made_with(b)
     for part in ("config", "model", "software"):
-        one, two = sides[0][part], sides[1][part]
-        for name in {**one, **two}:
-            if one.get(name) != two.get(name):
-                yield Difference(part, name, one.get(name), two.get(name))
-        if part == "config" and one == two and a.config_sha256 != b.config_sha256:
-            yield Difference(
-                part, "a path, see private/config.json; SHA-256", a.config_sha256, b.config_sha256
-            )
+        old, new = before[part], after[part]
+        for name in {**old, **new}:
+            if old.get(name) != new.get(name):
+                yield Difference(part, name, old.get(name), new.get(name))
+        if part == "config" and old == new and a.config_sha256 != b.config_sha256:
+            name = "a path, see private/config.json; SHA-256"
+            yield Difference(part, name, a.config_sha256, b.config_sha256)
 
 
-def _flat(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for section, keys in config.items():
+NOT_OF_THE_MODEL = ("card", "is_deterministic")
+
+
+def _made_with(run: RunRecord) -> dict[Any, dict[str, Any]]:
+    """What a run was made with, by part."""
+    config: dict[str, Any] = {}
+    for section, keys in run.config.items():
         for key, value in keys.items() if isinstance(keys, Mapping) else ():
-            yield f"{section}.{key}", value
+            name = f"{section}.{key}"
+            if name not in PLACES:
+                config[name] = value
+    model = {
+        name: getattr(run.model, name)
+        for name in run.model.__slots__
+        if name not in NOT_OF_THE_MODEL
+    }
+    software = {**run.versions, "lung segmenter": run.segmenter_sha256}
+    return {"config": config, "model": model, "software": software}
 
 
-def _compared(run: Run) -> ComparedRun:
-    record, sha256sums, _ = run
-    model = record.model
+def _compared(side: Side) -> ComparedRun:
+    run, model = side.run, side.run.model
     return ComparedRun(
-        record.name,
-        record.started,
-        record.num_cases,
+        run.name,
+        run.started,
+        run.num_cases,
         model.name,
         model.sha256,
-        record.config_sha256,
-        sha256sums,
+        run.config_sha256,
+        side.sha256sums,
     )
 
 
-def _predictions(pair: Pair) -> tuple[Prediction, Prediction]:
-    one, two = pair[0].prediction, pair[1].prediction
-    assert one is not None
-    assert two is not None
-    return one, two
+def _unmatched(cases: Cases, matched: set[int]) -> tuple[str, ...]:
+    """Ids of the cases that the other run does not have."""
+    others = [case for place, case in enumerate(cases.summaries) if place not in matched]
+    return tuple(case.case_id for case in others)
 
 
 def _target_class(audited: Sequence[Pair]) -> str:
-    names = {prediction.target_class for pair in audited for prediction in _predictions(pair)}
-    if len(names) != 1:
-        found = (
-            f"they explain {' and '.join(sorted(names))}"
-            if names
-            else "no case was audited in both"
-        )
-        raise ConfigError(
-            f"the scores of these runs cannot be compared: {found}",
-            "compare runs of one target class",
-        )
-    return names.pop()
-
-
-def _thresholds(audited: Sequence[Pair]) -> tuple[float | None, float | None]:
-    one, two = _predictions(audited[0])
-    return one.threshold, two.threshold
-
-
-def _performance(
-    labelled: Sequence[Pair], target_class: str, draw: Callable[[Sequence[Pair]], Resampling]
-) -> Iterator[PairedMetric]:
-    """AUC, accuracy, sensitivity and specificity, with the target class against all others."""
-    positive = np.array([one.label == target_class for one, _ in labelled], bool)
-    before, after = (
-        np.array([_predictions(pair)[side].probability for pair in labelled], float)
-        for side in (0, 1)
+    names: set[str] = set()
+    for pair in audited:
+        names |= {str(pair.a.target_class), str(pair.b.target_class)}
+    if len(names) == 1:
+        return names.pop()
+    what = "no case was audited in both"
+    if names:
+        what = f"they explain {' and '.join(sorted(names))}"
+    raise ConfigError(
+        f"the scores of these runs cannot be compared: {what}", "compare runs of one target class"
     )
-    yield _auc(positive, before, after, draw(labelled))
-    correct = np.array(
-        [[p.is_correct is True for p in _predictions(pair)] for pair in labelled], float
-    ).reshape(-1, 2)
-    called = np.array(
-        [[p.predicted == target_class for p in _predictions(pair)] for pair in labelled], float
-    ).reshape(-1, 2)
-    for name, among, values in (
-        ("accuracy", np.ones(len(labelled), bool), correct),
-        ("sensitivity", positive, called),
-        ("specificity", ~positive, 1 - called),
-    ):
-        yield _paired(
-            name,
-            [p for p, inside in zip(labelled, among, strict=True) if inside],
-            values[among],
-            draw,
-        )
 
 
-def _auc(positive: Any, before: Doubles, after: Doubles, draws: Resampling) -> PairedMetric:
-    change = draws.auc_change(positive, before, after)
-    one, two = (draws.auc(positive, scores).value for scores in (before, after))
-    return PairedMetric("auc", one, two, change)
+def _is_labelled(pair: Pair) -> bool:
+    return pair.a.is_correct is not None and pair.a.label == pair.b.label
 
 
-def _metrics(
-    audited: Sequence[Pair], draw: Callable[[Sequence[Pair]], Resampling]
-) -> Iterator[PairedMetric]:
-    """The scores and every number of the first map."""
-    rows = [tuple(_numbers(record) for record in pair) for pair in audited]
-    for name in ("probability", "logit", *CASE_NUMBERS):
-        known = [(one[name] is not None, two[name] is not None) for one, two in rows]
-        both = [pair for pair, is_known in zip(audited, known, strict=True) if all(is_known)]
-        values = [
-            (one[name], two[name])
-            for (one, two), is_known in zip(rows, known, strict=True)
-            if all(is_known)
-        ]
-        only = known.count((True, False)), known.count((False, True))
-        yield _paired(name, both, np.array(values, float).reshape(-1, 2), draw, *only)
+def _is_other_file(pair: Pair) -> bool:
+    return len({pair.a.file_sha256, pair.b.file_sha256} - {None}) > 1
 
 
-def _numbers(record: CaseRecord) -> dict[str, Any]:
-    assert record.prediction is not None
-    return {
-        "probability": record.prediction.probability,
-        "logit": record.prediction.logit,
-        **case_values(record)[0],
-    }
+def _score(case: CaseSummary) -> float:
+    return float("nan") if case.probability is None else case.probability
 
 
-def _paired(
-    name: str,
-    pairs: Sequence[Pair],
-    values: Doubles,
-    draw: Callable[[Sequence[Pair]], Resampling],
-    *only: int,
-) -> PairedMetric:
-    """`values` (N, 2): of A and B."""
-    one, two = map(float, values.mean(0)) if pairs else (None, None)
-    return PairedMetric(name, one, two, draw(pairs).mean_change(values[:, 1] - values[:, 0]), *only)
+def _is_true(value: bool | None) -> float:
+    return float(value is True)
+
+
+def _columns(rows: Sequence[tuple[float, float]]) -> Doubles:
+    """(N, 2), also of no rows."""
+    return np.array(rows, float).reshape(-1, 2)
 
 
 def _transitions(steps: Iterable[tuple[str, str]]) -> tuple[Transition, ...]:
-    return tuple(
-        Transition(one, two, count) for (one, two), count in sorted(Counter(steps).items())
-    )
+    counts = sorted(Counter(steps).items())
+    return tuple(Transition(before, after, num) for (before, after), num in counts)
 
 
 def _flags(pairs: Sequence[Pair]) -> dict[str, tuple[int, int, int]]:
-    sides = [Counter(flag.name for pair in pairs for flag in pair[side].flags) for side in (0, 1)]
-    both = Counter(
-        name
-        for one, two in pairs
-        for name in {flag.name for flag in one.flags} & {flag.name for flag in two.flags}
-    )
-    names = sorted(sides[0] | sides[1])
-    return {
-        name: (sides[0][name] - both[name], both[name], sides[1][name] - both[name])
-        for name in names
-    }
+    """By flag, how many cases have it in A only, in both, in B only."""
+    in_a: Counter[str] = Counter()
+    in_b: Counter[str] = Counter()
+    in_both: Counter[str] = Counter()
+    for pair in pairs:
+        before, after = set(pair.a.flags), set(pair.b.flags)
+        in_a.update(before - after)
+        in_b.update(after - before)
+        in_both.update(before & after)
+    names = sorted({*in_a, *in_b, *in_both})
+    return {name: (in_a[name], in_both[name], in_b[name]) for name in names}
 
 
 def _checks(a: RunRecord, b: RunRecord) -> dict[str, tuple[CheckState | None, CheckState | None]]:
-    one, two = ({check.name: check.state for check in run.checks} for run in (a, b))
-    return {name: (one.get(name), two.get(name)) for name in {**one, **two}}
-
-
-def _trust(record: CaseRecord) -> Any:
-    return record.trust.state if record.trust else None
+    before = {check.name: check.state for check in a.checks}
+    after = {check.name: check.state for check in b.checks}
+    return {name: (before.get(name), after.get(name)) for name in {**before, **after}}
 
 
 def _changed(pairs: Sequence[Pair]) -> list[ChangedCase]:
-    """Cases of another status, class, trust state or with other flags, and the largest changes of the score; the
-    largest changes first."""
+    """Cases of another status, class, trust state or with other flags, and the largest changes of
+    the score; the largest changes first."""
+    cases = [_changed_case(pair) for pair in pairs]
+    cases.sort(key=lambda case: (-_step(case), case.case_id))
+    most = {case.case_id for case in cases[:MOST_CHANGED] if _step(case) > 0}
+    return [case for case in cases if case.case_id in most or _differs(case)]
 
-    def of(pair: Pair) -> ChangedCase:
-        one, two = pair
-        before, after = one.prediction, two.prediction
-        flags = [tuple(sorted({flag.name for flag in record.flags})) for record in pair]
-        return ChangedCase(
-            one.case_id,
-            two.case_id,
-            one.label,
-            (one.status, two.status),
-            (before.predicted if before else None, after.predicted if after else None),
-            (before.probability if before else None, after.probability if after else None),
-            (_trust(one), _trust(two)),
-            tuple(name for name in flags[0] if name not in flags[1]),
-            tuple(name for name in flags[1] if name not in flags[0]),
-        )
 
-    def step(case: ChangedCase) -> float:
-        one, two = case.probability
-        return 0.0 if one is None or two is None else abs(two - one)
+def _changed_case(pair: Pair) -> ChangedCase:
+    before, after = sorted(set(pair.a.flags)), sorted(set(pair.b.flags))
+    return ChangedCase(
+        case_id=pair.a.case_id,
+        case_id_b=pair.b.case_id,
+        label=pair.a.label,
+        status=(pair.a.status, pair.b.status),
+        predicted=(pair.a.predicted, pair.b.predicted),
+        probability=(pair.a.probability, pair.b.probability),
+        trust=(pair.a.trust, pair.b.trust),
+        flags_gone=tuple(name for name in before if name not in after),
+        flags_new=tuple(name for name in after if name not in before),
+    )
 
-    cases = sorted(map(of, pairs), key=lambda case: (-step(case), case.case_id))
-    most = {case.case_id for case in cases[:MOST_CHANGED] if step(case) > 0}
-    return [
-        case
-        for case in cases
-        if case.case_id in most
-        or any(len(set(values)) > 1 for values in (case.status, case.predicted, case.trust))
-        or case.flags_gone
-        or case.flags_new
-    ]
+
+def _step(case: ChangedCase) -> float:
+    """How far the score moved."""
+    before, after = case.probability
+    return 0.0 if before is None or after is None else abs(after - before)
+
+
+def _differs(case: ChangedCase) -> bool:
+    """Whether the status, class, trust state or flags differ."""
+    has_other_flags = bool(case.flags_gone or case.flags_new)
+    ends = (case.status, case.predicted, case.trust)
+    return has_other_flags or any(before != after for before, after in ends)

@@ -1,59 +1,64 @@
-"""CaseRecords, limits -> do the answers of a run depend on markers, the border or the exposure: a `Check` each.
+"""Cases, limits -> does the output of a run depend on markers, the border or the brightness?
 
-Every radiograph has a border and an exposure, and some logits move with them: how far one logit moves (the flags of
-`cxr_audit.verdict`) does not say that they make the difference between cases. So, of all audited cases:
+Every radiograph has a border and a brightness, and some logits move with them: how far one logit
+moves (the flags) does not say that they make the difference between cases. So, of all audited
+cases:
 
-    marker    the share of those in which it could be judged that are flagged for it
-    border    the share of the variance of the logit y between cases that the border brings, cov(b, y) / var(y), where
-              b is what the logit loses where the border is as usual in the run; the shares of parts whose sum is y
-              add up to 1
-    exposure  the AUC of the logit between the radiographs made brighter and the same made darker: 0.5 where it cannot
-              tell one from the other; below, it falls with exposure, and counts as much
+marker    the share of those in which it could be assessed that are flagged for it
+border    the share of the variance of the logit y between cases that the border brings,
+          cov(b, y) / var(y), where b is what the logit loses with the border replaced by the run's
+          mean radiograph; the shares of parts whose sum is y add up to 1
+exposure  the AUC of the logit between the radiographs made brighter and the same made darker: 0.5
+          where it cannot tell one from the other; below, it falls with brightness, and counts alike
 
-Refuses what is known of fewer than `MIN_PATIENTS` patients: the check is not run, with the reason.
+With fewer than `MIN_PATIENTS` patients a check is not run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from cxr_audit.cohort.columns import Cases
 from cxr_audit.cohort.intervals import MIN_PATIENTS, Doubles, auc_of
 from cxr_audit.config import Acceptance
-from cxr_audit.records import DEPENDENCE, CaseRecord, Check
+from cxr_audit.records import Check
+from cxr_audit.vocabulary import message
 
-WHAT = {
-    "marker_dependence": "share of the cases flagged for a marker",
-    "border_dependence": "share of the variance of the logit between cases that the border brings",
-    "exposure_dependence": "AUC of the logit between radiographs made brighter and the same made darker",
-}
+CHECKS = ("marker_dependence", "border_dependence", "exposure_dependence")
 
 
-def dependence(
-    records: Sequence[CaseRecord], limits: Acceptance, patients: Mapping[str, int]
-) -> tuple[Check, ...]:
-    """A check of each of `records.DEPENDENCE`; failed = the answers depend on it. `patients`: of each case."""
-    audited = [
-        (record, record.prediction.logit)
-        for record in records
-        if record.status == "ok" and record.prediction
-    ]
-    judged = [r for r, _ in audited if "marker" not in r.flags_undefined]
-    marked = {r.case_id: any(flag.name == "marker" for flag in r.flags) for r in judged}
-    bordered = {r.case_id: (y, -r.as_usual["border"]) for r, y in audited if "border" in r.as_usual}
-    exposed = {
-        r.case_id: (y + r.exposure["darker"], y + r.exposure["brighter"])
-        for r, y in audited
-        if r.exposure
-    }
+def dependence(cases: Cases, limits: Acceptance, patients: Mapping[str, int]) -> tuple[Check, ...]:
+    """The checks of `vocabulary.checks.checks_of_run`; failed = the output depends on it.
+
+    Parameters
+    ----------
+    cases : all cases of the run.
+    limits : of the config.
+    patients : the number of each case's patient.
+    """
+    marked: dict[str, float] = {}
+    bordered: dict[str, tuple[float, float]] = {}
+    exposed: dict[str, tuple[float, float]] = {}
+    is_flagged, is_assessed = cases.values("flag_marker"), cases.is_defined("flag_marker")
+    for place, case in enumerate(cases.summaries):
+        if case.logit is None:
+            continue
+        if is_assessed[place]:
+            marked[case.case_id] = is_flagged[place]
+        if case.border_change is not None:
+            bordered[case.case_id] = case.logit, -case.border_change
+        if case.exposure is not None:
+            darker, brighter = case.exposure
+            exposed[case.case_id] = case.logit + darker, case.logit + brighter
     found: dict[str, tuple[Mapping[str, Any], Callable[[Doubles], Any], float]] = {
         "marker_dependence": (marked, np.mean, limits.dependence_marker_share),
         "border_dependence": (bordered, variance_share, limits.dependence_border_variance),
         "exposure_dependence": (exposed, told_apart, limits.dependence_exposure_auc),
     }
-    return tuple(_check(name, patients, *found[name]) for name in DEPENDENCE)
+    return tuple(_check(name, patients, *found[name]) for name in CHECKS)
 
 
 def variance_share(values: Doubles) -> float:
@@ -72,16 +77,17 @@ def told_apart(values: Doubles) -> float:
 def _check(
     name: str,
     patients: Mapping[str, int],
-    of_case: Mapping[str, Any],
+    by_case: Mapping[str, Any],
     measure: Callable[[Doubles], Any],
     limit: float,
 ) -> Check:
-    words = f"at most {limit:g}"
-    num = len({patients[case_id] for case_id in of_case})
+    shown = message("cohort.at_most", limit=limit)
+    num = len({patients[case_id] for case_id in by_case})
     if num < MIN_PATIENTS:
-        few = f"it takes {MIN_PATIENTS} patients of whom it is known; there are {num}"
-        return Check(name, WHAT[name], "not_run", None, words, few)
-    value = float(measure(np.array(list(of_case.values()), np.float64)))
+        reason = message("cohort.dependence_few_patients", num=num, needed=MIN_PATIENTS)
+        return Check(name, "not_run", None, shown, reason)
+    value = float(measure(np.array(list(by_case.values()), np.float64)))
     if value <= limit:
-        return Check(name, WHAT[name], "passed", value, words)
-    return Check(name, WHAT[name], "failed", value, words, f"{value:.2f}: the answers depend on it")
+        return Check(name, "passed", value, shown)
+    reason = message("cohort.output_depends", value=value, limit=limit)
+    return Check(name, "failed", value, shown, reason)

@@ -1,53 +1,49 @@
-"""CaseRecords and their patients -> CohortRecord.
+"""Cases and their patients -> CohortRecord.
 
-Only audited cases with a label that names a class are measured; all others are counted, with why. Where a patient
-is not known, the case counts as a patient of its own, and the record says for how many.
+Only audited cases with a label that names a class are measured; all others are counted, with the
+reason. Where a patient is not known, the case counts as a patient of its own, and the record says
+for how many. The records are read once, and none is kept.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import compress
-from typing import Any, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args
 
 import numpy as np
 
-from cxr_audit.cohort.acceptance import judge
-from cxr_audit.cohort.cases import case_values
+from cxr_audit.cohort.acceptance import Evidence, judge
+from cxr_audit.cohort.columns import Cases, CaseSummary
 from cxr_audit.cohort.dependence import dependence
-from cxr_audit.cohort.intervals import Integers, Resampling
+from cxr_audit.cohort.intervals import Bools, Integers, Resampling
 from cxr_audit.cohort.performance import Outputs, performance
 from cxr_audit.config import Acceptance, Cohort
 from cxr_audit.records import (
-    CASE_NUMBERS,
-    FLAGS,
     QUANTILES,
-    REGIONS_OF_CASES,
     CaseRecord,
     CaseSource,
     CaseStatus,
     Check,
     CohortRecord,
+    CountedReason,
     Distribution,
     Estimate,
     Subgroup,
     SubgroupColumn,
     WrongCase,
 )
+from cxr_audit.vocabulary import Message, message
+from cxr_audit.vocabulary.names import case_numbers, case_words, case_yes_or_no
+from cxr_audit.vocabulary.regions import kinds_of_cases
 
 LONGEST_VALUE = 60  # characters of a subgroup's value
-WORDS = (
-    "focus_band",
-    *(f"{kind}_pointing_game_hit" for kind in REGIONS_OF_CASES),
-    *(f"flag_{name}" for name in FLAGS),
-)
 
 
 def describe(
-    records: Sequence[CaseRecord],
-    sources: Sequence[CaseSource],
-    asked: Cohort,
+    records: Iterable[CaseRecord],
+    sources: Iterable[CaseSource],
+    config: Cohort,
     acceptance: Acceptance,
     seed: int,
     checks: Sequence[Check] = (),
@@ -56,183 +52,232 @@ def describe(
 
     Parameters
     ----------
-    records : of all cases, whatever their status.
-    sources : what is known of the same cases beside their pixels; a case that is missing here has no patient.
+    records : of all cases, whatever their status; read once.
+    sources : what is known of the same cases beside their pixels; a case that is missing here has
+        no patient.
+    config, acceptance : of the run.
+    seed : of the resampling of patients.
     checks : of the explanation, those made once a model.
     """
     known = {source.case_id: source for source in sources}
-    patient_of = {
-        r.case_id: (known[r.case_id].patient_id if r.case_id in known else None) for r in records
-    }
-    patients, patients_known = number_patients(patient_of)
-    audited = [record for record in records if record.status == "ok"]
-    labelled = [record for record in audited if _unlabelled(record) is None]
-    unlabelled = [record for record in audited if _unlabelled(record) is not None]
-    outputs = _outputs(labelled, patients)
-    whole = performance(outputs, asked.prevalence, asked.rounds, seed)
-    outcomes = {name: list(compress(labelled, inside)) for name, inside in outputs.outcomes.items()}
-    statuses = Counter(record.status for record in records)
-    depends = dependence(records, acceptance, patients)
-    return CohortRecord(
-        target_class=next(
-            (record.prediction.target_class for record in audited if record.prediction), None
-        ),
-        statuses={status: statuses[status] for status in get_args(CaseStatus)},
-        unlabelled=dict(Counter(_unlabelled(record) or "" for record in unlabelled)),
-        num_patients=len(set(patients.values())),
-        patients=patients_known,
-        outcomes={name: len(members) for name, members in outcomes.items()},
-        prevalence=asked.prevalence or (float(outputs.positive.mean()) if labelled else None),
-        prevalence_source="stated in the config" if asked.prevalence else "of this run",
-        method="Wilson score intervals, which hold the true value in about 95 of 100 such runs, with errors from "
-        f"patients resampled {asked.rounds} times, seed {seed}; the calibration error's are bias-corrected instead",
-        metrics=whole.metrics,
-        ece_if_calibrated=whole.ece_if_calibrated,
-        reliability=whole.reliability,
-        subgroups=tuple(
-            _subgroups(
-                column, [_value(record, known, column) for record in labelled], outputs, asked, seed
-            )
-            for column in asked.subgroups
-        ),
-        false_positives=_ranked(outcomes["false_positive"], -1),
-        false_negatives=_ranked(outcomes["false_negative"], 1),
-        distributions=tuple(_distributions({**outcomes, "no_label": unlabelled})),
-        acceptance=judge(
-            acceptance,
-            whole.metrics,
-            records,
-            {**outcomes, "all": audited},
-            lambda cases: Resampling(_of(cases, patients), asked.rounds, seed),
-            (*checks, *depends),
-        ),
-        dependence=depends,
-        num_cases_of_known_patients=sum(name is not None for name in patient_of.values()),
-        hit_rates={
-            kind: _hit_rate(cases, f"{kind}_pointing_game_hit", _of(cases, patients), asked, seed)
-            for kind in REGIONS_OF_CASES
-            for cases in [
-                [record for record in audited if kind in {region.kind for region in record.regions}]
-            ]
-        },
-    )
+
+    def attribute(case: CaseRecord, column: str) -> str | None:
+        return _attribute(case, known.get(case.case_id), column)
+
+    cases = Cases(records, config.subgroups, attribute)
+    return _Description(cases, known, config, seed).record(acceptance, checks)
 
 
-def _hit_rate(
-    cases: Sequence[CaseRecord], name: str, patients: Integers, asked: Cohort, seed: int
-) -> Estimate:
-    """The share of some cases whose map's maximum lies where `name` says."""
-    hits = np.array([case_values(record)[0][name] is True for record in cases], bool)
-    draws = Resampling(patients, asked.rounds, seed)
-    return draws.share(hits, np.ones(len(hits), bool), "no case has this region")
+class _Description:
+    """A run whose cases are known by column.
+
+    Parameters
+    ----------
+    cases : all cases.
+    known : what is known of them beside their pixels, by case id.
+    config : the section `cohort`.
+    seed : of the resampling of patients.
+    """
+
+    def __init__(
+        self, cases: Cases, known: Mapping[str, CaseSource], config: Cohort, seed: int
+    ) -> None:
+        self.cases, self.config, self.seed = cases, config, seed
+        self.patient_of: dict[str, str | None] = {}
+        for case in cases.summaries:
+            source = known.get(case.case_id)
+            self.patient_of[case.case_id] = source.patient_id if source else None
+        self.numbers, self.patients_text = number_patients(self.patient_of)
+        self.patients: Integers = np.array(
+            [self.numbers[case.case_id] for case in cases.summaries], np.intp
+        )
+        self.is_audited = cases.has_status("ok")
+        self.is_labelled = cases.is_labelled()
+        self.outputs = self._outputs()
+        self.outcomes: dict[str, Bools] = {}
+        for name, inside in self.outputs.outcomes.items():
+            self.outcomes[name] = self._of_all(inside)
+
+    def record(self, acceptance: Acceptance, checks: Sequence[Check]) -> CohortRecord:
+        """Everything together."""
+        cases, config, seed = self.cases, self.config, self.seed
+        whole = performance(self.outputs, config.prevalence, config.rounds, seed)
+        depends = dependence(cases, acceptance, self.numbers)
+        groups = {**self.outcomes, "all": self.is_audited}
+        evidence = Evidence(whole.metrics, cases, groups, self._resampling, (*checks, *depends))
+        statuses = Counter(case.status for case in cases.summaries)
+        is_known = [name is not None for name in self.patient_of.values()]
+        targets = (case.target_class for case in cases.summaries if case.is_audited)
+        return CohortRecord(
+            target_class=next(targets, None),
+            statuses={status: statuses[status] for status in get_args(CaseStatus)},
+            unlabelled=self._unlabelled(),
+            num_patients=len(set(self.numbers.values())),
+            patients=self.patients_text,
+            outcomes={name: int(inside.sum()) for name, inside in self.outcomes.items()},
+            prevalence=self._prevalence(),
+            prevalence_source=message(
+                "cohort.prevalence_stated" if config.prevalence else "cohort.prevalence_of_run"
+            ),
+            method=message("cohort.method", rounds=config.rounds, seed=seed),
+            metrics=whole.metrics,
+            ece_if_calibrated=whole.ece_if_calibrated,
+            reliability=whole.reliability,
+            subgroups=tuple(self._subgroups(column) for column in config.subgroups),
+            false_positives=self._ranked("false_positive", -1),
+            false_negatives=self._ranked("false_negative", 1),
+            distributions=tuple(self._distributions()),
+            acceptance=judge(acceptance, evidence),
+            dependence=depends,
+            num_cases_of_known_patients=sum(is_known),
+            hit_rates={kind.key: self._hit_rate(kind.key) for kind in kinds_of_cases()},
+        )
+
+    def _resampling(self, among: Bools) -> Resampling:
+        return Resampling(self.patients[among], self.config.rounds, self.seed)
+
+    def _of_all(self, of_labelled: Bools) -> Bools:
+        """A choice among the labelled cases as one among all."""
+        chosen = np.zeros(len(self.cases), bool)
+        chosen[np.flatnonzero(self.is_labelled)[of_labelled]] = True
+        return chosen
+
+    def _outputs(self) -> Outputs:
+        labelled = [case for case in self.cases.summaries if case.is_labelled]
+        return Outputs(
+            positive=np.array([case.label == case.target_class for case in labelled], bool),
+            probability=np.array([case.probability for case in labelled], float),
+            called=np.array([case.predicted == case.target_class for case in labelled], bool),
+            patients=self.patients[self.is_labelled],
+        )
+
+    def _prevalence(self) -> float | None:
+        if self.config.prevalence:
+            return self.config.prevalence
+        return float(self.outputs.positive.mean()) if self.is_labelled.any() else None
+
+    def _unlabelled(self) -> tuple[CountedReason, ...]:
+        """How many audited cases cannot be measured, by reason."""
+        counts: Counter[str] = Counter()
+        for case in self.cases.summaries:
+            if case.is_audited and not case.is_labelled:
+                counts["cohort.no_label" if case.label is None else "cohort.unknown_label"] += 1
+        return tuple(CountedReason(message(code), num) for code, num in sorted(counts.items()))
+
+    def _hit_rate(self, kind: str) -> Estimate:
+        """The share of cases whose map's maximum lies in a region, of those that have it."""
+        column = f"{kind}_pointing_game_hit"
+        has_region = self.cases.has_region(kind)
+        hits = self.cases.values(column)[has_region] == 1
+        everyone = np.ones(hits.shape, bool)
+        missing = message("cohort.no_region")
+        return self._resampling(has_region).share(hits, everyone, missing)
+
+    def _ranked(self, outcome: str, sign: int) -> tuple[WrongCase, ...]:
+        """Wrong cases, the most wrong first."""
+        places = np.flatnonzero(self.outcomes[outcome])
+        wrong = [_wrong_case(self.cases, int(place)) for place in places]
+        return tuple(sorted(wrong, key=lambda case: (sign * case.probability, case.case_id)))
+
+    def _subgroups(self, column: str) -> SubgroupColumn:
+        """The labelled cases split by one column."""
+        config = self.config
+        chosen = np.flatnonzero(self.is_labelled)
+        values = [self.cases.attributes[column][place] for place in chosen]
+        counts = Counter(value for value in values if value is not None)
+        shown = sorted(value for value, count in counts.items() if count >= config.min_cases)
+        groups: list[Subgroup] = []
+        for value in shown:
+            members = self.outputs.of(np.array([own == value for own in values]))
+            result = performance(members, config.prevalence, config.rounds, self.seed)
+            num_positive = int(members.positive.sum())
+            num_negative = counts[value] - num_positive
+            groups.append(Subgroup(value, num_positive, num_negative, result.metrics))
+        return SubgroupColumn(
+            column,
+            tuple(groups),
+            num_missing=values.count(None),
+            num_suppressed_values=len(counts) - len(shown),
+            num_suppressed_cases=counts.total() - sum(counts[value] for value in shown),
+            reason=None if shown else _no_group(config, bool(counts)),
+        )
+
+    def _distributions(self) -> list[Distribution]:
+        """Every metric by outcome."""
+        words = distributed_words()
+        groups = {**self.outcomes, "no_label": self.is_audited & ~self.is_labelled}
+        found: list[Distribution] = []
+        for metric in (*case_numbers(), *words):
+            is_defined, values = self.cases.is_defined(metric), self.cases.values(metric)
+            for outcome, inside in groups.items():
+                defined = values[inside & is_defined]
+                quantiles, counts = None, None
+                if metric in words:
+                    counts = self.cases.word_counts(metric, inside)
+                elif defined.size:
+                    quantiles = tuple(map(float, np.quantile(defined, QUANTILES)))
+                undefined = self.cases.undefined(metric, inside)
+                num = int(inside.sum())
+                found.append(Distribution(metric, outcome, num, undefined, quantiles, counts))
+        return found
 
 
-def number_patients(patient_of: Mapping[str, str | None]) -> tuple[dict[str, int], str]:
-    """A number for each case's patient, a case without one gets its own; and in words how many are known."""
-    numbers: dict[tuple[str, bool], int] = {}
-    numbered = {
-        case_id: numbers.setdefault((name or case_id, name is None), len(numbers))
-        for case_id, name in patient_of.items()
-    }
-    num_known = sum(name is not None for name in patient_of.values())
-    others = "each other case" if num_known else "each case"
-    own = "" if num_known == len(numbered) else f"; {others} counts as a patient of its own"
-    return numbered, f"known for {num_known} of {len(numbered)} cases{own}"
-
-
-def _of(cases: Sequence[CaseRecord], patients: Mapping[str, int]) -> Integers:
-    return np.array([patients[record.case_id] for record in cases], np.intp)
-
-
-def _outputs(labelled: Sequence[CaseRecord], patients: Mapping[str, int]) -> Outputs:
-    predictions = [
-        (record.label, record.prediction) for record in labelled if record.prediction is not None
+def distributed_words() -> tuple[str, ...]:
+    """Columns of words, hits and flags whose values are counted by outcome."""
+    own = [
+        name
+        for name in case_yes_or_no()
+        if name.endswith("_pointing_game_hit") or name.startswith("flag_")
     ]
-    return Outputs(
-        positive=np.array([label == p.target_class for label, p in predictions], bool),
-        probability=np.array([p.probability for _, p in predictions], float),
-        called=np.array([p.predicted == p.target_class for _, p in predictions], bool),
-        patients=_of(labelled, patients),
-    )
+    return (*case_words(), *own)
 
 
-def _unlabelled(record: CaseRecord) -> str | None:
-    """Why an audited case cannot be measured."""
-    if record.label is None:
-        return "no label"
-    return (
-        None
-        if record.prediction and record.label in record.prediction.class_scores
-        else "the label is no class"
-    )
+def number_patients(patient_of: Mapping[str, str | None]) -> tuple[dict[str, int], Message]:
+    """A number for each case's patient, and for how many cases the patient is known.
+
+    Parameters
+    ----------
+    patient_of : by case id; None where it is not known, and then the case gets its own number.
+    """
+    numbers: dict[tuple[str, bool], int] = {}
+    numbered: dict[str, int] = {}
+    for case_id, name in patient_of.items():
+        key = (name or case_id, name is None)
+        numbered[case_id] = numbers.setdefault(key, len(numbers))
+    num, num_known = len(numbered), sum(name is not None for name in patient_of.values())
+    if num_known == num:
+        return numbered, message("cohort.patients_known", known=num_known, num=num)
+    if num_known:
+        return numbered, message("cohort.patients_partly_known", known=num_known, num=num)
+    return numbered, message("cohort.patients_unknown", num=num)
 
 
-def _value(record: CaseRecord, known: Mapping[str, CaseSource], column: str) -> str | None:
+def _attribute(case: CaseRecord, source: CaseSource | None, column: str) -> str | None:
     """A case's value of a column: an attribute that ingestion allows, else the manifest's."""
-    attribute = record.radiograph.attributes.get(column) if record.radiograph else None
-    source = known.get(record.case_id)
-    return attribute or _printable(source.metadata.get(column, "") if source else "") or None
+    attribute = case.radiograph.attributes.get(column) if case.radiograph else None
+    stated = source.metadata.get(column, "") if source else ""
+    return attribute or _printable(stated) or None
 
 
 def _printable(text: str) -> str:
-    """A stranger's cell as it may be printed: short, and without what would turn or hide the text around it."""
-    shown = "".join(one if one.isprintable() else "\ufffd" for one in text)
+    """A manifest's cell as it may be printed: short, and without what would turn or hide text."""
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     return shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}…"
 
 
-def _subgroups(
-    column: str, values: Sequence[str | None], outputs: Outputs, asked: Cohort, seed: int
-) -> SubgroupColumn:
-    counts = Counter(value for value in values if value is not None)
-    shown = sorted(value for value, count in counts.items() if count >= asked.min_cases)
-    groups = []
-    for value in shown:
-        members = outputs.of(np.array([one == value for one in values]))
-        found = performance(members, asked.prevalence, asked.rounds, seed)
-        num_positive = int(members.positive.sum())
-        groups.append(Subgroup(value, num_positive, counts[value] - num_positive, found.metrics))
-    too_few = (
-        f"every value has fewer than {asked.min_cases} cases" if counts else "no case has a value"
+def _no_group(config: Cohort, has_values: bool) -> Message:
+    """Why no subgroup is shown."""
+    if has_values:
+        return message("cohort.groups_too_small", limit=config.min_cases)
+    return message("cohort.no_value")
+
+
+def _wrong_case(cases: Cases, place: int) -> WrongCase:
+    case: CaseSummary = cases.summaries[place]
+    return WrongCase(
+        case.case_id,
+        case.label or "",
+        case.predicted or "",
+        case.probability or 0.0,
+        cases.values_of(place),
     )
-    return SubgroupColumn(
-        column,
-        tuple(groups),
-        num_missing=values.count(None),
-        num_suppressed_values=len(counts) - len(shown),
-        num_suppressed_cases=counts.total() - sum(counts[value] for value in shown),
-        reason=None if shown else too_few,
-    )
-
-
-def _ranked(wrong: Sequence[CaseRecord], sign: int) -> tuple[WrongCase, ...]:
-    found = [
-        WrongCase(r.case_id, r.label or "", p.predicted, p.probability, case_values(r)[0])
-        for r in wrong
-        if (p := r.prediction) is not None
-    ]
-    return tuple(sorted(found, key=lambda case: (sign * case.probability, case.case_id)))
-
-
-def _distributions(groups: Mapping[str, Sequence[CaseRecord]]) -> list[Distribution]:
-    """Every metric by outcome."""
-    measured = {
-        outcome: [case_values(record) for record in records] for outcome, records in groups.items()
-    }
-    found = []
-    for metric in (*CASE_NUMBERS, *WORDS):
-        for outcome, members in measured.items():
-            defined = [values[metric] for values, _ in members if values[metric] is not None]
-            reasons = Counter(
-                str(reasons[metric]) for values, reasons in members if values[metric] is None
-            )
-            shape: dict[str, Any] = {}
-            if metric in WORDS:
-                shape["counts"] = {
-                    str(word).lower(): count for word, count in sorted(Counter(defined).items())
-                }
-            elif defined:
-                shape["quantiles"] = tuple(map(float, np.quantile(defined, QUANTILES)))
-            found.append(
-                Distribution(metric, outcome, len(members), dict(sorted(reasons.items())), **shape)
-            )
-    return found

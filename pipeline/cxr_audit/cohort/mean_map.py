@@ -1,8 +1,9 @@
-"""Heatmaps and lungs of many cases -> their mean, laid on the lungs, by outcome.
+"""Heatmaps and lungs of many cases -> their mean, aligned on the lungs, by outcome.
 
-Every radiograph is stretched so that the bounding box of its lungs falls on one square; what lies around it within
-`MARGIN` of the box's size stays in sight, and what lies outside the radiograph counts as no evidence. That aligns
-size and place, not shape: it is no registration of anatomy. Refuses a case without lungs.
+Every radiograph is stretched so that the bounding box of its lungs falls on one square. What lies
+around it within `MARGIN` of the box's size is kept, and what lies outside the radiograph counts
+as no evidence. That aligns size and place, not shape: it is no registration of anatomy. A case
+without lungs is refused.
 """
 
 from __future__ import annotations
@@ -17,12 +18,20 @@ from cxr_audit.records import Floats, Mask
 
 RASTER = 96
 MARGIN = 0.25
+Box = tuple[float, float, float, float]
+"""Top, left, height and width in fractions of the radiograph."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeanMap:
-    """`values` float32 (96, 96): mean positive evidence, in the map's unit; `lungs` float32 (96, 96): share of the
-    cases that have lung there."""
+    """The mean over some cases.
+
+    Parameters
+    ----------
+    num_cases : how many.
+    values : float32 (96, 96), mean positive evidence, in the map's unit.
+    lungs : float32 (96, 96), share of the cases that have lung there.
+    """
 
     num_cases: int
     values: Floats
@@ -34,47 +43,39 @@ def mean_maps(cases: Iterable[tuple[str, Floats, Mask]]) -> dict[str, MeanMap]:
 
     Parameters
     ----------
-    cases : outcome; signed evidence on the radiograph (rows, columns); lungs on the radiograph, at any resolution.
+    cases : outcome; signed evidence on the radiograph (rows, columns); lungs on the radiograph, at
+        any resolution.
     """
     sums: dict[str, Floats] = {}
     counts: dict[str, int] = {}
     for outcome, evidence, lungs in cases:
         box = lungs_box(lungs)
-        laid = np.stack(
-            [on_lungs(np.maximum(evidence, 0), box), on_lungs(lungs.astype(np.float32), box)]
-        )
-        sums[outcome] = sums.get(outcome, np.float32(0)) + laid
+        positive = on_lungs(np.maximum(evidence, 0), box)
+        aligned = np.stack([positive, on_lungs(lungs.astype(np.float32), box)])
+        sums[outcome] = sums.get(outcome, np.float32(0)) + aligned
         counts[outcome] = counts.get(outcome, 0) + 1
-    return {
-        name: MeanMap(counts[name], *(total / np.float32(counts[name])))
-        for name, total in sums.items()
-    }
+    means: dict[str, MeanMap] = {}
+    for outcome, total in sums.items():
+        values, lungs = total / np.float32(counts[outcome])
+        means[outcome] = MeanMap(counts[outcome], values, lungs)
+    return means
 
 
-def lungs_box(lungs: Mask) -> tuple[float, float, float, float]:
-    """Top, left, height and width of the lungs, in fractions of the radiograph."""
-    rows, columns = (np.flatnonzero(lungs.any(axis)) for axis in (1, 0))
+def lungs_box(lungs: Mask) -> Box:
+    """The bounding box of the lungs."""
+    rows, columns = np.flatnonzero(lungs.any(1)), np.flatnonzero(lungs.any(0))
     if rows.size == 0:
-        raise ValueError("no lungs to lay a map on")
-    top, left = rows[0] / lungs.shape[0], columns[0] / lungs.shape[1]
-    return (
-        top,
-        left,
-        (rows[-1] + 1) / lungs.shape[0] - top,
-        (columns[-1] + 1) / lungs.shape[1] - left,
-    )
+        raise ValueError("no lungs to align a map on")
+    height, width = lungs.shape
+    top, left = rows[0] / height, columns[0] / width
+    return top, left, (rows[-1] + 1) / height - top, (columns[-1] + 1) / width - left
 
 
-def on_lungs(picture: Floats, box: tuple[float, float, float, float]) -> Floats:
-    """A picture of the radiograph (rows, columns), resampled (bilinear) so that the box lies in the middle."""
+def on_lungs(picture: Floats, box: Box) -> Floats:
+    """A picture of the radiograph (rows, columns), resampled (bilinear) around the box."""
     top, left, height, width = box
-    (row_step, row_start), (column_step, column_start) = (
-        _axis(start, length, size)
-        for start, length, size in (
-            (top, height, picture.shape[0]),
-            (left, width, picture.shape[1]),
-        )
-    )
+    row_step, row_start = _axis(top, height, picture.shape[0])
+    column_step, column_start = _axis(left, width, picture.shape[1])
     matrix = np.array([[column_step, 0, column_start], [0, row_step, row_start]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(picture, matrix, (RASTER, RASTER), flags=flags), np.float32)

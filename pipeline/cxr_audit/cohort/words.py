@@ -1,11 +1,12 @@
-"""CohortRecord -> lines of plain text for a terminal."""
+"""CohortRecord -> lines of plain English text for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cxr_audit.glossary import GLOSSARY, OF_RUN, check_name
-from cxr_audit.records import PERFORMANCE_METRICS, CohortRecord, Estimate
+from cxr_audit.cohort.acceptance import column_label
+from cxr_audit.records import CohortRecord, CriterionResult, Estimate, SubgroupColumn, WrongCase
+from cxr_audit.vocabulary import RUN_METRICS, TRUST_CHECKS
 
 IN_SUBGROUPS = ("auc", "sensitivity", "specificity")
 NUM_WRONG = 5
@@ -17,80 +18,103 @@ def in_words(cohort: CohortRecord) -> str:
 
 
 def _lines(cohort: CohortRecord) -> Iterator[str]:
-    statuses, outcomes = cohort.statuses, cohort.outcomes
+    statuses = cohort.statuses
     yield (
-        f"{_cases(sum(statuses.values()))} of {_patients(cohort.num_patients)} ({cohort.patients}): "
-        f"{statuses['ok']} audited, {statuses['excluded']} excluded, {statuses['failed']} failed"
+        f"{_cases(sum(statuses.values()))} of {_patients(cohort.num_patients)} "
+        f"({cohort.patients}): {statuses['ok']} audited, {statuses['excluded']} excluded, "
+        f"{statuses['failed']} failed"
     )
-    for reason, count in cohort.unlabelled.items():
-        yield f"  {count} audited, but not measured: {reason}"
-    if any(outcomes.values()):
-        yield from _measured(cohort)
+    for counted in cohort.unlabelled:
+        yield f"  {counted.num_cases} audited, but not measured: {counted.reason}"
+    if any(cohort.outcomes.values()):
+        yield from _performance(cohort)
+        for column in cohort.subgroups:
+            yield from _subgroups(column)
+        yield from _worst("false positives", cohort.false_positives)
+        yield from _worst("false negatives", cohort.false_negatives)
     else:
         yield "no audited case has a label that names a class: nothing to measure"
-    for kind, rate in cohort.hit_rates.items():
-        if rate.num_cases:
-            yield f"  {GLOSSARY[f'{kind}_pointing_game_hit'].name:36} {_estimate(rate)}"
-    if any(rate.num_cases for rate in cohort.hit_rates.values()):
-        yield f"  {'':36} a map without positive evidence is a miss"
+    yield from _hit_rates(cohort)
     for check in cohort.dependence:
-        found = check.reason or f"{check.value:.2f}, {check.limit}"
-        yield f"  {check_name(check.name):36} {check.state.replace('_', ' ')}: {found}"
+        detail = check.reason or f"{check.value:.2f}, {check.limit}"
+        label = TRUST_CHECKS[check.name].label
+        yield f"  {label:36} {check.state.replace('_', ' ')}: {detail}"
     for result in cohort.acceptance:
-        key = f" [{result.metric}]" if result.metric else ""
-        yield f"{'met    ' if result.is_met else 'NOT MET'}  {result.in_words}{key}: {_estimate(result.found)}"
-        for reason, count in result.undefined.items():
-            yield f"         undefined in {_cases(count)}, counted against: {reason}"
+        yield from _criterion(result)
 
 
-def _measured(cohort: CohortRecord) -> Iterator[str]:
-    counts = ", ".join(
-        f"{count} {name.replace('_', ' ')}" for name, count in cohort.outcomes.items()
-    )
-    yield f'for class "{cohort.target_class}": {counts}'
-    at = (
-        "undefined"
-        if cohort.prevalence is None
-        else f"{cohort.prevalence:.3f}, {cohort.prevalence_source}"
-    )
-    yield f"prevalence of the predictive values: {at}"
-    for name in PERFORMANCE_METRICS:
-        yield f"  {OF_RUN[name].name:36} {_estimate(cohort.metrics[name])}"
+def _performance(cohort: CohortRecord) -> Iterator[str]:
+    counts = [f"{count} {name.replace('_', ' ')}" for name, count in cohort.outcomes.items()]
+    yield f'for class "{cohort.target_class}": {", ".join(counts)}'
+    prevalence = "undefined"
+    if cohort.prevalence is not None:
+        prevalence = f"{cohort.prevalence:.3f}, {cohort.prevalence_source}"
+    yield f"prevalence of the predictive values: {prevalence}"
+    for name, estimate in cohort.metrics.items():
+        yield f"  {_metric(name):36} {_estimate(estimate)}"
     if cohort.ece_if_calibrated is not None:
-        yield f"  {'':36} a calibrated model's ECE would stay below {cohort.ece_if_calibrated:.3f} here"
-    for column in cohort.subgroups:
-        yield f"by {column.column}" + (f": {column.reason}" if column.reason else "")
-        for group in column.groups:
-            yield f'  "{group.value}", {group.num_positive} positive, {group.num_negative} negative'
-            yield from (
-                f"    {OF_RUN[name].name:34} {_estimate(group.metrics[name])}"
-                for name in IN_SUBGROUPS
-            )
-        if column.groups and column.num_suppressed_values:
-            yield f"  not shown: {column.num_suppressed_values} smaller values, {_cases(column.num_suppressed_cases)}"
-        if column.groups and column.num_missing:
-            yield f"  without a value: {_cases(column.num_missing)}"
-    for title, wrong in (
-        ("false positives", cohort.false_positives),
-        ("false negatives", cohort.false_negatives),
-    ):
-        if wrong:
-            worst = ", ".join(
-                f"{case.case_id} ({_number(case.probability)})" for case in wrong[:NUM_WRONG]
-            )
-            yield f"worst {title}: {worst}"
+        limit = f"{cohort.ece_if_calibrated:.3f}"
+        yield f"  {'':36} a calibrated model's ECE would stay below {limit} here"
 
 
-def _estimate(one: Estimate) -> str:
-    value = "undefined" if one.value is None else _number(one.value)
-    interval = one.reason if one.interval_95 is None else " to ".join(map(_number, one.interval_95))
-    of = f"; {_cases(one.num_cases)}, {_patients(one.num_patients)}" if one.num_cases else ""
-    return f"{value}  ({interval}{of})"
+def _subgroups(column: SubgroupColumn) -> Iterator[str]:
+    yield f"by {column.column}" + (f": {column.reason}" if column.reason else "")
+    for group in column.groups:
+        counts = f"{group.num_positive} positive, {group.num_negative} negative"
+        yield f'  "{group.value}", {counts}'
+        for name in IN_SUBGROUPS:
+            yield f"    {_metric(name):34} {_estimate(group.metrics[name])}"
+    if column.groups and column.num_suppressed_values:
+        cases = _cases(column.num_suppressed_cases)
+        yield f"  not shown: {column.num_suppressed_values} smaller values, {cases}"
+    if column.groups and column.num_missing:
+        yield f"  without a value: {_cases(column.num_missing)}"
+
+
+def _worst(title: str, wrong: tuple[WrongCase, ...]) -> Iterator[str]:
+    worst = [f"{case.case_id} ({_number(case.probability)})" for case in wrong[:NUM_WRONG]]
+    if worst:
+        yield f"worst {title}: {', '.join(worst)}"
+
+
+def _hit_rates(cohort: CohortRecord) -> Iterator[str]:
+    shown = {kind: rate for kind, rate in cohort.hit_rates.items() if rate.num_cases}
+    for kind, rate in shown.items():
+        yield f"  {column_label(f'{kind}_pointing_game_hit'):36} {_estimate(rate)}"
+    if shown:
+        yield f"  {'':36} a map without positive evidence is a miss"
+
+
+def _criterion(result: CriterionResult) -> Iterator[str]:
+    key = f" [{result.metric}]" if result.metric else ""
+    state = "met    " if result.is_met else "NOT MET"
+    yield f"{state}  {result.in_words}{key}: {_estimate(result.found)}"
+    for counted in result.undefined:
+        cases = _cases(counted.num_cases)
+        yield f"         undefined in {cases}, counted against: {counted.reason}"
+
+
+def _metric(name: str) -> str:
+    row = RUN_METRICS.get(name)
+    return name if row is None else row.label
+
+
+def _estimate(estimate: Estimate) -> str:
+    value = "undefined" if estimate.value is None else _number(estimate.value)
+    interval = str(estimate.reason)
+    if estimate.interval_95 is not None:
+        interval = " to ".join(map(_number, estimate.interval_95))
+    counts = ""
+    if estimate.num_cases:
+        counts = f"; {_cases(estimate.num_cases)}, {_patients(estimate.num_patients)}"
+    return f"{value}  ({interval}{counts})"
 
 
 def _number(value: float) -> str:
     """Three decimals; neither 0.000 nor 1.000 unless it is exactly that."""
-    return "<0.001" if 0 < value < 0.0005 else ">0.999" if 0.9995 <= value < 1 else f"{value:.3f}"
+    if 0 < value < 0.0005:
+        return "<0.001"
+    return ">0.999" if 0.9995 <= value < 1 else f"{value:.3f}"
 
 
 def _cases(count: int) -> str:

@@ -130,7 +130,7 @@ def without_evidence(case: AuditedCase) -> Text | None:
 def _carries(
     case: AuditedCase, limits: Acceptance, names: Sequence[str], log_odds: float
 ) -> Answer:
-    """Whether one of these regions carries the output: by replacing it, or by the evidence there."""
+    """Whether one of these regions carries the output: by replacing it, or by its evidence."""
     answers = [_by_replacing(case, log_odds, names), _by_evidence(case, limits, names)]
     given = [answer for answer in answers if answer is not None]
     if not given:

@@ -21,8 +21,8 @@ def budget(values: Floats, facts: MapFacts, shares: Mapping[str, Floats]) -> Log
 
     Returns
     -------
-    None for a map that is not in logits or not finite. Where the map does not promise to add up, the
-    last part says what it leaves open.
+    None for a map that is not in logits or not finite. Where the map does not promise to add up,
+    the last part says what it leaves open.
 
     Raises
     ------

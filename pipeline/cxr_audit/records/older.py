@@ -106,13 +106,15 @@ def _cohort(old: Content) -> Content:
     changed = {**old, "dependence": [_check(check) for check in old.get("dependence", ())]}
     for name in ("distributions", "acceptance"):
         changed[name] = [_with_counts(part) for part in old.get(name, ())]
-    return changed
+    return {**changed, "unlabelled": _counted(old.get("unlabelled", {}))}
 
 
 def _with_counts(part: Content) -> Content:
-    counts = part.get("undefined", {})
-    reasons = [{"reason": reason, "num_cases": count} for reason, count in counts.items()]
-    return {**part, "undefined": reasons}
+    return {**part, "undefined": _counted(part.get("undefined", {}))}
+
+
+def _counted(counts: dict[str, int]) -> list[Content]:
+    return [{"reason": reason, "num_cases": count} for reason, count in counts.items()]
 
 
 def _run(old: Content) -> Content:

@@ -1,1 +1,1 @@
-"""(Classifier, Explainer, cases) -> is the explanation, and the answer that it explains, to be trusted? By rule."""
+"""(Classifier, Explainer, cases) -> can the explanation be trusted? By rule."""

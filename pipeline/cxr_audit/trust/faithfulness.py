@@ -1,18 +1,22 @@
-"""(One model input, its map, the classifier as a function) -> do the cells that the map names move the logit? NumPy.
+"""(Model input, its map, the classifier as a function) -> do the highlighted cells move the logit?
 
-    deletion    cells blurred, highest first: the area below the logit's curve (Petsiuk et al., arXiv 1806.07421)
-    insertion   the blurred input sharpened, highest first: the same area
-    road        lowest first minus highest first, cells imputed (Rong et al., arXiv 2202.00449)
+deletion    cells blurred, highest first: the area below the logit's curve (Petsiuk et al., arXiv
+            1806.07421)
+insertion   the blurred input revealed, highest first: the same area
+road        lowest first minus highest first, cells imputed (Rong et al., arXiv 2202.00449)
 
-All of them are in log-odds and read as what the map's order wins over one by chance: above 0, its order says something
-about the classifier. The order by chance of deletion and insertion is the map itself, moved to a random other place:
-cells scattered at random would make many more edges, which alone move a logit (on 32 Kermany cases such an order beats
-the map in insertion, and a random smooth map beats it in deletion). The order from the centre outwards stands beside.
-Of `road`, chance is 0: lowest and highest first change places. Cells of one value are in random order.
+All are in log-odds and measure what the map's order gains over one by chance: above 0, the order
+says something about the classifier. The order by chance of deletion and insertion is the map
+itself, moved to a random other place: cells scattered at random would make many more edges, which
+alone move a logit (on 32 Kermany cases such an order beats the map in insertion, and a random
+smooth map beats it in deletion). The order from the centre outwards is reported beside it. For
+`road`, chance is 0: lowest and highest first change places. Cells of one value are in random
+order. NumPy only.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -36,7 +40,7 @@ NUM_INPUTS = 2 + 6 * (STEPS - 1) + 2 * len(ROAD)
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """What an order of cells wins over a random one, in log-odds, by the name of the check."""
+    """What an order of cells gains over a random one, in log-odds, by the name of the check."""
 
     by_map: dict[str, float]
     by_centre: dict[str, float]
@@ -52,38 +56,57 @@ def measure(
     x : float32 (rows, columns, channels)
     values : float32 (h, w), the signed map; finite.
     fill : like x, what removed cells show.
-    score : inputs (M, rows, columns, channels) -> explained logits (M,), asked once with `NUM_INPUTS` of them.
+    score : inputs (M, rows, columns, channels) -> explained logits (M,), called once with
+        `NUM_INPUTS` of them.
+    rng : of the orders and the noise.
     """
-    first, chance = order_of(values, rng), order_of(_moved(values, rng), rng)
-    centre = order_of(_nearness(values.shape), rng)
-    orders = {"map": first, "map last": first[::-1], "chance": chance, "chance last": chance[::-1]}
-    orders |= {"centre": centre, "centre last": centre[::-1]}
+    orders = _orders(values, rng)
     inputs = [x, fill]
     for order in orders.values():
-        inputs += [
-            np.where(_removed(order, n / STEPS, values.shape, x), fill, x) for n in range(1, STEPS)
-        ]
+        for step in range(1, STEPS):
+            removed = _enlarged(_cells(order, step / STEPS, values.shape), x)
+            inputs.append(np.where(removed, fill, x))
+    inputs += _imputed(x, values.shape, orders, rng)
+    y = score(np.stack(inputs)).astype(np.float64)
+    curves = y[2 : 2 + len(orders) * (STEPS - 1)].reshape(len(orders), -1)
+    # Removing the last cells first is revealing the first ones, read from its end.
+    area: dict[str, float] = {}
+    for name, curve in zip(orders, curves, strict=True):
+        area[name] = float(np.trapezoid([y[0], *curve, y[1]], dx=1 / STEPS))
+    most_first, least_first = y[-2 * len(ROAD) :].reshape(2, -1).mean(1)
+    road = {"road": float(least_first - most_first)}
+    return Gains(_gains(area, "map") | road, _gains(area, "centre"))
+
+
+def _orders(values: Floats, rng: np.random.Generator) -> dict[str, Order]:
+    """The orders in which cells are removed, by name."""
+    first, chance = order_of(values, rng), order_of(_moved(values, rng), rng)
+    centre = order_of(_nearness(values.shape), rng)
+    orders: dict[str, Order] = {}
+    for name, order in (("map", first), ("chance", chance), ("centre", centre)):
+        orders |= {name: order, f"{name} last": order[::-1]}
+    return orders
+
+
+def _imputed(
+    x: Floats, grid: tuple[int, ...], orders: Mapping[str, Order], rng: np.random.Generator
+) -> list[Floats]:
+    """The inputs of ROAD: the highest cells imputed, then the lowest."""
     deviation = NOISE * np.ptp(x)
-    for order in (first, first[::-1]):
+    inputs: list[Floats] = []
+    for order in (orders["map"], orders["map last"]):
         for share in ROAD:
             noise = deviation * rng.standard_normal(x.shape, np.float32)
-            inputs.append(impute(x, _cells(order, share, values.shape)) + noise)
-    y = score(np.stack(inputs)).astype(np.float64)
-    curves = dict(zip(orders, y[2 : 2 + 6 * (STEPS - 1)].reshape(6, -1), strict=True))
-    # Removing the last cells first is putting the first ones back, read from its end.
-    area = {
-        name: float(np.trapezoid([y[0], *curve, y[1]], dx=1 / STEPS))
-        for name, curve in curves.items()
+            inputs.append(impute(x, _cells(order, share, grid)) + noise)
+    return inputs
+
+
+def _gains(area: Mapping[str, float], name: str) -> dict[str, float]:
+    """What an order gains over that by chance."""
+    return {
+        "deletion": area["chance"] - area[name],
+        "insertion": area[f"{name} last"] - area["chance last"],
     }
-    most_first, least_first = y[-2 * len(ROAD) :].reshape(2, -1).mean(1)
-    gains = {
-        name: {
-            "deletion": area["chance"] - area[name],
-            "insertion": area[f"{name} last"] - area["chance last"],
-        }
-        for name in ("map", "centre")
-    }
-    return Gains(gains["map"] | {"road": float(least_first - most_first)}, gains["centre"])
 
 
 def order_of(values: Floats, rng: np.random.Generator) -> Order:
@@ -95,9 +118,9 @@ def order_of(values: Floats, rng: np.random.Generator) -> Order:
 def impute(x: Floats, missing: Mask) -> Floats:
     """The input with the cells `missing` (h, w) replaced by what their surroundings suggest.
 
-    Each missing value is the mean of its eight neighbours, weights 1/6 beside and 1/12 across a corner, missing ones
-    included: Rong et al.'s linear imputation. Solved on cells split into about `ROAD_GRID` a side, not on pixels: what
-    is put in is smooth. Some cell has to stay.
+    Each missing value is the mean of its eight neighbours, weights 1/6 beside and 1/12 across a
+    corner, missing ones included: the linear imputation of Rong et al. It is solved on cells split
+    into about `ROAD_GRID` a side, not on pixels, since the result is smooth. Some cell has to stay.
     """
     rows, columns = x.shape[:2]
     h, w = missing.shape
@@ -109,17 +132,23 @@ def impute(x: Floats, missing: Mask) -> Floats:
     return np.where(_enlarged(missing, x), smooth, x)
 
 
-WEIGHTS: Mapping[tuple[int, int], float] = {
-    (r, c): 1 / 6 if 0 in (r, c) else 1 / 12
-    for r in (-1, 0, 1)
-    for c in (-1, 0, 1)
-    if (r, c) != (0, 0)
-}
+def _weights() -> dict[tuple[int, int], float]:
+    """Of the eight neighbours, by their offset."""
+    weights: dict[tuple[int, int], float] = {}
+    for row, column in itertools.product((-1, 0, 1), repeat=2):
+        if (row, column) != (0, 0):
+            weights[row, column] = 1 / 6 if 0 in (row, column) else 1 / 12
+    return weights
+
+
+WEIGHTS = _weights()
 
 
 def solve(values: Floats, missing: Mask) -> Floats:
-    """(rows, columns, channels) with `missing` (rows, columns) solved for, each the weighted mean of its neighbours; at
-    the frame of those that there are."""
+    """(rows, columns, channels) with `missing` (rows, columns) solved for.
+
+    Each is the weighted mean of its neighbours; at the frame, of those inside.
+    """
     places = np.argwhere(missing)
     number = np.full(missing.shape, -1)
     number[missing] = np.arange(len(places))
@@ -138,10 +167,9 @@ def solve(values: Floats, missing: Mask) -> Floats:
     i = np.concatenate([diagonal, *(rows for rows, _, _ in entries)])
     j = np.concatenate([diagonal, *(columns for _, columns, _ in entries)])
     data = np.concatenate([total, *(np.full(len(rows), weight) for rows, _, weight in entries)])
+    equations = scipy.sparse.csc_matrix((data, (i, j)), shape=(len(places),) * 2)
     filled = values.copy()
-    filled[missing] = splu(scipy.sparse.csc_matrix((data, (i, j)), shape=(len(places),) * 2)).solve(
-        known
-    )
+    filled[missing] = splu(equations).solve(known)
     return filled
 
 
@@ -152,10 +180,6 @@ def _cells(order: Order, share: float, grid: tuple[int, ...]) -> Mask:
     return mask.reshape(grid)
 
 
-def _removed(order: Order, share: float, grid: tuple[int, ...], x: Floats) -> Mask:
-    return _enlarged(_cells(order, share, grid), x)
-
-
 def _enlarged(cells: Mask, x: Floats) -> Mask:
     """Cells (h, w) as a mask of the pixels of x, (rows, columns, 1)."""
     size = x.shape[1::-1]
@@ -164,7 +188,7 @@ def _enlarged(cells: Mask, x: Floats) -> Mask:
 
 
 def _moved(values: Floats, rng: np.random.Generator) -> Floats:
-    """The map in another place, what leaves it at one side coming in at the other."""
+    """The map in another place; what leaves it at one side enters at the other."""
     steps = np.unravel_index(rng.integers(1, values.size), values.shape)
     return np.roll(values, steps, (0, 1))
 

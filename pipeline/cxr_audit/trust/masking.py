@@ -1,14 +1,18 @@
-"""A model input with a part of the radiograph replaced, and the answer to it -> `Masking`: what the logit depends on.
+"""A model input with a part of the radiograph replaced, and the answer to it -> `Masking`.
 
-A map says where evidence may lie; this says what happens without it. The part is replaced in the model's own input,
-after preprocessing, so that nothing but its pixels differs; on the radiograph, CLAHE would change its surroundings too.
-A pixel that touches the part is replaced whole: no outline of it is left. Two fills, since either is a picture that the
-classifier has not learned from, and what only one of them does is the fill's doing:
+A map says where evidence may lie; masking says what the logit does without that place. The part
+is replaced in the model's own input, after preprocessing, so that nothing but its pixels differs;
+on the radiograph, CLAHE would change its surroundings too. A pixel that touches the part is
+replaced whole, so that no outline of it is left. There are two fills, since the classifier has
+learned from neither kind of image, and a change that only one of them makes is the effect of the
+fill:
 
-    blurred  the input blurred, a Gaussian of 1/16 of the longer side: the brightness stays, what is finer goes
-    mean     the mean of what is kept of the radiograph: nothing of the part stays, nor of padding
+blurred  the input blurred, a Gaussian of 1/16 of the longer side: brightness stays, finer detail
+goes
+mean     the mean of what is kept of the radiograph: nothing of the part stays, nor of padding
 
-Refused, with the reason: a part that the model did not see, and one that leaves nothing of the radiograph.
+A part that the model did not see, and one that leaves nothing of the radiograph, is not replaced;
+the reason is recorded.
 """
 
 from __future__ import annotations
@@ -21,22 +25,27 @@ import numpy as np
 
 from cxr_audit.explain.probing import baseline
 from cxr_audit.records import TOUCHES, Fill, Floats, Mask, Masking, Prediction, Region
-from cxr_audit.vocabulary import Text
+from cxr_audit.vocabulary import Text, message
 
 if TYPE_CHECKING:
     from cxr_audit.explain import Explainer
 
 FILLS: tuple[Fill, ...] = get_args(Fill)
 LUNGS, ALL_BUT_LUNGS = "lungs", "all but the lungs"
+REPLACED_KINDS = ("lungs", "marker", "border")
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A case to be asked again.
+    """A case whose parts are replaced.
 
+    Parameters
+    ----------
     x : the model input (rows, columns, channels).
+    before : the prediction for it.
     on_radiograph : (rows, columns), each pixel's share on the radiograph; the rest is padding.
-    parts, missing : what is replaced, by name, bool (rows, columns) each; what cannot be, with the reason.
+    parts : what is replaced, by name, bool (rows, columns) each.
+    missing : what cannot be replaced, by name, with the reason.
     """
 
     x: Floats
@@ -53,57 +62,74 @@ class Subject:
         on_radiograph: Floats,
         found: Sequence[Region],
         shares: Floats,
-        lungs_missing: str | None,
+        lungs_missing: Text | None,
     ) -> Subject:
-        """The parts are the lungs, all but the lungs, each marker and the border; `shares` (N, rows, columns) are
-        those of each pixel inside each region that was found."""
-        parts: dict[str, Mask] = {}
-        for region, share in zip(found, shares, strict=True):
-            if region.facts.kind in ("lungs", "marker", "border"):
-                parts[region.facts.name] = share > TOUCHES
-            if region.facts.kind == "lungs":
-                parts[ALL_BUT_LUNGS] = on_radiograph - share > TOUCHES
-        missing: dict[str, Text] = {
-            name: reason
-            for name, part in parts.items()
-            if (reason := _undefined(part, on_radiograph))
-        }
+        """The parts are the lungs, all but the lungs, each marker and the border.
+
+        Parameters
+        ----------
+        x, before, on_radiograph : see the class.
+        found : the regions of the case.
+        shares : (N, rows, columns), each pixel's share inside each region.
+        lungs_missing : why no lungs were found; None where they were, or were not looked for.
+        """
+        parts = _parts(on_radiograph, found, shares)
+        missing: dict[str, Text] = {}
+        for name, part in parts.items():
+            reason = _undefined(part, on_radiograph)
+            if reason is not None:
+                missing[name] = reason
         if LUNGS not in parts:
-            missing |= dict.fromkeys(
-                (LUNGS, ALL_BUT_LUNGS), lungs_missing or "the lungs were not looked for"
-            )
+            reason = lungs_missing or message("regions.lungs_not_looked_for")
+            missing |= {LUNGS: reason, ALL_BUT_LUNGS: reason}
         if not any(region.facts.kind == "marker" for region in found):
-            missing["marker"] = "no marker is known"
-        return cls(
-            x,
-            before,
-            on_radiograph,
-            {name: parts[name] for name in parts if name not in missing},
-            missing,
-        )
+            missing["marker"] = message("trust.no_marker")
+        kept = {name: part for name, part in parts.items() if name not in missing}
+        return cls(x, before, on_radiograph, kept, missing)
+
+
+def _parts(on_radiograph: Floats, found: Sequence[Region], shares: Floats) -> dict[str, Mask]:
+    parts: dict[str, Mask] = {}
+    for region, share in zip(found, shares, strict=True):
+        if region.facts.kind in REPLACED_KINDS:
+            parts[region.facts.name] = share > TOUCHES
+        if region.facts.kind == "lungs":
+            parts[ALL_BUT_LUNGS] = on_radiograph - share > TOUCHES
+    return parts
 
 
 def ask_again(
     explainer: Explainer, subjects: Sequence[Subject], at_once: int
 ) -> list[tuple[tuple[Masking, ...], dict[str, Text]]]:
-    """Every part of every subject by every fill, asked `at_once` at a time; beside it what is missing, and why."""
+    """The answers with every part of every subject replaced by every fill.
+
+    Parameters
+    ----------
+    explainer : of the classifier.
+    subjects : the cases.
+    at_once : inputs a call of the classifier.
+
+    Returns
+    -------
+    For each subject, its answers, and what is missing with the reason.
+    """
     tasks = [(n, name) for n, subject in enumerate(subjects) for name in subject.parts]
     inputs = (x for subject in subjects for x in fill(subject))
-    logits = explainer.ask(inputs, at_once).reshape(
-        len(tasks), len(FILLS), explainer.classifier.num_units
-    )
-    found: list[list[Masking]] = [[] for _ in subjects]
+    answers = explainer.ask(inputs, at_once)
+    logits = answers.reshape(len(tasks), len(FILLS), explainer.classifier.num_units)
+    maskings: list[list[Masking]] = [[] for _ in subjects]
     missing = [dict(subject.missing) for subject in subjects]
-    for (n, name), answers in zip(tasks, logits, strict=True):
-        if not np.isfinite(answers).all():
-            missing[n][name] = "the classifier's output is not a finite number"
+    for (n, name), of_fills in zip(tasks, logits, strict=True):
+        if not np.isfinite(of_fills).all():
+            missing[n][name] = message("trust.output_not_finite")
             continue
         before = subjects[n].before
-        for how, answer in zip(FILLS, answers, strict=True):
+        for how, answer in zip(FILLS, of_fills, strict=True):
             after = explainer.classifier.predict(answer, None)
             bad = is_bad_news(name, before, after)
-            found[n].append(Masking(name, how, after.logit, after.logit - before.logit, bad))
-    return [(tuple(rows), reasons) for rows, reasons in zip(found, missing, strict=True)]
+            change = after.logit - before.logit
+            maskings[n].append(Masking(name, how, after.logit, change, bad))
+    return [(tuple(rows), reasons) for rows, reasons in zip(maskings, missing, strict=True)]
 
 
 def fill(subject: Subject) -> Iterator[Floats]:
@@ -117,25 +143,33 @@ def fill(subject: Subject) -> Iterator[Floats]:
 
 
 def is_bad_news(removed: str, before: Prediction, after: Prediction) -> bool | None:
-    """Whether a classifier that reads lungs, and nothing else, would not answer so.
+    """Whether the answer is unexpected of a classifier that uses the lungs and nothing else.
 
-    Without the lungs it has nothing to call the target class by: bad where it still does; where it did not, this says
-    nothing (None). From the lungs alone, without a marker or the border, it answers the same: bad where it does not.
-    How much a marker or the border moves the logit is judged by the flags.
+    Without the lungs nothing is left to call the target class by: unexpected where it is still
+    called; where it was not called, this says nothing. From the lungs alone, without a marker or
+    without the border, the same class is expected. How far a marker or the border moves the logit
+    is judged by the flags.
+
+    Parameters
+    ----------
+    removed : name of the part.
+    before, after : predictions for the input as it is, and with the part replaced.
+
+    Returns
+    -------
+    None where it says nothing.
     """
-    is_other, is_target = (
-        after.predicted != before.predicted,
-        before.predicted == before.target_class,
-    )
+    is_other = after.predicted != before.predicted
+    is_target = before.predicted == before.target_class
     if removed == LUNGS:
         return not is_other if is_target else None
     return is_other
 
 
-def _undefined(part: Mask, on_radiograph: Floats) -> str | None:
+def _undefined(part: Mask, on_radiograph: Floats) -> Text | None:
     """Why a part cannot be replaced; None where it can."""
     if not part.any():
-        return "the model did not see it"
-    return (
-        None if (on_radiograph[~part] > 0).any() else "nothing else is left of what the model saw"
-    )
+        return message("trust.part_not_seen")
+    if not (on_radiograph[~part] > 0).any():
+        return message("trust.nothing_left")
+    return None

@@ -1,8 +1,8 @@
-"""Two maps of one grid -> how alike they are, whatever their unit.
+"""Two maps of one grid -> how similar they are, whatever their unit.
 
-Spearman's rank correlation (ties share their mean rank) and SSIM (Wang et al., IEEE TIP 2004, eq. 13: uniform windows,
-K1 0.01, K2 0.03) of maps scaled to [0, 1] each. Both in [-1, 1]; a map of one value has no order and no structure:
-it is alike to nothing, 0.
+Spearman's rank correlation (ties share their mean rank) and SSIM (Wang et al., IEEE TIP 2004, eq.
+13: uniform windows, K1 0.01, K2 0.03) of maps scaled to [0, 1] each. Both are in [-1, 1]. A map
+of one value has no order and no structure: its similarity with any map is 0.
 """
 
 from __future__ import annotations
@@ -21,16 +21,20 @@ WINDOW = 7
 def spearman(a: Floats, b: Floats) -> Doubles:
     """Rank correlation of maps (..., h, w), pair by pair: (...,)."""
     ranks = [rankdata(maps.reshape(*maps.shape[:-2], -1), axis=-1) for maps in (a, b)]
-    x, y = (r - r.mean(-1, keepdims=True) for r in ranks)
+    x, y = (rank - rank.mean(-1, keepdims=True) for rank in ranks)
     return _ratio((x * y).sum(-1), np.sqrt((x * x).sum(-1) * (y * y).sum(-1)))
 
 
 def ssim(a: Floats, b: Floats) -> Doubles:
-    """Mean structural similarity of maps (..., h, w), pair by pair: (...,). Windows of 7 x 7 cells, of the largest odd
-    size that fits on a smaller grid."""
+    """Mean structural similarity of maps (..., h, w), pair by pair: (...,).
+
+    Windows have 7 x 7 cells; on a smaller grid, the largest odd size that fits.
+    """
     side = min(WINDOW, *a.shape[-2:])
     side -= 1 - side % 2
-    x, y = (sliding_window_view(_scaled(maps), (side, side), axis=(-2, -1)) for maps in (a, b))
+    window = (side, side)
+    x = sliding_window_view(_scaled(a), window, axis=(-2, -1))
+    y = sliding_window_view(_scaled(b), window, axis=(-2, -1))
     mean_x, mean_y = x.mean((-2, -1)), y.mean((-2, -1))
     unbiased = side**2 / max(1, side**2 - 1)
     var_x, var_y = x.var((-2, -1)) * unbiased, y.var((-2, -1)) * unbiased

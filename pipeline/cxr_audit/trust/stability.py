@@ -1,7 +1,8 @@
-"""Model inputs -> slightly changed ones, under which a map that can be relied on keeps its order. NumPy only.
+"""Model inputs -> slightly changed ones, under which a reliable map keeps its order. NumPy only.
 
-Each change is smaller than what two exposures of one patient differ by. Shifts are by 1/64 of the side, and the edge
-goes on; noise has 2 % of the input's range; contrast is 90 % of it, around the mean.
+Each change is smaller than the difference of two exposures of one patient. Shifts are by 1/64 of
+the side, and the edge is repeated; noise has 2 % of the input's range; contrast is 90 %, around
+the mean.
 """
 
 from __future__ import annotations
@@ -20,19 +21,18 @@ CONTRAST = 0.9
 
 def _shifted(x: Floats, sign: int) -> Floats:
     """Down and to the right for sign 1, up and to the left for -1."""
-    pads = [max(1, round(SHIFT * n)) for n in x.shape[:2]]
-    padded = np.pad(x, [*((pad, pad) for pad in pads), (0, 0)], "edge")
+    pads = [max(1, round(SHIFT * side)) for side in x.shape[:2]]
+    padded = np.pad(x, [(pads[0], pads[0]), (pads[1], pads[1]), (0, 0)], "edge")
     rows, columns = (
-        slice(pad - sign * pad, pad - sign * pad + n)
-        for pad, n in zip(pads, x.shape[:2], strict=True)
+        slice(pad - sign * pad, pad - sign * pad + side)
+        for pad, side in zip(pads, x.shape[:2], strict=True)
     )
     return padded[rows, columns]
 
 
 def _with_noise(x: Floats, seed: int) -> Floats:
-    return x + np.float32(NOISE * np.ptp(x)) * generator(x, seed).standard_normal(
-        x.shape, np.float32
-    )
+    deviation = np.float32(NOISE * np.ptp(x))
+    return x + deviation * generator(x, seed).standard_normal(x.shape, np.float32)
 
 
 def _with_contrast(x: Floats) -> Floats:

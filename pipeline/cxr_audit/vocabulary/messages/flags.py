@@ -26,8 +26,8 @@ MESSAGES: dict[str, Template] = {
     "flags.checks_passed": "the input checks passed",
     "flags.within_limits": "within the limits",
     "flags.no_map": "there is no map",
-    "flags.class_not_predicted": "{target} is not predicted, so the place of evidence for it is not "
-    "assessed",
+    "flags.class_not_predicted": "{target} is not predicted, so the place of evidence for it is "
+    "not assessed",
     "flags.not_measured": "not measured: {regions:name}",
     "flags.several": "{reasons}",
 }

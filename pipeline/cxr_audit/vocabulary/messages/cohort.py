@@ -1,0 +1,79 @@
+"""What a run says about a classifier, and what could not be said."""
+
+from cxr_audit.vocabulary.message import Plural, Template
+
+MESSAGES: dict[str, Template] = {
+    # patients and method
+    "cohort.patients_known": "known for {known} of {num} cases",
+    "cohort.patients_partly_known": "known for {known} of {num} cases; each other case counts as a "
+    "patient of its own",
+    "cohort.patients_unknown": "known for 0 of {num} cases; each case counts as a patient of its "
+    "own",
+    "cohort.prevalence_stated": "stated in the config",
+    "cohort.prevalence_of_run": "of this run",
+    "cohort.method": "Wilson score intervals, which hold the true value in about 95 of 100 such "
+    "runs, with errors from patients resampled {rounds} times, seed {seed}; the interval of the "
+    "calibration error is bias-corrected instead",
+    "cohort.no_label": "no label",
+    "cohort.unknown_label": "the label matches no class",
+    # why a figure is undefined
+    "cohort.no_case": "no case",
+    "cohort.no_positive": "no positive case",
+    "cohort.no_negative": "no negative case",
+    "cohort.one_class": "one class only",
+    "cohort.none_called_positive": "no case was called positive",
+    "cohort.none_called_negative": "no case was called negative",
+    "cohort.none_called_so": "no case was called so",
+    "cohort.empty_bin": "no case in this bin",
+    "cohort.no_region": "no case has this region",
+    "cohort.scores_equal": "all scores are equal, so they rank nothing",
+    "cohort.too_few_patients": "no interval below {limit} patients",
+    "cohort.too_few_of_a_kind": "no interval below {limit} positive and {limit} negative patients",
+    "cohort.resamples_equal": "no interval: every resample gives the same value",
+    "cohort.not_in_both": "no case has it in both runs",
+    "cohort.same_in_every_case": "the same in every case",
+    "cohort.not_audited_in_both": "no case was audited in both runs",
+    # why a value of a case is undefined
+    "cohort.no_map": "there is no map",
+    "cohort.not_measured": "not measured",
+    "cohort.not_masked": "the case was not masked",
+    "cohort.trust_not_checked": "the explanation was not checked",
+    "cohort.not_flagged": "flags were not assessed",
+    # subgroups
+    "cohort.groups_too_small": "every value has fewer than {limit} cases",
+    "cohort.no_value": "no case has a value",
+    # acceptance
+    "cohort.at_least": "at least {limit:g}",
+    "cohort.at_most": "at most {limit:g}",
+    "cohort.passed": "passed",
+    "cohort.all_cases": "cases",
+    "cohort.true_positive": "true positive cases",
+    "cohort.false_positive": "false positive cases",
+    "cohort.true_negative": "true negative cases",
+    "cohort.false_negative": "false negative cases",
+    "cohort.metric": "{metric:name}",
+    "cohort.lower_end": "{criterion}, lower end of the 95 % interval",
+    "cohort.upper_end": "{criterion}, upper end of the 95 % interval",
+    "cohort.share_failed": "share of {cases} that failed",
+    "cohort.share_excluded": "share of {cases} that were excluded",
+    "cohort.share_flagged": 'share of {cases} flagged "{flag:name}"',
+    "cohort.share_with": "share of {cases} with {metric:name}",
+    "cohort.share_above": "share of {cases} with {metric:name} above {limit:g}",
+    "cohort.share_below": "share of {cases} with {metric:name} below {limit:g}",
+    "cohort.check_of_model": "check of the model: {check:name}",
+    "cohort.single_check": "one check of the model, without an interval",
+    "cohort.check_not_made": "the check was not made",
+    "cohort.undefined_in_every_case": "undefined in every case",
+    "cohort.no_such_case": "no {cases}",
+    # dependence
+    "cohort.dependence_few_patients": Plural(
+        "{num} patient has this measurement; {needed} are needed",
+        "{num} patients have this measurement; {needed} are needed",
+    ),
+    "cohort.output_depends": "The output depends on it: {value:.2f} (limit {limit:g})",
+    # comparison
+    "cohort.matched_by_id": "case id, made with the same key",
+    "cohort.matched_by_file": "SHA-256 of the file; the keys of the case ids differ",
+    "cohort.paired_method": "paired changes, B minus A, with errors from patients resampled "
+    "{rounds} times, seed {seed}",
+}
