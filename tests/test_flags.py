@@ -243,7 +243,8 @@ def test_exposures_move_grey_by_a_tenth_within_black_and_white_and_leave_padding
 
 
 def test_usual_is_the_mean_of_what_is_radiograph() -> None:
-    # Letterboxed into 4 x 4: wide ones have radiograph in the two middle rows, square ones everywhere.
+    # Letterboxed into 4 x 4: wide ones have radiograph in the two middle rows, square ones
+    # everywhere.
     grey = np.linspace(0, 0.7, FEWEST)
     wide, square = place(2, 4, 4, 4, "letterbox"), place(4, 4, 4, 4, "letterbox")
     padded = np.array([0.0, 1.0, 1.0, 0.0])[:, None, None] * np.ones((1, 4, 1))

@@ -24,7 +24,6 @@ from cxr_audit.regions import find_regions, zones
 from cxr_audit.vocabulary import MAP_METRICS, REGION_METRICS, message
 from scipy import ndimage
 
-
 REASONS: dict[MapStatus, str] = {
     "dead": "focus.map_is_zero",
     "negative_only": "focus.no_positive_part",
@@ -81,8 +80,9 @@ def test_an_even_map() -> None:
 def test_one_cell_of_sixteen() -> None:
     grid = [[0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     metrics = measure(grid)
-    # Bilinear hat of 50 px base each way; above half its height: |x|, |y| hats with product >= 1/2.
-    # Area of {(1 - a)(1 - b) >= 1/2, 0 <= a, b}: 1/2 - ln(2)/2, in units of (25 px)^2, four quadrants.
+    # Bilinear hat of 50 px base each way; above half its height: |x|, |y| hats with product >=
+    # 1/2. Area of {(1 - a)(1 - b) >= 1/2, 0 <= a, b}: 1/2 - ln(2)/2, in units of (25 px)^2, four
+    # quadrants.
     assert metrics["high_focus_fraction"] == pytest.approx(
         4 * (0.5 - np.log(2) / 2) * 25**2 / 100**2, abs=0.003
     )
@@ -150,7 +150,8 @@ def test_the_balance_of_left_and_right() -> None:
     assert measure([[1, 3], [0, 0]])["left_right_balance"] == pytest.approx(0.5)
     # Three columns: the middle one counts half for each side.
     assert measure([[1, 4, 1]])["left_right_balance"] == pytest.approx(0)
-    # The middle half of the width is all that the model saw: its left half is the radiograph's left.
+    # The middle half of the width is all that the model saw: its left half is the radiograph's
+    # left.
     assert measure([[3, 1]], place(100, 200, 100, 100, "center_crop"))[
         "left_right_balance"
     ] == pytest.approx(-0.5)
@@ -188,7 +189,8 @@ def test_a_single_cell_has_no_entropy() -> None:
 
 
 def test_the_bands_meet_at_their_limits() -> None:
-    # The left 3 of 10 columns at full height; nearest-cell grids make the share exact enough by construction.
+    # The left 3 of 10 columns at full height; nearest-cell grids make the share exact enough by
+    # construction.
     grid = np.zeros((1, 1000))
     for share, band in ((0.29, "focal"), (0.31, "regional"), (0.69, "regional"), (0.71, "diffuse")):
         grid[:] = 0
@@ -252,7 +254,8 @@ def test_the_highest_pixels_of_a_slope_are_on_its_side() -> None:
 
 
 def test_a_peak_within_half_a_cell_is_a_hit() -> None:
-    # The peak of cell (1, 1) of 4x4 on 40x40 lies between pixels 14 and 15; half a cell is 5 pixels.
+    # The peak of cell (1, 1) of 4x4 on 40x40 lies between pixels 14 and 15; half a cell is 5
+    # pixels.
     grid = [[0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     near, far = measure_regions(
         grid, block(slice(0, 40), slice(20, 40)), block(slice(0, 40), slice(22, 40))
@@ -261,7 +264,8 @@ def test_a_peak_within_half_a_cell_is_a_hit() -> None:
 
 
 def test_what_the_model_did_not_see_is_no_chance() -> None:
-    # The middle 50 of 100 columns are all that the model saw: of the left half of the radiograph, one half.
+    # The middle 50 of 100 columns are all that the model saw: of the left half of the radiograph,
+    # one half.
     placement = place(100, 200, 100, 100, "center_crop")
     left, edge = measure_regions(
         [[1, 3]], LEFT, block(slice(None), slice(0, 10)), placement=placement
@@ -272,8 +276,8 @@ def test_what_the_model_did_not_see_is_no_chance() -> None:
 
 
 def test_the_overlap_with_the_area_of_high_focus() -> None:
-    # One column of 40 pixels, ten a cell, falling from 4 to 1 between the centres at 5, 15, 25, 35: 4 - (p - 5) / 10.
-    # At least 2 up to p = 25: the upper 25 pixels.
+    # One column of 40 pixels, ten a cell, falling from 4 to 1 between the centres at 5, 15, 25,
+    # 35: 4 - (p - 5) / 10. At least 2 up to p = 25: the upper 25 pixels.
     slope = [[4], [3], [2], [1]]
     upper, lower, whole = (
         block(rows, slice(None)) for rows in (slice(0, 20), slice(20, 40), slice(0, 40))
@@ -284,7 +288,8 @@ def test_the_overlap_with_the_area_of_high_focus() -> None:
 
 
 def test_otsu_finds_the_two_levels_of_a_map() -> None:
-    # Four hundred columns of 5, then six hundred of 4: half of the maximum does not part them, Otsu does.
+    # Four hundred columns of 5, then six hundred of 4: half of the maximum does not part them,
+    # Otsu does.
     grid = np.full((1, 1000), 4.0)
     grid[:, :400] = 5
     left, right = (

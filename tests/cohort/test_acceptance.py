@@ -20,7 +20,8 @@ from cxr_audit.vocabulary import message
 
 from tests.cohort.cases import DEAD, a_case, a_failure
 
-# 20 true positives: 14 enriched in the lungs, 4 not, 2 with a dead map; 20 true negatives; 2 failed.
+# 20 true positives: 14 enriched in the lungs, 4 not, 2 with a dead map; 20 true negatives; 2
+# failed.
 RECORDS = [
     *(a_case(f"p{n}", "P", 0.9, enrichment=2.0 if n < 14 else 1.0) for n in range(18)),
     *(a_case(f"d{n}", "P", 0.9, enrichment=None) for n in range(2)),

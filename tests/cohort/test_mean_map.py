@@ -43,7 +43,8 @@ def test_evidence_moves_with_the_lungs() -> None:
     np.testing.assert_allclose(laid[0].values, laid[1].values, atol=1e-6)
     assert laid[0].values.min() == 0
     assert laid[0].values.max() == 2
-    # The patch lies at rows 0 to 1/6, columns 20/48 to 30/48 of the lungs; they take the middle two thirds.
+    # The patch lies at rows 0 to 1/6, columns 20/48 to 30/48 of the lungs; they take the middle
+    # two thirds.
     row, column = RASTER * (1 / 6 + 2 / 3 * 5 / 60), RASTER * (1 / 6 + 2 / 3 * 25 / 48)
     assert laid[0].values[int(row), int(column)] == 2
     assert laid[0].lungs.mean() == pytest.approx(4 / 9, abs=0.02)

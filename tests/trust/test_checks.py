@@ -8,11 +8,11 @@ from cxr_audit.classifier import Classifier
 from cxr_audit.config import Trust as Asked
 from cxr_audit.explain import Explainer, Probing
 from cxr_audit.records import Check, MapStatus
-from cxr_audit.vocabulary import Message, Text, message
 from cxr_audit.trust.checks import Checks
 from cxr_audit.trust.faithfulness import NUM_INPUTS
 from cxr_audit.trust.stability import CHANGES
 from cxr_audit.trust.state import judge
+from cxr_audit.vocabulary import Message, Text, message
 
 from tests.classifier.models import corner_detector, nested
 from tests.trust.test_randomisation import SHAPE, chests

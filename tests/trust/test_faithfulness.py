@@ -29,12 +29,13 @@ def test_the_areas_of_a_classifier_that_sees_one_cell() -> None:
     assert STEPS == 7
     values = np.asarray([[5], [4], [3], [2], [1], [0], [-1]], np.float32)
     gains = measure(column(), values, np.zeros_like(column()), corner, rng())
-    # Moved by k cells, the first cell is the k-th to go, then y is 0. Deletion of n cells before it: y = 10 for
-    # n + 1 points out of 8 on a curve of seven trapezes: area 10 (n + 0.5) / 7.
+    # Moved by k cells, the first cell is the k-th to go, then y is 0. Deletion of n cells before
+    # it: y = 10 for n + 1 points out of 8 on a curve of seven trapezes: area 10 (n + 0.5) / 7.
     moved = [10 * (k + 0.5) / 7 for k in range(1, 7)]
     own = 10 * 0.5 / 7
     assert gains.by_map["deletion"] in [pytest.approx(area - own) for area in moved]
-    # Put back first, y is 10 from the first step on: area 10 (7 - 0.5) / 7; k steps later 10 (6.5 - k) / 7.
+    # Put back first, y is 10 from the first step on: area 10 (7 - 0.5) / 7; k steps later 10 (6.5
+    # - k) / 7.
     assert gains.by_map["insertion"] == pytest.approx(gains.by_map["deletion"])
     # The centre outwards: the first cell is one of the last two to go.
     assert gains.by_centre["deletion"] - gains.by_map["deletion"] in [

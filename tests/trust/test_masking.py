@@ -73,7 +73,8 @@ def test_property_9_masking_the_corner_that_the_classifier_sees_moves_the_logit_
             assert found[seen, "mean"].change == pytest.approx(-3 * level, abs=1e-6)
         for how in ("blurred", "mean"):
             assert found["lungs", how].change == pytest.approx(0, abs=1e-6)
-        # Answered P because of the corner: without it, or from the lungs alone, N; without the lungs, still P.
+        # Answered P because of the corner: without it, or from the lungs alone, N; without the
+        # lungs, still P.
         bad = {
             name: found[name, "mean"].is_bad_news
             for name in ("letter 1", "all but the lungs", "lungs")

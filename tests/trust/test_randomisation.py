@@ -13,22 +13,31 @@ from cxr_audit.explain import Explainer
 from cxr_audit.trust import randomisation
 from cxr_audit.trust.randomisation import randomise, untrained
 from cxr_audit.trust.similarity import ssim
-from cxr_audit.vocabulary import message
+from cxr_audit.vocabulary import Message, message
 
 from tests.classifier.models import layers, nested
 
 SHAPE = (32, 32, 3)
 
 
-def chests(num: int) -> np.ndarray:
-    """Smooth images of one build with a bright place of their own, so that maps of two cases are somewhat alike."""
+def chests(num: int, common: float = 4, places: int = 1) -> np.ndarray:
+    """Smooth images that share a build, each with bright places of its own.
+
+    Parameters
+    ----------
+    num : of images.
+    common : how strong the shared build is: how alike maps of two cases are.
+    places : own bright places; of several, each is bright or dark.
+    """
     rng = np.random.default_rng(0)
-    common = cv2.GaussianBlur(rng.random((32, 32)).astype(np.float32), (0, 0), 3) * 4
+    build = cv2.GaussianBlur(rng.random((32, 32)).astype(np.float32), (0, 0), 3) * common
     images = []
     for _ in range(num):
         own = np.zeros((32, 32), np.float32)
-        own[tuple(rng.integers(4, 28, 2))] = 40
-        images.append(common + cv2.GaussianBlur(own, (0, 0), 3))
+        for _ in range(places):
+            sign = rng.choice([1, -1]) if places > 1 else 1
+            own[tuple(rng.integers(4, 28, 2))] = 40 * sign
+        images.append(build + cv2.GaussianBlur(own, (0, 0), 3))
     return np.repeat(np.stack(images)[..., None], 3, 3).astype(np.float32)
 
 
@@ -36,8 +45,8 @@ def chests(num: int) -> np.ndarray:
 def test_a_map_of_the_classifier_passes_and_the_classifier_stays_as_it_was(head: str) -> None:
     model = nested(head=head)
     before = model.get_weights()
-    explainer, inputs = Explainer(Classifier(model, SHAPE)), chests(8)
-    maps = [m[0].values for m in explainer.explain(inputs, [None] * 8).maps]
+    explainer, inputs = Explainer(Classifier(model, SHAPE)), chests(16, common=1, places=3)
+    maps = [m[0].values for m in explainer.explain(inputs, [None] * 16).maps]
     state = random.getstate()
     found = randomise(explainer, inputs, 4, seed=1)
     assert (found.check.state, found.check.reason) == ("passed", None)
@@ -45,8 +54,18 @@ def test_a_map_of_the_classifier_passes_and_the_classifier_stays_as_it_was(head:
     assert random.getstate() == state
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-    for old, new in zip(maps, explainer.explain(inputs, [None] * 8).maps, strict=True):
+    for old, new in zip(maps, explainer.explain(inputs, [None] * 16).maps, strict=True):
         np.testing.assert_array_equal(old, new[0].values)
+
+
+def test_a_limit_that_no_similarity_can_reach_is_not_run() -> None:
+    """Maps of different cases are so alike that the limit is above 1, the largest SSIM there is."""
+    check = randomise(
+        Explainer(Classifier(nested(head="mlp"), SHAPE)), chests(8, common=1, places=3), 8, seed=1
+    ).check
+    assert isinstance(check.reason, Message)
+    assert (check.state, check.reason.code) == ("not_run", "trust.cannot_fail")
+    assert check.reason.values["limit"] >= 1
 
 
 def test_the_cascade_goes_from_the_head_to_the_first_layer_over_every_layer_with_weights() -> None:
