@@ -19,7 +19,9 @@ ENTROPY = Metric(key="entropy", label="entropy", definition="How even a map is."
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UnknownName, match=r"unknown method 'gradcam'\. Perhaps you meant 'grad-cam'"):
+    with pytest.raises(
+        UnknownName, match=r"unknown method 'gradcam'\. Perhaps you meant 'grad-cam'"
+    ):
         METHODS["gradcam"]
 
 

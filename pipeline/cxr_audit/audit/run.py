@@ -66,6 +66,7 @@ from cxr_audit.records import (
     to_json,
 )
 from cxr_audit.report.language import read_language
+from cxr_audit.vocabulary import load_plugins
 
 if TYPE_CHECKING:
     from cxr_audit.explain import Explainer
@@ -278,6 +279,7 @@ def open_run(
             },
             case_id_key=key.fingerprint,
             segmenter_sha256=segmenter_sha256,
+            packages=load_plugins(),
         )
     crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
     evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)

@@ -41,7 +41,13 @@ TOUCHES = 1e-3  # share of a pixel of the model input from which a part is in it
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """`tensor` float32 (rows, columns, channels), in the range that the model was trained on."""
+    """What the classifier is given.
+
+    Parameters
+    ----------
+    tensor : float32 (rows, columns, channels), in the range that the model was trained on.
+    placement : where the radiograph lies in it.
+    """
 
     tensor: Floats
     placement: Placement

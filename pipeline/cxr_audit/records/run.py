@@ -13,8 +13,15 @@ from cxr_audit.vocabulary import Text
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What was audited. `grid` is the target layer's (rows, columns); `head` says how the logit is read from it;
-    `labels` are what a case may be: the classes, and "not" the target where several may hold at once."""
+    """What was audited.
+
+    Parameters
+    ----------
+    input_shape : (rows, columns, channels).
+    grid : (rows, columns) of the target layer.
+    head : how the logit is read from the target layer.
+    labels : what a case may be: the classes, and "not" the target where several may hold at once.
+    """
 
     name: str
     sha256: str
@@ -33,8 +40,13 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class CascadeStage:
-    """How alike the maps still are to the classifier's own once `num_layers`, from the head to `layer`, have untrained
-    weights: means over the sample, in [-1, 1]."""
+    """How similar the maps still are to the classifier's own with untrained weights.
+
+    Parameters
+    ----------
+    layer, num_layers : so many layers, from the head to this one, have untrained weights.
+    spearman, ssim : means over the sample, in [-1, 1].
+    """
 
     layer: str
     num_layers: int
@@ -80,4 +92,5 @@ class RunRecord:
     logit_spread: float | None = None
     case_id_key: str | None = None
     num_found: int | None = None
+    packages: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
