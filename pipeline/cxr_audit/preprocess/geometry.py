@@ -1,4 +1,4 @@
-"""Radiograph -> ModelInput, and its exact undo (`restore`) beside it.
+"""Where a radiograph lies in the model input, and the exact way back.
 
 Geometry has half-pixel centres: pixel i covers [i, i + 1), its centre lies at i + 0.5. Because a
 placement only scales and shifts, rows and columns separate, and every resampling of a map is
@@ -8,32 +8,13 @@ placement only scales and shifts, rows and columns separate, and every resamplin
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cxr_audit.config import Preprocess
-from cxr_audit.records import TOUCHES, Decision, Floats, ModelInput, Placement, Radiograph, Resize
+from cxr_audit.records import Floats, Placement, Resize
 
 Doubles = npt.NDArray[np.float64]
-
-# Scaling of a pixel in [0, 1], for each channel in the model's channel order: pixel * scale + offset.
-# imagenet and caffe are those of keras.applications.imagenet_utils (modes torch and caffe);
-# txv is torchxrayvision.datasets.normalize: 8-bit values to [-1024, 1024].
-_MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-SCALINGS: dict[str, tuple[float | Doubles, float | Doubles]] = {
-    "unit": (1.0, 0.0),
-    "minus_one_one": (2.0, -1.0),
-    "imagenet": (1 / _DEVIATION, -_MEAN / _DEVIATION),
-    "caffe": (255.0, -np.array([103.939, 116.779, 123.68])),
-    "raw_255": (255.0, 0.0),
-    "txv": (2048.0, -1024.0),
-}
-CLAHE_TILES = 8
-SHIFTS = {"darker": -0.1, "brighter": 0.1}  # of the grey range
-FEWEST = 8  # radiographs whose mean is what is usual
 
 
 def place(
@@ -60,143 +41,6 @@ def place(
         (input_rows - resized[0]) // 2,
         (input_columns - resized[1]) // 2,
     )
-
-
-def equalise(pixels: Floats, clip_limit: float) -> Floats:
-    """CLAHE on 8-bit grey values, 8x8 tiles (Zuiderveld, Graphics Gems IV, 1994; OpenCV's clip limit)."""
-    clahe = cv2.createCLAHE(clip_limit, (CLAHE_TILES, CLAHE_TILES))
-    grey = np.round(pixels * 255).astype(np.uint8)
-    return np.asarray(clahe.apply(grey), np.float32) / np.float32(255)
-
-
-def resample(pixels: Floats, placement: Placement) -> Floats:
-    """The radiograph on the model-input grid, (input rows, input columns) in [0, 1]; padding is 0.
-
-    Area averaging when shrinking (no aliasing), bilinear when enlarging.
-    """
-    size = (
-        round(placement.radiograph_rows * placement.scale_rows),
-        round(placement.radiograph_columns * placement.scale_columns),
-    )
-    shrinks = placement.scale_rows < 1 or placement.scale_columns < 1
-    resized = cv2.resize(
-        pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    canvas = np.zeros((placement.input_rows, placement.input_columns), np.float32)
-    rows, rows_from = _overlap(placement.offset_rows, size[0], placement.input_rows)
-    columns, columns_from = _overlap(placement.offset_columns, size[1], placement.input_columns)
-    canvas[rows, columns] = resized[rows_from, columns_from]
-    return np.asarray(np.clip(canvas, 0, 1), np.float32)
-
-
-def preprocess(
-    radiograph: Radiograph, settings: Preprocess
-) -> tuple[ModelInput, Floats, tuple[Decision, ...]]:
-    """The model input, the grey image the model sees before scaling (rows, columns) in [0, 1], and what was done."""
-    pixels = radiograph.pixels
-    decisions = []
-    if settings.clahe is not None:
-        pixels = equalise(pixels, settings.clahe)
-        tiles = f"{CLAHE_TILES}x{CLAHE_TILES} tiles, 8-bit grey values"
-        decisions.append(
-            Decision("Contrast", f"CLAHE, clip limit {settings.clahe:g}, {tiles}", "config")
-        )
-    rows, columns = pixels.shape
-    placement = place(rows, columns, settings.rows, settings.columns, settings.resize)
-    grey = resample(pixels, placement)
-    scale, offset = scaling_of(settings)
-    tensor = np.repeat(grey[..., None], settings.channels, axis=2) * scale + offset
-    named = settings.scaling or f"pixel * {settings.scale:g} + {settings.offset:g}"
-    decisions += [
-        Decision(
-            "Resize",
-            f"{settings.resize}, {placement.radiograph_rows}x{placement.radiograph_columns} to "
-            f"{settings.rows}x{settings.columns} (rows x columns)",
-            "config",
-        ),
-        Decision(
-            "Value range",
-            f"{named}, channels {settings.channels}",
-            settings.scaling_source or "config",
-        ),
-    ]
-    return ModelInput(tensor.astype(np.float32), placement), grey, tuple(decisions)
-
-
-def scaling_of(settings: Preprocess) -> tuple[Doubles, Doubles]:
-    """Scale and offset for each channel (1 or 3,)."""
-    scale: float | Doubles | None
-    offset: float | Doubles | None
-    if settings.scaling is None:
-        scale, offset = settings.scale, settings.offset
-    else:
-        scale, offset = SCALINGS[settings.scaling]
-    return np.atleast_1d(np.asarray(scale, np.float64)), np.atleast_1d(
-        np.asarray(offset, np.float64)
-    )
-
-
-def exposures(model_input: ModelInput, settings: Preprocess) -> dict[str, Floats]:
-    """The model input as of the radiograph displayed darker and brighter by `SHIFTS`, cut off at black and white;
-    padding stays. `settings` are those that it was made with."""
-    tensor, placement = model_input.tensor, model_input.placement
-    scale, offset = scaling_of(settings)
-    rows, columns, _ = tensor.shape
-    on_radiograph, *_ = cell_shares(placement, rows, columns)
-    grey = (tensor - offset) / scale
-    return {
-        name: (
-            tensor + on_radiograph[..., None] * scale * (np.clip(grey + by, 0, 1) - grey)
-        ).astype(np.float32)
-        for name, by in SHIFTS.items()
-    }
-
-
-def usual(model_inputs: Sequence[ModelInput]) -> Floats | None:
-    """The mean of some model inputs of a run (rows, columns, channels), each pixel of those that have radiograph there;
-    padding where none has. None of fewer than `FEWEST`."""
-    if len(model_inputs) < FEWEST:
-        return None
-    tensors = np.stack([one.tensor for one in model_inputs]).astype(np.float64)
-    _, rows, columns, _ = tensors.shape
-    shares = [cell_shares(one.placement, rows, columns)[0] for one in model_inputs]
-    weights = np.stack(shares)[..., None].astype(np.float64)
-    weights += ~(weights > 0).any(0)
-    return np.asarray((tensors * weights).sum(0) / weights.sum(0), np.float32)
-
-
-def as_usual(
-    model_input: ModelInput,
-    usual: Floats,
-    markers: Mapping[str, npt.NDArray[np.bool_]],
-    border: float,
-) -> dict[str, Floats]:
-    """The model input with each marker and the border, by name, replaced by what is `usual` there; padding stays.
-
-    Parameters
-    ----------
-    markers : name -> mask over the radiograph, bool, on any grid.
-    border : width of the outer ring, in shares of the radiograph's sides.
-
-    What lies in a pixel that touches the part is replaced whole. A part that the model does not see has no entry.
-    """
-    tensor, placement = model_input.tensor, model_input.placement
-    rows, columns, _ = tensor.shape
-    on_radiograph, *_ = cell_shares(placement, rows, columns)
-    height, width = placement.radiograph_rows, placement.radiograph_columns
-    inner = height * border, width * border, height * (1 - border), width * (1 - border)
-    interior = box_share(placement, rows, columns, inner)
-    shares = {
-        name: region_shares(placement, rows, columns, mask[None])[0]
-        for name, mask in markers.items()
-    }
-    parts = {
-        name: share > TOUCHES
-        for name, share in (shares | {"border": on_radiograph - interior}).items()
-    }
-    return {
-        name: np.where(part[..., None], usual, tensor) for name, part in parts.items() if part.any()
-    }
 
 
 def restore(values: Floats, placement: Placement, rows: int, columns: int) -> Floats:
@@ -324,9 +168,3 @@ def _interpolation(
     weights[~_is_inside(size, full, scale, offset, extent)] = 0
     weights.setflags(write=False)
     return weights
-
-
-def _overlap(offset: int, size: int, extent: int) -> tuple[slice, slice]:
-    """Where `size` pixels shifted by `offset` meet an input of `extent` pixels: (in the input, in the image)."""
-    start, stop = max(offset, 0), min(offset + size, extent)
-    return slice(start, stop), slice(start - offset, stop - offset)
