@@ -41,7 +41,7 @@ from cxr_audit.records import Bound, Outcome, Resize, VoiTransform
 from cxr_audit.vocabulary import METHODS, QUALITY_CHECKS, RUN_METRICS, Registry, load_plugins
 from cxr_audit.vocabulary.checks import Action, criteria_of_model
 from cxr_audit.vocabulary.names import case_yes_or_no, criteria
-from cxr_audit.vocabulary.presets import Interpolation, PresetName, Rounding, unsupported
+from cxr_audit.vocabulary.presets import PRESETS, Interpolation, PresetName, Rounding, unsupported
 
 REFERENCE = "reference"
 # Where and how a run is made, not what is asked of it.
@@ -304,6 +304,14 @@ class Preprocess(_Section):
         description="each image minus its mean, over its standard deviation: tensorflow "
         "(per_image_standardization) | keras (samplewise_*) | plain; with scaling: unit",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_the_resize_of_its_preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("resize") is not None:
+            return given
+        row = PRESETS.get(given.get("preset"))
+        return given if row is None else {**given, "resize": row.resize}
 
     @model_validator(mode="after")
     def _fits_its_preset(self) -> Preprocess:

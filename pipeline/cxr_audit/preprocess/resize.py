@@ -17,6 +17,12 @@ Size = tuple[int, int]
 Grey = npt.NDArray[np.uint8] | Floats
 """0 to 255, in whole numbers where both ends are rounded."""
 
+Box = tuple[int, int, int, int]
+"""First row and column, rows and columns."""
+
+WHOLE_NUMBERS = ("pillow", "keras", "opencv", "torchvision")
+"""Libraries that resize 8-bit images without leaving 8 bits."""
+
 _OPENCV = {
     "nearest": cv2.INTER_NEAREST,
     "bilinear": cv2.INTER_LINEAR,
@@ -44,7 +50,10 @@ def resample(pixels: Floats, placement: Placement, recipe: Recipe = DEFAULT) -> 
     """
     size = placement.input_rows, placement.input_columns
     if recipe.frames_first:
-        return _resized(_framed(pixels, *_window(placement), recipe.pad_value), size, recipe)
+        start, frame = _window(placement)
+        if recipe.numerics == "keras" and min(start) >= 0:
+            return _resized(pixels, size, recipe, (*start, *frame))
+        return _resized(_framed(pixels, start, frame, recipe.pad_value), size, recipe)
     inner = (
         round(placement.radiograph_rows * placement.scale_rows),
         round(placement.radiograph_columns * placement.scale_columns),
@@ -83,16 +92,19 @@ def _overlap(offset: int, size: int, extent: int) -> tuple[slice, slice]:
     return slice(start, stop), slice(start - offset, stop - offset)
 
 
-def _resized(pixels: Floats, size: Size, recipe: Recipe) -> Floats:
-    """The whole image at another size, grey values in [0, 1]."""
+def _resized(pixels: Floats, size: Size, recipe: Recipe, box: Box | None = None) -> Floats:
+    """The whole image, or what is in a box of it, at another size; grey values in [0, 1]."""
     if recipe.numerics == "area" and recipe.rounding == "none":
         return np.asarray(np.clip(_by_area(pixels, size), 0, 1), np.float32)
     grey: Grey = pixels * np.float32(255)
     if recipe.rounding in ("before", "both"):
         grey = np.rint(grey)
-    if recipe.rounding == "both" and recipe.numerics in ("pillow", "opencv", "torchvision"):
+    if recipe.rounding == "both" and recipe.numerics in WHOLE_NUMBERS:
         grey = grey.astype(np.uint8)
-    resized = _LIBRARIES[recipe.numerics](grey, size, recipe)
+    if box is not None:
+        resized = _by_pillow(grey, size, recipe, box)
+    else:
+        resized = _LIBRARIES[recipe.numerics](grey, size, recipe)
     if recipe.rounding in ("after", "both"):
         resized = np.clip(np.rint(resized), 0, 255)
     return np.asarray(resized, np.float32) / np.float32(255)
@@ -105,8 +117,11 @@ def _by_area(pixels: Grey, size: Size, recipe: Recipe = DEFAULT) -> Floats:
     return np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=how))
 
 
-def _by_pillow(pixels: Grey, size: Size, recipe: Recipe) -> Grey:
-    """Pillow: on 8-bit pixels in fixed point, rounded after each axis; else in floating point."""
+def _by_pillow(pixels: Grey, size: Size, recipe: Recipe, box: Box | None = None) -> Grey:
+    """Pillow: on 8-bit pixels in fixed point, rounded after each axis; else in floating point.
+
+    With a box, as `load_img` of Keras crops, filters reach beyond it.
+    """
     from PIL import Image
 
     filters = {
@@ -117,7 +132,12 @@ def _by_pillow(pixels: Grey, size: Size, recipe: Recipe) -> Grey:
         "lanczos": Image.Resampling.LANCZOS,
     }
     image = Image.fromarray(pixels)
-    return np.asarray(image.resize((size[1], size[0]), filters[recipe.interpolation]))
+    corners = None
+    if box is not None:
+        top, left, rows, columns = box
+        corners = left, top, left + columns, top + rows
+    resized = image.resize((size[1], size[0]), filters[recipe.interpolation], corners)
+    return np.asarray(resized)
 
 
 def _by_opencv(pixels: Grey, size: Size, recipe: Recipe) -> Grey:
@@ -164,9 +184,9 @@ def _by_skimage(pixels: Floats, size: Size, antialias: bool) -> Floats:
     smooth = pixels
     if antialias and max(factors) > 1:
         sigmas = [max(0.0, (factor - 1) / 2) for factor in factors]
-        smooth = ndimage.gaussian_filter(pixels, sigmas, mode="constant", cval=0)
+        smooth = ndimage.gaussian_filter(pixels, sigmas, mode="grid-constant", cval=0)
     zooms = 1 / factors[0], 1 / factors[1]
-    resized = ndimage.zoom(smooth, zooms, order=1, mode="constant", cval=0, grid_mode=True)
+    resized = ndimage.zoom(smooth, zooms, order=1, mode="grid-constant", grid_mode=True)
     return np.asarray(np.clip(resized, pixels.min(), pixels.max()), np.float32)
 
 
@@ -209,6 +229,7 @@ def _picked(pixels: Grey, size: Size, from_centre: bool) -> Grey:
 _LIBRARIES: dict[str, Callable[[Grey, Size, Recipe], Grey]] = {
     "area": _by_area,
     "pillow": _by_pillow,
+    "keras": _by_pillow,
     "opencv": _by_opencv,
     "tensorflow": _by_tensorflow,
     "torchvision": _by_torchvision,

@@ -29,7 +29,9 @@ PresetName = Literal[
     "torchxrayvision",
     "monai",
 ]
-Numerics = Literal["pillow", "opencv", "tensorflow", "torchvision", "torchxrayvision", "monai"]
+Numerics = Literal[
+    "pillow", "keras", "opencv", "tensorflow", "torchvision", "torchxrayvision", "monai"
+]
 
 ALIASED, ANTIALIASED = (False,), (True,)
 BOTH = (False, True)
@@ -47,6 +49,7 @@ class Preset:
     antialias : by interpolation: what the library can do, its default first.
     rounding : where grey values are rounded to 8 bits.
     convention : how whole pixels are chosen.
+    resize : what the pipeline does to the aspect, where the config does not say.
     """
 
     label: str
@@ -55,6 +58,7 @@ class Preset:
     antialias: dict[Interpolation, tuple[bool, ...]]
     rounding: Rounding
     convention: Convention
+    resize: str = "stretch"
 
 
 # Nearest neighbour is never antialiased, an average over areas and Pillow's filters always are.
@@ -76,7 +80,7 @@ _TENSORFLOW: dict[Interpolation, tuple[bool, ...]] = {
 PRESETS: dict[PresetName, Preset] = {
     "keras-generator": Preset(
         "Keras load_img, ImageDataGenerator",
-        "pillow",
+        "keras",
         "nearest",
         _PILLOW,
         "both",
@@ -134,6 +138,7 @@ PRESETS: dict[PresetName, Preset] = {
         {"bilinear": (True, False), "area": ANTIALIASED},
         "before",
         "halves",
+        "crop_resize",
     ),
     "monai": Preset(
         "MONAI Resize",
