@@ -59,6 +59,10 @@ from cxr_audit.records.comparison import (
     PairedMetric,
     Transition,
 )
+from cxr_audit.records.grid import (
+    GridAxis,
+    GridGeometry,
+)
 from cxr_audit.records.json import (
     case_from_json,
     from_json,
@@ -97,6 +101,7 @@ from cxr_audit.records.regions import (
 from cxr_audit.records.run import (
     CascadeStage,
     ModelFacts,
+    Parity,
     RunRecord,
 )
 from cxr_audit.records.source import (
@@ -135,6 +140,8 @@ __all__ = [
     "FlagsRecord",
     "Floats",
     "InputRecord",
+    "GridAxis",
+    "GridGeometry",
     "LogitBudget",
     "MapFacts",
     "MapRecord",
@@ -148,6 +155,7 @@ __all__ = [
     "ModelInput",
     "OLDEST_READABLE",
     "Outcome",
+    "Parity",
     "OutputBin",
     "PairedMetric",
     "Placement",

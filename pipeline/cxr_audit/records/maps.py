@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cxr_audit.records.base import Floats, read_only, require
+from cxr_audit.records.grid import GridGeometry
 from cxr_audit.vocabulary import Text
 
 MapStatus = Literal["ok", "dead", "negative_only", "saturated", "not_finite"]
@@ -29,6 +30,7 @@ class MapFacts:
     unit : of a cell.
     how : what was assumed or left out on the way.
     is_class_blind : the same map for every class.
+    geometry : where the cells lie in the model input; None = an even division of it.
     """
 
     key: str
@@ -45,6 +47,7 @@ class MapFacts:
     unit: str = "logit"
     how: Text | None = None
     is_class_blind: bool = False
+    geometry: GridGeometry | None = None
 
 
 Value = float | int | bool | str | tuple[float, float] | None

@@ -55,6 +55,28 @@ class CascadeStage:
 
 
 @dataclass(frozen=True, slots=True)
+class Parity:
+    """Whether the network that is audited is the model of the file: figures over real inputs.
+
+    Parameters
+    ----------
+    largest_output_difference : to the outputs of `model.predict`; relative where those exceed 1.
+    largest_probability_difference : of the reported probability.
+    tolerance : neither difference exceeds it.
+    output : how probabilities follow from the outputs: sigmoid, softmax, multi_label (a sigmoid for
+        each label) or probabilities (they are such already).
+    is_stated : the config says so; else it was read from the last layer.
+    """
+
+    num_inputs: int
+    largest_output_difference: float
+    largest_probability_difference: float
+    tolerance: float
+    output: str
+    is_stated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
@@ -93,4 +115,5 @@ class RunRecord:
     case_id_key: str | None = None
     num_found: int | None = None
     packages: dict[str, str] = field(default_factory=dict)
+    parity: Parity | None = None
     schema_version: int = SCHEMA_VERSION
