@@ -409,6 +409,11 @@ class Classifier(_Section):
     threshold_source: Origin | None = Field(
         None, description="where the threshold comes from; printed in every report"
     )
+    output: Literal["logits", "probabilities", "softmax", "sigmoid", "multi_label"] | None = Field(
+        None,
+        description="what the outputs are, where the last layer does not say: logits | probabilities | "
+        "softmax | sigmoid | multi_label (the last three: logits of that); default: read from the model",
+    )
     card: Card | None = Field(
         None,
         description="its model card: {intended_use: ..., population: ..., limits: [...], data: ..., data_licence: ..., "

@@ -309,6 +309,8 @@ def calibrate(
     the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, the
     checks of the explanation that are made once a model, and, beside the record, the usual model input. What is
     excluded has no part in it; of duplicates that are, the first in the sample stands for all."""
+    from cxr_audit.classifier import check_parity
+
     size = config.engine.batch_size
     asked = sample(sources, config.trust.sample)
     chosen = [source for source in sources if source.case_id in asked]
@@ -336,6 +338,12 @@ def calibrate(
                     peaks.setdefault(scale_key(class_map.facts), []).append(
                         float(class_map.values.max())
                     )
+    # Before anything is audited: is this network the model of the file?
+    parity = (
+        check_parity(explainer.classifier, np.stack([case.tensor for case in inputs]))
+        if inputs
+        else None
+    )
     scales = {
         key: round_up(float(np.percentile(values, SCALE_PERCENTILE)))
         for key, values in peaks.items()
@@ -353,6 +361,7 @@ def calibrate(
         checks=of_model,
         cascade=cascade,
         calibrated_cases=len(sources),
+        parity=parity,
     )
     if config.report.scale == "case":
         run = replace(run, scale_source="each map's own maximum")
