@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from cxr_audit.records import Floats, Placement, Resize
+from cxr_audit.records import Floats, GridAxis, GridGeometry, Placement, Resize
 from cxr_audit.vocabulary.presets import Convention
 
 Doubles = npt.NDArray[np.float64]
@@ -135,7 +135,13 @@ def sampled_from_edges(placement: Placement) -> Placement:
     )
 
 
-def restore(values: Floats, placement: Placement, rows: int, columns: int) -> Floats:
+def restore(
+    values: Floats,
+    placement: Placement,
+    rows: int,
+    columns: int,
+    grid: GridGeometry | None = None,
+) -> Floats:
     """A map on a layer's grid -> heatmap over the radiograph.
 
     Parameters
@@ -143,30 +149,42 @@ def restore(values: Floats, placement: Placement, rows: int, columns: int) -> Fl
     values : (grid rows, grid columns).
     placement : where the radiograph lies in the model input.
     rows, columns : size of the heatmap.
+    grid : where the cells lie in the model input; None = an even division of it.
 
     Returns
     -------
     float32 (rows, columns): bilinear between cell centres, constant beyond the outermost ones. What
     the model did not see (cropped away) is 0; see `seen`.
     """
-    along_rows = _interpolation(rows, values.shape[0], *_axis(placement, 0))
-    along_columns = _interpolation(columns, values.shape[1], *_axis(placement, 1))
+    on_rows, on_columns = _grid_axes(placement, *values.shape, grid)
+    along_rows = _interpolation(rows, values.shape[0], *_axis(placement, 0), on_rows)
+    along_columns = _interpolation(columns, values.shape[1], *_axis(placement, 1), on_columns)
     return np.asarray(along_rows @ values @ along_columns.T, np.float32)
 
 
-def seen(placement: Placement, rows: int, columns: int) -> npt.NDArray[np.bool_]:
+def seen(
+    placement: Placement, rows: int, columns: int, grid: GridGeometry | None = None
+) -> npt.NDArray[np.bool_]:
     """Which pixels of the radiograph at (rows, columns) the model saw.
 
-    Bool; False where the radiograph was cropped away.
+    Bool; False where the radiograph was cropped away, or where the model itself crops its input and
+    no cell of `grid` sees it.
     """
     inside = [
-        _is_inside(size, *_axis(placement, axis)) for axis, size in enumerate((rows, columns))
+        _is_inside(size, *_axis(placement, axis)[:3], on_input)
+        for axis, (size, on_input) in enumerate(
+            zip((rows, columns), _grid_axes(placement, 1, 1, grid), strict=True)
+        )
     ]
     return np.outer(*inside)
 
 
 def box_share(
-    placement: Placement, grid_rows: int, grid_columns: int, box: tuple[float, float, float, float]
+    placement: Placement,
+    grid_rows: int,
+    grid_columns: int,
+    box: tuple[float, float, float, float],
+    grid: GridGeometry | None = None,
 ) -> Floats:
     """Share of each cell's area inside a box.
 
@@ -175,23 +193,30 @@ def box_share(
     placement : where the radiograph lies in the model input.
     grid_rows, grid_columns : cells of the grid.
     box : top, left, bottom, right in pixels of the radiograph.
+    grid : where the cells lie in the model input; None = an even division of it.
 
     Returns
     -------
     float32 (grid_rows, grid_columns) in [0, 1].
     """
     shares = []
+    on_input = _grid_axes(placement, grid_rows, grid_columns, grid)
     for axis, cells in enumerate((grid_rows, grid_columns)):
-        _, scale, offset, extent = _axis(placement, axis)
-        edges = np.arange(cells + 1) * (extent / cells)
+        _, scale, offset, _ = _axis(placement, axis)
+        edges = _edges(on_input[axis], cells)
         low, high = (box[axis] * scale + offset, box[axis + 2] * scale + offset)
         length = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
-        shares.append(np.clip(length, 0, None) / (extent / cells))
+        shares.append(_share(np.clip(length, 0, None), np.diff(edges)))
     return np.asarray(np.outer(*shares), np.float32)
 
 
 def cell_edges(
-    placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int
+    placement: Placement,
+    grid_rows: int,
+    grid_columns: int,
+    rows: int,
+    columns: int,
+    grid: GridGeometry | None = None,
 ) -> tuple[Doubles, Doubles]:
     """Where the lines between cells run on the radiograph.
 
@@ -200,21 +225,23 @@ def cell_edges(
     placement : where the radiograph lies in the model input.
     grid_rows, grid_columns : cells of the grid.
     rows, columns : size in pixels at which the radiograph is drawn.
+    grid : where the cells lie in the model input; None = an even division of it.
 
     Returns
     -------
     Rows and columns of the lines, (grid_rows + 1,) and (grid_columns + 1,), in these pixels.
     """
     edges = []
+    on_input = _grid_axes(placement, grid_rows, grid_columns, grid)
     for axis, (cells, size) in enumerate(((grid_rows, rows), (grid_columns, columns))):
-        full, scale, offset, extent = _axis(placement, axis)
-        on_input = np.arange(cells + 1) * (extent / cells)
-        edges.append(np.asarray((on_input - offset) / scale * (size / full), np.float64))
+        full, scale, offset, _ = _axis(placement, axis)
+        lines = _edges(on_input[axis], cells)
+        edges.append(np.asarray((lines - offset) / scale * (size / full), np.float64))
     return edges[0], edges[1]
 
 
 def cell_shares(
-    placement: Placement, grid_rows: int, grid_columns: int
+    placement: Placement, grid_rows: int, grid_columns: int, grid: GridGeometry | None = None
 ) -> tuple[Floats, Floats, tuple[Doubles, Doubles]]:
     """Where the cells of a grid lie on the radiograph.
 
@@ -222,6 +249,7 @@ def cell_shares(
     ----------
     placement : where the radiograph lies in the model input.
     grid_rows, grid_columns : cells of the grid.
+    grid : where the cells lie in the model input; None = an even division of it.
 
     Returns
     -------
@@ -230,27 +258,42 @@ def cell_shares(
     """
     rows, columns = placement.radiograph_rows, placement.radiograph_columns
     centres = []
+    on_input = _grid_axes(placement, grid_rows, grid_columns, grid)
     for axis, cells in enumerate((grid_rows, grid_columns)):
-        size, scale, offset, extent = _axis(placement, axis)
-        centres.append(((np.arange(cells) + 0.5) * (extent / cells) - offset) / scale / size)
+        size, scale, offset, _ = _axis(placement, axis)
+        cell = on_input[axis]
+        middle = np.clip(cell.offset + (np.arange(cells) + 0.5) * cell.jump, cell.low, cell.high)
+        centres.append((middle - offset) / scale / size)
     whole, left = (0, 0, rows, columns), (0, 0, rows, columns / 2)
-    share, on_left = (box_share(placement, grid_rows, grid_columns, box) for box in (whole, left))
+    share, on_left = (
+        box_share(placement, grid_rows, grid_columns, box, grid) for box in (whole, left)
+    )
     return share, on_left, (centres[0], centres[1])
 
 
 def half_cell(
-    placement: Placement, grid_rows: int, grid_columns: int, rows: int, columns: int
+    placement: Placement,
+    grid_rows: int,
+    grid_columns: int,
+    rows: int,
+    columns: int,
+    grid: GridGeometry | None = None,
 ) -> tuple[float, float]:
     """Half a cell's height and width, in pixels of the radiograph drawn at (rows, columns)."""
     halves = []
-    for axis, (cells, pixels) in enumerate(((grid_rows, rows), (grid_columns, columns))):
-        size, scale, _, extent = _axis(placement, axis)
-        halves.append(extent / cells / scale / size * pixels / 2)
+    on_input = _grid_axes(placement, grid_rows, grid_columns, grid)
+    for axis, pixels in enumerate((rows, columns)):
+        size, scale, _, _ = _axis(placement, axis)
+        halves.append(on_input[axis].jump / scale / size * pixels / 2)
     return halves[0], halves[1]
 
 
 def region_shares(
-    placement: Placement, grid_rows: int, grid_columns: int, masks: npt.NDArray[np.bool_]
+    placement: Placement,
+    grid_rows: int,
+    grid_columns: int,
+    masks: npt.NDArray[np.bool_],
+    grid: GridGeometry | None = None,
 ) -> Floats:
     """Share of each cell's area inside each mask.
 
@@ -259,25 +302,56 @@ def region_shares(
     placement : where the radiograph lies in the model input.
     grid_rows, grid_columns : cells of the grid.
     masks : bool (N, rows, columns), on any grid that covers the radiograph.
+    grid : where the cells lie in the model input; None = an even division of it.
 
     Returns
     -------
     float32 (N, grid_rows, grid_columns) in [0, 1].
     """
     weights = []
+    on_input = _grid_axes(placement, grid_rows, grid_columns, grid)
     for axis, cells in enumerate((grid_rows, grid_columns)):
-        size, scale, offset, extent = _axis(placement, axis)
+        size, scale, offset, _ = _axis(placement, axis)
         pixel = (
             np.arange(masks.shape[1 + axis] + 1) * (size / masks.shape[1 + axis]) * scale + offset
         )
-        cell = np.arange(cells + 1) * (extent / cells)
+        cell = _edges(on_input[axis], cells)
         overlap = np.minimum(cell[1:, None], pixel[None, 1:]) - np.maximum(
             cell[:-1, None], pixel[None, :-1]
         )
-        weights.append((np.clip(overlap, 0, None) / (extent / cells)).astype(np.float32))
+        share = _share(np.clip(overlap, 0, None), np.diff(cell)[:, None])
+        weights.append(share.astype(np.float32))
     rows, columns = masks.any((0, 2)), masks.any((0, 1))  # a marker is a small part of them
     inside = masks[:, rows][:, :, columns].astype(np.float32)
     return np.asarray(weights[0][:, rows] @ (inside @ weights[1][:, columns].T), np.float32)
+
+
+def _grid_axes(
+    placement: Placement, grid_rows: int, grid_columns: int, grid: GridGeometry | None
+) -> tuple[GridAxis, GridAxis]:
+    """Where cells lie in the model input: as `grid` says, else as an even division of it."""
+    if grid is not None:
+        return grid.rows, grid.columns
+    rows, columns = placement.input_rows, placement.input_columns
+    return (
+        GridAxis(rows / grid_rows, 0, 0, rows),
+        GridAxis(columns / grid_columns, 0, 0, columns),
+    )
+
+
+def _edges(axis: GridAxis, cells: int) -> Doubles:
+    """Where cells begin and end in the model input, (cells + 1,).
+
+    Half-way between two centres; the outermost cells reach as far as the grid sees.
+    """
+    edges = axis.offset + np.arange(cells + 1) * axis.jump
+    edges[0], edges[-1] = axis.low, axis.high
+    return np.asarray(np.clip(edges, axis.low, axis.high), np.float64)
+
+
+def _share(part: Doubles, whole: Doubles) -> Doubles:
+    """part / whole, 0 of a cell that lies in the padding of a layer and owns no pixel."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def _axis(placement: Placement, axis: int) -> tuple[int, float, float, int]:
@@ -304,23 +378,24 @@ def _positions(size: int, full: int, scale: float, offset: float) -> Doubles:
 
 
 def _is_inside(
-    size: int, full: int, scale: float, offset: float, extent: int
+    size: int, full: int, scale: float, offset: float, on_input: GridAxis
 ) -> npt.NDArray[np.bool_]:
     position = _positions(size, full, scale, offset)
-    return (position >= 0) & (position <= extent)
+    return (position >= on_input.low) & (position <= on_input.high)
 
 
 @functools.lru_cache(maxsize=256)
 def _interpolation(
-    size: int, cells: int, full: int, scale: float, offset: float, extent: int
+    size: int, cells: int, full: int, scale: float, offset: float, extent: int, on_input: GridAxis
 ) -> Doubles:
     """Bilinear weights (size, cells); a row of zeros where the pixel lies outside the input."""
-    cell = np.clip(_positions(size, full, scale, offset) * (cells / extent) - 0.5, 0, cells - 1)
+    position = _positions(size, full, scale, offset)
+    cell = np.clip((position - on_input.offset) / on_input.jump - 0.5, 0, cells - 1)
     below = np.minimum(np.floor(cell).astype(int), max(cells - 2, 0))
     weights = np.zeros((size, cells))
     index = np.arange(size)
     weights[index, below] = 1 - (cell - below)
     weights[index, np.minimum(below + 1, cells - 1)] += cell - below
-    weights[~_is_inside(size, full, scale, offset, extent)] = 0
+    weights[~_is_inside(size, full, scale, offset, on_input)] = 0
     weights.setflags(write=False)
     return weights
