@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from cxr_audit import evidence, load_config
-from cxr_audit.cli import _after_colon, init, render
+from cxr_audit.cli import init, render
+from cxr_audit.cli.failure import after_colon
 from cxr_audit.evidence import RunFolder
 from cxr_audit.records import RunRecord, to_json
 
@@ -239,7 +240,7 @@ def test_named_errors_have_their_exit_code_and_no_traceback(config_file: Path) -
     ],
 )
 def test_hints_are_printed_by_one_rule(hint: str, printed: str) -> None:
-    assert _after_colon(hint) == printed
+    assert after_colon(hint) == printed
 
 
 def test_a_language_is_known_in_any_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
