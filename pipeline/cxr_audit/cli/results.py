@@ -45,11 +45,13 @@ def cohort(
     """Performance with intervals, subgroups, errors and acceptance, from the records of a run; writes nothing."""
     from cxr_audit.audit import cohort_of
     from cxr_audit.cohort import in_words
+    from cxr_audit.evidence import require_unlocked
 
     if overrides and config is None:
         raise ConfigError(
             "--set overrides keys of a config, but no --config is given", "add --config CONFIG"
         )
+    require_unlocked(run_folder)
     found = cohort_of(run_folder, load(config, overrides) if config else None)
     print(to_json(found).decode().rstrip() if as_json else in_words(found))
     accept(found)

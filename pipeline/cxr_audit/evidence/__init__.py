@@ -35,6 +35,7 @@ from cxr_audit.evidence.folder import (
     file_sha256,
     write,
 )
+from cxr_audit.evidence.lock import holder_of, locked, require_unlocked
 from cxr_audit.evidence.private import (
     KEY_NAME,
     KEY_VARIABLE,
@@ -59,10 +60,13 @@ __all__ = [
     "bill_of_materials",
     "documents",
     "file_sha256",
+    "holder_of",
     "in_words",
+    "locked",
     "read_crosswalk",
     "remedy",
     "require_unchanged",
+    "require_unlocked",
     "seal",
     "verify",
     "write",

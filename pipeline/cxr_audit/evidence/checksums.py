@@ -20,6 +20,7 @@ from cxr_audit.errors import AuditError, ConfigError, VerificationError
 from cxr_audit.evidence.events import EVENTS_SINCE, Event, EventLog, cases_of, identity, read_chain
 from cxr_audit.evidence.folder import (
     CHECKSUMS,
+    LOCK,
     PRIVATE,
     SEALS,
     SIGNATURE,
@@ -336,4 +337,10 @@ def _names(folder: RunFolder) -> list[str]:
             names.append(name)
         elif not any(path.iterdir()):
             names.append(f"{name}/")
-    return [name for name in names if name not in SEALS and not name.startswith(f"{PRIVATE}/")]
+    return [name for name in names if not _is_left_out(name)]
+
+
+def _is_left_out(name: str) -> bool:
+    """Whether `SHA256SUMS` leaves a file out: what seals the run, what names patients, the lock."""
+    is_lock = name == LOCK or re.fullmatch(rf"{re.escape(LOCK)}\.[0-9a-f]{{16}}\.tmp", name)
+    return name in SEALS or name.startswith(f"{PRIVATE}/") or bool(is_lock)

@@ -25,6 +25,7 @@ SIGNATURE = "SHA256SUMS.p7s"
 SIGNATURE_SUM = "SHA256SUMS.p7s.sha256"  # a CMS signature has parts that it does not sign
 SIGNATURES = (SIGNATURE, SIGNATURE_SUM)
 SEALS = (CHECKSUMS, *SIGNATURES)
+LOCK = ".lock"  # who is writing; see `lock`
 PRIVATE = "private"  # names and paths of patients' files; never hand it on
 MARKS = (
     "case.json",
@@ -147,12 +148,9 @@ class RunFolder:
 
 
 def _is_before_a_run(path: Path) -> bool:
-    known = ("cases", PRIVATE, SBOM)
-    return (
-        path.is_dir()
-        and not any(path.glob("cases/*"))
-        and all(one.name in known for one in path.iterdir())
-    )
+    if not path.is_dir() or any(path.glob("cases/*")):
+        return False
+    return {entry.name for entry in path.iterdir()} <= {"cases", PRIVATE, SBOM, LOCK}
 
 
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:

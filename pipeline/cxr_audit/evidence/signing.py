@@ -37,6 +37,7 @@ from cxr_audit.evidence.folder import (
     file_sha256,
     write,
 )
+from cxr_audit.evidence.lock import locked
 
 try:
     from asn1crypto import cms, pem, x509
@@ -149,7 +150,20 @@ def sign(
     ------
     ConfigError : the run has not finished, no such PDF, or the key or the time-stamp server cannot be used.
     VerificationError : the run is not what it was.
+    RunLocked : another command writes to the run folder.
     """
+    with locked(folder.path):
+        _sign(folder, signer, name, meaning, documents, timestamper)
+
+
+def _sign(
+    folder: RunFolder,
+    signer: Any,
+    name: str,
+    meaning: str,
+    documents: Sequence[str],
+    timestamper: Any,
+) -> None:
     run = folder.read_run()
     if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(
