@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Literal
 import pytest
 from cxr_audit import evidence
 from cxr_audit.errors import ConfigError, EngineError, VerificationError
-from cxr_audit.evidence import EventLog, RunFolder
+from cxr_audit.evidence import EventLog, RunFolder, events
 from cxr_audit.records import CaseSource, RunRecord, to_json
 
 from tests.cohort.cases import a_case, a_failure
@@ -622,3 +623,28 @@ def test_a_run_of_an_unknown_schema_is_refused_by_name(
     ) as error:
         evidence.verify(folder)
     assert "run.json names it" in str(error.value.hint)
+
+
+def test_a_clock_that_goes_back_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the event that has the earlier time, also where another process has written the one before."""
+
+    class Clock(datetime.datetime):
+        hour_now = 12
+
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
+            return datetime.datetime(2026, 1, 1, cls.hour_now, 30, tzinfo=tz)
+
+    monkeypatch.setattr(events, "datetime", Clock)
+    folder, log = started(tmp_path / "run")
+    log.append("calibrated")
+    Clock.hour_now = 10
+    EventLog.open(folder).append("calibrated")
+    Clock.hour_now = 11
+    EventLog.open(folder).append("calibrated")
+    lines = [json.loads(line) for line in lines_of(folder)]
+    assert [line.get("clock_back_s") for line in lines] == [None, None, 7200, None]
+    assert events.clock_reversals(lines) == [(2, 7200)]
+    del lines[2]["time"]
+    lines[3]["time"] = "yesterday"
+    assert events.clock_reversals(lines) == []
