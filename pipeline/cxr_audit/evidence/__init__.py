@@ -25,6 +25,7 @@ from cxr_audit.evidence.checksums import (
     seal,
     verify,
 )
+from cxr_audit.evidence.code import code_identity
 from cxr_audit.evidence.events import EventLog
 from cxr_audit.evidence.folder import (
     CHECKSUMS,
@@ -58,6 +59,7 @@ __all__ = [
     "Problem",
     "RunFolder",
     "bill_of_materials",
+    "code_identity",
     "documents",
     "file_sha256",
     "holder_of",
