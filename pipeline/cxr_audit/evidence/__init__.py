@@ -16,16 +16,9 @@ tables to the byte; their events differ, as their times do.
 `sbom` lists the software, `signing` signs.
 """
 
-from cxr_audit.evidence.checksums import (
-    UNFINISHED,
-    documents,
-    in_words,
-    remedy,
-    require_unchanged,
-    seal,
-    verify,
-)
+from cxr_audit.evidence.checksums import seal
 from cxr_audit.evidence.code import code_identity
+from cxr_audit.evidence.differences import UNFINISHED, documents, require_unchanged, verify
 from cxr_audit.evidence.events import EventLog
 from cxr_audit.evidence.folder import (
     CHECKSUMS,
@@ -44,6 +37,7 @@ from cxr_audit.evidence.private import (
     read_crosswalk,
     write_crosswalk,
 )
+from cxr_audit.evidence.remedies import in_words, remedy
 from cxr_audit.evidence.sbom import SBOM, bill_of_materials
 
 __all__ = [

@@ -37,14 +37,29 @@ MAKE_ROOM = "make room, then give the same command again; an audit goes on with 
 
 
 Difference = Literal[
-    "added", "broken", "changed", "missing", "not trusted", "unfinished", "unreadable"
+    "added",
+    "broken",
+    "changed",
+    "forged",  # the seal fits, the content contradicts itself
+    "missing",
+    "not reproduced",
+    "not trusted",
+    "resealed",  # sealed again by no command of this program
+    "unfinished",
+    "unreadable",
 ]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One difference between a run and what it was. `name`: a file by its path in the run, or a command that broke off;
-    `why`: what else there is to say."""
+    """One difference between a run and what it was when it was sealed.
+
+    Parameters
+    ----------
+    kind : what kind of difference.
+    name : a file by its path in the run, or a command that was interrupted.
+    why : what else there is to say.
+    """
 
     kind: Difference
     name: str

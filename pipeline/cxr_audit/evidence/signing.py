@@ -18,14 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from cxr_audit.errors import ConfigError
-from cxr_audit.evidence.checksums import (
-    BEGINNING,
-    SIGNING,
-    put_back,
-    require_unchanged,
-    seal,
-    sum_of,
-)
+from cxr_audit.evidence.checksums import line_of, seal
+from cxr_audit.evidence.differences import BEGINNING, SIGNING, put_back, require_unchanged
 from cxr_audit.evidence.events import EventLog, identity, read_chain
 from cxr_audit.evidence.folder import (
     CHECKSUMS,
@@ -208,7 +202,7 @@ def _sign(
             f"not signed: {error}", "the key or the time-stamp server cannot be used; try again"
         ) from error
     write(folder.path / SIGNATURE, content.dump())
-    write(folder.path / SIGNATURE_SUM, sum_of(folder.path / SIGNATURE))
+    write(folder.path / SIGNATURE_SUM, line_of(folder.path / SIGNATURE))
 
 
 def check_signatures(folder: RunFolder, trust: Path | None = None) -> list[CheckedSignature]:
