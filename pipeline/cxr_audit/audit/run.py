@@ -37,6 +37,7 @@ from cxr_audit.audit.batch import (
 )
 from cxr_audit.audit.clock import Clock, add, now, peak_mib, rounded
 from cxr_audit.audit.document import Explained, document, npz, render_case, renderer, warm_up
+from cxr_audit.audit.installed import installed_code
 from cxr_audit.audit.measuring import round_up, scale_key
 from cxr_audit.audit.opening import (
     check_labels,
@@ -232,6 +233,7 @@ def open_run(
             "model": run.model.sha256 != model.sha256,
             "lung segmenter": run.segmenter_sha256 != segmenter_sha256,
             "software": run.versions != versions() or run.schema_version != SCHEMA_VERSION,
+            "code": run.code is None or run.code.sha256 != installed_code().sha256,
             "key of the case ids": run.case_id_key != key.fingerprint,
             "radiographs, labels, boxes, masks, another column of the manifest, or --limit": not set(
                 folder.case_ids()
@@ -280,6 +282,7 @@ def open_run(
             case_id_key=key.fingerprint,
             segmenter_sha256=segmenter_sha256,
             packages=load_plugins(),
+            code=installed_code(),
         )
     crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
     evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)

@@ -100,6 +100,7 @@ from cxr_audit.records.regions import (
 )
 from cxr_audit.records.run import (
     CascadeStage,
+    CodeIdentity,
     ModelFacts,
     Parity,
     RunRecord,
@@ -119,6 +120,7 @@ __all__ = [
     "Bound",
     "Box",
     "CascadeStage",
+    "CodeIdentity",
     "CaseRecord",
     "CaseSource",
     "CaseStatus",

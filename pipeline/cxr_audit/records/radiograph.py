@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cxr_audit.records.base import Floats, read_only, require
-from cxr_audit.vocabulary import Text
+from cxr_audit.vocabulary import Message, Text
 
 VoiTransform = Literal["if_present", "lut", "window", "required", "off", "percentile"]
 
@@ -51,6 +51,8 @@ class RadiographFacts:
     attributes : DICOM attributes of the allow-list only.
     decisions : every assumption made while reading.
     warnings : what a reader has to know of the file.
+    not_understood : attributes that are present but cannot be read, by keyword, with the kind of
+        problem (never the text itself); absent attributes are not listed.
     """
 
     rows: int
@@ -62,6 +64,7 @@ class RadiographFacts:
     attributes: dict[str, str] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
     warnings: tuple[Text, ...] = ()
+    not_understood: dict[str, Message] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require(

@@ -77,6 +77,30 @@ class Parity:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeIdentity:
+    """Which code ran.
+
+    Parameters
+    ----------
+    version : in a checkout with the commits since its tag, the commit, and "dirty" where files were
+        edited.
+    sha256 : over `parts`.
+    parts : SHA-256 over the files of each part: code, what ships beside it, packages that add rows.
+    files : SHA-256 of each file of the code.
+    install : a wheel, a checkout (as an editable install is), or files copied without either.
+    changed : files that differ from the wheel or the commit; None = it cannot be known.
+    """
+
+    version: str
+    sha256: str
+    parts: dict[str, str]
+    files: dict[str, str]
+    install: Literal["wheel", "checkout", "copy"]
+    commit: str | None = None
+    changed: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
@@ -115,5 +139,6 @@ class RunRecord:
     case_id_key: str | None = None
     num_found: int | None = None
     packages: dict[str, str] = field(default_factory=dict)
+    code: CodeIdentity | None = None
     parity: Parity | None = None
     schema_version: int = SCHEMA_VERSION
