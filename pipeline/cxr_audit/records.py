@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_audit.errors import ConfigError
-from cxr_audit.vocabulary import Text
+from cxr_audit.vocabulary import Message, Text
 
 SCHEMA_VERSION = 2
 OLDEST_READABLE = 1  # has no checks, trust, masking, flags and events: they read as absent
@@ -133,7 +133,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class RadiographFacts:
-    """A radiograph without its pixels. `attributes` is the allow-list only; `pixel_spacing_mm` is (row, column)."""
+    """A radiograph without its pixels. `attributes` is the allow-list only; `pixel_spacing_mm` is
+    (row, column). `not_understood`: attributes that are present but cannot be read, by keyword, with
+    the kind of problem (never the text itself); absent attributes are not listed."""
 
     rows: int
     columns: int
@@ -144,6 +146,7 @@ class RadiographFacts:
     attributes: dict[str, str] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
     warnings: tuple[Text, ...] = ()
+    not_understood: dict[str, Message] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(
