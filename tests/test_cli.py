@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from cxr_audit import evidence, load_config
-from cxr_audit.cli import _after_colon, init, render
+from cxr_audit.cli import init, render
+from cxr_audit.cli.failure import after_colon
 from cxr_audit.evidence import RunFolder
 from cxr_audit.records import RunRecord, to_json
 
@@ -151,6 +152,23 @@ def test_workers_end_with_a_killed_run_and_ctrl_c_says_how_to_go_on(config_file:
     assert "Traceback" not in message
 
 
+def test_of_two_commands_that_go_on_at_once_one_is_refused(config_file: Path) -> None:  # noqa: F811
+    """The other one finishes, and its folder verifies."""
+    assert cxr_audit("run", config_file, "--limit", 1).returncode == 0
+    command = [sys.executable, "-m", "cxr_audit", "run", str(config_file), "--resume"]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate() for process in both]
+    finished, refused = sorted(range(2), key=lambda number: both[number].returncode)
+    assert (both[finished].returncode, both[refused].returncode) == (0, 5), outputs
+    assert f"is in use by process {both[finished].pid} on " in outputs[refused][1]
+    run = Path(outputs[finished][0].strip()).parent
+    assert not (run / ".lock").exists()
+    assert cxr_audit("verify", run).returncode == 0
+
+
 def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run")
     records = [a_case(f"p{n}", "P", 0.9 if n < 18 else 0.1) for n in range(20)]
@@ -239,7 +257,7 @@ def test_named_errors_have_their_exit_code_and_no_traceback(config_file: Path) -
     ],
 )
 def test_hints_are_printed_by_one_rule(hint: str, printed: str) -> None:
-    assert _after_colon(hint) == printed
+    assert after_colon(hint) == printed
 
 
 def test_a_language_is_known_in_any_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
 
 FAILURES = """\
 import os, sys
-import cxr_audit.cli, cxr_audit.config
+import cxr_audit.cli.options
 from cxr_audit.engines.local import LocalEngine
 import broken
 
@@ -309,7 +309,7 @@ def loop(*_):
 
 if __name__ == "__main__":
     for failure in [globals()[name] for name in sys.argv[1:]]:
-        cxr_audit.cli.load_config = failure
+        cxr_audit.cli.options.load_config = failure
         sys.argv = ["cxr-audit", "check", "none.yaml"]
         try: cxr_audit.cli.main()
         except Exception as error: sys.excepthook(type(error), error, error.__traceback__)  # as Python does at its end
@@ -319,7 +319,7 @@ if __name__ == "__main__":
 def test_the_traceback_of_an_unexpected_error_has_no_words(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(FAILURES, "utf-8")
     (tmp_path / "broken.py").write_text("def read(name):\n    raise ValueError(name)\n")
-    environment = {**os.environ, "PYTHONPATH": f"{Path.cwd()}{os.pathsep}{tmp_path}"}
+    environment = {**os.environ, "PYTHONPATH": f"{Path.cwd() / 'pipeline'}{os.pathsep}{tmp_path}"}
     aloud = {**environment, "CXR_AUDIT_TRACEBACK_MESSAGES": "1"}
     quiet, loud = (
         subprocess.run(

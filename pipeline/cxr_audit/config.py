@@ -41,6 +41,7 @@ from cxr_audit.records import Bound, Outcome, Resize, VoiTransform
 from cxr_audit.vocabulary import METHODS, QUALITY_CHECKS, RUN_METRICS, Registry, load_plugins
 from cxr_audit.vocabulary.checks import Action, criteria_of_model
 from cxr_audit.vocabulary.names import case_yes_or_no, criteria
+from cxr_audit.vocabulary.presets import PRESETS, Interpolation, PresetName, Rounding, unsupported
 
 REFERENCE = "reference"
 # Where and how a run is made, not what is asked of it.
@@ -104,6 +105,7 @@ def _by_default(action: Action) -> tuple[str, ...]:
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Percentile = Annotated[float, Field(ge=0, le=100)]
 Year = Annotated[int, Field(ge=0, le=150)]
 Count = Annotated[int, Field(ge=0)]
 ViewPosition = Literal["PA", "AP", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"]
@@ -233,7 +235,34 @@ class Preprocess(_Section):
     channels: Literal[1, 3] = Field(3, description="1 (grey) or 3 (the grey value three times)")
     resize: Resize = Field(
         "stretch",
-        description="stretch (aspect changes) | letterbox (pads with black) | center_crop",
+        description="stretch (aspect changes) | letterbox (resized, then padded) | center_crop "
+        "(resized, then cut) | pad_resize (padded, then resized) | crop_resize (cut, then resized)",
+    )
+    preset: PresetName | None = Field(
+        None,
+        description="resize and round as this pipeline does: keras-generator | "
+        "keras-image-dataset | tf-image | pil | opencv | torchvision | torchxrayvision | monai; "
+        "empty = an area average without rounding",
+    )
+    interpolation: Interpolation | None = Field(
+        None,
+        description="nearest | bilinear | bicubic | area | lanczos; empty = the preset's default",
+    )
+    antialias: bool | None = Field(
+        None, description="filter before pixels are left out; empty = the preset's default"
+    )
+    rounding: Rounding | None = Field(
+        None,
+        description="grey values rounded to 8 bits: none | before (resizing) | after | both; "
+        "empty = as the preset",
+    )
+    short_side: Annotated[int, Field(ge=1, le=8192)] | None = Field(
+        None,
+        description="of center_crop: the shorter side in pixels after resizing, before cutting, "
+        "for example 256; empty = as little as covers the input",
+    )
+    pad_value: Annotated[float, Field(ge=0, le=255)] = Field(
+        0, description="grey value of the padding, of 255: 0 = black"
     )
     scaling: Literal["unit", "minus_one_one", "imagenet", "caffe", "raw_255", "txv"] | None = Field(
         None,
@@ -250,8 +279,53 @@ class Preprocess(_Section):
     offset: float | None = Field(None, description="explicit: see scale")
     clahe: Annotated[float, Field(gt=0, le=40)] | None = Field(
         None,
-        description="clip limit of contrast-limited adaptive histogram equalisation (8x8 tiles); empty = off",
+        description="clip limit of contrast-limited adaptive histogram equalisation; empty = off",
     )
+    clahe_tiles: Annotated[int, Field(ge=1, le=64)] = Field(
+        8, description="tiles of it along each side"
+    )
+    equalise: Literal["opencv", "pil", "skimage"] | None = Field(
+        None, description="histogram equalisation as this library computes it; empty = off"
+    )
+    percentiles: tuple[Percentile, Percentile] | None = Field(
+        None, description="these two of each image become black and white, for example [1, 99]"
+    )
+    min_max: bool = Field(False, description="spread each image from black to white")
+    gamma: Annotated[float, Field(gt=0, le=10)] | None = Field(
+        None, description="grey values in [0, 1] to this power; empty = off"
+    )
+    contrast_at: Literal["before", "after"] = Field(
+        "before",
+        description="percentiles, min_max, equalise, clahe and gamma, in this order: before or "
+        "after resizing",
+    )
+    standardise: Literal["tensorflow", "keras", "plain"] | None = Field(
+        None,
+        description="each image minus its mean, over its standard deviation: tensorflow "
+        "(per_image_standardization) | keras (samplewise_*) | plain; with scaling: unit",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_the_resize_of_its_preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("resize") is not None:
+            return given
+        row = PRESETS.get(given.get("preset"))
+        return given if row is None else {**given, "resize": row.resize}
+
+    @model_validator(mode="after")
+    def _fits_its_preset(self) -> Preprocess:
+        if why := unsupported(self.preset, self.interpolation, self.antialias):
+            raise ValueError(why)
+        if self.short_side is not None and self.resize != "center_crop":
+            raise ValueError(f"short_side needs resize: center_crop, but resize is {self.resize}")
+        if self.percentiles is not None and self.percentiles[0] >= self.percentiles[1]:
+            raise ValueError(f"percentiles must ascend: {list(self.percentiles)}")
+        if self.standardise is not None and self.scaling not in (None, "unit"):
+            raise ValueError(
+                f"standardise is followed by scaling: unit, or scale and offset, not {self.scaling}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_scaling(self) -> Preprocess:
@@ -334,6 +408,11 @@ class Classifier(_Section):
     )
     threshold_source: Origin | None = Field(
         None, description="where the threshold comes from; printed in every report"
+    )
+    output: Literal["logits", "probabilities", "softmax", "sigmoid", "multi_label"] | None = Field(
+        None,
+        description="what the outputs are, where the last layer does not say: logits | probabilities | "
+        "softmax | sigmoid | multi_label (the last three: logits of that); default: read from the model",
     )
     card: Card | None = Field(
         None,

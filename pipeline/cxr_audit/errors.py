@@ -11,6 +11,7 @@
     │   ├── NotRetrieved            a server did not give the file; --resume asks it again
     │   └── UnfitRadiograph         beyond a limit that the config lists under quality.fail
     ├── EngineError             5   where the work runs: a worker died, the disk is full
+    │   └── RunLocked               another command writes to the run folder
     ├── AcceptanceError         6   the run is complete, but does not meet the config's acceptance criteria
     └── VerificationError       7   the run folder is not what it was
 
@@ -82,6 +83,10 @@ class UnfitRadiograph(CaseError):
 
 class EngineError(AuditError):
     exit_code = 5
+
+
+class RunLocked(EngineError):
+    """Another command writes to the run folder, or may do so."""
 
 
 class AcceptanceError(AuditError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Literal
 import pytest
 from cxr_audit import evidence
 from cxr_audit.errors import ConfigError, EngineError, VerificationError
-from cxr_audit.evidence import EventLog, RunFolder
+from cxr_audit.evidence import EventLog, RunFolder, events
 from cxr_audit.records import CaseSource, RunRecord, to_json
 
 from tests.cohort.cases import a_case, a_failure
@@ -216,7 +217,7 @@ def test_a_record_changed_together_with_the_checksums_is_named(folder: RunFolder
     resum(folder)
     assert said(folder) == [
         "changed: SHA256SUMS: not the one that the last line of events.jsonl has sealed",
-        "changed: cases/b/case.json: not the record that events.jsonl has for this case",
+        "changed: cases/b/case.json: not the record that events.jsonl names for this case",
     ]
 
 
@@ -355,11 +356,11 @@ def test_a_changed_run_is_not_sealed_again(folder: RunFolder) -> None:
     (folder.case("a") / "report.pdf").unlink()
     evidence.require_unchanged(folder, but=evidence.documents(folder))
     (folder.case("a") / "map.npz").write_bytes(b"x")
-    with pytest.raises(VerificationError, match=r"not what it was:\nchanged: cases/a/map\.npz$"):
+    with pytest.raises(VerificationError, match=r"was changed after it was sealed:\nchanged: cases/a/map\.npz$"):
         evidence.require_unchanged(folder, but=evidence.documents(folder))
 
 
-UNFINISHED = ["unfinished: render: documents were being written again, and that broke off"]
+UNFINISHED = ["unfinished: render: a command was interrupted while it wrote documents"]
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -419,8 +420,19 @@ def test_a_kill_between_the_last_event_and_the_checksums_is_said_so(folder: RunF
     evidence.seal(folder, log)
     (folder.path / "SHA256SUMS").write_bytes(before)
     assert said(folder) == UNFINISHED
-    evidence.seal(folder, EventLog.open(folder))
+    log = EventLog.open(folder)
+    log.append("rewriting")
+    evidence.seal(folder, log)
     assert evidence.verify(folder) == []
+
+
+def test_a_seal_that_no_command_has_made_is_named(folder: RunFolder) -> None:
+    """As by someone who calls `seal` after an edit: it needs no secret."""
+    evidence.seal(folder, EventLog.open(folder))
+    assert said(folder) == [
+        "resealed: events.jsonl: sealed again by event 6 after event 4, "
+        "without a command that writes between them"
+    ]
 
 
 def test_who_changes_a_document_without_an_event_is_named(folder: RunFolder) -> None:
@@ -458,7 +470,7 @@ def test_checksums_that_name_no_event_excuse_nothing(folder: RunFolder, digest: 
     (folder.path / "SHA256SUMS").write_text(
         "".join(named if line.endswith("  events.jsonl\n") else line for line in sums)
     )
-    assert "changed: cases/b/case.json: not the record that events.jsonl has for this case" in said(
+    assert "changed: cases/b/case.json: not the record that events.jsonl names for this case" in said(
         folder
     )
     assert UNFINISHED[0] not in said(folder)
@@ -561,7 +573,7 @@ def test_a_file_that_cannot_be_read_is_named_but_in_private(
     monkeypatch.setattr(Path, "open", refuse)
     monkeypatch.setattr(os, "access", lambda path, mode: path.parent.name != "private")
     assert said(folder) == ["changed: cases/a/map.npz", "changed: cases/b/map.npz"]
-    assert "closed, and was not checked" in evidence.in_words(folder)
+    assert "cannot be opened; not checked" in evidence.in_words(folder)
 
 
 def test_an_empty_folder_is_not_sealed(tmp_path: Path) -> None:
@@ -581,17 +593,17 @@ def test_an_unchanged_run_says_which_it_is(folder: RunFolder) -> None:
     (folder.private / "crosswalk.csv").chmod(0o644)
     assert (
         evidence.in_words(folder)
-        == f"{words}; private/ names patients and is open to others than its owner"
+        == f"{words}; private/ names patients and can be read by others than its owner"
     )
     (folder.private / "crosswalk.csv").unlink()
     assert (
         evidence.in_words(folder)
-        == f"{words}; private/crosswalk.csv is not here, or closed, and was not checked"
+        == f"{words}; private/crosswalk.csv is not here or cannot be opened; not checked"
     )
     shutil.rmtree(folder.private)
     assert (
         evidence.in_words(folder)
-        == f"{words}; private/ is not here, or closed, and was not checked"
+        == f"{words}; private/ is not here or cannot be opened; not checked"
     )
 
 
@@ -622,3 +634,28 @@ def test_a_run_of_an_unknown_schema_is_refused_by_name(
     ) as error:
         evidence.verify(folder)
     assert "run.json names it" in str(error.value.hint)
+
+
+def test_a_clock_that_goes_back_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the event that has the earlier time, also where another process has written the one before."""
+
+    class Clock(datetime.datetime):
+        hour_now = 12
+
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
+            return datetime.datetime(2026, 1, 1, cls.hour_now, 30, tzinfo=tz)
+
+    monkeypatch.setattr(events, "datetime", Clock)
+    folder, log = started(tmp_path / "run")
+    log.append("calibrated")
+    Clock.hour_now = 10
+    EventLog.open(folder).append("calibrated")
+    Clock.hour_now = 11
+    EventLog.open(folder).append("calibrated")
+    lines = [json.loads(line) for line in lines_of(folder)]
+    assert [line.get("clock_back_s") for line in lines] == [None, None, 7200, None]
+    assert events.clock_reversals(lines) == [(2, 7200)]
+    del lines[2]["time"]
+    lines[3]["time"] = "yesterday"
+    assert events.clock_reversals(lines) == []

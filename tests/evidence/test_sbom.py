@@ -9,12 +9,25 @@ from pathlib import Path
 
 import pytest
 from cxr_audit.evidence import bill_of_materials
+from cxr_audit.evidence.sbom import component_of
+from cxr_audit.records import CodeIdentity
+from cyclonedx.model.bom import Bom
+from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.evidence.test_events import RUN
 
-BILL = replace(RUN, segmenter_sha256="5" * 64)
+CODE = CodeIdentity(
+    version="0.1.0+3.g0123456789ab.dirty",
+    sha256="c" * 64,
+    parts={"code": "a" * 64, "templates": "b" * 64},
+    files={"cli.py": "d" * 64},
+    install="checkout",
+    commit="0123456789abcdef" * 2 + "01234567",
+    changed=("pipeline/cxr_audit/focus.py",),
+)
+BILL = replace(RUN, segmenter_sha256="5" * 64, code=CODE)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +54,26 @@ def test_it_lists_every_distribution_once_and_the_models(data: bytes) -> None:
     assert listed["msgspec"]["licenses"] == [{"expression": "BSD-3-Clause"}]
     assert listed["m"]["type"] == "machine-learning-model"
     assert listed["m"]["hashes"] == [{"alg": "SHA-256", "content": "0" * 64}]
-    assert bill["metadata"]["timestamp"] == RUN.started
-    (dependency,) = bill["dependencies"]
-    assert len(dependency["dependsOn"]) == len(bill["components"])
+    assert bill["metadata"]["timestamp"] == "2026-01-01T00:00:00+00:00"
+    references = {part["bom-ref"] for part in bill["components"]}
+    (ours,) = (entry for entry in bill["dependencies"] if "dependsOn" in entry)
+    assert set(ours["dependsOn"]) == references
+
+
+def test_it_says_which_files_run_under_the_name_of_the_package(data: bytes) -> None:
+    ours = json.loads(data)["metadata"]["component"]
+    assert (ours["name"], ours["type"], ours["version"]) == (
+        "cxr-audit",
+        "application",
+        CODE.version,
+    )
+    facts = {fact["name"]: fact["value"] for fact in ours["properties"]}
+    assert facts["cxr-audit:code-sha256"] == "a" * 64
+    assert facts["cxr-audit:templates-sha256"] == "b" * 64
+    assert (facts["cxr-audit:install"], facts["cxr-audit:changed-files"]) == ("checkout", "1")
+    assert facts["cxr-audit:commit"] == CODE.commit
+    other = bill_of_materials(replace(BILL, code=replace(CODE, parts={"code": "e" * 64})))
+    assert json.loads(other)["serialNumber"] != json.loads(data)["serialNumber"]
 
 
 def test_the_same_environment_and_run_give_the_same_bytes(data: bytes) -> None:
@@ -62,7 +92,6 @@ def test_what_a_broken_uninstall_has_left_is_no_distribution(
 
 
 def distribution(tmp_path: Path, lines: str) -> dict[str, object]:
-    from cxr_audit.evidence.sbom import _distribution
 
     folder = tmp_path / "some_thing-1.0+x.dist-info"
     folder.mkdir(exist_ok=True)
@@ -73,7 +102,9 @@ def distribution(tmp_path: Path, lines: str) -> dict[str, object]:
         '{"url": "https://secret.example/a.whl", "archive_info": {"hashes": {"sha256": "%s"}}}'
         % ("a" * 64)
     )
-    return _distribution(metadata.Distribution.at(folder))
+    bill = Bom(components=[component_of(metadata.Distribution.at(folder))])
+    (component,) = json.loads(JsonV1Dot6(bill).output_as_string())["components"]
+    return component
 
 
 @pytest.mark.parametrize(

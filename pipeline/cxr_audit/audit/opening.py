@@ -73,6 +73,7 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         asked.threshold if asked.threshold is not None or card is None else card.threshold,
         asked.threshold_source
         or (card.threshold_source if card and asked.threshold is None else None),
+        asked.output,
     )
     explain = config.explain
     _, offset = geometry.scaling_of(config.preprocess)

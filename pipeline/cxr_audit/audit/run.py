@@ -37,6 +37,7 @@ from cxr_audit.audit.batch import (
 )
 from cxr_audit.audit.clock import Clock, add, now, peak_mib, rounded
 from cxr_audit.audit.document import Explained, document, npz, render_case, renderer, warm_up
+from cxr_audit.audit.installed import installed_code
 from cxr_audit.audit.measuring import round_up, scale_key
 from cxr_audit.audit.opening import (
     check_labels,
@@ -66,6 +67,7 @@ from cxr_audit.records import (
     to_json,
 )
 from cxr_audit.report.language import read_language
+from cxr_audit.vocabulary import load_plugins
 
 if TYPE_CHECKING:
     from cxr_audit.explain import Explainer
@@ -231,6 +233,7 @@ def open_run(
             "model": run.model.sha256 != model.sha256,
             "lung segmenter": run.segmenter_sha256 != segmenter_sha256,
             "software": run.versions != versions() or run.schema_version != SCHEMA_VERSION,
+            "code": run.code is None or run.code.sha256 != installed_code().sha256,
             "key of the case ids": run.case_id_key != key.fingerprint,
             "radiographs, labels, boxes, masks, another column of the manifest, or --limit": not set(
                 folder.case_ids()
@@ -278,6 +281,8 @@ def open_run(
             },
             case_id_key=key.fingerprint,
             segmenter_sha256=segmenter_sha256,
+            packages=load_plugins(),
+            code=installed_code(),
         )
     crosswalk_sha256 = evidence.write_crosswalk(folder, sources)
     evidence.write(folder.private / "config.json", to_json(config.resolved()), 0o600)
@@ -307,6 +312,8 @@ def calibrate(
     the upper ends of the colour scales, whether the classifier, asked twice, answers with the same bits, the
     checks of the explanation that are made once a model, and, beside the record, the usual model input. What is
     excluded has no part in it; of duplicates that are, the first in the sample stands for all."""
+    from cxr_audit.classifier import check_parity
+
     size = config.engine.batch_size
     asked = sample(sources, config.trust.sample)
     chosen = [source for source in sources if source.case_id in asked]
@@ -334,6 +341,12 @@ def calibrate(
                     peaks.setdefault(scale_key(class_map.facts), []).append(
                         float(class_map.values.max())
                     )
+    # Before anything is audited: is this network the model of the file?
+    parity = (
+        check_parity(explainer.classifier, np.stack([case.tensor for case in inputs]))
+        if inputs
+        else None
+    )
     scales = {
         key: round_up(float(np.percentile(values, SCALE_PERCENTILE)))
         for key, values in peaks.items()
@@ -351,6 +364,7 @@ def calibrate(
         checks=of_model,
         cascade=cascade,
         calibrated_cases=len(sources),
+        parity=parity,
     )
     if config.report.scale == "case":
         run = replace(run, scale_source="each map's own maximum")

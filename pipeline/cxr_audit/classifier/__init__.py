@@ -4,8 +4,9 @@ import os
 
 
 def _import_tensorflow() -> None:
-    """Import TensorFlow without the notices of its C++ start-up (no GPU, instruction sets), which no setting stops, and
-    without its advice on tracing: a function a layer and a stage is meant."""
+    """Import TensorFlow without the notices of its start-up in C++ (no GPU, instruction sets).
+
+    No setting stops those. Its advice on tracing is left out: one function a layer is meant."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
@@ -25,11 +26,13 @@ from cxr_audit.classifier.classifier import Classifier, Split  # noqa: E402
 from cxr_audit.classifier.inspection import inspect_model  # noqa: E402
 from cxr_audit.classifier.keras2 import convert  # noqa: E402
 from cxr_audit.classifier.load import file_sha256, load_keras  # noqa: E402
+from cxr_audit.classifier.parity import check_parity  # noqa: E402
 from cxr_audit.classifier.torchxrayvision import import_torchxrayvision  # noqa: E402
 
 __all__ = [
     "Classifier",
     "Split",
+    "check_parity",
     "convert",
     "file_sha256",
     "import_torchxrayvision",

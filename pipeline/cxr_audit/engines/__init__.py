@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cxr_audit import audit
+from cxr_audit import audit, evidence
 from cxr_audit.config import AuditConfig
 from cxr_audit.engines.local import LocalEngine
 
@@ -18,7 +18,8 @@ def run_audit(
     progress: audit.Progress = lambda phase, done, total: None,
 ) -> audit.RunResult:
     """Audit every case of a config on the engine that it names; see `cxr_audit.audit.audit`."""
-    with ENGINES[config.engine.name](config.engine.workers) as engine:
+    folder = config.run.output / config.run.name
+    with evidence.locked(folder), ENGINES[config.engine.name](config.engine.workers) as engine:
         return audit.audit(config, engine, resume, limit, progress)
 
 
@@ -30,5 +31,6 @@ def render_run(
     language: str | None = None,
 ) -> audit.RunResult:
     """Write the documents of a run again from its records; see `cxr_audit.audit.render`."""
-    with LocalEngine(workers) as engine:
+    folder = evidence.RunFolder.open(path)
+    with evidence.locked(folder.path), LocalEngine(workers) as engine:
         return audit.render(path, engine, template_dir, progress, language)

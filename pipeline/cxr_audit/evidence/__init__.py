@@ -16,15 +16,9 @@ tables to the byte; their events differ, as their times do.
 `sbom` lists the software, `signing` signs.
 """
 
-from cxr_audit.evidence.checksums import (
-    UNFINISHED,
-    documents,
-    in_words,
-    remedy,
-    require_unchanged,
-    seal,
-    verify,
-)
+from cxr_audit.evidence.checksums import seal
+from cxr_audit.evidence.code import code_identity
+from cxr_audit.evidence.differences import UNFINISHED, documents, require_unchanged, verify
 from cxr_audit.evidence.events import EventLog
 from cxr_audit.evidence.folder import (
     CHECKSUMS,
@@ -35,6 +29,7 @@ from cxr_audit.evidence.folder import (
     file_sha256,
     write,
 )
+from cxr_audit.evidence.lock import holder_of, locked, require_unlocked
 from cxr_audit.evidence.private import (
     KEY_NAME,
     KEY_VARIABLE,
@@ -42,6 +37,7 @@ from cxr_audit.evidence.private import (
     read_crosswalk,
     write_crosswalk,
 )
+from cxr_audit.evidence.remedies import in_words, remedy
 from cxr_audit.evidence.sbom import SBOM, bill_of_materials
 
 __all__ = [
@@ -57,12 +53,16 @@ __all__ = [
     "Problem",
     "RunFolder",
     "bill_of_materials",
+    "code_identity",
     "documents",
     "file_sha256",
+    "holder_of",
     "in_words",
+    "locked",
     "read_crosswalk",
     "remedy",
     "require_unchanged",
+    "require_unlocked",
     "seal",
     "verify",
     "write",

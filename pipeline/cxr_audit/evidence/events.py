@@ -10,6 +10,7 @@ broken chain, and with a case whose record is not the one of its event.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Collection, Iterable
@@ -56,8 +57,12 @@ class EventLog:
     """
 
     def __init__(self, folder: RunFolder, events: list[Event], head: str) -> None:
-        self._path, self._number, self._head = folder.events, len(events), head
-        self._cases, self._beside = cases_of(events), cases_of(events, "beside_sha256")
+        self._path = folder.events
+        self._number = len(events)
+        self._head = head
+        self._last = _time_of(events[-1]) if events else None
+        self._cases = cases_of(events)
+        self._beside = cases_of(events, "beside_sha256")
 
     @classmethod
     def open(cls, folder: RunFolder) -> EventLog:
@@ -78,11 +83,17 @@ class EventLog:
         return log
 
     def append(self, event: Kind, **facts: Any) -> None:
-        """Add a line; it stands whole or not at all. A case's may be lost in a power cut: it is then found again."""
-        time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        """Add a line; it stands whole or not at all.
+
+        The line of a case may be lost in a power cut: the case is then found again. A clock that
+        shows an earlier time than at the last event is named in the line.
+        """
+        time = datetime.now(UTC).replace(microsecond=0)
+        if self._last is not None and time < self._last:
+            facts["clock_back_s"] = round((self._last - time).total_seconds())
         entry = {
             "number": self._number,
-            "time": time,
+            "time": time.isoformat().replace("+00:00", "Z"),
             "event": event,
             **facts,
             "previous": self._head,
@@ -100,7 +111,9 @@ class EventLog:
             raise EngineError(
                 f"cannot write {self._path.name}: {error.strerror}", MAKE_ROOM
             ) from error
-        self._number, self._head = self._number + 1, hashlib.sha256(line).hexdigest()
+        self._number += 1
+        self._head = hashlib.sha256(line).hexdigest()
+        self._last = time
         self._cases |= cases_of([entry])
         self._beside |= cases_of([entry], "beside_sha256")
 
@@ -207,6 +220,25 @@ def cases_of(events: list[Event], what: str = "sha256") -> dict[str, str | None]
     """The SHA-256 of each case's record after some events, or of what stands beside it; None where it was to be
     audited again."""
     return {event["case_id"]: event.get(what) for event in events if "case_id" in event}
+
+
+def clock_reversals(events: list[Event]) -> list[tuple[int, int]]:
+    """Where the clock went back: the number of the later event, and by how many seconds."""
+    found = []
+    for earlier, later in itertools.pairwise(events):
+        before, after = _time_of(earlier), _time_of(later)
+        if before is not None and after is not None and after < before:
+            found.append((later["number"], round((before - after).total_seconds())))
+    return found
+
+
+def _time_of(event: Event) -> datetime | None:
+    """When an event happened; None where it does not say so in a form that can be read."""
+    try:
+        time = datetime.fromisoformat(event["time"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return time if time.tzinfo else None
 
 
 def _sums(paths: Iterable[Path]) -> dict[str, str]:

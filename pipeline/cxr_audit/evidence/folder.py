@@ -34,6 +34,7 @@ SIGNATURE = "SHA256SUMS.p7s"
 SIGNATURE_SUM = "SHA256SUMS.p7s.sha256"  # a CMS signature has parts that it does not sign
 SIGNATURES = (SIGNATURE, SIGNATURE_SUM)
 SEALS = (CHECKSUMS, *SIGNATURES)
+LOCK = ".lock"  # who is writing; see `lock`
 PRIVATE = "private"  # names and paths of patients' files; never hand it on
 MARKS = (
     "case.json",
@@ -47,14 +48,29 @@ Record = TypeVar("Record")
 
 
 Difference = Literal[
-    "added", "broken", "changed", "missing", "not trusted", "unfinished", "unreadable"
+    "added",
+    "broken",
+    "changed",
+    "forged",  # the seal fits, the content contradicts itself
+    "missing",
+    "not reproduced",
+    "not trusted",
+    "resealed",  # sealed again by no command of this program
+    "unfinished",
+    "unreadable",
 ]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One difference between a run and what it was. `name`: a file by its path in the run, or a command that broke off;
-    `why`: what else there is to say."""
+    """One difference between a run and what it was when it was sealed.
+
+    Parameters
+    ----------
+    kind : what kind of difference.
+    name : a file by its path in the run, or a command that was interrupted.
+    why : what else there is to say.
+    """
 
     kind: Difference
     name: str
@@ -160,12 +176,9 @@ class RunFolder:
 
 
 def _is_before_a_run(path: Path) -> bool:
-    known = ("cases", PRIVATE, SBOM)
-    return (
-        path.is_dir()
-        and not any(path.glob("cases/*"))
-        and all(one.name in known for one in path.iterdir())
-    )
+    if not path.is_dir() or any(path.glob("cases/*")):
+        return False
+    return {entry.name for entry in path.iterdir()} <= {"cases", PRIVATE, SBOM, LOCK}
 
 
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:

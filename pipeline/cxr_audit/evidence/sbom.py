@@ -1,10 +1,13 @@
-"""The environment and the models of a run -> `sbom.cdx.json`, a CycloneDX 1.6 bill of materials (ECMA-424).
+"""The environment and the models of a run -> `sbom.cdx.json`, a CycloneDX 1.6 bill of materials.
 
-Every installed distribution with its version, package URL and licence as it declares it (PEP 639, else the older
-fields); the models as components of type `machine-learning-model` with the SHA-256 of their files. The archive that a
-distribution came from is not kept by installers, but for a direct one (PEP 610): its SHA-256 stands where it is known,
-and in every case as a property that of RECORD, the list of the installed files with their hashes. The time is the
-run's start and the serial number follows from the content: the same environment and run give the same bytes.
+The bill (ECMA-424) lists every installed distribution with its version, package URL and licence as it
+declares it (PEP 639, else the older fields), and the models with the SHA-256 of their files.
+Installers keep the SHA-256 of an archive only where it was installed directly (PEP 610); it is listed
+where it is known. In every case a property has the SHA-256 of RECORD, the list of the installed files
+with their hashes. The package itself is listed with the hash of the files that run, see `code`.
+
+The time is the start of the run and the serial number follows from the content: the same environment
+and run give the same bytes.
 """
 
 from __future__ import annotations
@@ -12,14 +15,19 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from datetime import datetime
 from importlib import metadata
-from typing import Any
-from urllib.parse import quote
 
+from cyclonedx.model import HashAlgorithm, HashType, Property
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.license import DisjunctiveLicense, License, LicenseExpression
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.utils import canonicalize_name
 
-from cxr_audit.records import RunRecord, to_json
+from cxr_audit.records import CodeIdentity, RunRecord
 
 SBOM = "sbom.cdx.json"
 OURS = "cxr-audit"
@@ -28,92 +36,117 @@ LONGEST_NAME = 100  # characters; what is longer is the text of a licence, not i
 
 def bill_of_materials(run: RunRecord) -> bytes:
     """The bill of materials of this process, for a run."""
-    found = {
-        one["bom-ref"]: one
-        for one in map(_distribution, filter(_is_whole, metadata.distributions()))
-    }
-    ours, parts = None, [_model(run.model.name, run.model.sha256)]
-    if run.segmenter_sha256 is not None:
-        parts.append(_model("cxr-audit lung segmenter", run.segmenter_sha256))
-    parts.append(
-        {
-            "type": "platform",
-            "name": "Python",
-            "version": run.versions.get("python", ""),
-            "bom-ref": "python",
-        }
-    )
-    for _, part in sorted(found.items()):
-        if part["name"] == OURS:
-            ours = part | {"type": "application"}
+    libraries = {}
+    ours = None
+    for installed in metadata.distributions():
+        if not _is_whole(installed):
+            continue
+        component = component_of(installed)
+        if component.name == OURS:
+            ours = component
         else:
-            parts.append(part)
-    content = {
-        "metadata": {"timestamp": run.started, **({"component": ours} if ours else {})},
-        "components": parts,
-        "dependencies": [{"ref": ours["bom-ref"], "dependsOn": [part["bom-ref"] for part in parts]}]
-        if ours
-        else [],
-    }
-    serial = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(content))
-    head = {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{serial}",
-        "version": 1,
-    }
-    return to_json(head | content)
+            libraries[component.bom_ref.value] = component
+    bill = Bom(components=[*_models(run), _python(run), *libraries.values()])
+    bill.metadata.timestamp = datetime.fromisoformat(run.started)
+    if ours is not None:
+        _identify(ours, run.code)
+        bill.metadata.component = ours
+        bill.register_dependency(ours, bill.components)
+    bill.serial_number = uuid.UUID(int=0)
+    content = JsonV1Dot6(bill).output_as_string()
+    bill.serial_number = uuid.uuid5(uuid.NAMESPACE_OID, content)
+    return JsonV1Dot6(bill).output_as_string(indent=2).encode() + b"\n"
 
 
-def _model(name: str, sha256: str) -> dict[str, Any]:
-    hashes = [{"alg": "SHA-256", "content": sha256}]
-    return {
-        "type": "machine-learning-model",
-        "name": name,
-        "bom-ref": f"model:{sha256}",
-        "hashes": hashes,
-    }
-
-
-def _is_whole(found: metadata.Distribution) -> bool:
-    """An uninstall that was broken off leaves a folder without a name and a version; the last is an egg's own file."""
-    return any(found.read_text(name) for name in ("METADATA", "PKG-INFO", ""))
-
-
-def _distribution(found: metadata.Distribution) -> dict[str, Any]:
-    fields = found.metadata  # read and parsed at every access
-    name, version = fields["Name"], fields["Version"]
-    purl = f"pkg:pypi/{canonicalize_name(name)}@{quote(version)}"
-    part: dict[str, Any] = {
-        "type": "library",
-        "name": name,
-        "version": version,
-        "bom-ref": purl,
-        "purl": purl,
-    }
-    if licences := _licences(fields):
-        part["licenses"] = licences
-    archive = json.loads(found.read_text("direct_url.json") or "{}").get("archive_info", {})
-    if sha256 := archive.get("hashes", {}).get("sha256"):
-        part["hashes"] = [{"alg": "SHA-256", "content": sha256}]
-    if record := found.read_text("RECORD"):
-        value = hashlib.sha256(record.encode()).hexdigest()
-        part["properties"] = [{"name": "cxr-audit:record-sha256", "value": value}]
-    return part
-
-
-def _licences(fields: metadata.PackageMetadata) -> list[dict[str, Any]]:
-    """An SPDX expression where the distribution declares one, else names in its own words; empty where it says none."""
-    expression, own = (
-        (fields.get_all(name) or [""])[0].strip() for name in ("License-Expression", "License")
+def component_of(installed: metadata.Distribution) -> Component:
+    """An installed distribution as a part of the bill."""
+    fields = installed.metadata  # read and parsed at every access
+    name = fields["Name"]
+    version = fields["Version"]
+    address = PackageURL("pypi", None, canonicalize_name(name), version)
+    component = Component(
+        type=ComponentType.LIBRARY,
+        name=name,
+        version=version,
+        bom_ref=address.to_string(),
+        purl=address,
+        licenses=_licences(fields),
     )
+    origin = json.loads(installed.read_text("direct_url.json") or "{}")
+    archive_sha256 = origin.get("archive_info", {}).get("hashes", {}).get("sha256")
+    if archive_sha256 is not None:
+        component.hashes.add(_sha256(archive_sha256))
+    record = installed.read_text("RECORD")
+    if record is not None:
+        digest = hashlib.sha256(record.encode()).hexdigest()
+        component.properties.add(Property(name="cxr-audit:record-sha256", value=digest))
+    return component
+
+
+def _identify(ours: Component, code: CodeIdentity | None) -> None:
+    """Say which files run under the name of the package."""
+    ours.type = ComponentType.APPLICATION
+    if code is None:
+        return
+    ours.version = code.version
+    facts = {f"{part}-sha256": digest for part, digest in code.parts.items()}
+    facts |= {"install": code.install, "parts-sha256": code.sha256}
+    if code.commit is not None:
+        facts["commit"] = code.commit
+    facts["changed-files"] = "unknown" if code.changed is None else str(len(code.changed))
+    for name, value in facts.items():
+        ours.properties.add(Property(name=f"cxr-audit:{name}", value=value))
+
+
+def _models(run: RunRecord) -> list[Component]:
+    models = [_model(run.model.name, run.model.sha256)]
+    if run.segmenter_sha256 is not None:
+        models.append(_model("cxr-audit lung segmenter", run.segmenter_sha256))
+    return models
+
+
+def _model(name: str, sha256: str) -> Component:
+    return Component(
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        name=name,
+        bom_ref=f"model:{sha256}",
+        hashes=[_sha256(sha256)],
+    )
+
+
+def _python(run: RunRecord) -> Component:
+    version = run.versions.get("python", "")
+    return Component(type=ComponentType.PLATFORM, name="Python", version=version, bom_ref="python")
+
+
+def _sha256(digest: str) -> HashType:
+    return HashType(alg=HashAlgorithm.SHA_256, content=digest)
+
+
+def _is_whole(installed: metadata.Distribution) -> bool:
+    """Whether it is installed: a broken off uninstall leaves a folder without name and version."""
+    names = ("METADATA", "PKG-INFO", "")  # the last is the own file of an egg
+    return any(installed.read_text(name) for name in names)
+
+
+def _licences(fields: metadata.PackageMetadata) -> list[License]:
+    """An SPDX expression where one is declared, else names as declared; empty where there is none."""
+    expression = _first(fields, "License-Expression")
+    own = _first(fields, "License")
     for text in (expression, own):
         try:
-            return [{"expression": canonicalize_license_expression(text)}]
+            return [LicenseExpression(canonicalize_license_expression(text))]
         except InvalidLicenseExpression:
             continue
     if 0 < len(own) <= LONGEST_NAME and own.upper() != "UNKNOWN" and "\n" not in own:
-        return [{"license": {"name": own}}]
-    classifiers = fields.get_all("Classifier") or ()
-    names = {text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License :: ")}
-    return [{"license": {"name": name}} for name in sorted(names - {"OSI Approved"})]
+        return [DisjunctiveLicense(name=own)]
+    names = set()
+    for classifier in fields.get_all("Classifier") or ():
+        if classifier.startswith("License :: "):
+            names.add(classifier.rpartition(" :: ")[2])
+    return [DisjunctiveLicense(name=name) for name in sorted(names - {"OSI Approved"})]
+
+
+def _first(fields: metadata.PackageMetadata, name: str) -> str:
+    values = fields.get_all(name) or [""]
+    return str(values[0]).strip()

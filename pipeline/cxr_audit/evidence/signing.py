@@ -18,14 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from cxr_audit.errors import ConfigError
-from cxr_audit.evidence.checksums import (
-    BEGINNING,
-    SIGNING,
-    put_back,
-    require_unchanged,
-    seal,
-    sum_of,
-)
+from cxr_audit.evidence.checksums import line_of, seal
+from cxr_audit.evidence.differences import BEGINNING, SIGNING, put_back, require_unchanged
 from cxr_audit.evidence.events import EventLog, identity, read_chain
 from cxr_audit.evidence.folder import (
     CHECKSUMS,
@@ -37,6 +31,7 @@ from cxr_audit.evidence.folder import (
     file_sha256,
     write,
 )
+from cxr_audit.evidence.lock import locked
 
 try:
     from asn1crypto import cms, pem, x509
@@ -149,7 +144,20 @@ def sign(
     ------
     ConfigError : the run has not finished, no such PDF, or the key or the time-stamp server cannot be used.
     VerificationError : the run is not what it was.
+    RunLocked : another command writes to the run folder.
     """
+    with locked(folder.path):
+        _sign(folder, signer, name, meaning, documents, timestamper)
+
+
+def _sign(
+    folder: RunFolder,
+    signer: Any,
+    name: str,
+    meaning: str,
+    documents: Sequence[str],
+    timestamper: Any,
+) -> None:
     run = folder.read_run()
     if run.status != "finished" or not folder.is_sealed:
         raise ConfigError(
@@ -194,7 +202,7 @@ def sign(
             f"not signed: {error}", "the key or the time-stamp server cannot be used; try again"
         ) from error
     write(folder.path / SIGNATURE, content.dump())
-    write(folder.path / SIGNATURE_SUM, sum_of(folder.path / SIGNATURE))
+    write(folder.path / SIGNATURE_SUM, line_of(folder.path / SIGNATURE))
 
 
 def check_signatures(folder: RunFolder, trust: Path | None = None) -> list[CheckedSignature]:

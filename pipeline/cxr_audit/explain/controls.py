@@ -11,30 +11,41 @@ import zlib
 import cv2
 import numpy as np
 
-from cxr_audit.explain.probing import sum_cells
-from cxr_audit.records import Floats
+from cxr_audit.explain.probing import cell_edges, sum_cells
+from cxr_audit.records import Floats, GridGeometry
 
 CENTRE = 0.2
 
 
-def edges(x: Floats, grid: tuple[int, int], seed: int) -> Floats:
+def edges(
+    x: Floats, grid: tuple[int, int], seed: int, geometry: GridGeometry | None = None
+) -> Floats:
     """Length of the Sobel gradient of the grey image, summed over each cell."""
     grey = np.ascontiguousarray(x.mean(2))
     along = [
         cv2.Sobel(grey, cv2.CV_32F, *order, borderType=cv2.BORDER_REPLICATE)
         for order in ((1, 0), (0, 1))
     ]
-    return sum_cells(np.hypot(*along), grid)
+    return sum_cells(np.hypot(*along), grid, geometry)
 
 
-def random(x: Floats, grid: tuple[int, int], seed: int) -> Floats:
+def random(
+    x: Floats, grid: tuple[int, int], seed: int, geometry: GridGeometry | None = None
+) -> Floats:
     """Uniform in [0, 1), the same for the same seed and case."""
     return generator(x, seed).random(grid, np.float32)
 
 
-def centre(x: Floats, grid: tuple[int, int], seed: int) -> Floats:
-    """A Gaussian in the middle, its deviation a fifth of each side."""
-    along = [np.exp(-(((np.arange(n) + 0.5) / n - 0.5) ** 2) / (2 * CENTRE**2)) for n in grid]
+def centre(
+    x: Floats, grid: tuple[int, int], seed: int, geometry: GridGeometry | None = None
+) -> Floats:
+    """A Gaussian in the middle of the input, its deviation a fifth of each side."""
+    axes = (None, None) if geometry is None else (geometry.rows, geometry.columns)
+    along = []
+    for axis, cells, size in zip(axes, grid, x.shape, strict=False):
+        edges = cell_edges(axis, cells, size) / size
+        place = (edges[1:] + edges[:-1]) / 2
+        along.append(np.exp(-((place - 0.5) ** 2) / (2 * CENTRE**2)))
     return np.asarray(np.outer(*along), np.float32)
 
 

@@ -7,6 +7,7 @@ audit's numbers. Further methods, layers and classes follow, each with its key i
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,8 @@ from cxr_audit.errors import ModelError
 from cxr_audit.explain import probing
 from cxr_audit.explain.controls import CONTROLS, generator
 from cxr_audit.explain.methods import METHODS, fuse
-from cxr_audit.records import ClassActivationMap, Floats, MapFacts, MapStatus
+from cxr_audit.records import ClassActivationMap, Floats, GridGeometry, MapFacts, MapStatus
+from cxr_audit.vocabulary import Message, Text, message
 
 EXACT = 1e-4
 GRADIENTS_AT_ONCE = 4  # a gradient keeps every activation of the model in memory
@@ -88,7 +90,7 @@ class _Answer:
 
     values: Floats
     bias: float | None = None
-    how: str | None = None
+    how: Text | None = None
     is_promised: bool = False
     is_lost: bool = False
 
@@ -105,7 +107,8 @@ class Explainer:
 
     Raises
     ------
-    ModelError : for a layer or class that the model lacks, and for a contrast of two classes.
+    ModelError : for a method that is not known, a layer or class that the model lacks, a contrast of two
+        classes, and where nothing says what the outputs of the model are.
     """
 
     def __init__(
@@ -118,6 +121,9 @@ class Explainer:
         against: tuple[str, ...] = (),
         probing: Probing = Probing(),
     ) -> None:
+        classifier.output.require_answer()
+        for method in methods:
+            _known_method(method)
         self.classifier = classifier
         self.target = classifier.split(target_layer)
         default = (
@@ -303,11 +309,6 @@ class Explainer:
         """A method of `METHODS` on a whole batch; what is equal by definition is computed once."""
         is_pooled = split.pooled_weights is not None and method in POOLED
         twin = next((name for name in done if name in POOLED), None) if is_pooled else None
-        how = (
-            f"the numbers of {twin}: for this head the two are one, their agreement says nothing"
-            if twin
-            else None
-        )
         values = (
             [answer.values for answer in done[twin]]
             if twin
@@ -317,7 +318,7 @@ class Explainer:
             _Answer(
                 values[n],
                 None if method in UNITS else self._bias(split, subject),
-                how,
+                self._how(twin, split, method, activations[n], gradients[n]),
                 is_promised=split.is_affine and (is_pooled or method == "hirescam"),
                 # A saturating head, not an absent pattern.
                 is_lost=bool(
@@ -329,13 +330,27 @@ class Explainer:
             for n, subject in enumerate(subjects)
         ]
 
+    def _how(
+        self, twin: str | None, split: Split, method: str, activations: Floats, gradients: Floats
+    ) -> Message | None:
+        """What a reader has to know of a map: a twin's numbers, its branches, or paths beside its layer."""
+        if twin is not None:
+            return message("explain.twin", method=twin)
+        if len(split.views) > 1:
+            return _branches(split, activations, gradients)
+        if split.sides and method not in CLASS_BLIND:
+            return message("explain.other_paths", layer=split.layer.name)
+        return None
+
     def _fused(self, at_layers: list[tuple[Split, Floats, Floats]]) -> list[_Answer]:
         names = ", ".join(split.layer.name for split, _, _ in at_layers)
         maps = fuse([METHODS["layercam"](*seen) for _, *seen in at_layers])
-        return [_Answer(values, how=f"fused from {names}") for values in maps]
+        how = message("explain.fused", layers=names)
+        return [_Answer(values, how=how) for values in maps]
 
     def _control(self, name: str, x: Floats) -> Floats:
-        return CONTROLS[name](x, self.target.layer.grid, self.probing.seed)
+        layer = self.target.layer
+        return CONTROLS[name](x, layer.grid, self.probing.seed, layer.geometry)
 
     def _probe(
         self,
@@ -358,17 +373,24 @@ class Explainer:
         gradient = partial(self._gradients, subject)
         if method == "score-cam":
             limit, total = settings.score_cam_channels, activations.shape[-1]
-            values, num = probing.score_cam(x, activations, score, start, at_once, limit)
-            return _Answer(
-                values, how=f"{num} of {total} channels asked, background {settings.baseline}"
-            )
+            geometry = self.target.layer.geometry
+            values, num = probing.score_cam(x, activations, score, start, at_once, limit, geometry)
+            how = message("explain.score_cam", num=num, total=total, background=settings.baseline)
+            return _Answer(values, how=how)
         if method == "smoothgrad":
             rng = generator(x, settings.seed)
             values = probing.smoothgrad(x, gradient, settings.steps, rng, GRADIENTS_AT_ONCE)
-            how = f"{settings.steps} noisy copies, noise {probing.NOISE:.0%} of the input's range, seed {settings.seed}"
+            how = message(
+                "explain.smoothgrad",
+                num=settings.steps,
+                noise=probing.NOISE,
+                seed=settings.seed,
+            )
             return _Answer(probing.sum_cells(values.sum(2), grid), how=how)
         values = probing.integrated_gradients(x, start, gradient, settings.steps, GRADIENTS_AT_ONCE)
-        how = f"baseline {settings.baseline}, {settings.steps} steps; the bias is the logit of the baseline"
+        how = message(
+            "explain.integrated_gradients", baseline=settings.baseline, num=settings.steps
+        )
         return _Answer(probing.sum_cells(values.sum(2), grid), float(score(start[None])[0]), how)
 
     def _map(
@@ -398,8 +420,19 @@ class Explainer:
             unit=UNITS.get(method, "logit"),
             how=answer.how,
             is_class_blind=method in CLASS_BLIND,
+            geometry=self._geometry(method, layer),
         )
         return ClassActivationMap(np.ascontiguousarray(values), facts)
+
+    def _geometry(self, method: str, layer: str) -> GridGeometry | None:
+        """Where the cells of a map lie; None on the input, which is divided evenly."""
+        if method in ON_INPUT:
+            return None
+        splits = (self.target, *self.layers)
+        if method == FUSED:  # on the finest grid among them
+            finest = max(splits, key=lambda split: split.layer.grid)
+            return finest.layer.geometry
+        return next((s.layer.geometry for s in splits if s.layer.name == layer), None)
 
     def _bias(self, split: Split, subject: Subject) -> float | None:
         selector = self._selector(subject)
@@ -427,6 +460,35 @@ class Explainer:
             logits = tf.cast(tf.reshape(output, (-1, self.classifier.num_units)), tf.float32)
             explained = tf.reduce_sum(logits * selector)
         return tape.gradient(explained, inputs, unconnected_gradients="zero")
+
+
+def _known_method(method: str) -> None:
+    known = (*METHODS, FUSED, "score-cam", *ON_INPUT, *CONTROLS)
+    if method not in known:
+        near = difflib.get_close_matches(method, known, 1, 0.4)
+        perhaps = f"; perhaps you meant {near[0]!r}" if near else ""
+        raise ModelError(
+            f"no method is called {method!r}{perhaps}", f"methods are {', '.join(known)}"
+        )
+
+
+def _branches(split: Split, activations: Floats, gradients: Floats) -> Message:
+    """Which branches a map is the sum of, and each one's share of all evidence, whatever its sign."""
+    sizes, start = [], 0
+    for view in split.views:
+        part = slice(start, start + view.channels)
+        evidence = np.einsum("hwk,hwk->hw", activations[..., part], gradients[..., part])
+        sizes.append(float(np.abs(evidence).sum()))
+        start += view.channels
+    total = sum(sizes)
+    if not np.isfinite(total) or total == 0:
+        names = [view.name for view in split.views]
+        return message("explain.branches_without_evidence", layers=names)
+    branches = [
+        message("explain.branch", layer=view.name, share=size / total)
+        for view, size in zip(split.views, sizes, strict=True)
+    ]
+    return message("explain.branches", num=len(branches), branches=branches)
 
 
 def _filled(inputs: Floats, num: int) -> Floats:

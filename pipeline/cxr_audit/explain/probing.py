@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cxr_audit.records import Floats
+from cxr_audit.records import Floats, GridAxis, GridGeometry
 
 Score = Callable[[Floats], Floats]
 Gradient = Callable[[Floats], Floats]
@@ -45,8 +45,11 @@ def score_cam(
     background: Floats,
     at_once: int,
     num_channels: int | None = None,
+    geometry: GridGeometry | None = None,
 ) -> tuple[Floats, int]:
-    """sum_k softmax_k(y(b + (x - b) H^k)) A^k, H^k the upsampled min-max map (Wang et al., arXiv 1910.01279, alg. 1).
+    """sum_k softmax_k(y(b + (x - b) H^k)) A^k, H^k the upsampled min-max map.
+
+    Wang et al., arXiv 1910.01279, alg. 1.
 
     Parameters
     ----------
@@ -54,6 +57,7 @@ def score_cam(
     activations : (h, w, K)
     background : b, like x. The paper masks towards 0, which is only black where the input range starts there.
     num_channels : only that many channels, those of the largest standard deviation; None = all
+    geometry : where the cells lie in the input; None = an even division of it
 
     Returns
     -------
@@ -72,10 +76,7 @@ def score_cam(
         kept = activations[..., some]
         low = kept.min((0, 1))
         masks = (kept - low) / (kept.max((0, 1)) - low)
-        enlarged = [
-            cv2.resize(masks[..., k], x.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-            for k in range(len(some))
-        ]
+        enlarged = [enlarge(masks[..., k], x.shape[:2], geometry) for k in range(len(some))]
         scores.append(score(background + (x - background) * np.stack(enlarged)[..., None]))
     y = np.concatenate(scores).astype(np.float64)
     if not np.isfinite(y).all():
@@ -120,17 +121,59 @@ def grid_of(shape: tuple[int, ...]) -> tuple[int, int]:
     return max(1, round(shape[0] / CELL_PX)), max(1, round(shape[1] / CELL_PX))
 
 
-def sum_cells(values: Floats, grid: tuple[int, int]) -> Floats:
-    """(rows, columns) -> sums over equal cells (h, w); a pixel across an edge is split by area, the total kept."""
+def enlarge(values: Floats, shape: tuple[int, ...], geometry: GridGeometry | None = None) -> Floats:
+    """Cells (h, w) -> pixels of the model input (rows, columns): bilinear between the cells' centres."""
+    if geometry is None:
+        return np.asarray(
+            cv2.resize(values, shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32
+        )
+    rows, columns = (
+        _interpolation(axis, cells, size)
+        for axis, cells, size in zip(
+            (geometry.rows, geometry.columns), values.shape, shape, strict=True
+        )
+    )
+    return np.asarray(rows @ values @ columns.T, np.float32)
+
+
+def _interpolation(axis: GridAxis, cells: int, size: int) -> npt.NDArray[np.float64]:
+    """Bilinear weights (size, cells), constant beyond the outermost centres."""
+    cell = np.clip((np.arange(size) + 0.5 - axis.offset) / axis.jump - 0.5, 0, cells - 1)
+    below = np.minimum(np.floor(cell).astype(int), max(cells - 2, 0))
+    weights = np.zeros((size, cells))
+    pixels = np.arange(size)
+    weights[pixels, below] = 1 - (cell - below)
+    weights[pixels, np.minimum(below + 1, cells - 1)] += cell - below
+    return weights
+
+
+def sum_cells(
+    values: Floats, grid: tuple[int, int], geometry: GridGeometry | None = None
+) -> Floats:
+    """Pixels (rows, columns) -> sums over cells (h, w).
+
+    A pixel across an edge is split by area. Without a geometry the cells are equal and the total is kept; with
+    one, what the grid does not see is left out.
+    """
+    axes = (None, None) if geometry is None else (geometry.rows, geometry.columns)
     along_rows, along_columns = (
-        _overlap(cells, size) for cells, size in zip(grid, values.shape, strict=True)
+        _overlap(cell_edges(axis, cells, size), size)
+        for axis, cells, size in zip(axes, grid, values.shape, strict=True)
     )
     return np.asarray(along_rows @ values.astype(np.float64) @ along_columns.T, np.float32)
 
 
-def _overlap(cells: int, size: int) -> npt.NDArray[np.float64]:
-    """Share of each of `size` pixels that lies in each of `cells` equal cells: (cells, size), columns sum to 1."""
-    edges = np.arange(cells + 1) * (size / cells)
+def cell_edges(axis: GridAxis | None, cells: int, size: int) -> npt.NDArray[np.float64]:
+    """Where cells begin and end, in input pixels (cells + 1,): half-way between centres, and where sight ends."""
+    if axis is None:
+        return np.arange(cells + 1) * (size / cells)
+    edges = axis.offset + np.arange(cells + 1) * axis.jump
+    edges[0], edges[-1] = axis.low, axis.high
+    return np.clip(edges, axis.low, axis.high)
+
+
+def _overlap(edges: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
+    """Share of each of `size` pixels that lies between each two edges: (cells, size)."""
     pixels = np.arange(size)
     length = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     return np.asarray(np.clip(length, 0, None), np.float64)

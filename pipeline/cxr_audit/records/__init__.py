@@ -59,6 +59,10 @@ from cxr_audit.records.comparison import (
     PairedMetric,
     Transition,
 )
+from cxr_audit.records.grid import (
+    GridAxis,
+    GridGeometry,
+)
 from cxr_audit.records.json import (
     case_from_json,
     from_json,
@@ -96,7 +100,9 @@ from cxr_audit.records.regions import (
 )
 from cxr_audit.records.run import (
     CascadeStage,
+    CodeIdentity,
     ModelFacts,
+    Parity,
     RunRecord,
 )
 from cxr_audit.records.source import (
@@ -114,6 +120,7 @@ __all__ = [
     "Bound",
     "Box",
     "CascadeStage",
+    "CodeIdentity",
     "CaseRecord",
     "CaseSource",
     "CaseStatus",
@@ -135,6 +142,8 @@ __all__ = [
     "FlagsRecord",
     "Floats",
     "InputRecord",
+    "GridAxis",
+    "GridGeometry",
     "LogitBudget",
     "MapFacts",
     "MapRecord",
@@ -148,6 +157,7 @@ __all__ = [
     "ModelInput",
     "OLDEST_READABLE",
     "Outcome",
+    "Parity",
     "OutputBin",
     "PairedMetric",
     "Placement",

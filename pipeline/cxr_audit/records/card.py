@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One figure of a model card: what, on which data, of how many cases; the interval from resampled patients."""
+    """One figure of a model card; its interval is from resampled patients."""
 
     what: str
     data: str
@@ -19,8 +19,13 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class OutputBin:
-    """The validation cases whose output lies in [low, high), the last bin with 1: how many there are, and how many of
-    these have the label, with the score interval of their share (Wilson, 1927)."""
+    """The validation cases whose output lies in [low, high), the last bin with 1.
+
+    Parameters
+    ----------
+    num_labelled : how many of them have the label.
+    interval_95 : score interval of their share (Wilson, 1927).
+    """
 
     low: float
     high: float
@@ -40,13 +45,18 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a model is for, what it was made from and measured at, and where it ends (Mitchell et al., Model Cards
-    for Model Reporting, FAT* 2019). Bound to its weights by `sha256`; so is the threshold.
+    """What a model is for, what it was made from and measured at, and its limits.
 
-    age_years, views: the population again, to compare with: first and last year of age, both within; view positions
-    data_sha256, num_cases: of each part of the data by name
-    threshold, threshold_source, temperature, class_names: of a classifier only; the logits of `weights` are
-        divided by `temperature` already
+    After Mitchell et al., Model Cards for Model Reporting, FAT* 2019. Bound to its weights by `sha256`;
+    so is the threshold.
+
+    Parameters
+    ----------
+    data_sha256, num_cases : of each part of the data by name.
+    class_names, threshold, threshold_source, temperature : of a classifier only; the logits of
+        `weights` are divided by `temperature` already.
+    age_years, views : the population again, to compare with: first and last year of age, both within;
+        view positions.
     """
 
     name: str

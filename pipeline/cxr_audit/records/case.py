@@ -24,8 +24,15 @@ Fill = Literal["blurred", "mean"]
 
 @dataclass(frozen=True, slots=True)
 class LogitBudget:
-    """The explained logit split by place: `parts`, (name, logits), add up to `logit` within 1e-4 where `is_exact`.
-    Else the last part, "not accounted for", is what the map of the key `map` leaves open."""
+    """The explained logit split by place.
+
+    Parameters
+    ----------
+    map : key of the map whose cells are split.
+    logit : the explained scalar.
+    parts : (name, log-odds); they add up to `logit` within 1e-4. Where not `is_exact`, the last part,
+        "not accounted for", is what the map leaves open.
+    """
 
     map: str
     logit: float
@@ -44,9 +51,16 @@ class LogitBudget:
 
 @dataclass(frozen=True, slots=True)
 class Masking:
-    """The classifier asked again with a part of the radiograph replaced: `change` is the explained logit then minus
-    before. `removed` names what was replaced; `is_bad_news` where a classifier that reads lungs would not do so, None
-    where neither is."""
+    """The classifier asked again with a part of the radiograph replaced.
+
+    Parameters
+    ----------
+    removed : what was replaced.
+    fill : by what.
+    logit : the explained logit then.
+    change : the explained logit then minus before.
+    is_bad_news : unexpected for a classifier that uses the lungs; None where it is neither.
+    """
 
     removed: str
     fill: Fill
@@ -62,7 +76,7 @@ class Masking:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """What a reader of this case has to know about it, by rule: a name and the reason in words."""
+    """What a reader of this case has to know: key of `vocabulary.FLAGS`, and the reason."""
 
     name: str
     reason: Text

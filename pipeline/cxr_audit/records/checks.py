@@ -49,7 +49,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whether the explanation itself may be believed, by rule from its checks; each reason in words."""
+    """Whether the explanation itself may be believed, by rule from its checks.
+
+    Parameters
+    ----------
+    reasons : why the state is not passed.
+    checks : those made of this case.
+    """
 
     state: TrustState
     reasons: tuple[Text, ...]

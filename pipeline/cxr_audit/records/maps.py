@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cxr_audit.records.base import Floats, read_only, require
+from cxr_audit.records.grid import GridGeometry
 from cxr_audit.vocabulary import Text
 
 MapStatus = Literal["ok", "dead", "negative_only", "saturated", "not_finite"]
@@ -15,12 +16,21 @@ MapStatus = Literal["ok", "dead", "negative_only", "saturated", "not_finite"]
 
 @dataclass(frozen=True, slots=True)
 class MapFacts:
-    """A class activation map without its values; `key` names the array in `map.npz`.
+    """A class activation map without its values.
 
-    `bias` and `gap`: logit = sum of the signed map + bias + gap, for maps in logit units. A bias of None counts as 0:
-    the head has none that could be told apart. `is_exact` where the method promises gap = 0 (|gap| <= 1e-4).
-    `against`: the explained scalar is the logit of `class_name` minus that of this class.
-    `how`: what was assumed or left out on the way; `is_class_blind`: the same map for every class.
+    Parameters
+    ----------
+    key : names the array in `map.npz`.
+    method : key of `vocabulary.METHODS`.
+    class_name : the class that is explained.
+    bias, gap : logit = sum of the signed map + bias + gap, for maps in logit units. A bias of None
+        counts as 0: the head has none that could be told apart.
+    is_exact : the method promises gap = 0 (|gap| <= 1e-4).
+    against : the explained scalar is the logit of `class_name` minus that of this class.
+    unit : of a cell.
+    how : what was assumed or left out on the way.
+    is_class_blind : the same map for every class.
+    geometry : where the cells lie in the model input; None = an even division of it.
     """
 
     key: str
@@ -37,6 +47,7 @@ class MapFacts:
     unit: str = "logit"
     how: Text | None = None
     is_class_blind: bool = False
+    geometry: GridGeometry | None = None
 
 
 Value = float | int | bool | str | tuple[float, float] | None
@@ -119,7 +130,7 @@ class MapRecord:
 
 @dataclass(frozen=True, slots=True)
 class ClassActivationMap:
-    """`values` float32 (grid rows, grid columns): signed, in `facts.unit`, on the layer's own grid."""
+    """A map: signed float32 values (grid rows, grid columns) on the layer's own grid."""
 
     values: Floats
     facts: MapFacts

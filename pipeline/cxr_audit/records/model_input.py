@@ -9,7 +9,7 @@ import numpy as np
 
 from cxr_audit.records.base import Floats, read_only, require
 
-Resize = Literal["stretch", "letterbox", "center_crop"]
+Resize = Literal["stretch", "letterbox", "center_crop", "crop_resize", "pad_resize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Placement:
 
         input = (radiograph + 0.5) * scale + offset - 0.5
 
-    `offset_*` in model-input pixels: positive = padding before, negative = cropped.
+    `offset_*` in model-input pixels: positive = padding before, negative = cropped; whole numbers
+    unless the radiograph was cropped or padded before it was resized.
     """
 
     radiograph_rows: int
@@ -27,8 +28,8 @@ class Placement:
     input_columns: int
     scale_rows: float
     scale_columns: float
-    offset_rows: int = 0
-    offset_columns: int = 0
+    offset_rows: float = 0
+    offset_columns: float = 0
 
     def __post_init__(self) -> None:
         sizes = (self.radiograph_rows, self.radiograph_columns, self.input_rows, self.input_columns)
@@ -41,10 +42,18 @@ TOUCHES = 1e-3  # share of a pixel of the model input from which a part is in it
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """`tensor` float32 (rows, columns, channels), in the range that the model was trained on."""
+    """What the classifier is given.
+
+    Parameters
+    ----------
+    tensor : float32 (rows, columns, channels), in the range that the model was trained on.
+    placement : where the radiograph lies in it.
+    standardised_by : mean and divisor of per-image standardisation, before the value range.
+    """
 
     tensor: Floats
     placement: Placement
+    standardised_by: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         read_only(self.tensor, 3, "tensor")

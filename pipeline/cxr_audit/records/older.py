@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cxr_audit.records.base import SCHEMA_VERSION
-
 Content = dict[str, Any]
 MISSING_KINDS = {
     "lungs": "lungs_missing",
@@ -23,15 +21,23 @@ NO_METRIC = {"threshold", "undefined", "region"}
 
 
 def upgraded(content: Content, kind: str) -> Content:
-    """The content of a record of schema 1 or 2, as the present schema has it."""
+    """The content of a record of schema 1 or 2, as the present schema has it.
+
+    It keeps the number of the schema that it was written in.
+    """
     upgrade = UPGRADES.get(kind)
-    changed = dict(content) if upgrade is None else upgrade(content)
-    return {**changed, "schema_version": SCHEMA_VERSION}
+    return content if upgrade is None else upgrade(content)
 
 
 def _case(old: Content) -> Content:
-    if "metadata_hmac" in old:
-        old = {**old, "metadata_hmac": old["metadata_hmac"]}
+    old = {
+        **old,
+        "metadata_hmac": old.get("told_hmac"),
+        "quality": [_check(check) for check in old.get("quality", ())],
+    }
+    if old.get("trust"):
+        checks = [_check(check) for check in old["trust"]["checks"]]
+        old["trust"] = {**old["trust"], "checks": checks}
     if old.get("status") != "ok":
         return old
     maps = [_map(old, facts) for facts in old.get("maps", ())]

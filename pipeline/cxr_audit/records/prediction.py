@@ -14,8 +14,20 @@ Outcome = Literal["true_positive", "false_positive", "true_negative", "false_neg
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """`logit` is the explained scalar of `target_class`: z, -z, z1 - z0 or z_c (`scalar` says which, in words).
-    `threshold` is None where the highest score decides: with more than two classes."""
+    """What the classifier said of a case.
+
+    Parameters
+    ----------
+    target_class : the class that is explained.
+    scalar : which scalar is explained: z, -z, z1 - z0 or z_c.
+    logit : the explained scalar, in log-odds.
+    probability : the output for the target class, in [0, 1].
+    class_scores : the output by class.
+    threshold : None where the highest score decides, with more than two classes.
+    threshold_source : where the threshold comes from.
+    predicted : the class that the threshold, or the highest score, decides for.
+    expected : the class that the label names; None where it names none.
+    """
 
     target_class: str
     scalar: Text

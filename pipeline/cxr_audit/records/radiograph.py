@@ -6,15 +6,22 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cxr_audit.records.base import Floats, read_only, require
-from cxr_audit.vocabulary import Text
+from cxr_audit.vocabulary import Message, Text
 
 VoiTransform = Literal["if_present", "lut", "window", "required", "off", "percentile"]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """Where the pixels came from. `transfer_syntax` is the DICOM UID's name, None for plain images; `instance_hmac`
-    stands for the SOP Instance UID, which names an examination: HMAC-SHA-256 with the key of the case ids."""
+    """Where the pixels came from.
+
+    Parameters
+    ----------
+    transfer_syntax : name of the DICOM UID; None for plain images.
+    decoder : the library that decoded the pixels.
+    instance_hmac : stands for the SOP Instance UID, which names an examination: HMAC-SHA-256 with the
+        key of the case ids.
+    """
 
     file_sha256: str
     pixel_sha256: str
@@ -26,7 +33,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One assumption: `what` was decided, `how`, and the section of the standard or the `why`."""
+    """One assumption: what was decided, how, and why or by which section of the standard."""
 
     what: Text
     how: Text
@@ -35,7 +42,18 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class RadiographFacts:
-    """A radiograph without its pixels. `attributes` is the allow-list only; `pixel_spacing_mm` is (row, column)."""
+    """A radiograph without its pixels.
+
+    Parameters
+    ----------
+    pixel_spacing_mm : (row, column).
+    patient_orientation : to which side of the patient rows and columns run.
+    attributes : DICOM attributes of the allow-list only.
+    decisions : every assumption made while reading.
+    warnings : what a reader has to know of the file.
+    not_understood : attributes that are present but cannot be read, by keyword, with the kind of
+        problem (never the text itself); absent attributes are not listed.
+    """
 
     rows: int
     columns: int
@@ -46,6 +64,7 @@ class RadiographFacts:
     attributes: dict[str, str] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
     warnings: tuple[Text, ...] = ()
+    not_understood: dict[str, Message] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require(
@@ -58,16 +77,23 @@ class RadiographFacts:
 
     @property
     def image_left(self) -> Literal["right", "left"] | None:
-        """Which side of the patient lies at the image's left, None where the file does not say: PS3.3 C.7.6.1.1.1, the
-        first value of Patient Orientation is where the rows run to."""
+        """Which side of the patient lies at the image's left; None where the file does not say.
+
+        The first value of Patient Orientation is where the rows run to (PS3.3 C.7.6.1.1.1).
+        """
         sides: dict[str, Literal["right", "left"]] = {"L": "right", "R": "left"}
         return sides.get(self.patient_orientation[0][:1]) if self.patient_orientation else None
 
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """`pixels` float32 (rows, columns) in [0, 1], 0 = black as displayed. `sop_instance_uid` names the examination:
-    it stays in memory."""
+    """A radiograph.
+
+    Parameters
+    ----------
+    pixels : float32 (rows, columns) in [0, 1], 0 = black as displayed.
+    sop_instance_uid : names the examination: it stays in memory.
+    """
 
     case_id: str
     pixels: Floats

@@ -40,7 +40,13 @@ class RegionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """`mask` bool (rows, columns): a grid that covers the radiograph exactly, at its own or a lower resolution."""
+    """A region.
+
+    Parameters
+    ----------
+    mask : bool (rows, columns), a grid that covers the radiograph exactly, at its own or a lower
+        resolution.
+    """
 
     mask: Mask
     facts: RegionFacts

@@ -13,8 +13,15 @@ from cxr_audit.vocabulary import Text
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What was audited. `grid` is the target layer's (rows, columns); `head` says how the logit is read from it;
-    `labels` are what a case may be: the classes, and "not" the target where several may hold at once."""
+    """What was audited.
+
+    Parameters
+    ----------
+    input_shape : (rows, columns, channels).
+    grid : (rows, columns) of the target layer.
+    head : how the logit is read from the target layer.
+    labels : what a case may be: the classes, and "not" the target where several may hold at once.
+    """
 
     name: str
     sha256: str
@@ -33,13 +40,64 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class CascadeStage:
-    """How alike the maps still are to the classifier's own once `num_layers`, from the head to `layer`, have untrained
-    weights: means over the sample, in [-1, 1]."""
+    """How similar the maps still are to the classifier's own with untrained weights.
+
+    Parameters
+    ----------
+    layer, num_layers : so many layers, from the head to this one, have untrained weights.
+    spearman, ssim : means over the sample, in [-1, 1].
+    """
 
     layer: str
     num_layers: int
     spearman: float
     ssim: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Whether the network that is audited is the model of the file: figures over real inputs.
+
+    Parameters
+    ----------
+    largest_output_difference : to the outputs of `model.predict`; relative where those exceed 1.
+    largest_probability_difference : of the reported probability.
+    tolerance : neither difference exceeds it.
+    output : how probabilities follow from the outputs: sigmoid, softmax, multi_label (a sigmoid for
+        each label) or probabilities (they are such already).
+    is_stated : the config says so; else it was read from the last layer.
+    """
+
+    num_inputs: int
+    largest_output_difference: float
+    largest_probability_difference: float
+    tolerance: float
+    output: str
+    is_stated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CodeIdentity:
+    """Which code ran.
+
+    Parameters
+    ----------
+    version : in a checkout with the commits since its tag, the commit, and "dirty" where files were
+        edited.
+    sha256 : over `parts`.
+    parts : SHA-256 over the files of each part: code, what ships beside it, packages that add rows.
+    files : SHA-256 of each file of the code.
+    install : a wheel, a checkout (as an editable install is), or files copied without either.
+    changed : files that differ from the wheel or the commit; None = it cannot be known.
+    """
+
+    version: str
+    sha256: str
+    parts: dict[str, str]
+    files: dict[str, str]
+    install: Literal["wheel", "checkout", "copy"]
+    commit: str | None = None
+    changed: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +138,7 @@ class RunRecord:
     logit_spread: float | None = None
     case_id_key: str | None = None
     num_found: int | None = None
+    packages: dict[str, str] = field(default_factory=dict)
+    code: CodeIdentity | None = None
+    parity: Parity | None = None
     schema_version: int = SCHEMA_VERSION

@@ -19,7 +19,7 @@ class ZipEntry:
 
 @dataclass(frozen=True, slots=True)
 class ServerInstance:
-    """A SOP instance on a DICOMweb server: the address of its WADO-RS resource, and its UID."""
+    """A SOP instance on a DICOMweb server: the address of its WADO-RS resource, its UID."""
 
     url: str
     uid: str
@@ -27,7 +27,7 @@ class ServerInstance:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An annotated rectangle on the upright radiograph: its upper left corner and its size, in pixels."""
+    """An annotated rectangle on the upright radiograph: upper left corner and size, in pixels."""
 
     row_px: float
     column_px: float
@@ -42,9 +42,23 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class CaseSource:
-    """One case as found, before it is read. Everything but `case_id`, `label`, `file_sha256` and `metadata_hmac` may name a
-    person: it goes to the private crosswalk only, never into a report, a record or a log. `metadata_hmac` stands for all
-    that the run is told of the case beside its file, the bytes of its mask too."""
+    """One case as found, before it is read.
+
+    Everything but `case_id`, `label`, `file_sha256` and `metadata_hmac` may name a person: it goes to
+    the private crosswalk only, never into a report, a record or a log.
+
+    Parameters
+    ----------
+    case_id : pseudonym.
+    location : where the file lies.
+    relative_path : its path below the source, for the crosswalk.
+    label : the reference label, as the source has it.
+    metadata : further columns of the manifest.
+    split : the part of the data that the manifest names.
+    boxes, mask : what the manifest annotates.
+    metadata_hmac : stands for all that the run is given of the case beside its file, the bytes of its
+        mask too.
+    """
 
     case_id: str
     location: Path | ZipEntry | ServerInstance

@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 
 from cxr_audit.classifier import Classifier
-from cxr_audit.classifier.classifier import Logits
 from cxr_audit.classifier.graph import run
+from cxr_audit.classifier.output import Logits
 from cxr_audit.explain import Explainer
 from cxr_audit.records import CascadeStage, Check, Floats
 from cxr_audit.trust.similarity import Doubles, spearman, ssim

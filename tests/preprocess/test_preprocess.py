@@ -13,6 +13,7 @@ from cxr_audit.preprocess import (
     half_cell,
     place,
     preprocess,
+    recipe_of,
     region_shares,
     resample,
     restore,
@@ -59,7 +60,8 @@ def test_explicit_scale_and_offset() -> None:
     settings = Preprocess(rows=2, columns=2, channels=1, scale=10.0, offset=-3.0)
     model_input, _, decisions = preprocess(radiograph(np.full((2, 2), 0.5)), settings)
     assert np.all(model_input.tensor == 2.0)
-    assert "pixel * 10 + -3" in decisions[-1].how
+    assert decisions[-1].how.code == "preprocess.scaling.explicit"
+    assert decisions[-1].how.values == {"scale": 10.0, "offset": -3.0, "channels": 1}
 
 
 def test_letterbox_of_a_wide_image_by_hand() -> None:
@@ -121,7 +123,8 @@ def test_a_bright_spot_goes_through_the_model_input_and_back(resize: Resize) -> 
     pixels = np.zeros((300, 200), np.float32)
     pixels[140:150, 90:100] = 1
     placement = place(300, 200, 224, 224, resize)
-    back = restore(resample(pixels, placement), placement, 300, 200)
+    recipe = recipe_of(Preprocess(scaling="unit", resize=resize))
+    back = restore(resample(pixels, placement, recipe), placement, 300, 200)
     rows, columns = np.indices(back.shape) + 0.5
     assert abs((back * rows).sum() / back.sum() - 145) < 0.5
     assert abs((back * columns).sum() / back.sum() - 95) < 0.5
@@ -170,6 +173,8 @@ def test_lines_between_cells_lie_on_the_radiograph(resize: Resize) -> None:
             [0, 25, 50, 75, 100],
         ),  # 10 px of padding = 50 px of the radiograph
         "center_crop": ([0, 25, 50], [25, 37.5, 50, 62.5, 75]),
+        "crop_resize": ([0, 25, 50], [25, 37.5, 50, 62.5, 75]),
+        "pad_resize": ([-25, 25, 75], [0, 25, 50, 75, 100]),
     }[resize]
     np.testing.assert_allclose(rows, expected[0])
     np.testing.assert_allclose(columns, expected[1])
@@ -181,7 +186,9 @@ def test_clahe_raises_local_contrast_and_is_recorded() -> None:
     settings = Preprocess(rows=64, columns=64, channels=1, scaling="unit", clahe=2.0)
     model_input, _, decisions = preprocess(radiograph(flat.clip(0, 1)), settings)
     assert model_input.tensor.std() > 1.2 * flat.std()
-    assert "clip limit 2" in decisions[0].how
+    step = decisions[0].how.values["step"]
+    assert step.code == "preprocess.contrast.clahe"
+    assert step.values == {"clip_limit": 2.0, "tiles": 8}
 
 
 def test_a_constant_image_stays_finite() -> None:

@@ -1,0 +1,153 @@
+"""The gate: is the network that is audited the model of the file, and its reported probability the model's?
+
+Before anything is audited, real inputs go through `model.predict` and through the rebuilt graph. Its outputs,
+and the probabilities that would be reported, have to agree. The reported probability is compared with one
+that is computed here from `model.predict` and from what the outputs are, by other code than the report's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from cxr_audit.classifier.classifier import Classifier
+from cxr_audit.classifier.graph import run
+from cxr_audit.classifier.output import PROBABILITIES
+from cxr_audit.errors import ModelError
+from cxr_audit.records import Floats, Parity
+
+TOLERANCE = 1e-4
+AT_ONCE = 8
+# How far rows of probabilities may be from a sum of 1.
+SUM = 1e-3
+_CHOICES = "logits, probabilities, softmax, sigmoid or multi_label"
+
+Doubles = npt.NDArray[np.float64]
+
+
+def check_parity(classifier: Classifier, inputs: Floats) -> Parity:
+    """Compare a classifier with the model that it was made from.
+
+    Parameters
+    ----------
+    inputs : float32 (N, rows, columns, channels), real model inputs, N >= 1.
+
+    Returns
+    -------
+    The largest differences, which are within the tolerance: 1e-4, or the rounding of a half-precision output.
+
+    Raises
+    ------
+    ModelError : a difference is larger, an output is not finite, or nothing says whether the outputs are
+        logits or probabilities.
+    """
+    classifier.output.require_answer()
+    outputs, tolerance = _predict(classifier, inputs)
+    rebuilt, logits = _rebuild(classifier, inputs)
+    _require_finite(outputs)
+    _check_meaning(classifier, outputs)
+    scale = np.maximum(1.0, np.abs(outputs))
+    output_difference = float((np.abs(rebuilt - outputs) / scale).max())
+    reported = np.stack([classifier.scores(values) for values in logits])
+    probability_difference = float(np.abs(reported - _expected(classifier, outputs)).max())
+    if not max(output_difference, probability_difference) <= tolerance:
+        raise ModelError(
+            f"the audited network is not the model of the file: over {len(inputs)} inputs its outputs "
+            f"differ by up to {output_difference:.2g} and the reported probabilities by up to "
+            f"{probability_difference:.2g}; expected at most {tolerance:.2g}",
+            f"if the outputs are not {classifier.output.kind}, set classifier.output; else the model has "
+            "a layer that is not reproduced",
+        )
+    return Parity(
+        num_inputs=len(inputs),
+        largest_output_difference=output_difference,
+        largest_probability_difference=probability_difference,
+        tolerance=tolerance,
+        output=classifier.output.kind,
+        is_stated=classifier.output.is_stated,
+    )
+
+
+def _predict(classifier: Classifier, inputs: Floats) -> tuple[Doubles, float]:
+    """(outputs of the model (N, units), the tolerance of their precision)."""
+    raw = classifier.model.predict(inputs, batch_size=AT_ONCE, verbose=0)
+    outputs = np.asarray(raw).reshape(len(inputs), classifier.num_units)
+    precisions = {
+        str(getattr(step.operation, "compute_dtype", "float32"))
+        for step in classifier.raw_graph.steps[-3:]
+    } | {str(outputs.dtype)}
+    rounding = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+    tolerance = max([TOLERANCE, *(rounding[name] for name in precisions if name in rounding)])
+    return np.asarray(outputs, np.float64), tolerance
+
+
+def _rebuild(classifier: Classifier, inputs: Floats) -> tuple[Doubles, Doubles]:
+    """(outputs, logits), both (N, units), of the graph that was made from the model."""
+    outputs, logits = [], []
+    for start in range(0, len(inputs), AT_ONCE):
+        batch = keras.ops.convert_to_tensor(inputs[start : start + AT_ONCE])
+        for graph, found in ((classifier.raw_graph, outputs), (classifier.graph, logits)):
+            values = run(graph.steps, {graph.input: batch})
+            found.append(_array(values[graph.output], classifier.num_units))
+    return np.concatenate(outputs), np.concatenate(logits)
+
+
+def _array(tensor: Any, num_units: int) -> Doubles:
+    values = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")), np.float64)
+    return values.reshape(-1, num_units)
+
+
+def _require_finite(outputs: Doubles) -> None:
+    if not np.isfinite(outputs).all():
+        raise ModelError(
+            f"{int((~np.isfinite(outputs).all(1)).sum())} of {len(outputs)} outputs of the model are "
+            "not finite",
+            "check preprocess.scaling: the model may expect another value range",
+        )
+
+
+def _check_meaning(classifier: Classifier, outputs: Doubles) -> None:
+    """Raise where the outputs contradict what they are said to be, or where nothing says it."""
+    low, high = float(outputs.min()), float(outputs.max())
+    is_within = low >= 0 and high <= 1
+    sums = outputs.sum(1)
+    is_one = bool(np.abs(sums - 1).max() <= SUM) and is_within
+    several = outputs.shape[1] > 1
+    found = f"over {len(outputs)} inputs they lie from {low:.4g} to {high:.4g}"
+    if classifier.output.kind == "probabilities":
+        if not is_within:
+            raise ModelError(
+                f"classifier.output is probabilities, but the outputs are none: {found}",
+                "set classifier.output: logits, softmax, sigmoid or multi_label",
+            )
+        if several and classifier.output.is_stated and not is_one:
+            raise ModelError(
+                "classifier.output is probabilities, but those of a case do not sum to 1: "
+                f"{float(sums.min()):.4g} to {float(sums.max()):.4g}",
+                "save the model with a sigmoid for each label, or a softmax over its classes",
+            )
+        return
+    if classifier.output.is_read or classifier.output.is_stated:
+        return
+    if is_within:
+        sum_to_one = ", and those of a case sum to 1" if several and is_one else ""
+        raise ModelError(
+            "the last layer of the model has no activation, but its outputs look like probabilities: "
+            f"{found}{sum_to_one}. Are they probabilities or logits?",
+            f"set classifier.output: one of {_CHOICES}",
+        )
+
+
+def _expected(classifier: Classifier, outputs: Doubles) -> Doubles:
+    """The probability of each class (N, classes) by what the model answers."""
+    kind, activation = classifier.output.kind, classifier.output_activation
+    if kind == "probabilities" or activation in PROBABILITIES:
+        scores = outputs
+    elif kind == "softmax":
+        scores = np.exp(outputs - np.logaddexp.reduce(outputs, axis=1, keepdims=True))
+    else:
+        scores = np.exp(-np.logaddexp(0.0, -outputs))
+    return np.concatenate([1 - scores, scores], 1) if outputs.shape[1] == 1 else scores

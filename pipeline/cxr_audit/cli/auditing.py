@@ -1,0 +1,269 @@
+"""Commands that audit radiographs: run, explain, check."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from cxr_audit.cli.options import ConfigFile, Overrides, accept, load
+from cxr_audit.cli.screen import err, out, progress_bar
+from cxr_audit.config import REFERENCE
+from cxr_audit.errors import CaseError, ConfigError
+from cxr_audit.records import Fill, ServerInstance
+from cxr_audit.vocabulary import MASKING_NUMBERS
+
+
+def run(
+    config: ConfigFile,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with a run that was broken off")
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="audit N cases only, spread over the list; --resume with more goes on"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for runs; overrides run.output")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Audit every radiograph of a config; leaves PDFs, records and an index in <run.output>/<run.name>/."""
+    from cxr_audit.cohort import in_words
+    from cxr_audit.engines import run_audit
+
+    audit_config = load(config, overrides, output)
+    try:
+        with progress_bar() as progress:
+            result = run_audit(audit_config, resume, limit, progress)
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command with --resume goes on")
+        raise typer.Exit(130) from None
+    counts = ", ".join(f"{count} {name}" for name, count in result.counts.items() if count)
+    num = sum(result.counts.values())
+    err.print(f"{num} case{'s' * (num != 1)}: {counts}", highlight=False)
+    for record in result.failed[:10]:
+        err.print(f"  failed {record.case_id}: {escape(str(record.reason or ''))}", highlight=False)
+    if len(result.failed) > 10:
+        err.print(f"  and {len(result.failed) - 10} more: see cases.csv", highlight=False)
+    err.print(in_words(result.cohort), highlight=False, markup=False)
+    out.print(str(result.folder / "index.html"), highlight=False)
+    accept(result.cohort)
+    if result.failed:
+        raise typer.Exit(CaseError.exit_code)
+
+
+def explain(
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="a radiograph: DICOM, PNG or JPEG")
+    ],
+    model: Annotated[
+        str, typer.Option(help="a .keras or .h5 file, or the word reference")
+    ] = REFERENCE,
+    class_names: Annotated[
+        str | None, typer.Option(help="names of the classes, with commas between")
+    ] = None,
+    scaling: Annotated[
+        str | None, typer.Option(help="value range of the model's input; default: a guess")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="may be given again; the first gives the numbers")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="target layer; cxr-audit inspect lists them")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="a new folder explain-1, explain-2, ... is made in it")
+    ] = Path("reports"),
+    overrides: Overrides = None,
+) -> None:
+    """Explain one radiograph without a config: the figures here, the PDF in a folder of its own."""
+    from cxr_audit.config import config_of
+    from cxr_audit.engines import run_audit
+    from cxr_audit.evidence import RunFolder
+    from cxr_audit.report.view import case_view
+
+    if not image.is_file():
+        raise ConfigError(
+            f"{image} is no file", "give one radiograph; cxr-audit run audits folders"
+        )
+    preprocess = _input_of(model)
+    if scaling is not None:
+        preprocess |= {"scaling": scaling, "scaling_source": "--scaling"}
+    number = next(n for n in itertools.count(1) if not (output / f"explain-{n}").exists())
+    asked: dict[str, dict[str, Any]] = {
+        "run": {"name": f"explain-{number}", "output": str(output)},
+        "ingest": {"source": str(image)},
+        "preprocess": preprocess,
+        "classifier": {"path": model, "class_names": class_names.split(",") if class_names else []},
+        "explain": {"methods": method or [], "target_layer": layer or "auto"},
+        "report": {"scale": "case"},
+        "engine": {"workers": 1, "batch_size": 1},
+    }
+    result = run_audit(config_of(asked, overrides or []))
+    err.print(
+        f"value range: {preprocess['scaling']}, from: {preprocess['scaling_source']}",
+        highlight=False,
+    )
+    folder = RunFolder(result.folder)
+    (case_id,) = folder.case_ids()
+    record = folder.read_case(case_id)
+    assert record is not None
+    if record.status != "ok":
+        raise CaseError(record.reason or "the radiograph was not audited", record.hint)
+    _print_case(case_view(record, folder.read_run(), {}))
+    out.print(str(folder.case(case_id) / "report.pdf"), highlight=False)
+
+
+def check(
+    config: ConfigFile,
+    names: Annotated[
+        bool, typer.Option("--names", help="print the names of files; they may name patients")
+    ] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Everything that can be known without running: config, files, labels, model, layer, shapes, templates.
+
+    It writes the radiographs that ship, where they are the source, to <run.output>/reference-radiographs; nothing else.
+    """
+    from cxr_audit.audit import (
+        check_labels,
+        find_key,
+        find_sources,
+        open_checks,
+        open_classifier,
+        reading,
+        sample,
+    )
+    from cxr_audit.ingest import probe
+    from cxr_audit.preprocess import SHIFTS
+    from cxr_audit.report import Renderer
+
+    audit_config = load(config, overrides)
+    err.print("config: valid")
+    sources = find_sources(audit_config, find_key(audit_config))
+    # A server has to send a whole file before its header can be read: one of them shows that it does.
+    probed = sources[:1] if isinstance(sources[0].location, ServerInstance) else sources
+    problems = []
+    with progress_bar() as progress:
+        for done, source in enumerate(probed, 1):
+            try:
+                probe(source, **reading(audit_config))
+            except CaseError as error:
+                problems.append(f"{source.relative_path if names else f'file {done}'}: {error}")
+            progress("headers", done, len(probed))
+    asked = f", {len(probed)} retrieved" if len(probed) < len(sources) else ""
+    readable = f"{len(probed) - len(problems)} readable by header"
+    err.print(f"radiographs: {len(sources)} found{asked}, {readable}", highlight=False)
+    for problem in problems:
+        err.print(f"  {escape(problem)}", highlight=False)
+    if problems and not names:
+        err.print("  --names prints the names of these files", highlight=False)
+    err.print("model: loading ...")
+    explainer, model = open_classifier(audit_config)
+    check_labels(sources, model.labels, names)
+    rows, columns = model.grid
+    err.print(f"model: {escape(model.name)}, SHA-256 {model.sha256}", highlight=False)
+    err.print(
+        f"classes: {escape(', '.join(model.class_names))}; explained: {escape(explainer.classifier.target_class)}"
+    )
+    err.print(
+        f"target layer: {model.target_layer}, {rows}x{columns} cells; head: {model.head}",
+        highlight=False,
+    )
+    for method, num in explainer.passes.items():
+        total = f"{num * len(sources):,} for {len(sources)} radiographs"
+        err.print(
+            f"cost of {method}: {num} further model inputs a radiograph, {total}", highlight=False
+        )
+    checks = open_checks(audit_config, explainer)
+    seconds = checks.seconds_an_input()
+    cost = checks.num_inputs(len(sources))
+    # Of a case with one marker: darker, brighter, marker and border as usual; each part by each fill.
+    cost["exposure, markers and border"] = len((*SHIFTS, "marker", "border")) * len(sources)
+    masked = len(MASKING_NUMBERS) * len(get_args(Fill))
+    cost["causal masking"] = masked * len(sample(sources, audit_config.masking.cases))
+    for what, num in cost.items():
+        err.print(
+            f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s", highlight=False
+        )
+    err.print(
+        f"  at {1000 * seconds:.1f} ms an input, timed now; a gradient costs more", highlight=False
+    )
+    Renderer()
+    err.print("templates: complete")
+    if problems:
+        raise typer.Exit(CaseError.exit_code)
+
+
+def _input_of(model: str) -> dict[str, Any]:
+    """The keys of `preprocess` that fit a model; its value range is a guess, and says so."""
+    if model == REFERENCE:
+        return {
+            "channels": 1,
+            "scaling": "unit",
+            "scaling_source": "the reference classifier's model card",
+        }
+    from cxr_audit.classifier import inspect_model
+
+    facts = inspect_model(Path(model))
+    return {
+        **{key: facts[key] for key in ("rows", "columns", "channels")},
+        "scaling": facts["scaling_guess"],
+        "scaling_source": f"a guess: {facts['scaling_reason']}; --scaling sets it",
+    }
+
+
+def _print_case(view: dict[str, Any]) -> None:
+    """A case's numbers on the screen, in the words of its PDF."""
+    prediction, budget = view["prediction"], view["budget"]
+    out.print(f"\n{prediction['sentence']}", highlight=False, markup=False)
+    first = view["primary"]
+    out.print(
+        f"\n{first['method']} for {first['class']}, layer {first['layer']}, {first['grid']}",
+        style="bold",
+    )
+    out.print("  ".join([f"{first['word']}.", *first["notes"]]), highlight=False, markup=False)
+    metrics = Table(box=None, pad_edge=False, show_header=False)
+    for row in first["metrics"]:
+        metrics.add_row(
+            row["name"], row["value"] if row["value"] is not None else f"undefined: {row['reason']}"
+        )
+    out.print(metrics, highlight=False)
+    if len(view["maps"]) > 1:
+        maps = Table(*("map", "cells", "state", "high focus", "band", "spread", "border"), box=None)
+        maps.pad_edge = False
+        for one in view["maps"]:
+            maps.add_row(
+                one["key"], one["grid"].removesuffix(" cells"), one["word"], *one["columns"][:4]
+            )
+        out.print()
+        out.print(maps, highlight=False)
+    if regions := view["regions"]:
+        title = "Logit budget" if budget and budget.is_exact else "Where the evidence lies"
+        names = ("region", "area", "evidence", "ratio", "log-odds")
+        columns = [Column(name, justify="left" if name == "region" else "right") for name in names]
+        table = Table(*columns, title=title, box=None, pad_edge=False)
+        table.title_justify = "left"
+        for row in regions["rows"]:
+            log_odds = row["log_odds"] or {"value": "", "is_total": False}
+            measured = (
+                ("", "", "")
+                if row["area"] is None
+                else (row["area"], row["evidence"], row["enrichment"])
+            )
+            name = ("  " if row["is_part"] else "") + row["name"]
+            table.add_row(
+                name, *measured, log_odds["value"], style="bold" if log_odds["is_total"] else ""
+            )
+        out.print()
+        if regions["missing"]:
+            out.print(f"Lungs not found: {regions['missing']}", highlight=False, markup=False)
+        out.print(table, highlight=False)
+    out.print()

@@ -1,0 +1,83 @@
+"""Commands that write a config or its schema: init, schema."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cxr_audit.cli.screen import err
+from cxr_audit.config import REFERENCE, json_schema, starter
+from cxr_audit.errors import ConfigError
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="the config to write")] = Path("audit.yaml"),
+    model: Annotated[
+        Path | None,
+        typer.Option(help="fill the config in from this .keras or .h5 file, or the word reference"),
+    ] = None,
+) -> None:
+    """Write a commented config; with --model, filled in from that model."""
+    values: dict[str, dict[str, tuple[Any, str]]] = {
+        "run": {
+            "name": (re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "audit", "")
+        },
+        "ingest": {"source": ("radiographs" if model else REFERENCE, "")},
+        "preprocess": {
+            "channels": (1, "as the reference classifier's input"),
+            "scaling": ("unit", ""),
+        },
+        "classifier": {"path": ("reference", "")},
+    }
+    if model is not None and str(model) != REFERENCE:
+        from cxr_audit.classifier import inspect_model
+
+        facts = inspect_model(model)
+        values["preprocess"] = {
+            key: (facts[key], "as the model's input") for key in ("rows", "columns", "channels")
+        }
+        values["preprocess"]["scaling"] = (
+            facts["scaling_guess"],
+            f"{facts['scaling_reason']}; check it against the program that trained the model",
+        )
+        values["preprocess"]["scaling_source"] = (
+            f"a guess: {facts['scaling_reason']}",
+            "printed in every report; once it is checked, say against what",
+        )
+        values["classifier"] = {
+            "path": (os.path.relpath(model, path.resolve().parent), ""),
+            "sha256": (facts["sha256"], ""),
+            "class_names": (
+                facts["class_names"]
+                or [f"class {n}" for n in range(max(2, facts["output_units"]))],
+                "the names of the classes, in the order of the model's output",
+            ),
+        }
+        if facts["resize"] is not None:
+            values["preprocess"]["resize"] = (facts["resize"], "as its model card says")
+        if facts["threshold"] is not None:
+            values["classifier"]["threshold"] = (facts["threshold"], "")
+            values["classifier"]["threshold_source"] = (facts["threshold_source"], "")
+        values["explain"] = {"target_layer": (facts["target_layer"], "the last layer with a grid")}
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(starter(values))
+    except FileExistsError:
+        raise ConfigError(
+            f"{path} exists already", "give another name: cxr-audit init OTHER.yaml"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    err.print(
+        f"wrote {path}; next: edit ingest.source, then cxr-audit check {path}", highlight=False
+    )
+
+
+def schema() -> None:
+    """Print the JSON Schema of a config, for editors: cxr-audit schema > audit.schema.json."""
+    print(json.dumps(json_schema(), indent=2))

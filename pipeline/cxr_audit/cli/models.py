@@ -1,0 +1,119 @@
+"""Commands on model files: inspect, convert, import-torchxrayvision."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cxr_audit.cli.screen import err, out
+from cxr_audit.config import REFERENCE
+from cxr_audit.reference import WEIGHTS, card_of
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="a .keras or .h5 file, or the word reference")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """What a model is: input, classes, layers with a grid, head, output activation, SHA-256."""
+    from cxr_audit.classifier import inspect_model
+
+    if str(model) == REFERENCE:
+        model = WEIGHTS / card_of("classifier").weights
+    facts = inspect_model(model)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    unit = "unit" if facts["output_units"] == 1 else "units"
+    exact = facts["logit_is_sum_of_cells"]
+    for name, value in {
+        "file": facts["file"],
+        "SHA-256": facts["sha256"],
+        "parameters": f"{facts['parameters']:,}",
+        "input": facts["input"],
+        "value range": f"{facts['scaling_guess']} ({facts['scaling_reason']})",
+        "output": f"{facts['output_units']} {unit}, {facts['output_activation']}",
+        "classes": ", ".join(
+            facts["class_names"] or ["not in the file: classifier.class_names names them"]
+        ),
+        "target layer": f"{facts['target_layer']} (auto: the last with a grid)",
+        "head": facts["head"],
+        "logit budget": "exact: the logit is a bias plus the sum of the cells"
+        if exact
+        else "not exact; the gap is recorded",
+    }.items():
+        out.print(f"{name:13} {value}", highlight=False, markup=False)
+    # The last layer of each grid, and the last few: where one would want to look.
+    last_of_grid = {
+        layer["grid"]: layer for layer in facts["layers"] if layer["kind"] != "ZeroPadding2D"
+    }
+    chosen = [x for x in facts["layers"] if x in (*last_of_grid.values(), *facts["layers"][-4:])]
+    out.print(
+        f"\n{len(chosen)} of {len(facts['layers'])} layers with a grid; --json lists all",
+        highlight=False,
+    )
+    layers = Table(
+        "cells", "channels", "a cell sees", "budget", "kind", "layer", box=None, pad_edge=False
+    )
+    layers.columns[-1].overflow = "fold"
+    for layer in chosen:
+        budget = "exact" if layer["head"] == "affine" else "not exact"
+        seen = layer["receptive_field"] or "not known"
+        layers.add_row(
+            layer["grid"],
+            str(layer["channels"]),
+            seen,
+            budget,
+            layer["kind"],
+            escape(layer["name"]),
+        )
+    out.print(layers)
+
+
+def convert(
+    old: Annotated[
+        Path, typer.Argument(help="a model of Keras 2: .h5, .keras or a SavedModel folder")
+    ],
+    new: Annotated[Path, typer.Argument(help="the .keras file to write")],
+) -> None:
+    """Write a model of Keras 2 as a .keras file, and check that it answers the same."""
+    from cxr_audit.classifier import convert as convert_model
+
+    convert_model(old, new)
+    err.print(f"wrote {new}; next: cxr-audit inspect {new}", highlight=False)
+
+
+def import_weights(
+    weights: Annotated[
+        str, typer.Argument(metavar="WEIGHTS", help="a .pt file of its DenseNet121, or its address")
+    ],
+    new: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="the .keras file to write; its card lands beside it"),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="published name, such as densenet121-res224-all")
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="SHA-256 of the .pt file; an address needs one")
+    ] = None,
+    finding: Annotated[
+        str | None, typer.Option(help="keep this finding alone, with its operating threshold")
+    ] = None,
+) -> None:
+    """Turn TorchXRayVision's DenseNet121 weights into a Keras model with a model card."""
+    from cxr_audit.classifier import import_torchxrayvision
+
+    card = import_torchxrayvision(weights, new, name, sha256, finding)
+    err.print(
+        f"{card['name']}: {len(card['class_names'])} classes; from SHA-256 {card['source_sha256']}",
+        highlight=False,
+    )
+    err.print(
+        f"wrote {new} and {new.with_suffix('.json')}; next: cxr-audit init --model {new}",
+        highlight=False,
+    )

@@ -1,0 +1,50 @@
+"""Arguments that several commands take, and what is made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxr_audit.config import AuditConfig, load_config
+from cxr_audit.errors import AcceptanceError
+from cxr_audit.records import CohortRecord
+
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="audit config (YAML); cxr-audit init writes one")
+]
+Templates = Annotated[
+    Path | None,
+    typer.Option(exists=True, file_okay=False, help="folder with your own templates or CSS"),
+]
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="folder of a run, such as reports/demo")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="override a key of the config; an empty value unsets it",
+    ),
+]
+
+
+def load(config: Path, overrides: list[str] | None, output: Path | None = None) -> AuditConfig:
+    loaded = load_config(config, overrides or [])
+    if output is None:
+        return loaded
+    return loaded.model_copy(
+        update={"run": loaded.run.model_copy(update={"output": output.resolve()})}
+    )
+
+
+def accept(cohort: CohortRecord) -> None:
+    """Raise where the acceptance criteria are not met."""
+    failed = [result.in_words for result in cohort.acceptance if not result.is_met]
+    if failed:
+        raise AcceptanceError(
+            f"{len(failed)} of {len(cohort.acceptance)} acceptance criteria not met: {'; '.join(failed)}",
+            "what was found stands in cohort.json; cxr-audit cohort RUN prints it",
+        )
