@@ -153,7 +153,7 @@ class CohortRecord:
 
     target_class: str | None
     statuses: dict[CaseStatus, int]
-    unlabelled: dict[str, int]
+    unlabelled: tuple[CountedReason, ...]
     num_patients: int
     patients: Text
     outcomes: dict[str, int]

@@ -40,7 +40,7 @@ from cxr_audit.report.comparison import comparison_view
 from cxr_audit.report.index import index_view
 from cxr_audit.report.language import SOURCE, _, marked_up, plural, spoken
 from cxr_audit.report.pictures import colour_bar_stops
-from cxr_audit.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
+from cxr_audit.report.run_report import MeanMap, summary_pictures, summary_view, worst_cases
 from cxr_audit.report.words import View, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES

@@ -68,11 +68,9 @@ def find_cautions(case: CaseRecord) -> list[str]:
 
     What a raised flag says already is left out.
     """
-    texts: list[Text] = []
     said_by_flags = _checks_of_flags(case)
-    for check in case.quality:
-        if check.state == "failed" and check.name not in said_by_flags:
-            texts.append(_failed(check))
+    failed = [check for check in case.quality if check.state == "failed"]
+    texts = [_failed(check) for check in failed if check.name not in said_by_flags]
     if isinstance(case, AuditedCase):
         texts += case.regions.missing.values()
     known = [str(text) for text in texts]
@@ -106,7 +104,9 @@ def in_sentence(text: str) -> str:
 def _of_masking(case: AuditedCase) -> list[Alert]:
     alerts = []
     for part, words in UNEXPECTED.items():
-        answers = [masking.is_bad_news for masking in case.probes.masking if masking.removed == part]
+        answers = [
+            masking.is_bad_news for masking in case.probes.masking if masking.removed == part
+        ]
         if answers and all(answers):
             alerts.append(Alert(_(words)))
     return alerts

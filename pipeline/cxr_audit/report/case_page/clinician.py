@@ -88,9 +88,7 @@ class Output:
     notes: str
 
 
-def first_page(
-    case: AuditedCase, run: RunRecord, pictures: Mapping[str, str], paper: str
-) -> View:
+def first_page(case: AuditedCase, run: RunRecord, pictures: Mapping[str, str], paper: str) -> View:
     """What stands on page 1.
 
     Parameters

@@ -153,7 +153,11 @@ def _notes(case: AuditedCase, first: MapRecord) -> tuple[str, ...]:
     if controls and lungs is not None and lungs["relevance_mass_accuracy"] is not None:
         low, high = percent(min(controls)), percent(max(controls))
         notes.append(
-            _("Control maps that ignore the model: {low} to {high} in the lungs.", low=low, high=high)
+            _(
+                "Control maps that ignore the model: {low} to {high} in the lungs.",
+                low=low,
+                high=high,
+            )
         )
     annotation = case.in_region("annotation")
     share = annotation.number("relevance_mass_accuracy") if annotation else None

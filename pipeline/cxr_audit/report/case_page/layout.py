@@ -18,9 +18,7 @@ class Picture:
     height_mm: str
 
     @classmethod
-    def within(
-        cls, url: str, shape: tuple[int, int], width_mm: float, height_mm: float
-    ) -> Picture:
+    def within(cls, url: str, shape: tuple[int, int], width_mm: float, height_mm: float) -> Picture:
         """As large as a box allows, the aspect kept.
 
         Parameters

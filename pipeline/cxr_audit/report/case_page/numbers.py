@@ -285,5 +285,3 @@ def _check_row(check: Check, scope: str) -> tuple[str, str]:
 def _small(value: float) -> str:
     """Two decimals; four of what these do not show."""
     return number(value, 4 if 0 < abs(value) < 0.005 else 2)
-
-
