@@ -35,7 +35,7 @@ lock: $(READY)
 
 # After a change of words: the catalogues get what is new, empty, to be translated by hand.
 messages: $(READY)
-	@$(BIN)/python -m cxr_audit.report.messages
+	@$(BIN)/python -m cxr_audit.report.catalogue
 
 clean: ## what can be made again; runs below reports/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

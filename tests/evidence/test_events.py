@@ -356,7 +356,9 @@ def test_a_changed_run_is_not_sealed_again(folder: RunFolder) -> None:
     (folder.case("a") / "report.pdf").unlink()
     evidence.require_unchanged(folder, but=evidence.documents(folder))
     (folder.case("a") / "map.npz").write_bytes(b"x")
-    with pytest.raises(VerificationError, match=r"was changed after it was sealed:\nchanged: cases/a/map\.npz$"):
+    with pytest.raises(
+        VerificationError, match=r"was changed after it was sealed:\nchanged: cases/a/map\.npz$"
+    ):
         evidence.require_unchanged(folder, but=evidence.documents(folder))
 
 
@@ -470,8 +472,9 @@ def test_checksums_that_name_no_event_excuse_nothing(folder: RunFolder, digest: 
     (folder.path / "SHA256SUMS").write_text(
         "".join(named if line.endswith("  events.jsonl\n") else line for line in sums)
     )
-    assert "changed: cases/b/case.json: not the record that events.jsonl names for this case" in said(
-        folder
+    assert (
+        "changed: cases/b/case.json: not the record that events.jsonl names for this case"
+        in said(folder)
     )
     assert UNFINISHED[0] not in said(folder)
 
