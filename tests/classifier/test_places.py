@@ -26,9 +26,7 @@ ops = keras.ops
 
 def conv(size: int = 3, stride: int = 1, **settings: Any) -> Any:
     """One kernel of ones: of several in a row, what a cell sees of a pixel falls off from its centre."""
-    return layers.Conv2D(
-        1, size, stride, kernel_initializer="ones", use_bias=False, **settings
-    )
+    return layers.Conv2D(1, size, stride, kernel_initializer="ones", use_bias=False, **settings)
 
 
 def double(x: Any) -> Any:
