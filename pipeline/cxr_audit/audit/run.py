@@ -469,7 +469,11 @@ def _on_radiographs(
         with np.load(where / "map.npz") as maps, np.load(where / "regions.npz") as masks:
             values, lungs = maps[first.key], masks[lungs_region.name]
         evidence_there = geometry.restore(
-            values, record.input.placement, cohort.RASTER, cohort.RASTER
+            values,
+            record.input.placement,
+            cohort.RASTER,
+            cohort.RASTER,
+            first.facts.geometry,
         )
         yield record.outcome or "no_label", evidence_there, lungs
 
