@@ -123,9 +123,7 @@ METRICS = {
 }
 
 
-def radiograph_facts(
-    shape: tuple[int, int], warnings: tuple[str, ...] = ()
-) -> RadiographFacts:
+def radiograph_facts(shape: tuple[int, int], warnings: tuple[str, ...] = ()) -> RadiographFacts:
     return RadiographFacts(
         *shape,
         source=SourceFile(hashed("c"), hashed("d"), "DICOM", "JPEG Baseline", "pylibjpeg 2.1"),

@@ -47,6 +47,7 @@ from cxr_audit.audit.opening import (
     open_classifier,
     open_segmenter,
 )
+from cxr_audit.audit.parity import production_parity
 from cxr_audit.audit.prepare import Prepared, mark_duplicates, prepare, with_lungs
 from cxr_audit.config import REFERENCE, AuditConfig, measured_by
 from cxr_audit.errors import ConfigError, NotRetrieved, VerificationError
@@ -128,6 +129,7 @@ def audit(
     found = find_sources(config, key)
     sources = found if limit is None else limited(found, limit)
     explainer, model = open_classifier(config)
+    parity = production_parity(config, explainer, found)
     checks = open_checks(config, explainer)
     segmenter = open_segmenter(config)
     clock.mark("start")
@@ -136,6 +138,8 @@ def audit(
     folder, run, records = open_run(
         config, model, segmenter_sha256, sources, len(found), key, resume, engine
     )
+    if run.status == "running":
+        run = replace(run, production_parity=parity)
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(
@@ -625,7 +629,11 @@ def _without_paths(config: AuditConfig) -> dict[str, Any]:
     resolved["run"]["output"] = "see private/config.json"
     if config.ingest.source != REFERENCE:
         resolved["ingest"]["source"] = "see private/config.json"
-    for section, key in (("ingest", "manifest"), ("privacy", "key_file")):
+    for section, key in (
+        ("ingest", "manifest"),
+        ("privacy", "key_file"),
+        ("classifier", "reference_outputs"),
+    ):
         if resolved[section][key] is not None:
             resolved[section][key] = "see private/config.json"
     resolved["classifier"]["path"] = Path(config.classifier.path).name

@@ -103,6 +103,7 @@ from cxr_audit.records.run import (
     CodeIdentity,
     ModelFacts,
     Parity,
+    ProductionParity,
     RunRecord,
 )
 from cxr_audit.records.source import (
@@ -163,6 +164,7 @@ __all__ = [
     "Placement",
     "Prediction",
     "Probes",
+    "ProductionParity",
     "Radiograph",
     "RadiographFacts",
     "Region",
