@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from cxr_audit.config import Quality
-from cxr_audit.records import CaseRecord, CaseStatus, Check, Floats, RadiographFacts, SourceFile
+from cxr_audit.records import CaseRecord, Check, Floats, RadiographFacts, SourceFile, StoppedStatus
 from cxr_audit.vocabulary import QUALITY_CHECKS, Message, Text, message
 
 # Every n-th row and column is used, so that the shorter side has about as many.
@@ -47,14 +47,14 @@ def in_order(checks: Sequence[Check]) -> tuple[Check, ...]:
     return tuple(sorted(checks, key=lambda check: rank[check.name]))
 
 
-def action(checks: Sequence[Check], limits: Quality) -> tuple[CaseStatus, Text, Text] | None:
+def action(checks: Sequence[Check], limits: Quality) -> tuple[StoppedStatus, Text, Text] | None:
     """What the config requests for a case whose checks failed.
 
     Returns
     -------
     Status, reason and hint; None where the case is audited.
     """
-    lists: tuple[tuple[CaseStatus, str, tuple[str, ...]], ...] = (
+    lists: tuple[tuple[StoppedStatus, str, tuple[str, ...]], ...] = (
         ("failed", "fail", limits.fail),
         ("excluded", "exclude", limits.exclude),
     )

@@ -29,6 +29,7 @@ from cxr_audit.records.case import (
     Masking,
     Probes,
     StoppedCase,
+    StoppedStatus,
     audited,
     stopped,
 )
@@ -176,6 +177,7 @@ __all__ = [
     "ServerInstance",
     "SourceFile",
     "StoppedCase",
+    "StoppedStatus",
     "Subgroup",
     "SubgroupColumn",
     "Transition",
