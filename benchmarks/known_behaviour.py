@@ -35,14 +35,15 @@ from cxr_audit.audit.document import Explained, document
 from cxr_audit.audit.opening import find_key, find_sources, open_classifier, open_segmenter
 from cxr_audit.audit.prepare import prepare
 from cxr_audit.cohort.cases import case_values
+from cxr_audit.cohort.columns import Cases
 from cxr_audit.cohort.dependence import dependence
 from cxr_audit.cohort.intervals import Resampling
 from cxr_audit.config import Acceptance, AuditConfig, config_of
 from cxr_audit.evidence import RunFolder
-from cxr_audit.records import CaseRecord, RunRecord
+from cxr_audit.flags import flagged
+from cxr_audit.records import AuditedCase, RunRecord
 from cxr_audit.reference.phantom.phantom import LABELS, case_spec, draw
 from cxr_audit.reference.phantom.shortcuts import on_picture
-from cxr_audit.verdict import flagged
 from sklearn.metrics import roc_auc_score
 
 PHANTOM_PX, AUDITED_PX, INPUT_PX, MARKER_PX = 256, 512, 96, 70.0
@@ -268,7 +269,7 @@ def prepared(config: AuditConfig) -> list[Explained]:
     ]
 
 
-def audited(config: AuditConfig, cases: list[Explained]) -> list[CaseRecord]:
+def audited(config: AuditConfig, cases: list[Explained]) -> list[AuditedCase]:
     """The stages of `cxr_audit.audit` that know the classifier, without documents: its records, kept."""
     path = config.run.output / config.run.name
     ids = [case.prepared.source.case_id for case in cases]
@@ -296,11 +297,12 @@ def audited(config: AuditConfig, cases: list[Explained]) -> list[CaseRecord]:
             explained = vary_batch(explainer, explained, config, usual)
             for case, segmented in zip(explained, batch, strict=True):
                 document(replace(case, lungs=segmented.lungs), run, path, config)
-    records = [record for case_id in ids if (record := RunFolder(path).read_case(case_id))]
-    spread = np.std(
-        [one.prediction.logit for one in records if one.case_id in sampled and one.prediction]
-    )
-    return [flagged(record, config.acceptance, float(spread)) for record in records]
+    records = [RunFolder(path).read_case(case_id) for case_id in ids]
+    audited_cases = [record for record in records if isinstance(record, AuditedCase)]
+    logits = [case.prediction.logit for case in audited_cases if case.case_id in sampled]
+    spread = float(np.std(logits))
+    flagged_cases = [flagged(case, config.acceptance, spread) for case in audited_cases]
+    return [case for case in flagged_cases if isinstance(case, AuditedCase)]
 
 
 @dataclass(frozen=True)
@@ -320,14 +322,13 @@ class Row:
 Verdicts = dict[str, dict[str, bool]]
 
 
-def verdicts(records: Sequence[CaseRecord], limits: Acceptance) -> dict[str, bool]:
+def verdicts(records: Sequence[AuditedCase], limits: Acceptance) -> dict[str, bool]:
     """Is a run flagged: by its checks of dependence, and for what has none by the share of its cases."""
-    checks = dependence(
-        records, limits, {one.case_id: n for n, one in enumerate(records)}
-    )  # a phantom is a patient
+    patients = {case.case_id: n for n, case in enumerate(records)}  # a phantom is a patient
+    checks = dependence(Cases(records), limits, patients)
     depends = {check.name.removesuffix("_dependence"): check.state == "failed" for check in checks}
     raised = {
-        name: np.mean([any(flag.name == name for flag in one.flags) for one in records])
+        name: np.mean([name in case.flags.names for case in records])
         for name in JUDGED
     }
     return {name: depends.get(name, bool(raised[name] > RUN_SHARE)) for name in JUDGED}
