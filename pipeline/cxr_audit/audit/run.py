@@ -425,7 +425,7 @@ def render(
     events.append(
         "rendered", cases=len(case_ids), own_templates=template_dir is not None, language=language
     )
-    return finish_run(folder, run, _records(folder), events, template_dir)
+    return finish_run(folder, run, records_of(folder), events, template_dir)
 
 
 def finish_run(
@@ -502,7 +502,7 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
     Raises `ConfigError` where the run has not finished, `VerificationError` where its records are not what they were.
     """
     folder = RunFolder.open(path)
-    run, records = folder.read_run(), _records(folder)
+    run, records = folder.read_run(), records_of(folder)
     if len(records) != run.num_cases:
         raise ConfigError(
             f"{path} holds {len(records)} of {run.num_cases} cases: the run has not finished",
@@ -611,8 +611,13 @@ def _prepare_ahead(
         yield [future.result() for future in futures]
 
 
-def _records(folder: RunFolder) -> list[CaseRecord]:
+def records_of(folder: RunFolder) -> list[CaseRecord]:
     """The finished cases in the order of the run, which `cases.csv` keeps."""
+    return list(cases_of_run(folder).values())
+
+
+def cases_of_run(folder: RunFolder) -> dict[str, CaseRecord]:
+    """The records of `records_of` by the name of their folder."""
     import pandas as pd
 
     table, rank = folder.path / "cases.csv", dict[str, int]()
@@ -620,7 +625,12 @@ def _records(folder: RunFolder) -> list[CaseRecord]:
         order = pd.read_csv(table, dtype=str, keep_default_na=False)["case_id"]
         rank = {case_id: n for n, case_id in enumerate(order)}
     ordered = sorted(folder.case_ids(), key=lambda case_id: rank.get(case_id, len(rank)))
-    return [record for case_id in ordered if (record := folder.read_case(case_id))]
+    records = {}
+    for case_id in ordered:
+        record = folder.read_case(case_id)
+        if record is not None:
+            records[case_id] = record
+    return records
 
 
 def _without_paths(config: AuditConfig) -> dict[str, Any]:
