@@ -247,6 +247,13 @@ def _tried(
         progress("pipelines", done, len(cases))
     if not expected:
         raise ConfigError("no case of classifier.reference_outputs can be read")
+    spread = float(np.ptp(np.array(expected), axis=0).max())
+    if len(expected) > 1 and spread <= config.classifier.tolerance:
+        raise ConfigError(
+            f"the outputs of classifier.reference_outputs hardly vary ({spread:.4f}): "
+            "any pipeline would reproduce them",
+            "choose cases with high and with low outputs",
+        )
     compared: dict[tuple[bytes, ...], Trial] = {}
     for index, changes in enumerate(tried):
         key = tuple(digests[index] for digests in hashes)
