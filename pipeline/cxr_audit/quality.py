@@ -14,6 +14,7 @@ import numpy as np
 
 from cxr_audit.config import Quality, QualityCheck
 from cxr_audit.records import CaseRecord, CaseStatus, Check, Floats, RadiographFacts, SourceFile
+from cxr_audit.vocabulary import Text, message
 
 # What is looked at: every n-th row and column, so that the shorter side has about as many.
 SAMPLE_PX = 256
@@ -208,12 +209,37 @@ def check_header(
     views, age_years : the scope; no views = frontal ones, no ages = nothing states them.
     texts : number of burned-in texts found by their outlines; None = not looked for.
     """
+    attributes = facts.attributes
+    annotation = _check_annotation(attributes.get("BurnedInAnnotation"), texts)
+    image_type = _check_image_type(attributes, facts.source.format == "DICOM")
     return (
-        _check_view(facts.view_position, views or FRONTAL),
-        _check_age(facts.attributes.get("PatientAge"), age_years),
-        _check_annotation(facts.attributes.get("BurnedInAnnotation"), texts),
-        _check_image_type(facts.attributes, facts.source.format == "DICOM"),
+        _if_readable("view", _check_view(facts.view_position, views or FRONTAL), facts),
+        _if_readable("age", _check_age(attributes.get("PatientAge"), age_years), facts),
+        _if_readable("burned_in_annotation", annotation, facts),
+        _if_readable("image_type", image_type, facts),
     )
+
+
+# The attributes that a check needs.
+NEEDED: dict[QualityCheck, tuple[str, ...]] = {
+    "view": ("ViewPosition", "ViewCodeSequence"),
+    "age": ("PatientAge",),
+    "burned_in_annotation": ("BurnedInAnnotation",),
+    "image_type": ("ImageType", "PresentationIntentType", "QualityControlImage"),
+}
+
+
+def _if_readable(name: QualityCheck, check: Check, facts: RadiographFacts) -> Check:
+    """The check, not run where an attribute that it needs is present but cannot be read.
+
+    A check that has failed by something else stays failed.
+    """
+    for keyword in NEEDED[name]:
+        problem = facts.not_understood.get(keyword)
+        if problem is not None and check.state != "failed":
+            reason = message("ingest.not_understood", keyword=keyword, problem=problem)
+            return _not_run(name, reason)
+    return check
 
 
 def _check_view(view: str | None, views: Sequence[str]) -> Check:
@@ -351,5 +377,5 @@ def _stated(name: QualityCheck, what: str, limit: str, reason: str | None) -> Ch
     return Check(name, what, "failed" if reason else "passed", None, limit, reason)
 
 
-def _not_run(name: QualityCheck, reason: str) -> Check:
+def _not_run(name: QualityCheck, reason: Text) -> Check:
     return Check(name, "could not be checked", "not_run", None, None, reason)
