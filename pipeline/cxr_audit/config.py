@@ -166,6 +166,16 @@ class Ingest(_Section):
         64_000_000,
         description="the largest radiograph that is read; checked before memory is taken",
     )
+    unreadable_values: Literal["warn", "refuse"] = Field(
+        "warn",
+        description="header values that are present but cannot be read: warn (what needs them is "
+        "not assessed) | refuse (the file has failed)",
+    )
+    damaged_pixels: Literal["refuse", "warn"] = Field(
+        "refuse",
+        description="pixels that a decoder calls damaged, and fills in: refuse (the file has "
+        "failed) | warn",
+    )
 
 
 class Privacy(_Section):

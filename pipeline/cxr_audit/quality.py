@@ -295,7 +295,29 @@ def check_header(
     texts : burned-in texts found by their outlines; None where they were not looked for.
     """
     header = Header(facts, views or FRONTAL, age_years, texts)
-    return tuple(check(header) for check in HEADER_CHECKS.values())
+    return tuple(_if_readable(name, check(header), facts) for name, check in HEADER_CHECKS.items())
+
+
+# The attributes that a check needs.
+NEEDED: dict[str, tuple[str, ...]] = {
+    "view": ("ViewPosition", "ViewCodeSequence"),
+    "age": ("PatientAge",),
+    "burned_in_annotation": ("BurnedInAnnotation",),
+    "image_type": ("ImageType", "PresentationIntentType", "QualityControlImage"),
+}
+
+
+def _if_readable(name: str, check: Check, facts: RadiographFacts) -> Check:
+    """The check, not run where an attribute that it needs is present but cannot be read.
+
+    A check that has failed by something else stays failed.
+    """
+    for keyword in NEEDED[name]:
+        problem = facts.not_understood.get(keyword)
+        if problem is not None and check.state != "failed":
+            reason = message("ingest.not_understood", keyword=keyword, problem=problem)
+            return _not_run(name, reason)
+    return check
 
 
 def view(header: Header) -> Check:
