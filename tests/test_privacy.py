@@ -301,7 +301,7 @@ def context(*_):
 def note(*_):
     error = ValueError("Qanary^Doe"); error.add_note("Qanary"); raise error
 def worker(*_):
-    with LocalEngine(1) as engine: engine.submit(broken.read, 'Qanary^Doe\\n  File "Qanary", line 1, in x').result()
+    with LocalEngine(workers=1) as engine: engine.light(broken.read, 'Qanary^Doe\\n  File "Qanary", line 1, in x').result()
 def loop(*_):
     error, other = ValueError("Qanary^Doe"), KeyError("Qanary")
     error.__cause__, other.__cause__ = other, error

@@ -52,7 +52,11 @@ from cxr_audit.vocabulary.presets import (
 
 REFERENCE = "reference"
 # Where and how a run is made, not what is asked of it.
-PLACES = ("run.output", "run.name", "engine.name", "engine.workers", "privacy.key_file")
+PLACES = (
+    *("run.output", "run.name", "privacy.key_file"),
+    *("engine.name", "engine.workers", "engine.auditors", "engine.batch_size"),
+    *("engine.case_seconds", "engine.case_mib"),
+)
 
 
 def _printable(text: str) -> str:
@@ -750,12 +754,21 @@ class Report(_Section):
 class Engine(_Section):
     """Where the work runs."""
 
-    name: Literal["local"] = Field("local", description="local = worker processes on this machine")
+    name: Literal["local"] = Field("local", description="local = processes on this machine")
     workers: Annotated[int, Field(ge=1, le=256)] | None = Field(
         None, description="processes that read and render; default: the machine's cores"
     )
+    auditors: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        None, description="processes that run the networks; default: one a GPU, else one"
+    )
     batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         16, description="radiographs a model call"
+    )
+    case_seconds: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        300, description="a case that takes longer than this, twice, has failed"
+    )
+    case_mib: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        2048, description="a case that needs more memory than this (MiB), twice, has failed"
     )
 
 

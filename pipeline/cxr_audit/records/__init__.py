@@ -102,6 +102,7 @@ from cxr_audit.records.regions import (
 from cxr_audit.records.run import (
     CascadeStage,
     CodeIdentity,
+    Leg,
     ModelFacts,
     Parity,
     ProductionParity,
@@ -147,6 +148,7 @@ __all__ = [
     "GridAxis",
     "GridGeometry",
     "InputRecord",
+    "Leg",
     "LogitBudget",
     "MapFacts",
     "MapRecord",

@@ -22,6 +22,7 @@ __all__ = [
     "annotation",
     "find_markers",
     "find_regions",
+    "on_grid",
     "partition",
     "segmenter_input",
 ]
@@ -46,11 +47,9 @@ def find_regions(
     given : from `find_markers`, and of `annotation`.
     is_mirrored : the patient's left is on the left of the picture.
     """
-    factor = min(1.0, GRID_PX / max(picture.shape))
-    rows, columns = (max(1, round(side * factor)) for side in picture.shape)
-    grey = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA).astype(
-        np.float32
-    ) / np.float32(255)
+    picture = on_grid(picture)
+    rows, columns = picture.shape
+    grey = picture.astype(np.float32) / np.float32(255)
     found, both = [], None
     if lungs is not None and lungs.reason is None:
         right, left = (lungs.left, lungs.right) if is_mirrored else (lungs.right, lungs.left)
@@ -70,6 +69,14 @@ def find_regions(
         [region.mask for region in found if region.facts.kind in PRECEDENCE]
     )
     return (*found, Region.of(~known, "elsewhere", "elsewhere", "what lies in none of these"))
+
+
+def on_grid(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A radiograph as displayed, uint8, on the grid of `find_regions`; one that is on it stays."""
+    factor = min(1.0, GRID_PX / max(picture.shape))
+    rows, columns = (max(1, round(side * factor)) for side in picture.shape)
+    small = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
 
 
 def annotation(mask: Mask, found_by: Text) -> Region:
