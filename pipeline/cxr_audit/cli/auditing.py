@@ -70,7 +70,8 @@ def explain(
         str | None, typer.Option(help="names of the classes, with commas between")
     ] = None,
     scaling: Annotated[
-        str | None, typer.Option(help="value range of the model's input; default: a guess")
+        str | None,
+        typer.Option(help="value range of the model's input; default: read from the model"),
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option(help="may be given again; the first gives the numbers")
@@ -96,6 +97,15 @@ def explain(
     preprocess = _input_of(model)
     if scaling is not None:
         preprocess |= {"scaling": scaling, "scaling_source": "--scaling"}
+    elif preprocess["scaling"] is None:
+        if not any(override.startswith("preprocess.") for override in overrides or []):
+            raise ConfigError(
+                "the value range of the model's input cannot be read: "
+                f"{preprocess['scaling_source']}",
+                "give --scaling unit, minus_one_one, imagenet, caffe, raw_255 or txv, as the program "
+                "that trained the model does",
+            )
+        preprocess = {key: preprocess[key] for key in ("rows", "columns", "channels")}
     number = next(n for n in itertools.count(1) if not (output / f"explain-{n}").exists())
     asked: dict[str, dict[str, Any]] = {
         "run": {"name": f"explain-{number}", "output": str(output)},
@@ -108,7 +118,8 @@ def explain(
     }
     result = run_audit(config_of(asked, overrides or []))
     err.print(
-        f"value range: {preprocess['scaling']}, from: {preprocess['scaling_source']}",
+        f"value range: {preprocess.get('scaling', 'as --set says')}, "
+        f"from: {preprocess.get('scaling_source', '--set')}",
         highlight=False,
     )
     folder = RunFolder(result.folder)
@@ -203,7 +214,7 @@ def check(
 
 
 def _input_of(model: str) -> dict[str, Any]:
-    """The keys of `preprocess` that fit a model; its value range is a guess, and says so."""
+    """The keys of `preprocess` that fit a model; and where its value range is known from; None = not known."""
     if model == REFERENCE:
         return {
             "channels": 1,
@@ -216,7 +227,7 @@ def _input_of(model: str) -> dict[str, Any]:
     return {
         **{key: facts[key] for key in ("rows", "columns", "channels")},
         "scaling": facts["scaling_guess"],
-        "scaling_source": f"a guess: {facts['scaling_reason']}; --scaling sets it",
+        "scaling_source": facts["scaling_reason"],
     }
 
 
