@@ -384,7 +384,7 @@ def test_case_ids_depend_on_a_key_that_stays_outside_the_run(
     assert str(key) not in (config_file.parent / "elsewhere" / "keyed" / "run.json").read_text()
     monkeypatch.setenv("CXR_AUDIT_CASE_ID_KEY", key.read_text())
     assert ids(run(config_file, "run.output=elsewhere", "run.name=environment")) == ids(first)
-    monkeypatch.setenv("CXR_AUDIT_CASE_ID_KEY", "another secret of ours")
+    monkeypatch.setenv("CXR_AUDIT_CASE_ID_KEY", "f1e0a77c0b3d4e5896d2")
     with pytest.raises(ConfigError, match="changed since it was made: key of the case ids"):
         run(config_file, resume=True)
 
@@ -498,7 +498,7 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
     )
     assert copy["status"] == "ok"
     (earlier,) = (
-        row for row in rows if row["file_sha256"] == copy["file_sha256"] and row is not copy
+        row for row in rows if row["file_hmac"] == copy["file_hmac"] and row is not copy
     )
     record = folder.read_case(copy["case_id"])
     assert earlier["quality"] == ""

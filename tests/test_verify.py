@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from cxr_audit import load_config
-from cxr_audit.audit import audit, rerun, verify_run
+from cxr_audit.audit import audit, compare_originals, rerun, verify_run
 from cxr_audit.audit.verify import NOT_SIGNED
 from cxr_audit.errors import ConfigError, RunLocked
 from cxr_audit.evidence import RunFolder, locked
@@ -196,6 +200,54 @@ def test_a_signature_shows_who_sealed_and_that_it_was_removed(
 def test_a_run_that_is_being_written_is_not_judged(run: Path) -> None:
     with locked(run), pytest.raises(RunLocked):
         verify_run(run)
+
+
+def test_what_is_handed_on_has_no_plain_hash(run: Path) -> None:
+    """Nor have the files that PDFs carry: they are those beside them, as `verify` finds."""
+    config = json.loads((run / "private" / "config.json").read_bytes())
+    images = sorted(Path(config["ingest"]["source"]).rglob("*.png"))
+    plain = [hashlib.sha256(path.read_bytes()).hexdigest() for path in images]
+    pixels = [hashlib.sha256(cv2.imread(str(path), -1).tobytes()).hexdigest() for path in images]
+    assert len(plain) == 3
+    for path in run.rglob("*"):
+        if path.is_file() and path.parent.name != "private":
+            data = path.read_bytes()
+            assert not [digest for digest in (*plain, *pixels) if digest.encode() in data], path
+    crosswalk = (run / "private" / "crosswalk.csv").read_text()
+    assert all(digest in crosswalk for digest in plain)
+    key = (Path(config["run"]["output"]) / ".case-id-key").read_bytes().strip()
+
+    def keyed(digest: str) -> str:
+        return hmac.new(key, digest.encode(), "sha256").hexdigest()
+
+    records = [json.loads(path.read_bytes()) for path in run.glob("cases/*/case.json")]
+    sources = [record["radiograph"]["source"] for record in records]
+    assert {record["file_hmac"] for record in records} == set(map(keyed, plain))
+    assert {source["pixel_hmac"] for source in sources} == set(map(keyed, pixels))
+    assert all(record["case_id"] == record["file_hmac"][:16] for record in records)
+
+
+def test_an_assessor_finds_the_file_of_each_case(run: Path, tmp_path: Path) -> None:
+    """With the key, or with `private/`; with neither no one does."""
+    config = json.loads((run / "private" / "config.json").read_bytes())
+    images = Path(shutil.copytree(config["ingest"]["source"], tmp_path / "images"))
+    key = Path(config["run"]["output"]) / ".case-id-key"
+    ids = set(RunFolder(run).case_ids())
+    assert set(compare_originals(RunFolder(run), images).matched) == ids  # by private/
+    shutil.rmtree(run / "private")
+    with pytest.raises(ConfigError, match="cannot be matched"):
+        compare_originals(RunFolder(run), images)
+    found = compare_originals(RunFolder(run), images, key)
+    assert (set(found.matched), found.missing, found.problems) == (ids, (), ())
+    gone = sorted(images.rglob("*.png"))[0]
+    gone.unlink()
+    found = compare_originals(RunFolder(run), images, key)
+    assert (len(found.matched), len(found.missing)) == (2, 1)
+    other = tmp_path / "other"
+    other.write_text(secrets.token_hex(32))
+    other.chmod(0o600)
+    with pytest.raises(ConfigError, match="fingerprint"):
+        compare_originals(RunFolder(run), images, other)
 
 
 def test_altered_code_is_seen_though_the_version_is_the_same(run: Path, tmp_path: Path) -> None:

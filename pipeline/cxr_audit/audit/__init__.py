@@ -9,12 +9,14 @@ from cxr_audit.audit.opening import (
     open_classifier,
     reading,
 )
+from cxr_audit.audit.originals import Originals, compare_originals
 from cxr_audit.audit.rerun import Reproduction, rerun
 from cxr_audit.audit.run import Engine, Progress, RunResult, audit, cohort_of, render
 from cxr_audit.audit.verify import Verification, verify_run
 
 __all__ = [
     "Engine",
+    "Originals",
     "Progress",
     "Reproduction",
     "RunResult",
@@ -22,6 +24,7 @@ __all__ = [
     "audit",
     "check_labels",
     "cohort_of",
+    "compare_originals",
     "find_key",
     "find_sources",
     "open_checks",

@@ -84,7 +84,10 @@ def document(
     folder.clear_case(case.prepared.source.case_id)
     where = folder.case(case.prepared.source.case_id)
     record, pictures, maps, masks = describe(case, run, config)
-    record = replace(record, metadata_hmac=case.prepared.source.metadata_hmac)
+    source = case.prepared.source
+    record = replace(
+        record, metadata_hmac=source.metadata_hmac, file_sha256=None, file_hmac=source.file_hmac
+    )
     for name, image in pictures.items():
         evidence.write(where / name, report.encode_jpeg(image, MOST_BYTES))
     if maps:

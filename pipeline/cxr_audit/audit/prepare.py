@@ -5,7 +5,6 @@ Here, and nowhere else, a `CaseError` is caught and becomes a record.
 
 from __future__ import annotations
 
-import hmac
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -101,14 +100,22 @@ def prepare(source: CaseSource, config: AuditConfig) -> Prepared:
 def mark_duplicates(
     case: Prepared, duplicates: quality.Duplicates, key: CaseIdKey, config: AuditConfig
 ) -> Prepared:
-    """The case with the checks whether it came before, in the run's order. Its UID leaves memory as a keyed hash."""
+    """The case with the checks whether it came before, in the run's order.
+
+    Its UID and the hashes of its file and pixels leave memory as keyed hashes.
+    """
+    file_hmac = key.hmac(case.source.file_sha256)
+    case = replace(case, source=replace(case.source, file_hmac=file_hmac))
     if case.facts is None:
         return case
-    uid, source = case.sop_instance_uid, case.facts.source
-    if uid is not None:
-        source = replace(
-            source, instance_hmac=hmac.new(key.value, uid.encode(), "sha256").hexdigest()
-        )
+    source = replace(
+        case.facts.source,
+        file_sha256=None,
+        pixel_sha256=None,
+        file_hmac=file_hmac,
+        pixel_hmac=key.hmac(case.facts.source.pixel_sha256),
+        instance_hmac=key.hmac(case.sop_instance_uid),
+    )
     duplicates.note(case.source.case_id, source)
     checks = (*case.quality, *duplicates.checks(case.source.case_id, source))
     facts = replace(case.facts, source=source)
