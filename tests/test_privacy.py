@@ -259,7 +259,7 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     assert len(statuses) == len(paths)
     assert statuses.count("ok") == 8
     assert statuses.count("failed") >= 6
-    assert "87" not in (run / "cases.csv").read_text("utf-8").split("file_sha256")[0]
+    assert "87" not in (run / "cases.csv").read_text("utf-8").split("file_hmac")[0]
     assert any(
         '"PatientAge": "80-89"' in path.read_text("utf-8") for path in run.glob("cases/*/case.json")
     )

@@ -48,7 +48,7 @@ def test_case_ids_depend_on_a_key_that_stays_outside_the_run(
     assert str(key) not in (config_file.parent / "elsewhere" / "keyed" / "run.json").read_text()
     monkeypatch.setenv("CXR_AUDIT_CASE_ID_KEY", key.read_text())
     assert ids(run(config_file, "run.output=elsewhere", "run.name=environment")) == ids(first)
-    monkeypatch.setenv("CXR_AUDIT_CASE_ID_KEY", "another secret of ours")
+    monkeypatch.setenv("CXR_AUDIT_CASE_ID_KEY", "f1e0a77c0b3d4e5896d2")
     with pytest.raises(ConfigError, match="changed since it was made: key of the case ids"):
         run(config_file, resume=True)
 

@@ -39,7 +39,7 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
     )
     assert copy["status"] == "ok"
     (earlier,) = (
-        row for row in rows if row["file_sha256"] == copy["file_sha256"] and row is not copy
+        row for row in rows if row["file_hmac"] == copy["file_hmac"] and row is not copy
     )
     record = folder.read_case(copy["case_id"])
     assert earlier["quality"] == ""

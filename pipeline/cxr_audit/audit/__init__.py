@@ -6,6 +6,7 @@
 from cxr_audit.audit.engine import Engine, Progress
 from cxr_audit.audit.finish import FailedCase, RecordsOnDisk, RunResult, cohort_of, render
 from cxr_audit.audit.networks import open_checks, open_classifier
+from cxr_audit.audit.originals import Originals, compare_originals
 from cxr_audit.audit.plan import check_labels, find_key, find_sources, sample
 from cxr_audit.audit.prepare import reading
 from cxr_audit.audit.rerun import Reproduction, rerun
@@ -15,6 +16,7 @@ from cxr_audit.audit.verify import Verification, verify_run
 __all__ = [
     "Engine",
     "FailedCase",
+    "Originals",
     "Progress",
     "RecordsOnDisk",
     "Reproduction",
@@ -23,6 +25,7 @@ __all__ = [
     "audit",
     "check_labels",
     "cohort_of",
+    "compare_originals",
     "find_key",
     "find_sources",
     "open_checks",

@@ -55,6 +55,9 @@ def contradictions(
     is_same_code : whether the code that runs here made the run.
     """
     yield from _of_run(run, records)
+    named = zip(records.case_ids, records, strict=True)
+    if any(record.case_id != case_id for case_id, record in named):
+        return  # every table would be another, for this one reason
     in_table = _cases_table(folder, records, is_same_code)
     yield from _limited("cases.csv", in_table, is_same_code)
     in_cohort = _cohort(folder, run, records, is_same_code)

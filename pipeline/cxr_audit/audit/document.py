@@ -100,7 +100,13 @@ def document(case: Explained, run: RunRecord, path: Path, config: AuditConfig) -
     shown = read_pictures(where, case.prepared.failure is not None)
     case = replace(case, prepared=replace(case.prepared, pictures=shown))
     record, pictures, maps, masks = describe(case, run, config)
-    record = replace(record, metadata_hmac=case.prepared.source.metadata_hmac)
+    source = case.prepared.source
+    record = replace(
+        record,
+        metadata_hmac=source.metadata_hmac,
+        file_sha256=None,
+        file_hmac=source.file_hmac,
+    )
     for name in pictures.keys() - {f"{role}.jpg" for role in shown}:
         evidence.write(where / name, report.encode_jpeg(pictures[name], MOST_BYTES))
     if maps:

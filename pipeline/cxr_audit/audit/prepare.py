@@ -5,7 +5,6 @@ Only the paths, facts and small arrays of a case travel between processes.
 
 from __future__ import annotations
 
-import hmac
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -216,12 +215,22 @@ def mark_duplicates(
 def _mark_duplicate(
     case: Prepared, duplicates: quality.Duplicates, key: CaseIdKey, config: AuditConfig
 ) -> Prepared:
+    """The case with its duplicate checks.
+
+    Its UID and the hashes of its file and pixels leave memory as keyed hashes.
+    """
+    file_hmac = key.hmac(case.source.file_sha256)
+    case = replace(case, source=replace(case.source, file_hmac=file_hmac))
     if case.facts is None:
         return case
-    uid, source = case.sop_instance_uid, case.facts.source
-    if uid is not None:
-        instance_hmac = hmac.new(key.value, uid.encode(), "sha256").hexdigest()
-        source = replace(source, instance_hmac=instance_hmac)
+    source = replace(
+        case.facts.source,
+        file_sha256=None,
+        pixel_sha256=None,
+        file_hmac=file_hmac,
+        pixel_hmac=key.hmac(case.facts.source.pixel_sha256),
+        instance_hmac=key.hmac(case.sop_instance_uid),
+    )
     duplicates.note(case.source.case_id, source)
     checks = (*case.quality, *duplicates.checks(case.source.case_id, source))
     facts = replace(case.facts, source=source)
