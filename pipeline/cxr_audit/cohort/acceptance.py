@@ -237,7 +237,7 @@ class Requirement:
 def _num_by_root(
     value: float, interval: tuple[float, float] | None, limit: float, num_cases: int
 ) -> int | None:
-    """How many cases would decide if the width of the interval falls with the root of the number."""
+    """How many cases would decide if the width of the interval falls with their square root."""
     if interval is None:
         return None
     reach = value - interval[0] if limit < value else interval[1] - value

@@ -158,7 +158,7 @@ def _judged(name: str, estimate: Estimate, limit: float) -> Check:
 
 
 def _undecided(estimate: Estimate, interval: tuple[float, float], limit: float) -> Text:
-    """Why a check is undecided; the width of an interval falls with the root of the number."""
+    """Why a check is undecided; the width of an interval falls with their square root."""
     value = estimate.value or 0.0
     low, high = interval
     if value == limit:

@@ -82,8 +82,8 @@ def _need(criterion: Criterion, assumed: Mapping[str, float], power: float) -> N
         return Need(text, requirement.limit, true_value, reason=reason)
     number = auc_cases_needed if name == "auc" else cases_needed
     num_cases = number(requirement.limit, true_value, requirement.is_lowest, power)
-    reason = None if num_cases else message("cohort.power_never", assumed=true_value)
-    return Need(text, requirement.limit, true_value, num_cases, cases_of(criterion), reason)
+    missing = None if num_cases else message("cohort.power_never", assumed=true_value)
+    return Need(text, requirement.limit, true_value, num_cases, cases_of(criterion), missing)
 
 
 def cases_of(criterion: Criterion) -> Message:
@@ -137,7 +137,7 @@ def chance_of_meeting(limit: float, assumed: float, num: int) -> float:
 
 
 def fewest_hits(limit: float, num: int) -> int:
-    """The fewest hits of `num` cases whose interval lies at the limit or above; num + 1 where none."""
+    """The fewest hits of `num` cases whose interval reaches the limit; num + 1 where none do."""
     # The interval holds the limits L with (p - L)^2 <= z^2 L (1 - L) / n.
     share = limit + Z * math.sqrt(limit * (1 - limit) / num)
     hits = min(num + 1, max(0, math.floor(num * share)))
@@ -147,9 +147,10 @@ def fewest_hits(limit: float, num: int) -> int:
 
 
 def auc_cases_needed(limit: float, assumed: float, is_lowest: bool, power: float) -> int | None:
-    """From how many positive and as many negative cases on an AUC meets its limit; see `cases_needed`.
+    """From how many positive and as many negative cases on an AUC meets its limit.
 
-    The AUC is taken as a share of the effective number of cases, A (1 - A) / variance.
+    Parameters and result are those of `cases_needed`. The AUC is taken as a share of the effective
+    number of cases, A (1 - A) / variance.
     """
     if (assumed <= limit) if is_lowest else (assumed >= limit):
         return None

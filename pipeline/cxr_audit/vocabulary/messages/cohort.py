@@ -38,7 +38,6 @@ MESSAGES: dict[str, Template] = {
     "cohort.not_measured": "not measured",
     "cohort.not_masked": "the case was not masked",
     "cohort.trust_not_checked": "the explanation was not checked",
-    "cohort.not_flagged": "flags were not assessed",
     # subgroups
     "cohort.groups_too_small": "every value has fewer than {limit} cases",
     "cohort.no_value": "no case has a value",
@@ -65,7 +64,7 @@ MESSAGES: dict[str, Template] = {
     "cohort.check_not_made": "the check was not made",
     "cohort.undefined_in_every_case": "undefined in all {cases}",
     "cohort.no_such_case": "no {cases}",
-    "cohort.undecided": "The 95 % interval, {low:.2f} to {high:.2f}, contains the limit {limit:g}. "
+    "cohort.undecided": "The 95 % interval, {low:.3g} to {high:.3g}, contains the limit {limit:g}. "
     "About {needed} cases are needed if the estimate stays",
     "cohort.no_interval": "{reason}; about {needed} cases are needed if the estimate stays",
     "cohort.never_decided": "No number of cases decides whether the share is {limit:g} if the "
@@ -90,9 +89,9 @@ MESSAGES: dict[str, Template] = {
         "in standard deviations of the logit, mean of {num} cases",
     ),
     "cohort.output_depends": "The output depends on it: {value:.2f} (limit {limit:g})",
-    "cohort.interval_holds_limit": "The 95 % interval, {low:.2f} to {high:.2f}, contains the limit "
+    "cohort.interval_holds_limit": "The 95 % interval, {low:.3g} to {high:.3g}, contains the limit "
     "{limit:g}",
-    "cohort.undecided_patients": "The 95 % interval, {low:.2f} to {high:.2f}, contains the limit "
+    "cohort.undecided_patients": "The 95 % interval, {low:.3g} to {high:.3g}, contains the limit "
     "{limit:g}. About {needed} patients are needed if the estimate stays",
     # power
     "cohort.positive_cases": "positive cases",
