@@ -1,11 +1,11 @@
-# make demo | demo-orthanc | test | lint | lock | messages | clean. Every target brings its own set-up; the second call is quick.
+# make demo | demo-orthanc | test | lint | lock | generated | clean. Every target brings its own set-up; the second call is quick.
 
 # macOS: ctypes does not look where Homebrew installs. Given in front of each command, since /bin/sh drops DYLD_*.
 BIN := $(if $(filter Darwin,$(shell uname -s)),DYLD_FALLBACK_LIBRARY_PATH=/opt/homebrew/lib:/usr/local/lib:/usr/lib )PYTHONUNBUFFERED=1 .venv/bin
 READY := .venv/.ready
 ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: demo demo-orthanc test lint lock messages clean
+.PHONY: demo demo-orthanc test lint lock generated clean
 .DEFAULT_GOAL := demo
 
 # Exit code 4 is what the demo means to show: one of its files is no radiograph, is recorded as such, and the run goes on.
@@ -19,7 +19,7 @@ demo-orthanc: $(READY)
 	@$(BIN)/python -m benchmarks.orthanc
 
 test: $(READY)
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST)
 
 lint: $(READY)
 	@$(BIN)/ruff check .
@@ -33,9 +33,11 @@ lock: $(READY)
 		--generate-hashes --no-header --no-emit-index-url --no-config --default-index https://pypi.org/simple \
 		--quiet --output-file requirements.lock
 
-# After a change of words: the catalogues get what is new, empty, to be translated by hand.
-messages: $(READY)
-	@$(BIN)/python -m cxr_audit.report.messages
+# After a change of the vocabulary, of a config key or of words. New messages come empty, to be translated by hand.
+generated: $(READY)
+	@$(BIN)/cxr-audit schema > configs/audit.schema.json
+	@$(BIN)/python -m cxr_audit.vocabulary.page > docs/vocabulary.md
+	@$(BIN)/python -m cxr_audit.report.catalogue
 
 clean: ## what can be made again; runs below reports/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -2,11 +2,11 @@
 
     .venv/bin/python -m benchmarks.dicom_agreement [--files FOLDER] [--all]
 
-Files: every image with one grey frame in pydicom and pydicom-data (called a CR, so that it is read), or a folder of
-your own. pydicom: stored values equal bit by bit, and apply_modality_lut, apply_voi_lut, inversion of MONOCHROME1,
-over the output range that its documentation states, within a thousandth. DCMTK (Debian package dcmtk): `dcmj2pnm`
-and `dcml2pnm` at 8 bits, within one grey level; files that it cannot read are named. Exit code 1 where a difference
-is not in EXPLAINED.
+Files: every image with one grey frame in pydicom and pydicom-data (called a CR, so that it is
+read), or a folder of your own. pydicom: stored values equal bit by bit, and apply_modality_lut,
+apply_voi_lut, inversion of MONOCHROME1, over the output range that its documentation states, within
+a thousandth. DCMTK (Debian package dcmtk): `dcmj2pnm` and `dcml2pnm` at 8 bits, within one grey
+level; files that it cannot read are named. Exit code 1 where a difference is not in EXPLAINED.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import pydicom
 from cxr_audit.errors import CaseError
 from cxr_audit.ingest import read
 from cxr_audit.records import CaseSource, Radiograph
+from cxr_audit.vocabulary import Message
 from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
@@ -45,7 +46,10 @@ GREY_LEVEL = 1 / 255
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One file beside one other reader. `difference` is the largest, in shares of black to white."""
+    """One file beside one other reader.
+
+    `difference` is the largest, in shares of black to white.
+    """
 
     file: str
     who: str
@@ -124,23 +128,25 @@ def pydicom_display(dataset: FileDataset, stored: npt.NDArray[Any]) -> npt.NDArr
     if "VOILUTSequence" in dataset:
         low, high = 0.0, 2.0 ** dataset.VOILUTSequence[0].LUTDescriptor[2] - 1
     elif "WindowWidth" in dataset:
-        bits = dataset.BitsStored
-        low, high = (
-            (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
-            if dataset.PixelRepresentation
-            else (0.0, 2.0**bits - 1)
-        )
-        if "ModalityLUTSequence" in dataset:
-            low, high = 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
-        elif "RescaleSlope" in dataset:
-            low, high = (
-                end * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
-                for end in (low, high)
-            )
+        low, high = _window_range(dataset)
     else:
         low, high = shown.min(), shown.max()
     shown = (shown - low) / (high - low)
     return 1 - shown if dataset.PhotometricInterpretation == "MONOCHROME1" else shown
+
+
+def _window_range(dataset: FileDataset) -> tuple[float, float]:
+    """The output range of pydicom's windows: that of the modality values."""
+    if "ModalityLUTSequence" in dataset:
+        return 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
+    bits = dataset.BitsStored
+    low, high = 0.0, 2.0**bits - 1
+    if dataset.PixelRepresentation:
+        low, high = -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
+    if "RescaleSlope" in dataset:
+        slope, intercept = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
+        low, high = low * slope + intercept, high * slope + intercept
+    return low, high
 
 
 def beside_dcmtk(name: str, path: Path, dataset: FileDataset, radiograph: Radiograph) -> Row:
@@ -152,34 +158,30 @@ def beside_dcmtk(name: str, path: Path, dataset: FileDataset, radiograph: Radiog
     program = shutil.which("dcml2pnm" if is_ls else "dcmj2pnm")
     if program is None:
         return Row(name, "DCMTK", None, "DCMTK is not installed")
-    whats = {decision.what: decision.how for decision in radiograph.facts.decisions}
-    voi = (
-        ["+Wl", "1"]
-        if "display curve" in whats
-        else ["+Wi", "1"]
-        if "display window" in whats
-        else []
-    )
-    if whats.get("display window", "").startswith("none"):
-        voi = ["+Wm"]
     picture = path.with_suffix(".pgm")
-    done = subprocess.run(
-        [program, "+op", "-O", *voi, path, picture], capture_output=True, text=True, check=False
-    )
+    command = [program, "+op", "-O", *_voi_options(radiograph), path, picture]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not picture.exists():
-        return Row(
-            name,
-            "DCMTK",
-            None,
-            "DCMTK cannot read it: " + (done.stderr.strip().splitlines() or [""])[-1][:70],
-        )
+        last = (done.stderr.strip().splitlines() or [""])[-1][:70]
+        return Row(name, "DCMTK", None, f"DCMTK cannot read it: {last}")
     theirs = cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)
     picture.unlink()
     if theirs.shape != radiograph.pixels.shape:
-        return Row(
-            name, "DCMTK", None, f"DCMTK stretches it to {theirs.shape[0]} x {theirs.shape[1]}"
-        )
-    return Row(name, "DCMTK", float(np.abs(theirs - np.rint(radiograph.pixels * 255)).max() / 255))
+        rows, columns = theirs.shape[:2]
+        return Row(name, "DCMTK", None, f"DCMTK stretches it to {rows} x {columns}")
+    ours = np.rint(radiograph.pixels * 255)
+    return Row(name, "DCMTK", float(np.abs(theirs - ours).max() / 255))
+
+
+def _voi_options(radiograph: Radiograph) -> list[str]:
+    """DCMTK's options for the curve or window that our reading has used."""
+    hows = [decision.how for decision in radiograph.facts.decisions]
+    codes = {how.code for how in hows if isinstance(how, Message)}
+    if codes & {"ingest.curve", "ingest.curve_beside_window"}:
+        return ["+Wl", "1"]
+    if codes & {"ingest.window", "ingest.window_beside_curve"}:
+        return ["+Wi", "1"]
+    return ["+Wm"] if "ingest.range_full" in codes else []
 
 
 def report(paths: list[Path]) -> list[Row]:
@@ -198,29 +200,34 @@ def main() -> None:
     parser.add_argument("--files", type=Path, help="a folder of DICOM files instead")
     parser.add_argument("--all", action="store_true", help="also print what agrees")
     arguments = parser.parse_args()
-    paths = (
-        sorted(p for p in arguments.files.rglob("*") if p.is_file())
-        if arguments.files
-        else pydicom_files()
-    )
+    paths = pydicom_files()
+    if arguments.files:
+        paths = sorted(path for path in arguments.files.rglob("*") if path.is_file())
     rows = report(paths)
     for row in rows:
-        reason = EXPLAINED.get((row.file, row.who), "")
-        is_same = row.difference is not None and row.is_explained and not reason
-        if arguments.all or not is_same:
-            shown = "-" if row.difference is None else f"{row.difference * 255:.2f}"
-            print(
-                f"{row.file:38} {row.who:22} {shown:>8}  {row.remark or reason or ('' if is_same else 'UNEXPLAINED')}"
-            )
+        _print_row(row, arguments.all)
     for who in sorted({row.who for row in rows} - {"ours"}):
         compared = [row for row in rows if row.who == who and row.difference is not None]
-        same = [
-            row for row in compared if row.is_explained and (row.file, row.who) not in EXPLAINED
-        ]
+        same = [row for row in compared if _is_same(row)]
         print(f"{who}: {len(same)} of {len(compared)} files that both read agree")
     unexplained = [row for row in rows if not row.is_explained]
     print(f"{len(unexplained)} unexplained")
     sys.exit(bool(unexplained))
+
+
+def _is_same(row: Row) -> bool:
+    is_listed = (row.file, row.who) in EXPLAINED
+    return row.difference is not None and row.is_explained and not is_listed
+
+
+def _print_row(row: Row, prints_all: bool) -> None:
+    if _is_same(row) and not prints_all:
+        return
+    shown = "-" if row.difference is None else f"{row.difference * 255:.2f}"
+    reason = row.remark or EXPLAINED.get((row.file, row.who), "")
+    if not reason and not row.is_explained:
+        reason = "UNEXPLAINED"
+    print(f"{row.file:38} {row.who:22} {shown:>8}  {reason}")
 
 
 if __name__ == "__main__":

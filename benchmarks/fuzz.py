@@ -286,8 +286,8 @@ def work(handle: int, seed: int) -> None:
 
 def peak_mib() -> float:
     """The larger of the peaks of this process and of the codecs' process."""
-    process = decoding._process
-    ids = ["self", *([str(process._child.pid)] if process is not None else [])]
+    codecs = decoding.process_id()
+    ids = ["self"] if codecs is None else ["self", str(codecs)]
     peaks = []
     for name in ids:
         lines = Path(f"/proc/{name}/status").read_text().splitlines()

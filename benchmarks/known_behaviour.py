@@ -327,10 +327,7 @@ def verdicts(records: Sequence[AuditedCase], limits: Acceptance) -> dict[str, bo
     patients = {case.case_id: n for n, case in enumerate(records)}  # a phantom is a patient
     checks = dependence(Cases(records), limits, patients)
     depends = {check.name.removesuffix("_dependence"): check.state == "failed" for check in checks}
-    raised = {
-        name: np.mean([name in case.flags.names for case in records])
-        for name in JUDGED
-    }
+    raised = {name: np.mean([name in case.flags.names for case in records]) for name in JUDGED}
     return {name: depends.get(name, bool(raised[name] > RUN_SHARE)) for name in JUDGED}
 
 

@@ -781,7 +781,9 @@ def test_a_changed_run_does_not_go_on(config_file: Path) -> None:
     folder = run(config_file, limit=2)
     path = folder.case(folder.case_ids()[0]) / "map.npz"
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(VerificationError, match=r"was changed after it was sealed:\nchanged: cases/.*/map\.npz"):
+    with pytest.raises(
+        VerificationError, match=r"was changed after it was sealed:\nchanged: cases/.*/map\.npz"
+    ):
         run(config_file, resume=True)
 
 

@@ -41,7 +41,14 @@ from cxr_audit.records import Bound, Outcome, Resize, VoiTransform
 from cxr_audit.vocabulary import METHODS, QUALITY_CHECKS, RUN_METRICS, Registry, load_plugins
 from cxr_audit.vocabulary.checks import Action, criteria_of_model
 from cxr_audit.vocabulary.names import case_yes_or_no, criteria
-from cxr_audit.vocabulary.presets import PRESETS, Interpolation, PresetName, Rounding, unsupported
+from cxr_audit.vocabulary.presets import (
+    PRESETS,
+    Interpolation,
+    Preset,
+    PresetName,
+    Rounding,
+    unsupported,
+)
 
 REFERENCE = "reference"
 # Where and how a run is made, not what is asked of it.
@@ -158,6 +165,16 @@ class Ingest(_Section):
     max_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
         64_000_000,
         description="the largest radiograph that is read; checked before memory is taken",
+    )
+    unreadable_values: Literal["warn", "refuse"] = Field(
+        "warn",
+        description="header values that are present but cannot be read: warn (what needs them is "
+        "not assessed) | refuse (the file has failed)",
+    )
+    damaged_pixels: Literal["refuse", "warn"] = Field(
+        "refuse",
+        description="pixels that a decoder calls damaged, and fills in: refuse (the file has "
+        "failed) | warn",
     )
 
 
@@ -310,7 +327,8 @@ class Preprocess(_Section):
     def _with_the_resize_of_its_preset(cls, given: Any) -> Any:
         if not isinstance(given, dict) or given.get("resize") is not None:
             return given
-        row = PRESETS.get(given.get("preset"))
+        rows: Mapping[Any, Preset] = PRESETS
+        row = rows.get(given.get("preset"))
         return given if row is None else {**given, "resize": row.resize}
 
     @model_validator(mode="after")
@@ -413,6 +431,14 @@ class Classifier(_Section):
         None,
         description="what the outputs are, where the last layer does not say: logits | probabilities | "
         "softmax | sigmoid | multi_label (the last three: logits of that); default: read from the model",
+    )
+    reference_outputs: Path | None = Field(
+        None,
+        description="a .csv with the outputs of the pipeline in production: a column path (or case) "
+        "and one for each class, with probabilities; the run is refused if they differ",
+    )
+    tolerance: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.01, description="largest difference to reference_outputs that is the same pipeline"
     )
     card: Card | None = Field(
         None,
@@ -1049,7 +1075,13 @@ def _with_absolute_paths(config: AuditConfig, folder: Path) -> AuditConfig:
     ingest = config.ingest.model_copy(
         update={"source": absolute(config.ingest.source), "manifest": manifest}
     )
-    classifier = config.classifier.model_copy(update={"path": absolute(config.classifier.path)})
+    outputs = config.classifier.reference_outputs
+    classifier = config.classifier.model_copy(
+        update={
+            "path": absolute(config.classifier.path),
+            "reference_outputs": outputs and Path(absolute(str(outputs))),
+        }
+    )
     privacy = config.privacy.model_copy(update={"key_file": key_file})
     return config.model_copy(
         update={"run": run, "ingest": ingest, "privacy": privacy, "classifier": classifier}

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from cxr_audit.config import Quality
-from cxr_audit.records import CaseRecord, CaseStatus, Check, Floats, RadiographFacts, SourceFile
+from cxr_audit.records import CaseRecord, Check, Floats, RadiographFacts, SourceFile, StoppedStatus
 from cxr_audit.vocabulary import QUALITY_CHECKS, Message, Text, message
 
 # Every n-th row and column is used, so that the shorter side has about as many.
@@ -47,14 +47,14 @@ def in_order(checks: Sequence[Check]) -> tuple[Check, ...]:
     return tuple(sorted(checks, key=lambda check: rank[check.name]))
 
 
-def action(checks: Sequence[Check], limits: Quality) -> tuple[CaseStatus, Text, Text] | None:
+def action(checks: Sequence[Check], limits: Quality) -> tuple[StoppedStatus, Text, Text] | None:
     """What the config requests for a case whose checks failed.
 
     Returns
     -------
     Status, reason and hint; None where the case is audited.
     """
-    lists: tuple[tuple[CaseStatus, str, tuple[str, ...]], ...] = (
+    lists: tuple[tuple[StoppedStatus, str, tuple[str, ...]], ...] = (
         ("failed", "fail", limits.fail),
         ("excluded", "exclude", limits.exclude),
     )
@@ -295,7 +295,29 @@ def check_header(
     texts : burned-in texts found by their outlines; None where they were not looked for.
     """
     header = Header(facts, views or FRONTAL, age_years, texts)
-    return tuple(check(header) for check in HEADER_CHECKS.values())
+    return tuple(_if_readable(name, check(header), facts) for name, check in HEADER_CHECKS.items())
+
+
+# The attributes that a check needs.
+NEEDED: dict[str, tuple[str, ...]] = {
+    "view": ("ViewPosition", "ViewCodeSequence"),
+    "age": ("PatientAge",),
+    "burned_in_annotation": ("BurnedInAnnotation",),
+    "image_type": ("ImageType", "PresentationIntentType", "QualityControlImage"),
+}
+
+
+def _if_readable(name: str, check: Check, facts: RadiographFacts) -> Check:
+    """The check, not run where an attribute that it needs is present but cannot be read.
+
+    A check that has failed by something else stays failed.
+    """
+    for keyword in NEEDED[name]:
+        problem = facts.not_understood.get(keyword)
+        if problem is not None and check.state != "failed":
+            reason = message("ingest.not_understood", keyword=keyword, problem=problem)
+            return _not_run(name, reason)
+    return check
 
 
 def view(header: Header) -> Check:

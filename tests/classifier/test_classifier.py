@@ -212,8 +212,9 @@ def test_no_convolution_and_no_grid() -> None:
     assert "has a grid larger than 1x1" in str(error_of(Classifier(whole, (8, 8, 1)).split))
 
 
-def test_an_output_with_another_activation_is_refused() -> None:
-    assert "'tanh'" in str(error_of(Classifier, nested(1, "tanh"), (32, 32, 3)))
+def test_an_output_with_another_activation_is_asked_about() -> None:
+    classifier = Classifier(nested(1, "tanh"), (32, 32, 3))
+    assert "'tanh'" in str(error_of(classifier.output.require_answer))
 
 
 def test_property_9_a_corner_detector_puts_everything_in_its_corner() -> None:

@@ -175,7 +175,7 @@ def test_a_probability_that_is_no_activation_is_explained_by_its_log_odds() -> N
     model = randomised(keras.Model(image, layers.Average()(heads)))
     p = call(model).astype(np.float64)
     classifier = assert_split_everywhere(model, np.log(p / (1 - p)))
-    assert "log(p / (1 - p))" in classifier.scalar("class 1")
+    assert classifier.scalar("class 1").code == "classifier.scalar_log_odds"
     assert classifier.predict(np.log(p / (1 - p))[0], None).probability == pytest.approx(
         p[0, 0], rel=1e-6
     )
@@ -221,7 +221,8 @@ def test_half_precision_is_said_and_claims_no_exact_budget() -> None:
     split = Classifier(model, SHAPE).split()
     logits = np.asarray(split._forward_steps(images(2))[2], np.float64)
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), call(model), atol=1e-5)
-    assert split.head_in_words.endswith("computed in float16, by gradient through the head")
+    assert split.head_in_words.code == "classifier.head_half_precision"
+    assert split.head_in_words.values["precision"] == "float16"
     assert not split.is_affine
     assert split.bias(np.ones(1, np.float32)) is None
 

@@ -150,9 +150,8 @@ def test_inspection_of_a_nested_model(tmp_path: Path) -> None:
         "11x11 px",
     ]
     (tmp_path / "m.json").write_text('{"sha256": "of another file", "scaling": "txv"}')
-    assert (
-        inspect_model(tmp_path / "m.keras")["scaling_guess"] == "unit"
-    )  # another model's card is not believed
+    # Another model's card is not believed, and this model does not rescale its input.
+    assert inspect_model(tmp_path / "m.keras")["scaling_guess"] is None
 
 
 def test_pytorch_and_onnx_say_how_to_convert(tmp_path: Path) -> None:

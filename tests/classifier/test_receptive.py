@@ -101,12 +101,28 @@ def test_a_squeeze_and_excitation_sees_the_whole_image() -> None:
 
 def test_what_is_not_known_is_not_stated() -> None:
     image = keras.Input((16, 16, 1))
-    x = layers.Conv2D(2, 3, name="after")(layers.UpSampling2D(2)(layers.Conv2D(2, 3)(image)))
+    x = layers.Conv2DTranspose(2, 3, 2)(layers.Conv2D(2, 3)(image))
+    x = layers.Conv2D(2, 3, name="after")(x)
     classifier = Classifier(keras.Model(image, layers.Dense(1)(layers.Flatten()(x))), (16, 16, 1))
     assert (
         receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)["after"]
         is None
     )
+
+
+def test_upsampling_sees_what_its_source_sees() -> None:
+    """A 3x3 window behind 2x nearest upsampling of single pixels: cells 1 to 3 are copies of pixels 0, 1, 1."""
+    image = keras.Input((16, 16, 1))
+    x = layers.UpSampling2D(2)(layers.Conv2D(2, 1)(image))
+    x = layers.Conv2D(2, 3, name="after")(x)
+    classifier = Classifier(keras.Model(image, layers.Dense(1)(layers.Flatten()(x))), (16, 16, 1))
+    rows, _ = receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)["after"]
+    assert rows.jump == 0.5
+    for cell in range(28):
+        exact = cell // 2, (cell + 2) // 2
+        assert cell * rows.jump + rows.first <= exact[0]
+        assert cell * rows.jump + rows.last >= exact[1]
+    assert rows.centre == 0.25  # upsampled cell 1, half-pixel centres: 1.5 / 2 - 0.5
 
 
 def test_of_a_published_network() -> None:

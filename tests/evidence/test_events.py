@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from cxr_audit import evidence
+from cxr_audit import cohort, evidence
+from cxr_audit.config import measured_by
 from cxr_audit.errors import ConfigError, EngineError, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder, events
 from cxr_audit.records import CaseSource, RunRecord, to_json
+from pypdf import PdfWriter
 
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL, said
@@ -57,20 +60,42 @@ def started(path: Path) -> tuple[RunFolder, EventLog]:
     return folder, log
 
 
+def with_attachments(files: dict[str, bytes]) -> bytes:
+    """A PDF of one page that carries files."""
+    writer = PdfWriter()
+    writer.add_blank_page(9, 9)
+    for name, data in files.items():
+        writer.add_attachment(name, data)
+    pdf = io.BytesIO()
+    writer.write(pdf)
+    return pdf.getvalue()
+
+
 def audited(folder: RunFolder, log: EventLog, case_id: str) -> None:
     record = a_case("a", "P", 0.9) if case_id == "a" else a_failure(case_id)
-    for name in ("map.npz", "report.pdf"):
-        evidence.write(folder.case(case_id) / name, b"%PDF-1.7 of " + case_id.encode())
-    evidence.write(folder.case(case_id) / "case.json", to_json(record))
+    files = {"case.json": to_json(record), "map.npz": b"map of " + case_id.encode()}
+    report = with_attachments({**files, "config.json": to_json({})})
+    for name, data in {"report.pdf": report, "map.npz": files["map.npz"], **files}.items():
+        evidence.write(folder.case(case_id) / name, data)
     log.add_case(folder, case_id, record.status)
 
 
-def sealed(folder: RunFolder, log: EventLog) -> None:
-    evidence.write(folder.path / "cases.csv", b"case_id\na\nb\n")
-    for name in ("cases.csv-metadata.json", "cohort.json"):
-        evidence.write(folder.path / name, b"{}\n")
+def sealed(folder: RunFolder, log: EventLog, has_summary: bool = False) -> None:
+    records = [folder.read_case(case_id) for case_id in folder.case_ids()]
+    run = folder.read_run()
+    sources = evidence.read_crosswalk(folder)
+    described = cohort.describe(records, sources, *measured_by(run.config), run.seed)
+    for name, data in {
+        "cases.csv": cohort.cases_table(records).encode(),
+        "cases.csv-metadata.json": cohort.cases_metadata().encode(),
+        "cohort.json": to_json(described),
+    }.items():
+        evidence.write(folder.path / name, data)
     evidence.write(folder.path / "index.html", b"<html>")
-    folder.write_run(replace(folder.read_run(), status="finished"))
+    if has_summary:
+        files = {"cohort.json": to_json(described), "config.json": to_json({})}
+        evidence.write(folder.path / "summary.pdf", with_attachments(files))
+    folder.write_run(replace(run, status="finished", num_cases=len(records)))
     evidence.seal(folder, log)
 
 
@@ -356,7 +381,9 @@ def test_a_changed_run_is_not_sealed_again(folder: RunFolder) -> None:
     (folder.case("a") / "report.pdf").unlink()
     evidence.require_unchanged(folder, but=evidence.documents(folder))
     (folder.case("a") / "map.npz").write_bytes(b"x")
-    with pytest.raises(VerificationError, match=r"was changed after it was sealed:\nchanged: cases/a/map\.npz$"):
+    with pytest.raises(
+        VerificationError, match=r"was changed after it was sealed:\nchanged: cases/a/map\.npz$"
+    ):
         evidence.require_unchanged(folder, but=evidence.documents(folder))
 
 
@@ -470,8 +497,9 @@ def test_checksums_that_name_no_event_excuse_nothing(folder: RunFolder, digest: 
     (folder.path / "SHA256SUMS").write_text(
         "".join(named if line.endswith("  events.jsonl\n") else line for line in sums)
     )
-    assert "changed: cases/b/case.json: not the record that events.jsonl names for this case" in said(
-        folder
+    assert (
+        "changed: cases/b/case.json: not the record that events.jsonl names for this case"
+        in said(folder)
     )
     assert UNFINISHED[0] not in said(folder)
 

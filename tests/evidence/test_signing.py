@@ -59,9 +59,15 @@ class Identity:
 
 
 def identity(
-    folder: Path, name: str, issuer: Identity | None = None, purpose: Any = None, key: Any = None
+    folder: Path,
+    name: str,
+    issuer: Identity | None = None,
+    purpose: Any = None,
+    key: Any = None,
+    valid: tuple[int, int] = (-1, 1),
+    signs: bool = True,
 ) -> Identity:
-    """A key with a certificate, its own or the issuer's."""
+    """A key with a certificate, its own or the issuer's; `valid` from and until so many days from now."""
     key = key or rsa.generate_private_key(65537, 2048)
     subject = pyca.Name([pyca.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = dict.fromkeys(
@@ -74,20 +80,21 @@ def identity(
         ),
         False,
     )
+    first, last = valid
     builder = (
         pyca.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer.pyca_certificate.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(pyca.random_serial_number())
-        .not_valid_before(NOW - DAY)
-        .not_valid_after(NOW + DAY)
+        .not_valid_before(NOW + first * DAY)
+        .not_valid_after(NOW + last * DAY)
         .add_extension(pyca.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(
             pyca.KeyUsage(
-                True,
-                issuer is not None and purpose is None,
-                **usage,
+                signs,
+                signs and issuer is not None and purpose is None,
+                **{**usage, "key_encipherment": not signs},
                 key_cert_sign=issuer is None,
                 crl_sign=False,
             ),
@@ -151,8 +158,7 @@ def signed(
     folder, log = started(tmp_path_factory.mktemp("signed") / "run")
     audited(folder, log, "a")
     audited(folder, log, "b")
-    a_pdf(folder.path / "summary.pdf")
-    sealed(folder, log)
+    sealed(folder, log, has_summary=True)
     sign(folder, reviewer.signer, "R. Reviewer", "reviewed", ["summary.pdf"], stamper)
     return folder.path
 
@@ -173,16 +179,21 @@ def test_a_signed_run_says_who_when_and_what_for(
     ]
     certificate = reviewer.pyca_certificate.fingerprint(hashes.SHA256()).hex()
     for one in found:
-        assert "signed by Common Name: R. Reviewer" in one.words
-        assert f"{NOW:%Y-%m-%dT%H:%M:%SZ} by time-stamp" in one.words
-        assert certificate in one.words
+        assert (one.name, one.certified, one.meaning) == ("R. Reviewer", "R. Reviewer", "reviewed")
+        assert one.is_same_name
+        assert (one.time, one.has_timestamp) == (NOW, True)
+        assert one.certificate_sha256 == certificate
+        assert str(one).startswith(
+            f'{one.file}: signed by R. Reviewer, meaning "reviewed", '
+            f"{NOW:%Y-%m-%dT%H:%M:%SZ} by time-stamp; certificate SHA-256 {certificate}"
+        )
     event = lines_of(folder)[-3].decode()
     assert all(text in event for text in ('"event":"signed"', '"meaning":"reviewed"', certificate))
     assert b"/Reason (reviewed)" in (folder.path / "summary.pdf").read_bytes()
 
 
 def test_who_signed_is_asked_only_if_told_whom_to_trust(folder: RunFolder, tmp_path: Path) -> None:
-    assert all("not checked: --trust" in one.words for one in check_signatures(folder))
+    assert not any(one.is_trust_checked for one in check_signatures(folder))
     stranger = identity(tmp_path, "Stranger")
     problems = [str(one.problem) for one in check_signatures(folder, stranger.certificate)]
     assert all(problem.startswith("not trusted: ") for problem in problems)
@@ -192,6 +203,98 @@ def test_who_signed_is_asked_only_if_told_whom_to_trust(folder: RunFolder, tmp_p
     assert len(problems) == 2
     with pytest.raises(ConfigError, match="no certificates can be read"):
         check_signatures(folder, stranger.key.with_name("none"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "why"),
+    [
+        ("Expired", {"valid": (-9, -2)}, "cannot sign: it expired on"),
+        ("Not yet", {"valid": (2, 9)}, "cannot sign: it is valid from"),
+        ("Decrypts", {"signs": False}, "cannot sign documents: its key is for key_encipherment"),
+        (
+            "Web server",
+            {"purpose": ExtendedKeyUsageOID.SERVER_AUTH},
+            "cannot sign documents: it is for server_auth",
+        ),
+    ],
+)
+def test_a_certificate_that_cannot_sign_documents_now_is_refused(
+    issuer: Identity, tmp_path: Path, name: str, options: dict[str, Any], why: str
+) -> None:
+    found = identity(tmp_path, name, issuer, **options)
+    with pytest.raises(ConfigError) as error:
+        _ = found.signer
+    assert f"the certificate of Common Name: {name} {why}" in str(error.value)
+
+
+def test_a_key_of_another_certificate_is_refused(reviewer: Identity, tmp_path: Path) -> None:
+    other = identity(tmp_path, "Other")
+    with pytest.raises(ConfigError, match="does not belong to the certificate of Common Name: R"):
+        signer_of_files(other.key, reviewer.certificate, (), None)
+
+
+@pytest.mark.parametrize("purpose", [None, ExtendedKeyUsageOID.EMAIL_PROTECTION])
+def test_what_is_wrong_with_a_signer_is_named(
+    folder: RunFolder, issuer: Identity, tmp_path: Path, purpose: Any
+) -> None:
+    """Each apart: chain, dates, name. The certificate is good when it signs and is looked at later."""
+    signer = identity(tmp_path, "B. Physicist", issuer, purpose)
+    sign(folder, signer.signer, "A. Radiologist", "approved", [])
+    stranger = identity(tmp_path, "Another CA")
+
+    def why(trust: Identity) -> str:
+        return str(check_signatures(folder, trust.certificate)[0].problem)
+
+    name = "signer: the certificate is B. Physicist's, the signature names A. Radiologist"
+    assert why(issuer) == f"not trusted: SHA256SUMS.p7s: {name}"
+    unknown = "chain: it was issued by Common Name: Test CA, which is not among those given"
+    assert why(stranger) == f"not trusted: SHA256SUMS.p7s: {unknown}; {name}"
+    (found,) = (one for one in check_signatures(folder) if one.file == "SHA256SUMS.p7s")
+    assert found.problem is None
+    assert "signed by B. Physicist (the signature states another name: A. Radiologist)" in str(
+        found
+    )
+
+
+def test_a_certificate_that_has_expired_since_is_named(issuer: Identity, tmp_path: Path) -> None:
+    from asn1crypto.x509 import Certificate
+    from cxr_audit.evidence.signing.trust import distrust
+
+    def load(one: Identity) -> Certificate:
+        der = one.pyca_certificate.public_bytes(serialization.Encoding.DER)
+        return Certificate.load(der)
+
+    signer = load(identity(tmp_path, "R. Reviewer", issuer))
+    roots = [load(issuer)]
+    assert distrust(signer, [], roots, NOW) == []
+    later = distrust(signer, [], roots, NOW + 5 * DAY)
+    assert later == [f"dates: it expired on {NOW + DAY:%Y-%m-%d}"]
+    server = load(identity(tmp_path, "Server", issuer, ExtendedKeyUsageOID.SERVER_AUTH))
+    assert distrust(server, [], roots, NOW) == ["usage: it is for server_auth"]
+    assert distrust(server, [], [signer], NOW + 5 * DAY) == [
+        "chain: it was issued by Common Name: Test CA, which is not among those given",
+        f"dates: it expired on {NOW + DAY:%Y-%m-%d}",
+        "usage: it is for server_auth",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_same"),
+    [
+        ("R. Reviewer", True),
+        ("reviewer, R", True),
+        ("Dr. R. Reviewer", True),
+        ("R", True),
+        ("R. Other", False),
+        ("A. Approver", False),
+        ("", False),
+        ("...", False),
+    ],
+)
+def test_names_are_compared_by_their_words(reviewer: Identity, name: str, is_same: bool) -> None:
+    from cxr_audit.evidence.signing import is_same_name
+
+    assert is_same_name(name, reviewer.signer.signing_cert) is is_same
 
 
 def test_openssl_finds_the_signature_good(folder: RunFolder, issuer: Identity) -> None:
@@ -261,7 +364,7 @@ def test_a_signature_of_nonsense_is_named(folder: RunFolder) -> None:
 
 def test_a_flipped_byte_of_a_signed_pdf_is_found_even_with_new_checksums(folder: RunFolder) -> None:
     path = folder.path / "summary.pdf"
-    path.write_bytes(path.read_bytes().replace(b"[0 0 9 9]", b"[0 0 8 9]"))
+    path.write_bytes(path.read_bytes().replace(b"/MediaBox", b"/MediaBoy"))
     resum(folder)
     problems = {one.file: str(one.problem) for one in check_signatures(folder)}
     assert problems["summary.pdf"] == "changed: summary.pdf: the signed bytes are others"
@@ -271,7 +374,7 @@ def test_a_pdf_that_lost_its_signature_is_found(folder: RunFolder) -> None:
     a_pdf(folder.path / "summary.pdf")
     assert [str(one.problem) for one in check_signatures(folder)][
         1
-    ] == "changed: summary.pdf: its signature is gone"
+    ] == "changed: summary.pdf: its signature was removed"
     (folder.path / "summary.pdf").unlink()
     os.mkfifo(folder.path / "summary.pdf")
     assert (
@@ -285,7 +388,8 @@ def test_two_people_sign_one_after_the_other(folder: RunFolder, tmp_path: Path) 
     sign(folder, second.signer, "A. Approver", "approved", ["summary.pdf"])
     found = check_signatures(folder)
     assert [one.problem for one in found] == [None, None, None]
-    assert ["R. Reviewer" in one.words for one in found] == [False, True, False]
+    assert [one.name for one in found] == ["A. Approver", "R. Reviewer", "A. Approver"]
+    assert [one.meaning for one in found] == ["approved", "reviewed", "approved"]
     assert evidence.verify(folder) == []
 
 
@@ -481,7 +585,7 @@ def test_signing_that_broke_off_excuses_no_other_change(
     elsewhere = folder.path.parent / "elsewhere.pdf"
     elsewhere.write_bytes(whole)
     for change in (
-        lambda: path.write_bytes(whole.replace(b"[0 0 9 9]", b"[0 0 8 9]")),
+        lambda: path.write_bytes(whole.replace(b"/MediaBox", b"/MediaBoy")),
         lambda: path.unlink(),
         lambda: path.symlink_to(elsewhere),
     ):
@@ -581,7 +685,7 @@ def test_the_commands_sign_and_verify(
     assert done.stdout == f"{folder.path / 'SHA256SUMS.p7s'}\n"
     verified = command("verify", folder.path, "--trust", issuer.certificate)
     assert verified.exit_code == 0, verified.exception
-    assert verified.stderr.count("signed by Common Name: R. Reviewer") == 3
+    assert verified.stderr.count('signed by R. Reviewer, meaning "reviewed"') == 3
     assert "Traceback" not in command("verify", folder.path).stderr
     for keys_given in ((), (*files, "--pkcs12", "x.p12"), files[:2]):
         assert isinstance(command(*asked, *keys_given).exception, ConfigError)

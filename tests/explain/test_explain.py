@@ -482,6 +482,12 @@ def test_a_contrast_of_two_classes_or_with_oneself_is_refused() -> None:
         Explainer(Classifier(nested(3, "softmax"), SHAPE, ("a", "b", "c")), against=("c",))
 
 
+def test_an_unknown_method_is_refused_by_its_name() -> None:
+    with pytest.raises(ModelError, match="'gradcam'; perhaps you meant 'grad-cam'") as caught:
+        Explainer(Classifier(nested(), SHAPE), ("gradcam",))
+    assert "integrated-gradients" in str(caught.value.hint)
+
+
 def test_layers_come_from_shallow_to_deep_and_fuse_on_the_finest_grid() -> None:
     explainer = Explainer(
         Classifier(nested(), SHAPE),

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -253,8 +254,20 @@ def test_another_instance_than_asked_is_refused(server: Server) -> None:
         read(first)
     # 1.2.3.4.1 is the beginning of 1.2.3.4.10, which is another.
     server.script = [part(server.files["1.2.3.4.10"])]
+    begun = replace(first, location=replace(first.location, uid="1.2.3.4.1"))
     with pytest.raises(NotRetrieved, match="something else"):
-        dicomweb.retrieve(dicomweb.ServerInstance(first.location.url, "1.2.3.4.1"), 10**6)
+        read(begun)
+
+
+def test_the_instance_is_known_by_its_dataset_not_by_its_meta_header(server: Server) -> None:
+    case, *_ = discover(server.source)
+    meta = f"UI{chr(len(case.location.uid))}\0{case.location.uid}".encode()
+    data = server.files[case.location.uid]
+    at = data.index(b"\x02\x00\x03\x00" + meta)
+    other = bytearray(data)
+    other[at + 8 : at + 8 + len(case.location.uid)] = b"9" * len(case.location.uid)
+    server.script = [part(bytes(other))]
+    assert read(case).sop_instance_uid == case.location.uid
 
 
 def test_an_answer_without_end_is_cut(server: Server) -> None:
@@ -288,18 +301,42 @@ def test_a_server_that_is_not_there(server: Server) -> None:
         (b"[" * 100_000, "not JSON"),
         (b"\xff", "not JSON"),
         (b"{}", "not a list"),
-        (b"[1]", "without its UIDs"),
-        (b"[{}]", "without its UIDs"),
-        (
-            b'[{"0020000D":{"Value":["../../x"]},"0020000E":{"Value":["1"]},"00080018":{"Value":["1"]}}]',
-            "UIDs",
-        ),
-        (b'[{"0020000D": {"Value": []}}]', "without its UIDs"),
     ],
 )
 def test_a_list_that_cannot_be_understood(server: Server, body: bytes, words: str) -> None:
     server.script = [(200, {"Content-Type": "application/dicom+json"}, body)]
     with pytest.raises(ConfigError, match=words):
+        discover(server.source)
+
+
+def listed(study: str, series: str, uid: str) -> bytes:
+    tags = {"0020000D": study, "0020000E": series, "00080018": uid}
+    return json.dumps([{tag: {"Value": [text]} for tag, text in tags.items()}]).encode()
+
+
+@pytest.mark.parametrize(
+    "body", [b"[1]", b"[{}]", b'[{"0020000D": {"Value": []}}]', listed("..", "1", "1")]
+)
+def test_an_instance_without_uids_is_a_failed_case(server: Server, body: bytes) -> None:
+    server.script = [(200, {}, body), (204, {}, b"")]
+    (case,) = discover(server.source)
+    assert case.case_id == "unreadable-0001"
+    with pytest.raises(NotRetrieved) as error:
+        read(case)
+    assert error.value.message.code == "ingest.no_uids"
+
+
+def test_an_odd_uid_does_not_end_a_search_and_leads_nowhere(server: Server) -> None:
+    server.script = [(200, {}, listed("../../x", "1", "1.2.A")), (204, {}, b"")]
+    (case,) = discover(server.source)
+    assert case.location.url.endswith("/studies/..%2F..%2Fx/series/1/instances/1.2.A")
+
+
+def test_a_404_after_the_last_page_ends_a_search(server: Server) -> None:
+    server.script = [(200, {}, listed("1", "2", "3")), (404, {}, b"")]
+    assert [case.location.uid for case in discover(server.source)] == ["3"]
+    server.script = [(404, {}, b"")]
+    with pytest.raises(ConfigError, match="status 404"):
         discover(server.source)
 
 

@@ -62,7 +62,7 @@ def test_manifest_labels_by_folder_or_none(folder):
     [
         ("path,finding\na/1.png,X\n", "findings", "'findings'", "Perhaps you meant 'finding'."),
         ("path,finding\na/1.png,X\n", "zzz", "'zzz'", "'finding'"),
-        ("file,finding\na/1.png,X\n", "finding", "'path'", "add 'path'"),
+        ("file,finding\na/1.png,X\n", "finding", "'path'", "Perhaps you meant 'file'"),
         ("path;finding\na/1.png;X\n", "finding", "'path'", "commas"),
         ("path,x,x\na/1.png,1,2\n", "none", "twice", "Rename"),
         ("path,x\na/1.png\n", "none", "line 2", "quotes"),

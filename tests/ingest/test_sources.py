@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cxr_audit.errors import CaseError, ConfigError, UnreadableFile
-from cxr_audit.ingest import discover, read, sources
+from cxr_audit.ingest import dicomdir, discover, read, sources
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
@@ -236,7 +236,7 @@ def test_a_dicomdir_that_is_none(tmp_path, monkeypatch):
         discover(tmp_path / "DICOMDIR")
     with pytest.raises(ConfigError, match="deflated"):
         discover(medium(tmp_path / "cd", ["A"], syntax=DeflatedExplicitVRLittleEndian))
-    monkeypatch.setattr(sources, "MAX_DICOMDIR_BYTES", 100)
+    monkeypatch.setattr(dicomdir, "MAX_BYTES", 100)
     with pytest.raises(ConfigError, match="more than 100 bytes"):
         discover(medium(tmp_path / "cd", ["A"]))
 

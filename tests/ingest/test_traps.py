@@ -20,6 +20,7 @@ from cxr_audit.audit import reading
 from cxr_audit.config import AuditConfig
 from cxr_audit.errors import UnsupportedRadiograph
 from cxr_audit.ingest import Display, discover, read
+from cxr_audit.vocabulary import message
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -67,14 +68,14 @@ PYDICOM = {
 
 @dataclass(frozen=True)
 class Trap:
-    """`says` and `warns` must stand in a decision and in a warning."""
+    """`says` is the code of a decision with some of its values, `warns` that of a warning."""
 
     name: str
     row: str
     stored: list[int]
     shown: list[float]
     elements: dict[str, Any] = field(default_factory=dict)
-    says: str = ""
+    says: tuple[str, dict[str, Any]] | None = None
     warns: str = ""
     dtype: Any = np.uint16
 
@@ -100,14 +101,15 @@ def rescale(slope, intercept, **others):
 
 
 M1 = {"PhotometricInterpretation": "MONOCHROME1"}
-NONE = "none in the header"
+NO_WINDOW = ("ingest.range_full", {"reason": message("ingest.range_none")})
+BAD_WINDOW = ("ingest.range_full", {"reason": message("ingest.range_unusable")})
 TRAPS = [
     # own range 0 to 4: 1 -> 1/4; MONOCHROME1: 1 - that
-    Trap("mono2", "inversion", [0, 1, 4], [0, 0.25, 1], says=NONE),
+    Trap("mono2", "inversion", [0, 1, 4], [0, 0.25, 1], says=NO_WINDOW),
     Trap(
         "mono2-identity", "inversion", [0, 1, 4], [0, 0.25, 1], {"PresentationLUTShape": "IDENTITY"}
     ),
-    Trap("mono1", "inversion", [0, 1, 4], [1, 0.75, 0], M1, says="inverted once, last"),
+    Trap("mono1", "inversion", [0, 1, 4], [1, 0.75, 0], M1, says=("ingest.inverted", {})),
     # the same inversion said twice: done once
     Trap(
         "mono1-inverse",
@@ -115,7 +117,7 @@ TRAPS = [
         [0, 1, 4],
         [1, 0.75, 0],
         {**M1, "PresentationLUTShape": "INVERSE"},
-        says="not twice",
+        says=("ingest.inverted_same", {}),
     ),
     # a contradiction: flagged, not inverted
     Trap(
@@ -124,7 +126,7 @@ TRAPS = [
         [0, 1, 4],
         [0, 0.25, 1],
         {"PresentationLUTShape": "INVERSE"},
-        warns="contradicts",
+        warns="ingest.mono2_inverse",
     ),
     # about the output range, not the image's own: c 50, w 101: (20 - 49.5) / 100 + 0.5 = 0.205, 60 -> 0.605
     Trap("mono1-window", "inversion", [20, 60], [0.795, 0.395], {**M1, **window(50, 101)}),
@@ -135,7 +137,7 @@ TRAPS = [
         [0, 50],
         [0, 0.525],
         rescale(2, -10, **window(90, 21)),
-        says="value = 2 x stored value + -10",
+        says=("ingest.rescale_how", {"slope": 2, "intercept": -10}),
     ),
     # -x + 100: 100, 50, 0 over 0 to 100
     Trap("negative-slope", "modality", [0, 50, 100], [1, 0.5, 0], rescale(-1, 100)),
@@ -149,8 +151,22 @@ TRAPS = [
         rescale(-1, 100, **window(50, 101)),
     ),
     Trap("identity", "modality", [0, 1, 2], [0, 0.5, 1], rescale(1, 0)),
-    Trap("zero-slope", "modality", [0, 1, 2], [0, 0.5, 1], rescale(0, 7), warns="rescale"),
-    Trap("slope-alone", "modality", [0, 1, 2], [0, 0.5, 1], {"RescaleSlope": 3}, warns="rescale"),
+    Trap(
+        "zero-slope",
+        "modality",
+        [0, 1, 2],
+        [0, 0.5, 1],
+        rescale(0, 7),
+        warns="ingest.rescale_invalid",
+    ),
+    Trap(
+        "slope-alone",
+        "modality",
+        [0, 1, 2],
+        [0, 0.5, 1],
+        {"RescaleSlope": 3},
+        warns="ingest.rescale_invalid",
+    ),
     # first value 1: 0, 1 -> 10; 2 -> 30; 3, 4 -> 50; over 10 to 50; rescale beside it is not used
     Trap(
         "modality-lut",
@@ -158,7 +174,7 @@ TRAPS = [
         [0, 1, 2, 3, 4],
         [0, 0, 0.5, 1, 1],
         {"ModalityLUTSequence": lut([3, 1, 16], [10, 30, 50]), **rescale(-1, 0)},
-        says="3 entries from stored value 1 on",
+        says=("ingest.modality_lut_how", {"num": 3, "first": 1}),
     ),
     # first value -2: -2 -> 0, -1 -> 10, 0 -> 20
     Trap(
@@ -184,7 +200,10 @@ TRAPS = [
         [94, 95, 100, 104, 105],
         [0, 0.05, 0.55, 0.95, 1],
         window(100, 11),
-        says="center 100, width 11, LINEAR; window 1 of 1",
+        says=(
+            "ingest.window",
+            {"center": 100, "width": 11, "function": "LINEAR", "number": 1, "total": 1},
+        ),
     ),
     # a threshold at c - 0.5 = 99.5
     Trap("linear-width-1", "window", [98, 99, 100, 101], [0, 0, 1, 1], window(100, 1)),
@@ -195,7 +214,7 @@ TRAPS = [
         [95, 96, 100, 105],
         [0, 0.1, 0.5, 1],
         window(100, 10, "LINEAR_EXACT"),
-        says="LINEAR_EXACT",
+        says=("ingest.window", {"function": "LINEAR_EXACT"}),
     ),
     # c 100, w 40: 1 / (1 + exp(-(x - 100) / 10))
     Trap(
@@ -204,7 +223,7 @@ TRAPS = [
         [0, 100, 110, 65535],
         [1 / (1 + math.exp(10)), 0.5, 1 / (1 + math.exp(-1)), 1],
         window(100, 40, "SIGMOID"),
-        says="SIGMOID",
+        says=("ingest.window", {"function": "SIGMOID"}),
     ),
     Trap(
         "empty-function",
@@ -212,7 +231,7 @@ TRAPS = [
         [95, 100],
         [0.05, 0.55],
         window(100, 11) | {"VOILUTFunction": ""},
-        says="LINEAR",
+        says=("ingest.window", {"function": "LINEAR"}),
     ),
     Trap(
         "unknown-function",
@@ -220,7 +239,7 @@ TRAPS = [
         [95, 100],
         [0.05, 0.55],
         window(100, 11, "CUBIC"),
-        warns="unknown",
+        warns="ingest.voi_function_unknown",
     ),
     # the first: c 10, w 21: (10 - 9.5) / 20 + 0.5 = 0.525
     Trap(
@@ -229,7 +248,7 @@ TRAPS = [
         [0, 10, 20],
         [0.025, 0.525, 1],
         window([10, 500], [21, 1000]),
-        says="window 1 of 2",
+        says=("ingest.window", {"number": 1, "total": 2}),
     ),
     # the first is unusable, the second: c 10, w 21
     Trap(
@@ -238,20 +257,28 @@ TRAPS = [
         [0, 10, 20],
         [0.025, 0.525, 1],
         window([10, 10], [0, 21]),
-        says="window 2 of 2",
-        warns="window 1 of 2",
+        says=("ingest.window", {"number": 2, "total": 2}),
+        warns="ingest.window_invalid",
     ),
     # absent if unusable: own range 10 to 30
-    Trap("empty", "window", [10, 20, 30], [0, 0.5, 1], window("", ""), says=NONE),
-    Trap("width-0", "window", [10, 20, 30], [0, 0.5, 1], window(100, 0), says=NONE, warns="window"),
+    Trap("empty", "window", [10, 20, 30], [0, 0.5, 1], window("", ""), says=NO_WINDOW),
+    Trap(
+        "width-0",
+        "window",
+        [10, 20, 30],
+        [0, 0.5, 1],
+        window(100, 0),
+        says=BAD_WINDOW,
+        warns="ingest.window_invalid",
+    ),
     Trap(
         "width-negative",
         "window",
         [10, 20, 30],
         [0, 0.5, 1],
         window(100, -5),
-        says=NONE,
-        warns="window",
+        says=BAD_WINDOW,
+        warns="ingest.window_invalid",
     ),
     Trap(
         "width-below-1",
@@ -259,8 +286,8 @@ TRAPS = [
         [10, 20, 30],
         [0, 0.5, 1],
         window(100, 0.5),
-        says=NONE,
-        warns="window",
+        says=BAD_WINDOW,
+        warns="ingest.window_invalid",
     ),
     Trap(
         "width-missing",
@@ -268,8 +295,8 @@ TRAPS = [
         [10, 20, 30],
         [0, 0.5, 1],
         {"WindowCenter": 100},
-        says=NONE,
-        warns="window",
+        says=BAD_WINDOW,
+        warns="ingest.window_counts",
     ),
     Trap(
         "exact-width-0",
@@ -277,10 +304,17 @@ TRAPS = [
         [10, 20, 30],
         [0, 0.5, 1],
         window(100, 0, "LINEAR_EXACT"),
-        says=NONE,
-        warns="window",
+        says=BAD_WINDOW,
+        warns="ingest.window_invalid",
     ),
-    Trap("beside-the-values", "window", [10, 20], [0, 0], window(1000, 10), warns="no contrast"),
+    Trap(
+        "beside-the-values",
+        "window",
+        [10, 20],
+        [0, 0],
+        window(1000, 10),
+        warns="ingest.no_contrast",
+    ),
     # 8 bits: white = 255; 51/255 = 0.2; beyond the last stays the last
     Trap(
         "lut-and-window",
@@ -288,7 +322,7 @@ TRAPS = [
         [0, 1, 2, 3],
         [0, 0.2, 1, 1],
         {"VOILUTSequence": lut([3, 0, 8], [0, 51, 255]), **window(5, 2)},
-        says="preferred to the window",
+        says=("ingest.curve_beside_window", {"num": 3, "white": 255}),
     ),
     # 0, 1, 2 -> 5, 6, 7; first value 5: 0, 85/255, 1
     Trap(
@@ -308,7 +342,7 @@ TRAPS = [
         [0, 1, 2],
         [0, 0.2, 1],
         {"VOILUTSequence": lut([3, 0, 16], [0, 819, 4095])},
-        warns="announces 16 bits",
+        warns="ingest.lut_bits",
     ),
     # declared 12 bits, brightest 2000: white is 4095 all the same; the maker's curve stays below white
     Trap(
@@ -325,7 +359,7 @@ TRAPS = [
         [0, 13107, 65535],
         [0, 0.2, 1],
         {"VOILUTSequence": lut([0, 0, 16], np.arange(65536, dtype="<u2").tobytes(), vr="OW")},
-        says="65536 entries",
+        says=("ingest.curve", {"num": 65536}),
     ),
     # 512 entries of 8 bits, i // 2: 102 -> 51, 511 -> 255
     Trap(
@@ -346,7 +380,7 @@ TRAPS = [
         [0, 1, 2],
         [0, 0.2, 1],
         rescale(1, -2, VOILUTSequence=lut([3, 65534, 8], [0, 51, 255])),
-        says="from value -2 on",
+        says=("ingest.curve", {"first": -2}),
     ),
     Trap(
         "lut-black",
@@ -354,7 +388,7 @@ TRAPS = [
         [94, 100],
         [0, 0.55],
         {"VOILUTSequence": lut([3, 0, 8], [0, 0, 0]), **window(100, 11)},
-        warns="VOI LUT",
+        warns="ingest.lut_unusable",
     ),
     Trap(
         "lut-without-data",
@@ -362,7 +396,7 @@ TRAPS = [
         [94, 100],
         [0, 0.55],
         {"VOILUTSequence": lut([3, 0, 8], None), **window(100, 11)},
-        warns="VOI LUT",
+        warns="ingest.lut_unusable",
     ),
     # without 4095: own range 0 to 100
     Trap(
@@ -371,7 +405,7 @@ TRAPS = [
         [0, 50, 100, 4095],
         [0, 0.5, 1, 0],
         {"PixelPaddingValue": 4095, "BitsStored": 12},
-        says="25.0% of the pixels",
+        says=("ingest.padding_how", {"share": 0.25}),
     ),
     Trap(
         "padding-mono1",
@@ -379,7 +413,7 @@ TRAPS = [
         [0, 50, 100, 4095],
         [1, 0.5, 0, 0],
         {"PixelPaddingValue": 4095, "BitsStored": 12, **M1},
-        says="4095 to 4095",
+        says=("ingest.padding_how", {"low": 4095, "high": 4095}),
     ),
     Trap(
         "padding-range",
@@ -410,10 +444,17 @@ TRAPS = [
         [0, 50, 100],
         [0, 0.5, 1],
         {"BitsStored": 12, "PixelPaddingValue": 65535},
-        warns="padding",
+        warns="ingest.padding_outside",
     ),
-    Trap("padding-everywhere", "padding", [7, 7], [0, 0], {"PixelPaddingValue": 7}, warns="empty"),
-    Trap("blank", "padding", [7, 7], [0, 0], warns="blank"),
+    Trap(
+        "padding-everywhere",
+        "padding",
+        [7, 7],
+        [0, 0],
+        {"PixelPaddingValue": 7},
+        warns="ingest.only_padding",
+    ),
+    Trap("blank", "padding", [7, 7], [0, 0], warns="ingest.blank"),
     # 0x1003 & 0x0FFF = 3: an overlay bit above 12 stored bits
     Trap(
         "overlay-bits",
@@ -421,7 +462,7 @@ TRAPS = [
         [0, 0x1003, 6],
         [0, 0.5, 1],
         {"BitsStored": 12},
-        warns="outside Bits Stored",
+        warns="ingest.bits_masked",
     ),
     # 12 bits: 0x0FFE = 4094 - 4096 = -2, 0x0FFF = -1
     Trap(
@@ -438,7 +479,7 @@ TRAPS = [
         [0, 5 << 4, 10 << 4],
         [0, 0.5, 1],
         {"BitsStored": 12, "HighBit": 15},
-        warns="High Bit",
+        warns="ingest.high_bit",
     ),
     # low, low + 3/4 of the number of values, high
     *(
@@ -464,18 +505,17 @@ def test_grey_values(show, trap):
     radiograph = show(np.array([trap.stored], trap.dtype), **trap.elements)
     assert radiograph.pixels[0].tolist() == pytest.approx(trap.shown, abs=1e-6)
     facts = radiograph.facts
-    assert trap.says in " | ".join(decision.how for decision in facts.decisions)
-    if trap.warns:
-        assert trap.warns in " | ".join(facts.warnings)
-    else:
-        assert facts.warnings == ()
-    whats = [decision.what for decision in facts.decisions]
-    assert whats.count("inversion") == (
-        trap.elements.get("PhotometricInterpretation") == "MONOCHROME1"
-    )
-    assert ("rescale" in whats) == (
-        "value = " in " | ".join(decision.how for decision in facts.decisions)
-    )
+    if trap.says is not None:
+        code, expected = trap.says
+        (how,) = [decision.how for decision in facts.decisions if decision.how.code == code]
+        assert expected.items() <= how.values.items()
+    codes = [warning.code for warning in facts.warnings]
+    assert (trap.warns in codes) if trap.warns else codes == []
+    whats = [decision.what.code for decision in facts.decisions]
+    is_inverted = trap.elements.get("PhotometricInterpretation") == "MONOCHROME1"
+    assert whats.count("ingest.inversion") == is_inverted
+    hows = [decision.how.code for decision in facts.decisions]
+    assert ("ingest.rescale" in whats) == ("ingest.rescale_how" in hows)
 
 
 @by_trap
@@ -548,11 +588,9 @@ def test_voi_transform(dicom, save, display, elements, shown):
     radiograph = read(case, display=display)
     assert radiograph.pixels[0].tolist() == pytest.approx(shown, abs=1e-6)
     is_absent = display.window in ("LUNG", 3)
-    assert radiograph.facts.warnings == (ABSENT,) * is_absent
+    codes = [warning.code for warning in radiograph.facts.warnings]
+    assert codes == ["ingest.window_absent"] * is_absent
     assert "bone" not in repr(radiograph.facts).lower()
-
-
-ABSENT = "the header has not the window that the config asks for; the first usable one was taken"
 
 
 @pytest.mark.trap("voi-lut")
@@ -573,6 +611,8 @@ def test_the_config_reaches_the_reader():
         "window": "BONE",
         "frame": 3,
         "max_pixels": 5,
+        "unreadable_values": "refuse",
+        "damaged_pixels": "warn",
     }
     config = AuditConfig.model_validate(
         {
@@ -582,4 +622,5 @@ def test_the_config_reaches_the_reader():
             "classifier": {"path": "x"},
         }
     )
-    assert reading(config) == {"max_pixels": 5, "display": Display("window", "BONE", 3)}
+    display = Display("window", "BONE", 3, "refuse", "warn")
+    assert reading(config) == {"max_pixels": 5, "display": display}

@@ -54,8 +54,8 @@ def test_words(view):
 def test_json(view):
     facts = json.loads(view("--json").stdout)
     assert (facts["rows"], facts["columns"]) == (2, 3)
-    assert {"display window", "inversion", "pixel spacing"} == {
-        decision["what"] for decision in facts["decisions"]
+    assert {"ingest.display_window", "ingest.inversion", "ingest.spacing"} == {
+        decision["what"]["code"] for decision in facts["decisions"]
     }
 
 

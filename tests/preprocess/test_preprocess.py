@@ -187,8 +187,8 @@ def test_clahe_raises_local_contrast_and_is_recorded() -> None:
     model_input, _, decisions = preprocess(radiograph(flat.clip(0, 1)), settings)
     assert model_input.tensor.std() > 1.2 * flat.std()
     step = decisions[0].how.values["step"]
-    assert step.code == "preprocess.contrast.clahe"
-    assert step.values == {"clip_limit": 2.0, "tiles": 8}
+    assert step["code"] == "preprocess.contrast.clahe"
+    assert step["values"] == {"clip_limit": 2.0, "tiles": 8}
 
 
 def test_a_constant_image_stays_finite() -> None:

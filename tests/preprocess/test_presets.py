@@ -177,7 +177,7 @@ def test_a_square_goes_through_every_preset_and_comes_back(
     # Without a filter, one pixel that is or is not taken moves the centre.
     pixel = max(1 / placement.scale_rows, 1 / placement.scale_columns)
     # Area averages of Pillow take whole pixels of the radiograph.
-    allowed = 0.3 + (0 if antialias else 0.5 * pixel) + (0.5 if interpolation == "area" else 0)
+    allowed = 0.4 + (0 if antialias else 0.5 * pixel) + (0.5 if interpolation == "area" else 0)
     assert abs((back * rows).sum() / back.sum() - (row + side / 2)) < allowed
     assert abs((back * columns).sum() / back.sum() - (column + side / 2)) < allowed
 
@@ -272,7 +272,7 @@ def test_the_record_says_every_decision() -> None:
     said = [(d.what.code, d.how.code, getattr(d.why, "code", d.why)) for d in decisions]
     step = ("preprocess.contrast", "preprocess.contrast.before", "preprocess.why.config")
     assert said[:5] == [step] * 5
-    assert [d.how.values["step"].code.rsplit(".", 1)[1] for d in decisions[:5]] == [
+    assert [d.how.values["step"]["code"].rsplit(".", 1)[1] for d in decisions[:5]] == [
         "percentiles",
         "min_max",
         "equalise",

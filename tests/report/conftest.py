@@ -10,23 +10,26 @@ import cv2
 import numpy as np
 import pytest
 from cxr_audit.records import (
-    CaseRecord,
+    AuditedCase,
     Decision,
-    FocusMetrics,
+    InputRecord,
     LogitBudget,
     MapFacts,
+    MapRecord,
     Measured,
+    Measurements,
     ModelCard,
     ModelFacts,
     OutputBin,
     Placement,
     Prediction,
     RadiographFacts,
+    Region,
     RunRecord,
     SourceFile,
     Validation,
 )
-from cxr_audit.report import Renderer, display, encode_jpeg, overlay
+from cxr_audit.report import Renderer, display, encode_jpeg, marked, overlay
 
 GRID = 14
 SCALE = 0.4
@@ -103,7 +106,46 @@ def run() -> RunRecord:
     )
 
 
-Make = Callable[..., tuple[CaseRecord, Path]]
+Make = Callable[..., tuple[AuditedCase, Path]]
+
+METRICS = {
+    "high_focus_fraction": 0.118,
+    "focus_band": "focal",
+    "centroid": (0.58, 0.61),
+    "peak": (0.62, 0.68),
+    "entropy": 0.71,
+    "border_fraction": 0.29,
+    "border_chance": 0.19,
+    "padding_fraction": 0.0,
+    "gini": 0.6,
+    "num_components": 1,
+    "left_right_balance": 0.25,
+}
+
+
+def radiograph_facts(shape: tuple[int, int], warnings: tuple[str, ...] = ()) -> RadiographFacts:
+    return RadiographFacts(
+        *shape,
+        source=SourceFile(hashed("c"), hashed("d"), "DICOM", "JPEG Baseline", "pylibjpeg 2.1"),
+        pixel_spacing_mm=(0.139, 0.139),
+        view_position="PA",
+        patient_orientation=("L", "F"),
+        attributes={"Modality": "CR", "PhotometricInterpretation": "MONOCHROME2"},
+        decisions=(Decision("window", "centre 128, width 256", "PS3.3 C.11.2.1.2"),),
+        warnings=warnings,
+    )
+
+
+def lung_regions(shape: tuple[int, int]) -> tuple[Region, ...]:
+    """Two ellipses as lungs, as `chest` has them."""
+    row, column = (axis / size for axis, size in zip(np.mgrid[0:64, 0:64], (64, 64), strict=True))
+    lungs = [((row - 0.5) / 0.3) ** 2 + ((column - c) / 0.14) ** 2 < 1 for c in (0.3, 0.7)]
+    right, left = lungs
+    return (
+        Region.of(right | left, "lungs", "lungs", "by hand"),
+        Region.of(right, "right lung", "lung", "by hand"),
+        Region.of(left, "left lung", "lung", "by hand"),
+    )
 
 
 @pytest.fixture
@@ -118,53 +160,44 @@ def make(tmp_path: Path) -> Make:
         place: tuple[float, float] = (0.6, 0.7),
         expected: str | None = "NORMAL",
         warnings: tuple[str, ...] = ("Pixel Spacing is detector spacing.",),
-    ) -> tuple[CaseRecord, Path]:
+    ) -> tuple[AuditedCase, Path]:
         folder = tmp_path / case_id
         folder.mkdir()
         pixels = chest(*shape)
         picture = display(pixels)
         model_input = cv2.resize(pixels, (224, 224), interpolation=cv2.INTER_AREA)
-        pictures = {"radiograph": "radiograph.jpg", "model_input": "model_input.jpg"}
+        pictures = {
+            "radiograph": "radiograph.jpg",
+            "model_input": "model_input.jpg",
+            "marked": "marked.jpg",
+        }
         (folder / "radiograph.jpg").write_bytes(encode_jpeg(picture))
-        (folder / "model_input.jpg").write_bytes(encode_jpeg(display(model_input)))
-        facts, focus, arrays = [], {}, {}
+        (folder / "model_input.jpg").write_bytes(encode_jpeg(display(model_input, 450)))
+        covered, drawn_maps, arrays = np.ones(picture.shape, bool), [], {}
         for number, (method, class_name) in enumerate(maps):
             key = f"{method}-{number}"
             arrays[key] = heat(place[0], place[1] - 0.2 * number)
             upsampled = cv2.resize(arrays[key], picture.shape[::-1], interpolation=cv2.INTER_LINEAR)
-            drawn = overlay(picture, upsampled, np.ones(picture.shape, bool), SCALE)
-            pictures[key] = f"overlay-{number}.jpg"
-            (folder / pictures[key]).write_bytes(encode_jpeg(drawn))
-            facts.append(
-                MapFacts(
-                    key, method, "stage4/relu", class_name, "ok", GRID, GRID, -0.31, 1e-6, True
-                )
+            if not number:
+                drawn = marked(picture, upsampled, covered, lung_regions(shape))
+                (folder / "marked.jpg").write_bytes(encode_jpeg(drawn))
+            drawn = overlay(picture, upsampled, covered, SCALE)
+            (folder / f"map-{number}.jpg").write_bytes(encode_jpeg(drawn))
+            facts = MapFacts(
+                key, method, "stage4/relu", class_name, "ok", GRID, GRID, -0.31, 1e-6, True
             )
-            focus[key] = FocusMetrics(
-                0.5, 0.118, "focal", 0.58, 0.61, 0.62, 0.68, 0.71, 0.29, 0.19, 0.0, 0.6, 1, 0.25
-            )
+            metrics = Measurements(dict(METRICS))
+            drawn_maps.append(MapRecord(facts, 0.5, metrics, picture=f"map-{number}.jpg"))
         np.savez(folder / "map.npz", **arrays)
         scores = {name: round(1 - 0.71 / (1 + n), 4) for n, name in enumerate(classes)}
-        record = CaseRecord(
+        record = AuditedCase(
             case_id,
-            "ok",
-            label=expected,
-            file_sha256=hashed("c"),
-            radiograph=RadiographFacts(
-                *shape,
-                source=SourceFile(
-                    hashed("c"), hashed("d"), "DICOM", "JPEG Baseline", "pylibjpeg 2.1"
-                ),
-                pixel_spacing_mm=(0.139, 0.139),
-                view_position="PA",
-                patient_orientation=("L", "F"),
-                attributes={"Modality": "CR", "PhotometricInterpretation": "MONOCHROME2"},
-                decisions=(Decision("window", "centre 128, width 256", "PS3.3 C.11.2.1.2"),),
-                warnings=warnings,
+            radiograph_facts(shape, warnings),
+            InputRecord(
+                Placement(*shape, 224, 224, 224 / shape[0], 224 / shape[1]),
+                (Decision("resize", "stretched to 224 x 224"),),
             ),
-            placement=Placement(*shape, 224, 224, 224 / shape[0], 224 / shape[1]),
-            preprocessing=(Decision("resize", "stretched to 224 x 224"),),
-            prediction=Prediction(
+            Prediction(
                 classes[-1],
                 "logit of the sigmoid unit",
                 0.9,
@@ -175,8 +208,9 @@ def make(tmp_path: Path) -> Make:
                 classes[-1],
                 expected,
             ),
-            maps=tuple(facts),
-            focus=focus,
+            label=expected,
+            file_sha256=hashed("c"),
+            maps=tuple(drawn_maps),
             budget=LogitBudget(
                 "grad-cam-0",
                 0.9,

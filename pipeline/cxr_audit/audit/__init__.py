@@ -9,12 +9,16 @@ from cxr_audit.audit.opening import (
     open_classifier,
     reading,
 )
+from cxr_audit.audit.rerun import Reproduction, rerun
 from cxr_audit.audit.run import Engine, Progress, RunResult, audit, cohort_of, render
+from cxr_audit.audit.verify import Verification, verify_run
 
 __all__ = [
     "Engine",
     "Progress",
+    "Reproduction",
     "RunResult",
+    "Verification",
     "audit",
     "check_labels",
     "cohort_of",
@@ -24,5 +28,7 @@ __all__ = [
     "open_classifier",
     "reading",
     "render",
+    "rerun",
     "sample",
+    "verify_run",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from cxr_audit.records import (
     CaseRecord,
     ClassActivationMap,
     Floats,
+    GridGeometry,
     InputRecord,
     MapRecord,
     Mask,
@@ -135,7 +136,11 @@ def describe(
     small = report.display((background / 255).astype(np.float32), REGIONS_PX)
     pictures["regions.jpg"] = report.outlines(small, found)
     masks = np.stack([region.mask for region in found])
-    region_shares = cache(partial(geometry.region_shares, placement, masks=masks))
+
+    @cache
+    def region_shares(rows: int, columns: int, grid: GridGeometry | None) -> Floats:
+        return geometry.region_shares(placement, rows, columns, masks, grid)
+
     maps = []
     for number, class_map in enumerate(case.maps):
         map_record, picture = _map(
@@ -163,7 +168,7 @@ def describe(
         regions=RegionsRecord(
             tuple(region.facts for region in found),
             missing,
-            controls(case.controls, placement, found, region_shares),
+            controls(case.controls, placement, found, region_shares, case.maps),
         ),
         budget=budget(case.maps, case.prediction.target_class, placement, found),
         probes=Probes(case.masking, case.masking_missing, case.exposure, case.as_usual),
@@ -179,7 +184,7 @@ def _map(
     class_map: ClassActivationMap,
     placement: Placement,
     found: tuple[Region, ...],
-    region_shares: Callable[[int, int], Floats],
+    region_shares: Callable[[int, int, GridGeometry | None], Floats],
     background: npt.NDArray[np.uint8],
     run: RunRecord,
     config: AuditConfig,
@@ -191,19 +196,19 @@ def _map(
     finite = class_map.values
     if facts.status == "not_finite":
         finite = np.zeros_like(finite)
-    metrics, in_regions = measure(
-        class_map, finite, placement, found, region_shares(*grid), threshold
-    )
-    heatmap = geometry.restore(finite, placement, *background.shape)
+    shares = region_shares(*grid, facts.geometry)
+    metrics, in_regions = measure(class_map, finite, placement, found, shares, threshold)
+    rows, columns = background.shape
+    heatmap = geometry.restore(finite, placement, rows, columns, facts.geometry)
     scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
     own_scale = None
     if config.report.scale == "case" and facts.status == "ok":
         scale = own_scale = round_up(float(finite.max()))
     edges = None
     if config.report.cells:
-        edges = geometry.cell_edges(placement, *grid, *background.shape)
+        edges = geometry.cell_edges(placement, *grid, rows, columns, facts.geometry)
     is_faint = report.is_faint(float(finite.max()), scale)
-    seen = geometry.seen(placement, *background.shape)
+    seen = geometry.seen(placement, rows, columns, facts.geometry)
     picture = report.overlay(background, heatmap, seen, scale, threshold, edges, not is_faint)
     record = MapRecord(facts, threshold, metrics, in_regions, own_scale, None, is_faint)
     return record, picture

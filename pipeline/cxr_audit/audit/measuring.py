@@ -13,6 +13,7 @@ from cxr_audit import preprocess as geometry
 from cxr_audit.records import (
     ClassActivationMap,
     Floats,
+    GridGeometry,
     LogitBudget,
     MapFacts,
     Measurements,
@@ -43,18 +44,20 @@ def measure(
     rows, columns = found[0].mask.shape
     facts = class_map.facts
     grid = facts.grid_rows, facts.grid_columns
-    radiograph_share, left_share, cell_positions = geometry.cell_shares(placement, *grid)
+    radiograph_share, left_share, cell_positions = geometry.cell_shares(
+        placement, *grid, facts.geometry
+    )
     border = [region.facts.kind for region in found].index("border")
     evidence = focus.MapEvidence(
         values=class_map.values,
         status=facts.status,
-        heatmap=geometry.restore(finite, placement, rows, columns),
-        seen=geometry.seen(placement, rows, columns),
+        heatmap=geometry.restore(finite, placement, rows, columns, facts.geometry),
+        seen=geometry.seen(placement, rows, columns, facts.geometry),
         radiograph_share=radiograph_share,
         left_share=left_share,
         border_share=region_shares[border],
         cell_positions=cell_positions,
-        half_cell_px=geometry.half_cell(placement, *grid, rows, columns),
+        half_cell_px=geometry.half_cell(placement, *grid, rows, columns, facts.geometry),
         threshold=threshold,
     )
     return focus.measure(evidence), focus.measure_regions(evidence, found, region_shares)
@@ -64,12 +67,15 @@ def controls(
     maps: dict[str, Floats],
     placement: Placement,
     found: tuple[Region, ...],
-    region_shares: Callable[[int, int], Floats],
+    region_shares: Callable[[int, int, GridGeometry | None], Floats],
+    class_maps: Sequence[ClassActivationMap],
 ) -> dict[str, dict[str, float]]:
-    """What share of each control lies in each region."""
+    """What share of each control lies in each region; controls lie where the maps of their size do."""
     rows, columns = next(iter(maps.values())).shape
-    on_radiograph, *_ = geometry.cell_shares(placement, rows, columns)
-    return focus.control_shares(maps, on_radiograph, found, region_shares(rows, columns))
+    same = (m.facts.geometry for m in class_maps if m.values.shape == (rows, columns))
+    grid = next(same, None)
+    on_radiograph, *_ = geometry.cell_shares(placement, rows, columns, grid)
+    return focus.control_shares(maps, on_radiograph, found, region_shares(rows, columns, grid))
 
 
 def budget(
@@ -88,11 +94,13 @@ def budget(
     shares = dict(
         zip(
             parts,
-            geometry.region_shares(placement, *grid, np.stack(list(parts.values()))),
+            geometry.region_shares(
+                placement, *grid, np.stack(list(parts.values())), chosen.facts.geometry
+            ),
             strict=True,
         )
     )
-    on_radiograph, *_ = geometry.cell_shares(placement, *grid)
+    on_radiograph, *_ = geometry.cell_shares(placement, *grid, chosen.facts.geometry)
     if on_radiograph.min() < 1:
         shares["padding"] = 1 - on_radiograph
     return focus.budget(chosen.values, chosen.facts, shares)

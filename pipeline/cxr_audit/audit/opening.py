@@ -171,5 +171,11 @@ def check_labels(
 def reading(config: AuditConfig) -> dict[str, Any]:
     """How `ingest` reads the cases of a config."""
     asked = config.ingest
-    display = ingest.Display(asked.voi_transform, asked.window, asked.frame)
+    display = ingest.Display(
+        voi_transform=asked.voi_transform,
+        window=asked.window,
+        frame=asked.frame,
+        unreadable_values=asked.unreadable_values,
+        damaged_pixels=asked.damaged_pixels,
+    )
     return {"max_pixels": asked.max_pixels, "display": display}

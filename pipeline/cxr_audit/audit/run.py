@@ -47,6 +47,7 @@ from cxr_audit.audit.opening import (
     open_classifier,
     open_segmenter,
 )
+from cxr_audit.audit.parity import production_parity
 from cxr_audit.audit.prepare import Prepared, mark_duplicates, prepare, with_lungs
 from cxr_audit.config import REFERENCE, AuditConfig, measured_by
 from cxr_audit.errors import ConfigError, NotRetrieved, VerificationError
@@ -128,6 +129,7 @@ def audit(
     found = find_sources(config, key)
     sources = found if limit is None else limited(found, limit)
     explainer, model = open_classifier(config)
+    parity = production_parity(config, explainer, found)
     checks = open_checks(config, explainer)
     segmenter = open_segmenter(config)
     clock.mark("start")
@@ -136,6 +138,8 @@ def audit(
     folder, run, records = open_run(
         config, model, segmenter_sha256, sources, len(found), key, resume, engine
     )
+    if run.status == "running":
+        run = replace(run, production_parity=parity)
     progress("cases", len(records), len(sources))
     if run.status == "finished":
         return _result(
@@ -421,7 +425,7 @@ def render(
     events.append(
         "rendered", cases=len(case_ids), own_templates=template_dir is not None, language=language
     )
-    return finish_run(folder, run, _records(folder), events, template_dir)
+    return finish_run(folder, run, records_of(folder), events, template_dir)
 
 
 def finish_run(
@@ -469,7 +473,11 @@ def _on_radiographs(
         with np.load(where / "map.npz") as maps, np.load(where / "regions.npz") as masks:
             values, lungs = maps[first.key], masks[lungs_region.name]
         evidence_there = geometry.restore(
-            values, record.input.placement, cohort.RASTER, cohort.RASTER
+            values,
+            record.input.placement,
+            cohort.RASTER,
+            cohort.RASTER,
+            first.facts.geometry,
         )
         yield record.outcome or "no_label", evidence_there, lungs
 
@@ -494,7 +502,7 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
     Raises `ConfigError` where the run has not finished, `VerificationError` where its records are not what they were.
     """
     folder = RunFolder.open(path)
-    run, records = folder.read_run(), _records(folder)
+    run, records = folder.read_run(), records_of(folder)
     if len(records) != run.num_cases:
         raise ConfigError(
             f"{path} holds {len(records)} of {run.num_cases} cases: the run has not finished",
@@ -603,8 +611,13 @@ def _prepare_ahead(
         yield [future.result() for future in futures]
 
 
-def _records(folder: RunFolder) -> list[CaseRecord]:
+def records_of(folder: RunFolder) -> list[CaseRecord]:
     """The finished cases in the order of the run, which `cases.csv` keeps."""
+    return list(cases_of_run(folder).values())
+
+
+def cases_of_run(folder: RunFolder) -> dict[str, CaseRecord]:
+    """The records of `records_of` by the name of their folder."""
     import pandas as pd
 
     table, rank = folder.path / "cases.csv", dict[str, int]()
@@ -612,7 +625,12 @@ def _records(folder: RunFolder) -> list[CaseRecord]:
         order = pd.read_csv(table, dtype=str, keep_default_na=False)["case_id"]
         rank = {case_id: n for n, case_id in enumerate(order)}
     ordered = sorted(folder.case_ids(), key=lambda case_id: rank.get(case_id, len(rank)))
-    return [record for case_id in ordered if (record := folder.read_case(case_id))]
+    records = {}
+    for case_id in ordered:
+        record = folder.read_case(case_id)
+        if record is not None:
+            records[case_id] = record
+    return records
 
 
 def _without_paths(config: AuditConfig) -> dict[str, Any]:
@@ -621,7 +639,11 @@ def _without_paths(config: AuditConfig) -> dict[str, Any]:
     resolved["run"]["output"] = "see private/config.json"
     if config.ingest.source != REFERENCE:
         resolved["ingest"]["source"] = "see private/config.json"
-    for section, key in (("ingest", "manifest"), ("privacy", "key_file")):
+    for section, key in (
+        ("ingest", "manifest"),
+        ("privacy", "key_file"),
+        ("classifier", "reference_outputs"),
+    ):
         if resolved[section][key] is not None:
             resolved[section][key] = "see private/config.json"
     resolved["classifier"]["path"] = Path(config.classifier.path).name

@@ -1,9 +1,9 @@
 """Tensors of cells -> features on one grid, in the image's own orientation, and back.
 
-The branches of a model may have grids of several sizes, and of an image that was flipped or transposed. Each
-coarse value is copied to the fine cells that lie in its cell; on the way back their mean is taken, which is the
-value itself. A gradient is then shared among the copies, so that activation times gradient adds up to the
-same on either grid: no evidence is lost or made.
+The branches of a model may have grids of several sizes, and of an image that was flipped or transposed.
+Each coarse value is shared out evenly among the fine cells that lie in its cell; on the way back they are
+summed, which gives the value itself. The gradient is then that of the coarse value, so that activation
+times gradient adds up to the same on either grid: no evidence is lost or made.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class View:
     name, value : of the layer, and the place of its output in the graph.
     grid : how the tensor lies in the image.
     channels : of the tensor.
-    spread : along rows and columns, (cells of the grid in common, cells of the layer): 1 where a value is
-        copied to, else 0; None where the two grids are one.
+    spread : along rows and columns, (cells of the grid in common, cells of the layer): 1 where a value
+        goes to, else 0; None where the two grids are one.
     common : the grid in common; None where it is the layer's own.
     """
 
@@ -56,17 +56,17 @@ class View:
             tensor = tf.transpose(tensor, (0, 2, 1, 3))
         tensor = self._reversed(tensor)
         if self.spread is not None:
-            rows, columns = (tf.cast(matrix, tensor.dtype) for matrix in self.spread)
+            rows, columns = (
+                tf.cast(matrix / matrix.sum(0, keepdims=True), tensor.dtype)
+                for matrix in self.spread
+            )
             tensor = tf.einsum("fi,nijk,gj->nfgk", rows, tensor, columns)
         return tensor
 
     def from_cells(self, cells: Any) -> Any:
         """The inverse of `to_cells`."""
         if self.spread is not None:
-            rows, columns = (
-                tf.cast(matrix / matrix.sum(0, keepdims=True), cells.dtype)
-                for matrix in self.spread
-            )
+            rows, columns = (tf.cast(matrix, cells.dtype) for matrix in self.spread)
             cells = tf.einsum("fi,nfgk,gj->nijk", rows, cells, columns)
         cells = self._reversed(cells)
         return tf.transpose(cells, (0, 2, 1, 3)) if self.grid.is_transposed else cells

@@ -10,28 +10,11 @@ from typing import Any
 import keras
 
 from cxr_audit.classifier.classifier import Classifier
+from cxr_audit.classifier.front import ValueRange, read_value_range
 from cxr_audit.classifier.graph import flatten
 from cxr_audit.classifier.load import file_sha256, load_keras
 from cxr_audit.classifier.receptive import Field, receptive_fields
 from cxr_audit.errors import ModelError
-
-# Value range by the family in the model's or a layer's name: how keras.applications trained it.
-_SCALINGS = {
-    "inception_resnet": "minus_one_one",
-    "inception": "minus_one_one",
-    "xception": "minus_one_one",
-    "mobilenetv3": "raw_255",
-    "mobilenet": "minus_one_one",
-    "nasnet": "minus_one_one",
-    "efficientnet": "raw_255",
-    "convnext": "raw_255",
-    "densenet": "imagenet",
-    "resnet50v2": "minus_one_one",
-    "resnet101v2": "minus_one_one",
-    "resnet152v2": "minus_one_one",
-    "resnet": "caffe",
-    "vgg": "caffe",
-}
 
 
 def inspect_model(path: Path) -> dict[str, Any]:
@@ -54,8 +37,10 @@ def inspect_model(path: Path) -> dict[str, Any]:
     classifier = Classifier(model, (rows, columns, channels))
     target = classifier.split()
     card = _card(path, sha256)
-    scaling, why = (
-        (card["scaling"], "its model card") if "scaling" in card else _guess_scaling(classifier)
+    value_range = (
+        ValueRange(card["scaling"], "its model card")
+        if "scaling" in card
+        else read_value_range(classifier)
     )
     fields = receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)
     return {
@@ -68,8 +53,8 @@ def inspect_model(path: Path) -> dict[str, Any]:
         "rows": rows,
         "columns": columns,
         "channels": channels,
-        "scaling_guess": scaling,
-        "scaling_reason": why,
+        "scaling_guess": value_range.scaling,
+        "scaling_reason": value_range.reason,
         "resize": card.get("resize"),
         "output_units": classifier.num_units,
         "output_activation": classifier.output_activation,
@@ -111,15 +96,3 @@ def _in_words(field: Field) -> str | None:
         if not all(map(math.isfinite, sizes))
         else "x".join(f"{size:.0f}" for size in sizes) + " px"
     )
-
-
-def _guess_scaling(classifier: Classifier) -> tuple[str, str]:
-    """A value range and why; a guess to be checked against the training program."""
-    names = [classifier.name, *(step.name for step in classifier.graph.steps)]
-    in_front = [type(step.operation).__name__ for step in classifier.graph.steps[:4]]
-    if "Rescaling" in in_front or "Normalization" in in_front:
-        return "raw_255", "a guess: the model rescales by itself"
-    for family, scaling in _SCALINGS.items():
-        if any(family in name.lower() for name in names):
-            return scaling, f"a guess: keras.applications trains {family} so"
-    return "unit", "a guess: no known family"

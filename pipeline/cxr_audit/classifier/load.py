@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -96,7 +95,7 @@ def _build(path: Path, content: ModelContent) -> keras.Model:
             return keras.saving.load_model(copy, compile=False, safe_mode=True)
     except ModelError:
         raise
-    except Exception as error:  # noqa: BLE001  Keras raises what the file makes it raise
+    except Exception as error:
         raise ModelError(
             f"Keras {keras.__version__} cannot load {path}: {_reason(error)}", _CUSTOM
         ) from error

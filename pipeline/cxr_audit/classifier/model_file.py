@@ -105,7 +105,9 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ModelError(f"cannot read the model {path}: {reason}", "see classifier.path") from error
+        raise ModelError(
+            f"cannot read the model {path}: {reason}", "see classifier.path"
+        ) from error
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

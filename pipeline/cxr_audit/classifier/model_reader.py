@@ -37,7 +37,7 @@ SMALL_BYTES = 16 * 2**20  # below this size no expansion is dangerous
 Array = npt.NDArray[Any]
 
 
-class Refused(Exception):  # noqa: N818  what happened, as in errors.py
+class Refused(Exception):
     """Why the file is not read: a code of `model_file.REASONS`, and the detail."""
 
     def __init__(self, code: str, detail: str = "") -> None:

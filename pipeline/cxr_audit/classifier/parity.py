@@ -86,7 +86,8 @@ def _predict(classifier: Classifier, inputs: Floats) -> tuple[Doubles, float]:
 
 def _rebuild(classifier: Classifier, inputs: Floats) -> tuple[Doubles, Doubles]:
     """(outputs, logits), both (N, units), of the graph that was made from the model."""
-    outputs, logits = [], []
+    outputs: list[Doubles] = []
+    logits: list[Doubles] = []
     for start in range(0, len(inputs), AT_ONCE):
         batch = keras.ops.convert_to_tensor(inputs[start : start + AT_ONCE])
         for graph, found in ((classifier.raw_graph, outputs), (classifier.graph, logits)):

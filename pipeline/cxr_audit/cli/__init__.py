@@ -16,6 +16,7 @@ from cxr_audit.cli.auditing import check, explain, run
 from cxr_audit.cli.configs import init, schema
 from cxr_audit.cli.failure import report_error, unexpected
 from cxr_audit.cli.models import convert, import_weights, inspect
+from cxr_audit.cli.production import parity
 from cxr_audit.cli.radiographs import lungs, phantom, view
 from cxr_audit.cli.results import cohort, compare, render
 from cxr_audit.cli.screen import out
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "run": run,
     "explain": explain,
     "check": check,
+    "parity": parity,
     "verify": verify,
     "sign": sign,
     "render": render,

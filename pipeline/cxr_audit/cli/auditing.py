@@ -70,7 +70,8 @@ def explain(
         str | None, typer.Option(help="names of the classes, with commas between")
     ] = None,
     scaling: Annotated[
-        str | None, typer.Option(help="value range of the model's input; default: a guess")
+        str | None,
+        typer.Option(help="value range of the model's input; default: read from the model"),
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option(help="may be given again; the first gives the numbers")
@@ -87,7 +88,7 @@ def explain(
     from cxr_audit.config import config_of
     from cxr_audit.engines import run_audit
     from cxr_audit.evidence import RunFolder
-    from cxr_audit.report.view import case_view
+    from cxr_audit.report.case_page import case_view
 
     if not image.is_file():
         raise ConfigError(
@@ -96,6 +97,15 @@ def explain(
     preprocess = _input_of(model)
     if scaling is not None:
         preprocess |= {"scaling": scaling, "scaling_source": "--scaling"}
+    elif preprocess["scaling"] is None:
+        if not any(override.startswith("preprocess.") for override in overrides or []):
+            raise ConfigError(
+                "the value range of the model's input cannot be read: "
+                f"{preprocess['scaling_source']}",
+                "give --scaling unit, minus_one_one, imagenet, caffe, raw_255 or txv, as the program "
+                "that trained the model does",
+            )
+        preprocess = {key: preprocess[key] for key in ("rows", "columns", "channels")}
     number = next(n for n in itertools.count(1) if not (output / f"explain-{n}").exists())
     asked: dict[str, dict[str, Any]] = {
         "run": {"name": f"explain-{number}", "output": str(output)},
@@ -108,7 +118,8 @@ def explain(
     }
     result = run_audit(config_of(asked, overrides or []))
     err.print(
-        f"value range: {preprocess['scaling']}, from: {preprocess['scaling_source']}",
+        f"value range: {preprocess.get('scaling', 'as --set says')}, "
+        f"from: {preprocess.get('scaling_source', '--set')}",
         highlight=False,
     )
     folder = RunFolder(result.folder)
@@ -203,7 +214,7 @@ def check(
 
 
 def _input_of(model: str) -> dict[str, Any]:
-    """The keys of `preprocess` that fit a model; its value range is a guess, and says so."""
+    """The keys of `preprocess` that fit a model; and where its value range is known from; None = not known."""
     if model == REFERENCE:
         return {
             "channels": 1,
@@ -216,54 +227,41 @@ def _input_of(model: str) -> dict[str, Any]:
     return {
         **{key: facts[key] for key in ("rows", "columns", "channels")},
         "scaling": facts["scaling_guess"],
-        "scaling_source": f"a guess: {facts['scaling_reason']}; --scaling sets it",
+        "scaling_source": facts["scaling_reason"],
     }
 
 
 def _print_case(view: dict[str, Any]) -> None:
     """A case's numbers on the screen, in the words of its PDF."""
-    prediction, budget = view["prediction"], view["budget"]
-    out.print(f"\n{prediction['sentence']}", highlight=False, markup=False)
-    first = view["primary"]
-    out.print(
-        f"\n{first['method']} for {first['class']}, layer {first['layer']}, {first['grid']}",
-        style="bold",
-    )
-    out.print("  ".join([f"{first['word']}.", *first["notes"]]), highlight=False, markup=False)
+    answer, first = view["clinician"]["output"], view["primary"]
+    out.print(f"\n{answer.main} {answer.threshold}", highlight=False, markup=False)
+    title = f"{first.method} for {first.class_name}, layer {first.layer}, {first.grid}"
+    out.print(f"\n{title}", style="bold", markup=False)
+    out.print("  ".join([f"{first.state}.", *first.notes]), highlight=False, markup=False)
     metrics = Table(box=None, pad_edge=False, show_header=False)
-    for row in first["metrics"]:
-        metrics.add_row(
-            row["name"], row["value"] if row["value"] is not None else f"undefined: {row['reason']}"
-        )
+    for name, value in view["metrics"]:
+        metrics.add_row(name, value)
     out.print(metrics, highlight=False)
     if len(view["maps"]) > 1:
-        maps = Table(*("map", "cells", "state", "high focus", "band", "spread", "border"), box=None)
+        maps = Table("Map", "Grid", "State", *view["map_heads"], box=None)
         maps.pad_edge = False
-        for one in view["maps"]:
-            maps.add_row(
-                one["key"], one["grid"].removesuffix(" cells"), one["word"], *one["columns"][:4]
-            )
+        for found in view["maps"]:
+            maps.add_row(found.key, found.grid, found.state, *found.columns)
         out.print()
         out.print(maps, highlight=False)
-    if regions := view["regions"]:
-        title = "Logit budget" if budget and budget.is_exact else "Where the evidence lies"
-        names = ("region", "area", "evidence", "ratio", "log-odds")
-        columns = [Column(name, justify="left" if name == "region" else "right") for name in names]
-        table = Table(*columns, title=title, box=None, pad_edge=False)
-        table.title_justify = "left"
-        for row in regions["rows"]:
-            log_odds = row["log_odds"] or {"value": "", "is_total": False}
-            measured = (
-                ("", "", "")
-                if row["area"] is None
-                else (row["area"], row["evidence"], row["enrichment"])
-            )
-            name = ("  " if row["is_part"] else "") + row["name"]
-            table.add_row(
-                name, *measured, log_odds["value"], style="bold" if log_odds["is_total"] else ""
-            )
-        out.print()
-        if regions["missing"]:
-            out.print(f"Lungs not found: {regions['missing']}", highlight=False, markup=False)
-        out.print(table, highlight=False)
+    if view["regions"]:
+        _print_regions(view["regions"])
+
+
+def _print_regions(regions: dict[str, Any]) -> None:
+    names = ("Region (area)", "Evidence", "Ratio", "Log-odds")
+    columns = [Column(name, justify="left" if name == names[0] else "right") for name in names]
+    table = Table(*columns, title="Evidence by region", box=None, pad_edge=False)
+    table.title_justify = "left"
+    for row in regions["rows"]:
+        name = f"{'  ' if row.is_part else ''}{row.name}"
+        log_odds = row.log_odds.value if row.log_odds else ""
+        style = "bold" if row.is_total else ""
+        table.add_row(name, row.evidence or "", row.ratio or "", log_odds, style=style)
     out.print()
+    out.print(table, highlight=False)

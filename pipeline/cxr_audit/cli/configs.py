@@ -43,12 +43,13 @@ def init(
         }
         values["preprocess"]["scaling"] = (
             facts["scaling_guess"],
-            f"{facts['scaling_reason']}; check it against the program that trained the model",
+            f"{facts['scaling_reason']}; set it as the program that trained the model does",
         )
-        values["preprocess"]["scaling_source"] = (
-            f"a guess: {facts['scaling_reason']}",
-            "printed in every report; once it is checked, say against what",
-        )
+        if facts["scaling_guess"] is not None:
+            values["preprocess"]["scaling_source"] = (
+                facts["scaling_reason"],
+                "printed in every report; once it is checked, say against what",
+            )
         values["classifier"] = {
             "path": (os.path.relpath(model, path.resolve().parent), ""),
             "sha256": (facts["sha256"], ""),

@@ -35,7 +35,7 @@ def inspect(
         "SHA-256": facts["sha256"],
         "parameters": f"{facts['parameters']:,}",
         "input": facts["input"],
-        "value range": f"{facts['scaling_guess']} ({facts['scaling_reason']})",
+        "value range": f"{facts['scaling_guess'] or 'not known'} ({facts['scaling_reason']})",
         "output": f"{facts['output_units']} {unit}, {facts['output_activation']}",
         "classes": ", ".join(
             facts["class_names"] or ["not in the file: classifier.class_names names them"]

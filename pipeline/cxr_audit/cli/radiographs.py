@@ -68,7 +68,7 @@ def view(
     ]
     for what, how, why in lines:
         out.print(
-            f"{what:20} {escape(str(how))}\n{'':20} [dim]{escape(str(why))}[/]",
+            f"{what!s:20} {escape(str(how))}\n{'':20} [dim]{escape(str(why))}[/]",
             highlight=False,
             emoji=False,
         )

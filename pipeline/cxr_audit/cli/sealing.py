@@ -3,65 +3,97 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cxr_audit.cli.options import RunPath
-from cxr_audit.cli.screen import err, out
+from cxr_audit import evidence
+from cxr_audit.cli.options import RunPath, load
+from cxr_audit.cli.screen import err, out, progress_bar
+from cxr_audit.config import AuditConfig
 from cxr_audit.errors import ConfigError, VerificationError
+
+if TYPE_CHECKING:
+    from cxr_audit.audit import RunResult, Verification
 
 
 def verify(
     run_folder: RunPath,
     trust: Annotated[
-        Path | None, typer.Option(help="certificates (PEM) that a signer's has to come from")
+        Path | None,
+        typer.Option(help="certificates (PEM) of the authorities whose signatures you accept"),
+    ] = None,
+    rerun: Annotated[
+        int, typer.Option(min=0, help="audit N cases again, chosen at random, and compare")
+    ] = 0,
+    config: Annotated[
+        Path | None, typer.Option(help="config for --rerun; default: private/config.json")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="key of the case ids; default: where the run found it")
     ] = None,
 ) -> None:
-    """Check every file of a run against its SHA256SUMS, its events and signatures; names what is not as it was."""
-    from cxr_audit import evidence
+    """Check a run folder: is it consistent, who sealed it, can its cases be reproduced.
 
-    folder = evidence.RunFolder.open(run_folder)
-    problems = evidence.verify(folder)
-    if folder.is_signed or trust is not None:
-        from cxr_audit.evidence.signing import check_signatures
+    Consistent: every file fits SHA256SUMS and the chain of events, and cases.csv, cohort.json and the
+    files that PDFs carry follow from the records. Anyone can make a seal that fits; a signature shows
+    who made it. Exit code 7 where anything is wrong.
+    """
+    from cxr_audit.audit import verify_run
 
-        signatures = check_signatures(folder, trust)
-        problems += [
-            one.problem
-            for one in signatures
-            if one.problem is not None and one.problem not in problems
-        ]
-        if (
-            trust is not None
-            and not folder.is_signed
-            and not any(one.name == evidence.SIGNATURE for one in problems)
-        ):
-            problems.append(
-                evidence.Problem("missing", evidence.SIGNATURE, "this run is not signed")
-            )
-        for one in signatures:
-            err.print(one.words, highlight=False, markup=False)
-    if problems:
+    found = verify_run(run_folder, trust)
+    if rerun and not found.problems:
+        found = _rerun(found, rerun, config, key_file)
+    for line in _statements(found):
+        err.print(line, highlight=False, markup=False)
+    if found.problems:
+        num = len(found.problems)
+        findings = "1 finding" if num == 1 else f"{num} findings"
+        lines = "\n".join(map(str, found.problems))
         raise VerificationError(
-            f"{len(problems)} difference{'s' if len(problems) > 1 else ''} to {run_folder}/SHA256SUMS\n"
-            + "\n".join(map(str, problems)),
-            evidence.remedy(problems),
+            f"{run_folder}: {findings}\n{lines}", evidence.remedy(found.problems)
         )
-    err.print(
-        f"{run_folder}: unchanged; {evidence.in_words(folder)}", highlight=False, markup=False
-    )
+
+
+def _rerun(
+    found: Verification, num: int, config: Path | None, key_file: Path | None
+) -> Verification:
+    from cxr_audit.audit import rerun
+    from cxr_audit.engines import run_audit
+
+    asked = None if config is None else load(config, None)
+    with progress_bar() as progress:
+
+        def run_again(config: AuditConfig, resume: bool, limit: int | None) -> RunResult:
+            return run_audit(config, resume, limit, progress)
+
+        reproduction = rerun(found.folder, num, run_again, asked, key_file)
+    problems = (*found.problems, *reproduction.problems)
+    return replace(found, problems=problems, reproduction=reproduction)
+
+
+def _statements(found: Verification) -> list[str]:
+    """What `verify` prints: the three statements, then notes."""
+    lines = [f"consistent: {found.consistent}"]
+    lines += [f"sealed by: {line}" for line in found.sealed_by]
+    lines.append(f"reproduced: {found.reproduced}")
+    lines += [f"note: {note}" for note in found.notes]
+    if not found.problems:
+        lines.append(evidence.in_words(found.folder))
+    return lines
 
 
 def sign(
     run_folder: RunPath,
-    name: Annotated[str, typer.Option(help="who signs")],
+    name: Annotated[str, typer.Option(help="who signs, as in the certificate")],
     meaning: Annotated[str, typer.Option(help="what for, such as reviewed or approved")],
     key: Annotated[Path | None, typer.Option(help="private key, PEM or DER")] = None,
     cert: Annotated[Path | None, typer.Option(help="its certificate, PEM or DER")] = None,
     chain: Annotated[
-        list[Path] | None, typer.Option(help="a certificate above it; may be given again")
+        list[Path] | None,
+        typer.Option(help="certificate of an authority above it; may be given again"),
     ] = None,
     pkcs12: Annotated[
         Path | None, typer.Option(help="key and certificate in one file (.p12, .pfx)")
@@ -72,16 +104,21 @@ def sign(
     token: Annotated[str, typer.Option(help="label of the token")] = "",
     label: Annotated[str, typer.Option(help="label of key and certificate in the token")] = "",
     timestamp_url: Annotated[
-        str | None, typer.Option(help="a time-stamp server (RFC 3161)")
+        str | None, typer.Option(help="address of a time-stamp server (RFC 3161)")
     ] = None,
     document: Annotated[
         list[str] | None,
         typer.Option(
-            help="a PDF by its path in the run folder; default: summary.pdf if it is there"
+            help="a PDF by its path in the run folder; may be given again; "
+            "default: summary.pdf where it exists"
         ),
     ] = None,
 ) -> None:
-    """Sign the SHA256SUMS of a run (CMS) and its PDFs (PAdES). CXR_AUDIT_PASSPHRASE has the passphrase or the PIN."""
+    """Sign the SHA256SUMS of a run (CMS) and its PDFs (PAdES).
+
+    Set CXR_AUDIT_PASSPHRASE to the passphrase of the key or the PIN of the token. A certificate that
+    has expired or is not for signatures is refused.
+    """
     from cxr_audit.evidence import RunFolder, signing
 
     secret = os.environ.get("CXR_AUDIT_PASSPHRASE")
@@ -98,9 +135,16 @@ def sign(
                 "give --key and --cert, or --pkcs12, or --pkcs11 with --token and --label",
             )
     folder = RunFolder.open(run_folder)
-    documents = document or (["summary.pdf"] if (folder.path / "summary.pdf").is_file() else [])
+    documents = document or []
+    if document is None and (folder.path / "summary.pdf").is_file():
+        documents = ["summary.pdf"]
     clock = signing.timestamper_at(timestamp_url) if timestamp_url else None
     signing.sign(folder, signer, name, meaning, documents, clock)
+    certificate = signer.signing_cert
+    if not signing.is_same_name(name, certificate):
+        certified = signing.certified_name(certificate)
+        note = f"note: the certificate names {certified}, --name says {name}; verify shows both"
+        err.print(note, highlight=False, markup=False)
     for file in (*documents, "SHA256SUMS"):
         err.print(f"signed {file}", highlight=False)
     out.print(str(folder.path / "SHA256SUMS.p7s"), highlight=False)

@@ -53,6 +53,7 @@ Difference = Literal[
     "changed",
     "forged",  # the seal fits, the content contradicts itself
     "missing",
+    "not confirmed",  # made by other code, and this code gives something else
     "not reproduced",
     "not trusted",
     "resealed",  # sealed again by no command of this program

@@ -32,7 +32,9 @@ def remedy(problems: Collection[Problem]) -> str:
             "the files are the signed ones; only the signer is not confirmed. --trust takes the "
             "certificate (PEM) of the authority that has issued the signer's"
         )
-    if kinds <= {"forged", "resealed"}:
+    if kinds == {"not confirmed"}:
+        return "verify it with the version that made it: run.json names it under code"
+    if kinds <= {"forged", "resealed", "not confirmed"}:
         return f"the folder was edited and then sealed again; {ARCHIVED}"
     if kinds == {"not reproduced"}:
         return "look at the named cases: records, software, model file or machine differ"

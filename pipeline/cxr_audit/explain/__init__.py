@@ -1,7 +1,16 @@
-"""(Classifier, model inputs) -> signed class activation maps, in logit units, on the layer's own grid."""
+"""A classifier and model inputs -> signed class activation maps, in logit units, on a layer's grid."""
 
 from cxr_audit.explain.controls import CONTROLS
 from cxr_audit.explain.explain import BatchResult, Explainer, Probing
 from cxr_audit.explain.methods import METHODS
+from cxr_audit.explain.variation import check_maps_vary, check_output_varies
 
-__all__ = ["CONTROLS", "METHODS", "BatchResult", "Explainer", "Probing"]
+__all__ = [
+    "CONTROLS",
+    "METHODS",
+    "BatchResult",
+    "Explainer",
+    "Probing",
+    "check_maps_vary",
+    "check_output_varies",
+]

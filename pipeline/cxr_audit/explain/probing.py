@@ -166,10 +166,10 @@ def sum_cells(
 def cell_edges(axis: GridAxis | None, cells: int, size: int) -> npt.NDArray[np.float64]:
     """Where cells begin and end, in input pixels (cells + 1,): half-way between centres, and where sight ends."""
     if axis is None:
-        return np.arange(cells + 1) * (size / cells)
+        return np.linspace(0.0, size, cells + 1)
     edges = axis.offset + np.arange(cells + 1) * axis.jump
     edges[0], edges[-1] = axis.low, axis.high
-    return np.clip(edges, axis.low, axis.high)
+    return np.asarray(np.clip(edges, axis.low, axis.high), np.float64)
 
 
 def _overlap(edges: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:

@@ -1,8 +1,9 @@
 """A zip -> its entries; an entry -> bytes.
 
-APPNOTE.TXT 6.3. Nothing is unpacked to disk, so no name in an archive ever becomes a path. Refuses as a whole
-(`ConfigError`): a damaged archive, one with too many entries, entries that overlap or inflate beyond measure;
-as a case: an entry that is encrypted, a link, compressed by a rare method, or leads out by its name.
+APPNOTE.TXT 6.3. Nothing is unpacked to disk, so no name in an archive ever becomes a path. Refuses
+as a whole (`ConfigError`): a damaged archive, one with too many entries, entries that overlap or
+inflate beyond measure; as a case: an entry that is encrypted, a link, compressed by a rare method,
+or leads out by its name.
 """
 
 from __future__ import annotations
@@ -18,17 +19,16 @@ from pathlib import Path, PurePosixPath
 
 from cxr_audit.errors import CaseError, ConfigError, UnreadableFile, UnsupportedRadiograph
 from cxr_audit.records import ZipEntry
+from cxr_audit.vocabulary import message
 
 MAX_ENTRIES = 500_000
-MAX_DIRECTORY_BYTES = (
-    64 * 2**20
-)  # the archive's list of entries, which is read into memory as a whole
+MAX_DIRECTORY_BYTES = 64 * 2**20  # the list of entries, which is read into memory as a whole
 MAX_RATIO = 200  # inflated to packed; a radiograph has 1 to 10, a bomb of one layer up to 1032
 MAX_ENTRY_BYTES = 2**30
 CHUNK = 2**20
 
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-# What zipfile is seen to raise on a damaged archive.
+# What zipfile raises on a damaged archive.
 ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -42,34 +42,32 @@ END, END_64 = b"PK\x05\x06", b"PK\x06\x06"  # 4.3.16 and 4.3.14: end of central 
 
 
 def entries(archive: Path) -> list[tuple[ZipEntry, str]]:
-    """Every file of an archive with its name, in the archive's order. Raises `ConfigError`."""
+    """Every file of an archive with its name, in the archive's order.
+
+    Raises
+    ------
+    ConfigError
+    """
+    split = message("ingest.split_it")
     try:
         size = archive.stat().st_size
         if _directory_bytes(archive, size) > MAX_DIRECTORY_BYTES:
-            raise ConfigError(f"the zip lists more than {MAX_ENTRIES} files", "Split it.")
+            raise ConfigError(message("ingest.zip_long", limit=MAX_ENTRIES), split)
         listed = _opened(archive, archive.stat().st_mtime_ns).infolist()
     except ZIP_ERRORS as error:
-        raise ConfigError(
-            f"the zip is damaged or cannot be read ({type(error).__name__})",
-            "Copy it again from its origin.",
-        ) from None  # the original error names the path
+        problem = message("ingest.zip_damaged", error=type(error).__name__)
+        # the original error names the path
+        raise ConfigError(problem, message("ingest.copy_again")) from None
     if len(listed) > MAX_ENTRIES:
-        raise ConfigError(
-            f"the zip lists {len(listed)} files; at most {MAX_ENTRIES} are read", "Split it."
-        )
+        problem = message("ingest.zip_entries", num=len(listed), limit=MAX_ENTRIES)
+        raise ConfigError(problem, split)
     if sum(info.compress_size for info in listed) > size:
-        raise ConfigError(
-            "entries of the zip overlap: it is damaged or a bomb", "Make it anew from the files."
-        )
+        raise ConfigError(message("ingest.zip_overlap"), message("ingest.zip_anew"))
     if sum(info.file_size for info in listed) > MAX_RATIO * size:
-        raise ConfigError(
-            f"the zip would inflate to more than {MAX_RATIO} times its size", "Unpack it with care."
-        )
-    return [
-        (ZipEntry(archive, n), _name(info))
-        for n, info in enumerate(listed)
-        if not _name(info).endswith("/")
-    ]
+        problem = message("ingest.zip_bomb", limit=MAX_RATIO)
+        raise ConfigError(problem, message("ingest.unpack_with_care"))
+    named = [(ZipEntry(archive, number), _name(info)) for number, info in enumerate(listed)]
+    return [(entry, name) for entry, name in named if not name.endswith("/")]
 
 
 def read_entry(entry: ZipEntry, max_bytes: int) -> bytes:
@@ -97,10 +95,8 @@ def _inflate(entry: ZipEntry, max_bytes: int) -> Iterator[bytes]:
             yield from iter(lambda: file.read(CHUNK), b"")
         return
     except (*ZIP_ERRORS, IndexError) as error:
-        failure = UnreadableFile(
-            f"the file cannot be read from its zip ({type(error).__name__})",
-            "Make the zip anew from the files.",
-        )
+        problem = message("ingest.zip_entry_damaged", error=type(error).__name__)
+        failure = UnreadableFile(problem, message("ingest.zip_anew"))
     raise failure  # outside the handler: the original error names the entry
 
 
@@ -111,26 +107,20 @@ def _name(info: zipfile.ZipInfo) -> str:
 def _check(info: zipfile.ZipInfo, max_bytes: int) -> None:
     name = PurePosixPath(_name(info))
     if name.is_absolute() or ".." in name.parts:
-        raise UnreadableFile(
-            "the name of the file in the zip leads out of the zip", "Make the zip anew."
-        )
+        raise UnreadableFile(message("ingest.zip_leads_out"), message("ingest.zip_anew"))
     if stat.S_ISLNK(info.external_attr >> 16):
-        raise UnreadableFile("the file in the zip is a link", "Put the file itself into the zip.")
+        raise UnreadableFile(message("ingest.zip_link"), message("ingest.zip_link_hint"))
     if info.flag_bits & 1:
-        raise UnreadableFile("the file in the zip is encrypted", "Make a zip without a password.")
+        raise UnreadableFile(message("ingest.zip_encrypted"), message("ingest.zip_encrypted_hint"))
     if info.compress_type not in METHODS:
-        raise UnsupportedRadiograph(
-            "the file in the zip is compressed by a rare method", "Make the zip with deflate."
-        )
+        hint = message("ingest.zip_method_hint")
+        raise UnsupportedRadiograph(message("ingest.zip_method"), hint)
     if info.file_size > MAX_RATIO * max(info.compress_size, 1):
-        raise UnsupportedRadiograph(
-            f"the file would inflate to more than {MAX_RATIO} times its size in the zip",
-            "Unpack the zip with care.",
-        )
+        problem = message("ingest.zip_entry_bomb", limit=MAX_RATIO)
+        raise UnsupportedRadiograph(problem, message("ingest.unpack_with_care"))
     if info.file_size > max_bytes:
-        raise UnsupportedRadiograph(
-            f"the file has {info.file_size} bytes, more than the {max_bytes} that are read"
-        )
+        problem = message("ingest.file_too_large", num=info.file_size, limit=max_bytes)
+        raise UnsupportedRadiograph(problem, message("ingest.raise_max_pixels"))
 
 
 @lru_cache(maxsize=1)
@@ -140,11 +130,10 @@ def _opened(archive: Path, _mtime_ns: int) -> zipfile.ZipFile:
 
 
 def _directory_bytes(archive: Path, size: int) -> int:
-    """The length of the central directory, as the archive's end says, before anything of it is read."""
+    """The length of the central directory, as the archive's end says, before it is read."""
     with archive.open("rb") as file:
-        file.seek(
-            max(0, size - 2**16 - 200)
-        )  # a comment of at most 65,535 bytes, and the records themselves
+        # a comment of at most 65,535 bytes, and the records themselves
+        file.seek(max(0, size - 2**16 - 200))
         tail = file.read()
     at = tail.rfind(END)
     at_64 = at - 76  # a ZIP64 record, 56 bytes, and its locator, 20, stand right before

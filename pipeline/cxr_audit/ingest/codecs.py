@@ -1,17 +1,20 @@
-"""Compressed frames in, samples out, over a socket: the process in which codecs run (`decoding` starts it).
+"""Compressed frames in, samples out, over a socket: the process in which codecs run.
 
-Codecs are C and C++ that read a stranger's bytes: GDCM ends its process at a damaged lossless JPEG. Here that
-costs one case. Run by path, so that it loads pydicom and nothing of this project. CPU time is limited for
-each frame, and memory (Linux).
+Codecs are C and C++ that read a stranger's bytes: GDCM ends its process at a damaged lossless JPEG.
+Here that costs one case. `decoding` starts this file by its path, so that it loads pydicom and
+nothing of this project. CPU time is limited for each frame, and memory (Linux). What libjpeg writes
+to the standard error stream is heard: it gives a picture for damaged data, and says so only there.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
+import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,33 +25,89 @@ import numpy.typing as npt
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import JPEGTransferSyntaxes
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGTransferSyntaxes
 
 Samples = npt.NDArray[Any]
 
-# What the codecs are seen to raise on damaged frames.
+# What the codecs raise on damaged frames.
 CODEC_ERRORS = (
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError,
-    RuntimeError, SyntaxError, TypeError, ValueError,
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError,
+    OSError, RuntimeError, SyntaxError, TypeError, ValueError,
 )  # fmt: skip
 BYTES_ASIDE = 2**28
+# libjpeg's warnings (jerror.h) that mean lost pixels; it writes the first of each image.
+DAMAGE = (b"Corrupt JPEG data", b"Premature end of JPEG")
+SKIPPED_AT_END = re.compile(rb"(\d+) extraneous bytes before marker 0xd9")
+JPEG_OF_8_BITS = (JPEGBaseline8Bit, JPEGExtended12Bit)
+LISTEN = "listen"  # instead of a plugin: decode a JPEG only to hear what libjpeg says of it
+
+
+class Ear:
+    """Collects what codecs write to the standard error stream of this process."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process lives
+        os.dup2(self._file.fileno(), 2)
+
+    def clear(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+
+    def is_damaged(self, frame: bytes) -> bool:
+        """Whether libjpeg has called the pixels of a frame damaged since the last `clear`."""
+        self._file.seek(0)
+        heard = self._file.read(2**16)
+        if not any(words in heard for words in DAMAGE):
+            return False
+        skipped = SKIPPED_AT_END.search(heard)
+        return skipped is None or int(skipped[1]) > _num_padding(frame)
+
+
+def _num_padding(frame: bytes) -> int:
+    """Zeros and fill bytes before the end marker, which a writer may add."""
+    body = frame[: max(frame.rfind(b"\xff\xd9"), 0)]
+    return len(body) - len(body.rstrip(b"\x00\xff"))
 
 
 def by_pydicom(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
-    """Samples as the plugin of pydicom that `options` names gives them, and their photometric interpretation."""
-    decoder = get_decoder(options.pop("transfer_syntax_uid"))
-    samples, properties = decoder.as_array(encapsulate([frame], has_bot=False), **options)
+    """Samples by the plugin of pydicom in `options`, and their photometric interpretation."""
+    decoder = get_decoder(options["transfer_syntax_uid"])
+    others = {key: option for key, option in options.items() if key != "transfer_syntax_uid"}
+    samples, properties = decoder.as_array(encapsulate([frame], has_bot=False), **others)
     return samples, str(properties["photometric_interpretation"])
 
 
 def by_gdcm(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
-    """One grey JPEG through GDCM itself: pydicom's plugin for it refuses 12 bits, and takes the samples as a str, which
-    costs as much again as the decoding."""
+    """One grey JPEG through GDCM itself.
+
+    pydicom's plugin for it refuses 12 bits, and takes the samples as a str, which costs as much
+    again as the decoding.
+    """
     import gdcm
 
-    rows, columns, photometric_interpretation = (
-        options[key] for key in ("rows", "columns", "photometric_interpretation")
-    )
+    change = gdcm.ImageChangeTransferSyntax()
+    image = _gdcm_image(frame, options)
+    change.SetInput(image)
+    image.thisown = False  # `change` counts its references and frees it
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
+    if not change.Change():
+        raise ValueError("GDCM cannot decode this")
+    decoded = change.GetOutput()
+    data = decoded.GetDataElement().GetByteValue()
+    kind = "i" if options["pixel_representation"] else "u"
+    dtype = np.dtype(f"<{kind}{options['bits_allocated'] // 8}")
+    samples = np.empty((options["rows"], options["columns"]), dtype)
+    # a VL has no number but its text
+    num_excess = int(str(data.GetLength())) - samples.nbytes
+    if num_excess not in (0, samples.nbytes % 2):
+        raise ValueError("GDCM gives another number of bytes")
+    ctypes.memmove(samples.ctypes.data, int(data.GetVoidPointer()), samples.nbytes)
+    return samples, options["photometric_interpretation"]
+
+
+def _gdcm_image(frame: bytes, options: dict[str, Any]) -> Any:
+    import gdcm
+
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(frame)
     fragments = gdcm.SequenceOfFragments.New()
@@ -57,52 +116,61 @@ def by_gdcm(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
     element.SetValue(fragments.__ref__())
     image = gdcm.Image()
     image.SetNumberOfDimensions(2)
-    image.SetDimensions((columns, rows, 1))
+    image.SetDimensions((options["columns"], options["rows"], 1))
     image.SetDataElement(element)
-    kind = gdcm.PhotometricInterpretation.GetPIType(photometric_interpretation)
+    kind = gdcm.PhotometricInterpretation.GetPIType(options["photometric_interpretation"])
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
-    image.SetTransferSyntax(
-        gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(options["transfer_syntax_uid"]))
-    )
-    stored = options["bits_stored"]
-    image.SetPixelFormat(
-        gdcm.PixelFormat(
-            1, options["bits_allocated"], stored, stored - 1, options["pixel_representation"]
-        )
-    )
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetInput(image)
-    image.thisown = False  # `change` counts its references and frees it
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
-    if not change.Change():
-        raise ValueError("GDCM cannot decode this")
-    decoded = change.GetOutput()
-    data = decoded.GetDataElement().GetByteValue()
-    dtype = np.dtype(
-        f"<{'i' if options['pixel_representation'] else 'u'}{options['bits_allocated'] // 8}"
-    )
-    samples = np.empty((rows, columns), dtype)
-    if int(str(data.GetLength())) - samples.nbytes not in (
-        0,
-        samples.nbytes % 2,
-    ):  # a VL has no number but its text
-        raise ValueError("GDCM gives another number of bytes")
-    ctypes.memmove(samples.ctypes.data, int(data.GetVoidPointer()), samples.nbytes)
-    return samples, photometric_interpretation
+    syntax = gdcm.TransferSyntax.GetTSType(options["transfer_syntax_uid"])
+    image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    allocated, stored = options["bits_allocated"], options["bits_stored"]
+    signed = options["pixel_representation"]
+    image.SetPixelFormat(gdcm.PixelFormat(1, allocated, stored, stored - 1, signed))
+    return image
+
+
+def listen(frame: bytes) -> None:
+    """Let the libjpeg of OpenCV decode a JPEG of 8 bits; Pillow silences its own."""
+    import cv2
+
+    cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def is_heard_by_opencv(options: dict[str, Any]) -> bool:
+    """Whether a frame is decoded by OpenCV as well, for the sake of what its libjpeg says."""
+    if options["decoding_plugin"] == LISTEN:
+        return True
+    is_8_bit = options["transfer_syntax_uid"] in JPEG_OF_8_BITS
+    return is_8_bit and options["decoding_plugin"] == "pillow"
+
+
+def decode(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
+    """Samples and photometric interpretation; no samples where only damage is asked for."""
+    if options["decoding_plugin"] == LISTEN:
+        listen(frame)
+        return np.empty(0, np.uint8), ""
+    syntax = options["transfer_syntax_uid"]
+    is_grey_jpeg = options["samples_per_pixel"] == 1 and syntax in JPEGTransferSyntaxes
+    if is_grey_jpeg and options["decoding_plugin"] == "gdcm":
+        return by_gdcm(frame, options)
+    if is_heard_by_opencv(options):
+        listen(frame)
+    return by_pydicom(frame, options)
 
 
 def send(connection: Connection, data: bytes | Samples) -> None:
     """Bytes as they lie in memory; `Connection` itself would copy them twice more."""
-    view = memoryview(
-        np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else data
-    ).cast("B")
+    view = memoryview(b"")
+    if isinstance(data, bytes):
+        view = memoryview(data)
+    elif data.size:
+        view = np.ascontiguousarray(data).data.cast("B")
     while view:
         view = view[os.write(connection.fileno(), view) :]
 
 
 def receive(connection: Connection, samples: Samples) -> Samples:
     """`samples` filled by what the other end sends."""
-    view = samples.data.cast("B")
+    view = samples.data.cast("B") if samples.size else memoryview(b"")
     while view:
         count = os.readv(connection.fileno(), [view])
         if count == 0:
@@ -115,27 +183,28 @@ def main(handle: int) -> None:
     """Serve frames until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     Image.MAX_IMAGE_PIXELS = None  # the size was checked
-    connection, used = Connection(handle), _address_space()
+    connection, ear = Connection(handle), Ear()
     while True:
         try:
             options, max_bytes, max_seconds, size = connection.recv()
             frame = bytes(receive(connection, np.empty(size, np.uint8)))
         except EOFError:
             return
+        if is_heard_by_opencv(options):
+            import cv2  # noqa: F401 - its own size is not the frame's
+        used = _address_space()
         if used:
             _limit(resource.RLIMIT_AS, used + BYTES_ASIDE + max_bytes)
         _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + max_seconds)
-        is_grey_jpeg = (
-            options["samples_per_pixel"] == 1
-            and options["transfer_syntax_uid"] in JPEGTransferSyntaxes
-        )
-        decode = by_gdcm if is_grey_jpeg and options["decoding_plugin"] == "gdcm" else by_pydicom
+        ear.clear()
         try:
             samples, photometric_interpretation = decode(frame, options)
         except CODEC_ERRORS as error:
             connection.send(type(error).__name__)
             continue
-        connection.send((samples.shape, samples.dtype.str, photometric_interpretation))
+        is_damaged = ear.is_damaged(frame)
+        answer = (samples.shape, samples.dtype.str, photometric_interpretation, is_damaged)
+        connection.send(answer)
         send(connection, samples)
 
 

@@ -1,8 +1,8 @@
 """A compressed DICOM frame -> its samples, decoded by `codecs` in a process of its own.
 
-PS3.5 A.4: which plugin decodes which transfer syntax. The process is started once, kept, and started again where
-a damaged frame ended it, took too long or too much memory. Refuses syntaxes without an installed decoder,
-and a codestream whose own size differs from the header's.
+PS3.5 A.4: which plugin decodes which transfer syntax. The process is started once, kept, and
+started again where a damaged frame ended it, took too long or too much memory. Refuses syntaxes
+without an installed decoder. Where one decoder of a JPEG or JPEG-LS refuses, the next is asked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-import struct
 import subprocess
 import sys
 import threading
@@ -23,17 +22,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom import uid
-from pydicom._uid_dict import UID_dictionary
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from cxr_audit.errors import UnreadableFile, UnsupportedRadiograph
-from cxr_audit.ingest.codecs import receive, send
-from cxr_audit.ingest.image import MAX_SCANS
+from cxr_audit.errors import CaseError, UnreadableFile, UnsupportedRadiograph
+from cxr_audit.ingest.codecs import LISTEN, receive, send
+from cxr_audit.ingest.codestream import without_padding
+from cxr_audit.vocabulary import Message, message
 
 CODECS = Path(__file__).with_name("codecs.py")
-# For a damaged frame that makes a codec turn in circles; a sound one needs a tenth. Of CPU time, because a busy
-# machine must not fail a sound file; the clock on the wall is only for a process that sleeps for ever.
+# For a damaged frame that makes a codec turn in circles; a sound one needs a tenth. Of CPU time,
+# because a busy machine must not fail a sound file; the wall clock is only for a process that
+# sleeps for ever.
 CPU_SECONDS_A_FRAME, CPU_SECONDS_A_MEGAPIXEL = 5, 3
 WALL_SECONDS = 300.0
 BYTES_A_SAMPLE = 48  # OpenJPEG's peak is about 20
@@ -42,8 +42,9 @@ OPENJPEG = ("pylibjpeg", "pylibjpeg-openjpeg")
 GDCM = ("gdcm", "python-gdcm")
 PILLOW = ("pillow", "pillow")
 CHARLS = ("pyjpegls", "pyjpegls")
-# (plugin of pydicom, distribution), in this order; never pylibjpeg-libjpeg (GPL). GDCM's OpenJPEG takes 1.03 to 1.2
-# times the CPU time, of a thread for each CPU: a file alone is decoded sooner, a run with as many workers is not.
+# (plugin of pydicom, distribution), in this order; never pylibjpeg-libjpeg (GPL). GDCM's OpenJPEG
+# takes 1.03 to 1.2 times the CPU time, of a thread for each CPU: a file alone is decoded sooner, a
+# run with as many workers is not.
 PLUGINS: dict[str, tuple[tuple[str, str], ...]] = {
     uid.JPEGBaseline8Bit: (PILLOW, GDCM),
     uid.JPEGExtended12Bit: (PILLOW, GDCM),
@@ -58,28 +59,77 @@ PLUGINS: dict[str, tuple[tuple[str, str], ...]] = {
     uid.HTJ2K: (OPENJPEG,),
     uid.RLELossless: (("pydicom", "pydicom"),),
 }
+# Where every decoder either refuses damaged data or says so. GDCM's JPEG 2000 fills with grey.
+ASK_A_SECOND = frozenset(
+    {
+        uid.JPEGBaseline8Bit,
+        uid.JPEGExtended12Bit,
+        uid.JPEGLSLossless,
+        uid.JPEGLSNearLossless,
+    }
+)
+JPEG_LS = frozenset({uid.JPEGLSLossless, uid.JPEGLSNearLossless})
 
-END_MARKER = b"\xff\xd9"  # the last bytes of a JPEG, JPEG-LS, JPEG 2000 and HTJ2K codestream alike
-COPY_AGAIN = "Copy it again from its origin."
-EXPORT_PLAIN = "Export it from the PACS uncompressed (Explicit VR Little Endian)."
+DICOM_ROOT = "1.2.840.10008."
+# Of the standard, but newer than pydicom's dictionary (PS3.6 A, 2024d).
+NEWER_SYNTAXES = {
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+}
 
 
-def syntax_name(syntax: UID) -> str:
-    """The standard's name; an UID that the standard does not know is not echoed."""
-    return syntax.name if syntax in UID_dictionary else "a private transfer syntax"
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One frame.
+
+    Parameters
+    ----------
+    samples : (rows, columns) or (rows, columns, samples).
+    photometric_interpretation : after decoding; a decoder may have undone a colour transform.
+    decoder : distribution and version.
+    is_damaged : the codec has called the data damaged; the samples are not those of the writer.
+    is_second_opinion : the first decoder refused.
+    """
+
+    samples: npt.NDArray[Any]
+    photometric_interpretation: str
+    decoder: str
+    is_damaged: bool = False
+    is_second_opinion: bool = False
 
 
-def choose_plugin(syntax: UID, bits_stored: int) -> tuple[str, str]:
-    """The first installed plugin and the distribution that it comes from."""
+def syntax_name(syntax: UID) -> str | Message:
+    """The standard's name of a transfer syntax; a private UID is not echoed."""
+    if syntax in NEWER_SYNTAXES:
+        return NEWER_SYNTAXES[syntax]
+    if not syntax.startswith(DICOM_ROOT):
+        return message("ingest.private_syntax")
+    return str(syntax.name)  # the UID itself where pydicom knows no name
+
+
+def choose_plugins(syntax: UID, bits_stored: int) -> list[tuple[str, str]]:
+    """The installed plugins and the distributions that they come from, in the order to ask.
+
+    Raises
+    ------
+    UnsupportedRadiograph
+        None is installed.
+    """
     choices = PLUGINS[syntax]
     if syntax == uid.JPEGExtended12Bit and bits_stored > 8:
         choices = (GDCM,)
     available = get_decoder(syntax).available_plugins
-    for plugin, distribution in choices:
-        if plugin in available and installed_version(distribution) is not None:
-            return plugin, distribution
+    usable = [
+        (plugin, distribution)
+        for plugin, distribution in choices
+        if plugin in available and installed_version(distribution) is not None
+    ]
+    if usable:
+        return usable if syntax in ASK_A_SECOND else usable[:1]
     raise UnsupportedRadiograph(
-        f"no decoder for {syntax_name(syntax)} is installed", f"Install {choices[0][1]}."
+        message("ingest.no_decoder", syntax=syntax_name(syntax)),
+        message("ingest.install", distribution=choices[0][1]),
     )
 
 
@@ -92,82 +142,65 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-def check_codestream(
-    frame: bytes, rows: int, columns: int, samples: int, bits_allocated: int
-) -> None:
-    """Refuse a JPEG of any kind that is cut short or that announces another image than the header: decoders take
-    memory by the codestream, not by the header."""
-    if END_MARKER not in frame[-1024:].rstrip(b"\x00")[-3:]:  # some writers pad with FF
-        raise UnreadableFile("the compressed pixels end before their end marker", COPY_AGAIN)
-    announced = _announced(frame)
-    if announced is None:
-        return  # no codestream at all; the decoder says so
-    if announced.size != (rows, columns):
-        raise UnreadableFile(
-            "the compressed pixels have another size than the header says", COPY_AGAIN
-        )
-    if announced.samples != samples or announced.precision > bits_allocated:
-        raise UnreadableFile(
-            "the compressed pixels have other samples or bits than the header says", COPY_AGAIN
-        )
-    if announced.is_progressive and frame.count(b"\xff\xda") > MAX_SCANS:
-        raise UnsupportedRadiograph(f"the JPEG has more than {MAX_SCANS} scans", EXPORT_PLAIN)
-
-
-@dataclass(frozen=True, slots=True)
-class _Announced:
-    size: tuple[int, int]
-    samples: int
-    precision: int
-    is_progressive: bool
-
-
-def _announced(frame: bytes) -> _Announced | None:
-    """What the codestream says of itself."""
-    start = frame[:4096].find(b"\xff\x4f\xff\x51")
-    if start >= 0 and len(frame) >= start + 43:  # ISO/IEC 15444-1 A.5.1, SIZ
-        width, height, x, y = struct.unpack(">4I", frame[start + 8 : start + 24])
-        samples = int.from_bytes(frame[start + 40 : start + 42], "big")
-        return _Announced((height - y, width - x), samples, (frame[start + 42] & 0x7F) + 1, False)
-    position = 2
-    while position + 10 <= len(frame) and frame[position] == 0xFF:
-        marker = frame[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-        elif (
-            0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
-        ) or marker == 0xF7:  # SOF; F7: JPEG-LS
-            precision, height, width, samples = struct.unpack(
-                ">BHHB", frame[position + 4 : position + 10]
-            )
-            return _Announced(
-                (height, width), samples, precision, marker in (0xC2, 0xC6, 0xCA, 0xCE)
-            )
-        else:
-            position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
-    return None
-
-
-def decode_apart(frame: bytes, options: dict[str, Any]) -> tuple[npt.NDArray[Any], str]:
-    """Decode one frame in the process of the codecs.
+def decode_frame(frame: bytes, options: dict[str, Any]) -> Decoded:
+    """Decode one frame by the first decoder that does not refuse it.
 
     Parameters
     ----------
     frame : bytes
         The codestream, already checked.
     options : dict
-        Of pydicom's decoders (`rows`, `columns`, `bits_stored`, ...), the transfer syntax and the plugin too.
-
-    Returns
-    -------
-    samples : (rows, columns) or (rows, columns, samples)
-    photometric_interpretation : str
-        After decoding: a decoder may have undone a colour transform.
+        Of pydicom's decoders (`rows`, `columns`, `bits_stored`, ...), with the transfer syntax.
 
     Raises
     ------
-    UnreadableFile
+    UnreadableFile, UnsupportedRadiograph
+        As the first decoder says.
     """
+    syntax = UID(options["transfer_syntax_uid"])
+    frames = [frame]
+    unpadded = without_padding(frame) if syntax in JPEG_LS else None
+    if unpadded is not None:  # a scan may end in zeros of its own, so as it is first
+        frames.append(unpadded)
+    failure: CaseError | None = None
+    plugins = choose_plugins(syntax, options["bits_stored"])
+    for number, (plugin, distribution) in enumerate(plugins):
+        for codestream in frames:
+            try:
+                answer = _ask(codestream, options | {"decoding_plugin": plugin})
+            except CaseError as error:
+                failure = failure or error
+                continue
+            decoder = f"{distribution} {installed_version(distribution)}"
+            return Decoded(*answer[:2], decoder, answer[2], number > 0)
+    raise failure or _refused("ValueError")
+
+
+def is_damaged_jpeg(data: bytes, rows: int, columns: int) -> bool:
+    """Whether libjpeg calls the pixels of a JPEG of 8 bits damaged; Pillow does not say so."""
+    options = {
+        "decoding_plugin": LISTEN,
+        "rows": rows,
+        "columns": columns,
+        "samples_per_pixel": 4,
+    }
+    try:
+        return _ask(data, options)[2]
+    except CaseError:
+        return True  # the libjpeg that listens ended or ran out of its limits
+
+
+def _refused(error: str) -> CaseError:
+    """The error of a decoder that gave no samples: unsupported is not damaged."""
+    if error == "NotImplementedError":
+        problem = message("ingest.not_implemented")
+        return UnsupportedRadiograph(problem, message("ingest.export_plain"))
+    problem = message("ingest.undecodable", error=error)
+    return UnreadableFile(problem, message("ingest.copy_again"))
+
+
+def _ask(frame: bytes, options: dict[str, Any]) -> tuple[npt.NDArray[Any], str, bool]:
+    """Samples, photometric interpretation and whether the data is damaged, of one decoder."""
     global _process
     pixels = options["rows"] * options["columns"]
     seconds = CPU_SECONDS_A_FRAME + CPU_SECONDS_A_MEGAPIXEL * pixels // 1_000_000
@@ -177,18 +210,19 @@ def decode_apart(frame: bytes, options: dict[str, Any]) -> tuple[npt.NDArray[Any
             _process = _CodecProcess()
         try:
             answer = _process.ask(options, limits, frame)
-        except (EOFError, OSError) as error:
-            answer = (
-                "no answer in time" if isinstance(error, TimeoutError) else "the decoder gave up"
-            )
+        except TimeoutError:
             end()
+            answer = "TimeoutError"
+        except (EOFError, OSError):
+            end()
+            answer = "EndOfDecoder"
     if isinstance(answer, str):
-        raise UnreadableFile(f"the pixels cannot be decoded ({answer})", COPY_AGAIN)
+        raise _refused(answer)
     return answer
 
 
 class _CodecProcess:
-    """The process and our end of the socket to it. It ends when the socket closes, however that came."""
+    """The process and our end of the socket to it. It ends when the socket closes."""
 
     def __init__(self) -> None:
         self._owner = os.getpid()
@@ -199,8 +233,12 @@ class _CodecProcess:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # codecs write there what they think of a file
+                stderr=subprocess.DEVNULL,  # until the child hears itself
             )
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
 
     def is_ours(self) -> bool:
         """False in a process that was forked with this object in it."""
@@ -208,8 +246,8 @@ class _CodecProcess:
 
     def ask(
         self, options: dict[str, Any], limits: tuple[int, int], frame: bytes
-    ) -> tuple[npt.NDArray[Any], str] | str:
-        """Samples and photometric interpretation, or the name of the decoder's error."""
+    ) -> tuple[npt.NDArray[Any], str, bool] | str:
+        """Samples, photometric interpretation, damage; or the name of the decoder's error."""
         self._connection.send((options, *limits, len(frame)))
         send(self._connection, frame)
         if not self._connection.poll(WALL_SECONDS):
@@ -217,8 +255,9 @@ class _CodecProcess:
         answer = self._connection.recv()
         if isinstance(answer, str):
             return answer
-        shape, dtype, photometric_interpretation = answer
-        return receive(self._connection, np.empty(shape, dtype)), photometric_interpretation
+        shape, dtype, photometric_interpretation, is_damaged = answer
+        samples = receive(self._connection, np.empty(shape, dtype))
+        return samples, photometric_interpretation, is_damaged
 
     def end(self) -> None:
         self._connection.close()
@@ -228,6 +267,11 @@ class _CodecProcess:
 
 _process: _CodecProcess | None = None
 _lock = threading.Lock()
+
+
+def process_id() -> int | None:
+    """Of the process of the codecs, None where none runs."""
+    return _process.pid if _process is not None and _process.is_ours() else None
 
 
 @atexit.register

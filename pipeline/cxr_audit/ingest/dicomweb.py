@@ -1,11 +1,13 @@
-"""A DICOMweb server -> the instances that match a filter; an instance -> its file's bytes, as stored.
+"""A DICOMweb server -> the instances that match a filter; an instance -> its file as stored.
 
-PS3.18 10.6 (QIDO-RS, Search) and 10.4 (WADO-RS, Retrieve). Not by dicomweb-client: it gives parsed datasets of any
-size, an audit needs the file's own bytes and a limit. Credentials come from the environment only:
-CXR_AUDIT_DICOMWEB_TOKEN, or CXR_AUDIT_DICOMWEB_USER and CXR_AUDIT_DICOMWEB_PASSWORD. Certificates are always
-verified; REQUESTS_CA_BUNDLE names a hospital's own authority, HTTPS_PROXY and NO_PROXY do as usual. Refuses a search
-without a filter, keys that the standard does not know (servers ignore those and give everything), redirects,
-credentials over plain http, and an instance that is not the one asked for. Messages name no address and no UID.
+PS3.18 10.6 (QIDO-RS, Search) and 10.4 (WADO-RS, Retrieve). Not by dicomweb-client: it gives parsed
+datasets of any size, an audit needs the file's own bytes and a limit. Credentials come from the
+environment only: CXR_AUDIT_DICOMWEB_TOKEN, or CXR_AUDIT_DICOMWEB_USER and
+CXR_AUDIT_DICOMWEB_PASSWORD. Certificates are always verified; REQUESTS_CA_BUNDLE names a hospital's
+own authority, HTTPS_PROXY and NO_PROXY do as usual. Refuses a search without a filter, keys that
+the standard does not know (servers ignore those and give everything), redirects, and credentials
+over plain http. `reading` checks that an instance is the one asked for. Messages name no address
+and no UID.
 """
 
 from __future__ import annotations
@@ -17,9 +19,8 @@ import json
 import math
 import os
 import re
-import struct
 import time
-from email.message import Message
+from email.message import Message as MimeHeader
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -28,6 +29,7 @@ from pydicom.datadict import keyword_dict
 
 from cxr_audit.errors import CaseError, ConfigError, NotRetrieved, UnsupportedRadiograph
 from cxr_audit.records import CaseSource, ServerInstance
+from cxr_audit.vocabulary import Message, message
 
 SCHEMES = ("dicomweb+https://", "dicomweb+http://")
 TOKEN, USER, PASSWORD = (f"CXR_AUDIT_DICOMWEB_{name}" for name in ("TOKEN", "USER", "PASSWORD"))
@@ -45,7 +47,6 @@ CHUNK = 2**20
 
 BUSY = {408, 425, 429, 502, 503, 504}
 STUDY, SERIES, INSTANCE, PATIENT_ID = "0020000D", "0020000E", "00080018", "00100020"
-UID = re.compile(r"[0-9.]{1,64}")  # PS3.5 9.1
 TAG = re.compile(r"[0-9A-Fa-f]{8}")
 JSON = "application/dicom+json"
 # Without "transfer-syntax=*" a server may decompress, compress anew, or fail.
@@ -55,9 +56,14 @@ PART_10 = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 class _TryAgain(Exception):
     """A failure that may pass: the network, or a server that is busy."""
 
-    def __init__(self, what: str, wait_s: float = 0.0) -> None:
-        super().__init__(what)
+    def __init__(self, problem: Message, wait_s: float = 0.0) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
         self.wait_s = wait_s
+
+
+class _NotFound(NotRetrieved):
+    """The status 404: nothing is there, or the path is wrong."""
 
 
 def is_server(source: str) -> bool:
@@ -71,8 +77,14 @@ def search(source: str) -> list[CaseSource]:
     Parameters
     ----------
     source
-        `dicomweb+https://host/path?Modality=DX&StudyDate=20260101-20260131`: the service's root and a QIDO-RS filter
-        by DICOM keywords or tags. A key given several times means any of its values.
+        `dicomweb+https://host/path?Modality=DX&StudyDate=20260101-20260131`: the service's root and
+        a QIDO-RS filter by DICOM keywords or tags. A key given several times means any of its
+        values.
+
+    Returns
+    -------
+    list of CaseSource
+        An instance that the server lists without its UIDs is a case as well, whose reading fails.
 
     Raises
     ------
@@ -80,34 +92,34 @@ def search(source: str) -> list[CaseSource]:
         The address or the filter cannot be used, or the server cannot be searched.
     """
     root, filters = _parsed(source)
-    found: dict[str, CaseSource] = {}
+    cases: dict[str, CaseSource] = {}
     try:
-        for one in filters:
-            for instance in _matches(root, one):
-                case = _case(root, instance)
-                found[case.relative_path] = case
-                if len(found) > MAX_INSTANCES:
+        for keys in filters:
+            for number, instance in enumerate(_matches(root, keys), 1):
+                case = _case(root, instance, number)
+                cases[case.relative_path] = case
+                if len(cases) > MAX_INSTANCES:
                     raise ConfigError(
                         f"the filter matches more than {MAX_INSTANCES} instances", "Narrow it."
                     )
     except CaseError as error:
         failure = ConfigError(f"the DICOMweb server cannot be searched: {error}", error.hint)
     else:
-        return [found[name] for name in sorted(found)]
+        return [cases[name] for name in sorted(cases)]
     raise failure
 
 
 def retrieve(instance: ServerInstance, max_bytes: int) -> bytes:
     """The file of one instance, in memory. Raises `NotRetrieved`, `UnsupportedRadiograph`."""
-    body, kind = _get(instance.url, PART_10, max_bytes + 2**16)
-    data = _first_part(body, kind)
-    # PS3.10 7.1: group 2 stands first, explicit little endian.
-    uid = instance.uid.encode() + b"\0" * (len(instance.uid) % 2)
-    if b"\x02\x00\x03\x00UI" + struct.pack("<H", len(uid)) + uid not in data[:4096]:
-        raise NotRetrieved(
-            "the server has answered with something else than the instance asked for"
-        )
-    return data
+    if not instance.uid:
+        raise NotRetrieved(message("ingest.no_uids"))
+    try:
+        body, kind = _get(instance.url, PART_10, max_bytes + 2**16)
+    except _NotFound as error:
+        absent = NotRetrieved(error.message, error.hint)
+    else:
+        return _first_part(body, kind)
+    raise absent
 
 
 def _parsed(source: str) -> tuple[str, list[dict[str, str]]]:
@@ -128,15 +140,21 @@ def _parsed(source: str) -> tuple[str, list[dict[str, str]]]:
         raise ConfigError(
             "credentials would be sent over plain http", "Use dicomweb+https://, or unset them."
         )
+    values = _filter_values(parts.query)
+    root = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    choices = itertools.product(*values.values())
+    return root, [dict(zip(values, choice, strict=True)) for choice in choices]
+
+
+def _filter_values(query: str) -> dict[str, list[str]]:
+    """The values of each key of a filter."""
     values: dict[str, list[str]] = {}
-    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+    for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in keyword_dict and not TAG.fullmatch(key):
             near = difflib.get_close_matches(key, keyword_dict, 1)
-            hint = (
-                f"Perhaps you meant {near[0]!r}."
-                if near
-                else "Write a DICOM keyword or a tag, such as 00080060."
-            )
+            hint = "Write a DICOM keyword or a tag, such as 00080060."
+            if near:
+                hint = f"Perhaps you meant {near[0]!r}."
             raise ConfigError(f"{key!r} in the filter is no attribute of DICOM", hint)
         values.setdefault(key, []).append(value)
     if not any(value.strip("*") for given in values.values() for value in given):
@@ -147,47 +165,58 @@ def _parsed(source: str) -> tuple[str, list[dict[str, str]]]:
         raise ConfigError(
             f"the filter means more than {MAX_SEARCHES} searches", "Give fewer keys several times."
         )
-    root = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-    return root, [
-        dict(zip(values, choice, strict=True)) for choice in itertools.product(*values.values())
-    ]
+    return values
 
 
-def _matches(root: str, one: dict[str, str]) -> list[Any]:
-    """Page after page; ends with an empty one, and where a server ignores `offset` and repeats itself."""
-    found: list[Any] = []
+def _matches(root: str, keys: dict[str, str]) -> list[Any]:
+    """Page after page, until an empty one, a 404 after the first, or one that repeats itself.
+
+    Some servers ignore `offset`, and some answer 404 where no page is left.
+    """
+    instances: list[Any] = []
     last: list[Any] = []
-    while len(found) <= MAX_INSTANCES:
-        asked = {**one, "includefield": PATIENT_ID, "limit": str(PAGE), "offset": str(len(found))}
+    while len(instances) <= MAX_INSTANCES:
+        offset = str(len(instances))
+        query = {**keys, "includefield": PATIENT_ID, "limit": str(PAGE), "offset": offset}
         # Wild cards as they are: Orthanc 1.10 does not decode them.
-        body, _ = _get(
-            f"{root}/instances?{urlencode(asked, safe='*?', quote_via=quote)}", JSON, MAX_PAGE_BYTES
-        )
+        encoded = urlencode(query, safe="*?", quote_via=quote)
         try:
-            page = json.loads(body) if body else []
-        except (ValueError, RecursionError):
-            raise NotRetrieved(
-                "its answer is not JSON", "Check the path: Orthanc's is /dicom-web."
-            ) from None
-        if not isinstance(page, list):
-            raise NotRetrieved("its answer is not a list of instances")
+            body, _ = _get(f"{root}/instances?{encoded}", JSON, MAX_PAGE_BYTES)
+        except _NotFound:
+            if instances:
+                break
+            raise
+        page = _page(body)
         if not page or page == last:
             break
-        found, last = found + page, page
-    return found
+        instances, last = instances + page, page
+    return instances
 
 
-def _case(root: str, instance: Any) -> CaseSource:
+def _page(body: bytes) -> list[Any]:
+    try:
+        page = json.loads(body) if body else []
+    except (ValueError, RecursionError):
+        raise NotRetrieved(
+            message("ingest.server_no_json"), message("ingest.server_path_hint")
+        ) from None
+    if not isinstance(page, list):
+        raise NotRetrieved(message("ingest.server_no_list"))
+    return page
+
+
+def _case(root: str, instance: Any, number: int) -> CaseSource:
+    """`number` names an instance without UIDs among those of its search."""
     study, series, uid = (_first(instance, tag) for tag in (STUDY, SERIES, INSTANCE))
-    if not all(UID.fullmatch(text) for text in (study, series, uid)):
-        raise NotRetrieved("its answer lists an instance without its UIDs")
-    path = f"studies/{study}/series/{series}/instances/{uid}"
-    return CaseSource(
-        "",
-        ServerInstance(f"{root}/{path}", uid),
-        path,
-        patient_id=_first(instance, PATIENT_ID) or None,
-    )
+    patient_id = _first(instance, PATIENT_ID) or None
+    if not all(text.strip(".") for text in (study, series, uid)):
+        path = f"instance-without-uids-{number}"
+        return CaseSource("", ServerInstance("", ""), path, patient_id=patient_id)
+    # A UID that breaks PS3.5 9.1 is asked for as it is, but never as a part of the path.
+    parts = [quote(text, safe="") for text in (study, series, uid)]
+    path = "studies/{}/series/{}/instances/{}".format(*parts)
+    location = ServerInstance(f"{root}/{path}", uid)
+    return CaseSource("", location, path, patient_id=patient_id)
 
 
 def _first(instance: Any, tag: str) -> str:
@@ -206,10 +235,11 @@ def _get(url: str, accept: str, max_bytes: int) -> tuple[bytes, str]:
             return _get_once(url, accept, max_bytes)
         except _TryAgain as error:
             if wait_s is None:
-                reason = f"{error}, {len(WAITS_S) + 1} times"
+                num = len(WAITS_S) + 1
+                problem = message("ingest.server_tried", problem=error.problem, num=num)
                 break
             time.sleep(max(wait_s, min(error.wait_s, MAX_WAIT_S)))
-    raise NotRetrieved(reason, "Once the server answers, --resume asks for it again.")
+    raise NotRetrieved(problem, message("ingest.resume_later"))
 
 
 def _get_once(url: str, accept: str, max_bytes: int) -> tuple[bytes, str]:
@@ -224,35 +254,34 @@ def _get_once(url: str, accept: str, max_bytes: int) -> tuple[bytes, str]:
             allow_redirects=False,
         ) as answer:
             _check_status(answer)
-            body, end = bytearray(), time.monotonic() + DEADLINE_S
-            for chunk in answer.iter_content(CHUNK):
-                body += chunk
-                if len(body) > max_bytes:
-                    raise UnsupportedRadiograph(
-                        f"the server's answer has more than the {max_bytes} bytes that are read"
-                    )
-                if time.monotonic() > end:
-                    raise NotRetrieved(
-                        f"the server's answer took more than {DEADLINE_S:.0f} s",
-                        "Ask it again by --resume.",
-                    )
-            return bytes(body), answer.headers.get("Content-Type", "")
+            return _body(answer, max_bytes), answer.headers.get("Content-Type", "")
     except requests.exceptions.SSLError:
         failure: Exception = NotRetrieved(
-            "the server's certificate is not trusted",
-            "REQUESTS_CA_BUNDLE=FILE names your own authority.",
+            message("ingest.server_certificate"), message("ingest.server_certificate_hint")
         )
     except (
         requests.ConnectionError,
         requests.Timeout,
         requests.exceptions.ChunkedEncodingError,
     ) as error:
-        failure = _TryAgain(f"the server does not answer ({type(error).__name__})")
+        failure = _TryAgain(message("ingest.server_silent", error=type(error).__name__))
     except (requests.RequestException, ValueError) as error:
-        failure = NotRetrieved(
-            f"the server cannot be asked ({type(error).__name__})", "Check the address."
-        )
+        problem = message("ingest.server_request", error=type(error).__name__)
+        failure = NotRetrieved(problem, message("ingest.server_address_hint"))
     raise failure  # outside the handlers: the original errors name the address
+
+
+def _body(answer: requests.Response, max_bytes: int) -> bytes:
+    body, end = bytearray(), time.monotonic() + DEADLINE_S
+    for chunk in answer.iter_content(CHUNK):
+        body += chunk
+        if len(body) > max_bytes:
+            problem = message("ingest.answer_too_large", limit=max_bytes)
+            raise UnsupportedRadiograph(problem, message("ingest.raise_max_pixels"))
+        if time.monotonic() > end:
+            problem = message("ingest.answer_too_slow", limit_s=DEADLINE_S)
+            raise NotRetrieved(problem, message("ingest.resume_later"))
+    return bytes(body)
 
 
 def _check_status(answer: requests.Response) -> None:
@@ -261,18 +290,18 @@ def _check_status(answer: requests.Response) -> None:
         return
     if status in BUSY:
         after = answer.headers.get("Retry-After", "")
-        raise _TryAgain(
-            f"the server is busy ({status})", float(after) if after.isdecimal() else 0.0
-        )
+        wait_s = float(after) if after.isdecimal() else 0.0
+        raise _TryAgain(message("ingest.server_busy", status=status), wait_s)
     if status in (401, 403):
-        raise NotRetrieved(
-            f"the server refuses the credentials ({status})",
-            f"Set {TOKEN}, or {USER} and {PASSWORD}.",
-        )
+        hint = message("ingest.server_credentials_hint", token=TOKEN, user=USER, password=PASSWORD)
+        raise NotRetrieved(message("ingest.server_credentials", status=status), hint)
     if 300 <= status < 400:
-        raise NotRetrieved(f"the server redirects ({status})", "Give the address that it leads to.")
-    hint = "Check the path: Orthanc's is /dicom-web." if status == 404 else None
-    raise NotRetrieved(f"the server answers with the status {status}", hint)
+        hint = message("ingest.server_redirect_hint")
+        raise NotRetrieved(message("ingest.server_redirect", status=status), hint)
+    problem = message("ingest.server_status", status=status)
+    if status == 404:
+        raise _NotFound(problem, message("ingest.server_path_hint"))
+    raise NotRetrieved(problem)
 
 
 def _authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -287,21 +316,23 @@ def _authorization() -> str | None:
     token, user, password = (os.environ.get(name, "") for name in (TOKEN, USER, PASSWORD))
     if token:
         return f"Bearer {token}"
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() if user else None
+    if not user:
+        return None
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _first_part(body: bytes, content_type: str) -> bytes:
-    """The first part of a multipart/related body (RFC 2387), or the body where the server sends the file itself."""
-    header = Message()
+    """The first part of a multipart/related body (RFC 2387), or the body of a plain answer."""
+    header = MimeHeader()
     header["Content-Type"] = content_type
     if header.get_content_type() == "application/dicom":
         return body
     boundary = header.get_boundary()
     if header.get_content_maintype() != "multipart" or not boundary:
-        raise NotRetrieved("the server's answer holds no DICOM file")
+        raise NotRetrieved(message("ingest.answer_no_dicom"))
     mark = b"--" + boundary.encode()
     start = body.find(b"\r\n\r\n", body.find(mark)) + 4
     end = body.find(b"\r\n" + mark, start)
     if start < 4 or end < 0 or mark not in body:
-        raise NotRetrieved("the server's answer is cut short")
+        raise NotRetrieved(message("ingest.answer_short"))
     return body[start:end]

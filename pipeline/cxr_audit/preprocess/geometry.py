@@ -156,9 +156,10 @@ def restore(
     float32 (rows, columns): bilinear between cell centres, constant beyond the outermost ones. What
     the model did not see (cropped away) is 0; see `seen`.
     """
-    on_rows, on_columns = _grid_axes(placement, *values.shape, grid)
-    along_rows = _interpolation(rows, values.shape[0], *_axis(placement, 0), on_rows)
-    along_columns = _interpolation(columns, values.shape[1], *_axis(placement, 1), on_columns)
+    grid_rows, grid_columns = values.shape
+    on_rows, on_columns = _grid_axes(placement, grid_rows, grid_columns, grid)
+    along_rows = _interpolation(rows, grid_rows, *_axis(placement, 0), on_rows)
+    along_columns = _interpolation(columns, grid_columns, *_axis(placement, 1), on_columns)
     return np.asarray(along_rows @ values @ along_columns.T, np.float32)
 
 

@@ -17,6 +17,7 @@ from cxr_audit.records.regions import RegionsRecord
 from cxr_audit.vocabulary import Text
 
 CaseStatus = Literal["ok", "excluded", "failed"]
+StoppedStatus = Literal["excluded", "failed"]
 
 
 Fill = Literal["blurred", "mean"]
@@ -200,7 +201,7 @@ class StoppedCase:
     """
 
     case_id: str
-    status: Literal["excluded", "failed"]
+    status: StoppedStatus
     reason: Text
     error: str | None = None
     hint: Text | None = None

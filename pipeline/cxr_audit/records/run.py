@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cxr_audit.records.base import SCHEMA_VERSION
+from cxr_audit.records.base import SCHEMA_VERSION, require
 from cxr_audit.records.card import ModelCard
 from cxr_audit.records.checks import Check
 from cxr_audit.vocabulary import Text
@@ -101,6 +102,41 @@ class CodeIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class ProductionParity:
+    """The outputs of the audited pipeline beside those of the site's own pipeline.
+
+    Parameters
+    ----------
+    num_cases : cases compared.
+    largest_difference, median_difference : over the cases, of each the output that differs most,
+        in [0, 1].
+    num_flipped : cases of which the predicted class is another.
+    tolerance : largest difference up to which the pipelines count as the same.
+    reference_sha256 : of the file with the site's outputs.
+    num_not_compared : rows of that file without a case that could be read.
+    """
+
+    num_cases: int
+    largest_difference: float
+    median_difference: float
+    num_flipped: int
+    tolerance: float
+    reference_sha256: str | None = None
+    num_not_compared: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.num_cases > 0, "no case was compared")
+        for name in ("largest_difference", "median_difference"):
+            value = getattr(self, name)
+            require(math.isfinite(value) and 0 <= value <= 1, f"{name} is {value}")
+        require(0 <= self.num_flipped <= self.num_cases, f"{self.num_flipped} cases flipped")
+
+    @property
+    def is_within(self) -> bool:
+        return self.largest_difference <= self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
@@ -141,4 +177,5 @@ class RunRecord:
     packages: dict[str, str] = field(default_factory=dict)
     code: CodeIdentity | None = None
     parity: Parity | None = None
+    production_parity: ProductionParity | None = None
     schema_version: int = SCHEMA_VERSION

@@ -12,6 +12,7 @@ from cxr_audit.records import Mask, Region
 from cxr_audit.regions.lungs import Lungs, LungSegmenter, segmenter_input
 from cxr_audit.regions.markers import find_markers
 from cxr_audit.regions.zones import BORDER, find_zones
+from cxr_audit.vocabulary import Text
 from cxr_audit.vocabulary.regions import by_precedence
 
 __all__ = [
@@ -71,7 +72,7 @@ def find_regions(
     return (*found, Region.of(~known, "elsewhere", "elsewhere", "what lies in none of these"))
 
 
-def annotation(mask: Mask, found_by: str) -> Region:
+def annotation(mask: Mask, found_by: Text) -> Region:
     """What a manifest annotates, bool (rows, columns) of the radiograph, with at most 512 pixels a side."""
     factor = min(1.0, 2 * GRID_PX / max(mask.shape))
     rows, columns = (max(1, round(side * factor)) for side in mask.shape)

@@ -14,6 +14,7 @@ from cxr_audit.report.pictures import (
     encode_jpeg,
     encode_png,
     is_faint,
+    marked,
     outlines,
     overlay,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "is_faint",
+    "marked",
     "outlines",
     "overlay",
 ]

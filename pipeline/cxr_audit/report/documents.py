@@ -13,8 +13,8 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,23 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined,
 from PIL import ImageFile
 
 from cxr_audit.errors import ConfigError
-from cxr_audit.records import CaseRecord, CohortRecord, Comparison, RunRecord, to_json
+from cxr_audit.records import (
+    AuditedCase,
+    CaseRecord,
+    CohortRecord,
+    Comparison,
+    RunRecord,
+    to_json,
+)
+from cxr_audit.report.case_page import case_view
 from cxr_audit.report.comparison import comparison_view
 from cxr_audit.report.index import index_view
 from cxr_audit.report.language import SOURCE, _, marked_up, plural, spoken
 from cxr_audit.report.pictures import colour_bar_stops
-from cxr_audit.report.summary import MeanMap, summary_pictures, summary_view, worst_cases
-from cxr_audit.report.view import case_view
+from cxr_audit.report.run_report import MeanMap, summary_pictures, summary_view, worst_cases
 from cxr_audit.report.words import View, w3c
 
 _truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
-import weasyprint  # noqa: E402
 from weasyprint import CSS, HTML, Attachment  # noqa: E402
 from weasyprint.html import UA, UA_COUNTER_STYLE  # noqa: E402
 from weasyprint.logger import LOGGER  # noqa: E402
@@ -47,17 +53,10 @@ from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: E402
 # WeasyPrint lets Pillow accept truncated files, for the whole process; ingestion must not.
 ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 
-# The short cuts stand for functions of one version. Another is left as it is, and takes twice as long.
-quick: Callable[[dict[Any, Any]], AbstractContextManager[Any]] = nullcontext
-if weasyprint.__version__ == "70.0":
-    from cxr_audit.report import shortcuts
-
-    quick = shortcuts.quick
-
 TEMPLATE_URL = "https://template.invalid/"
 PICTURE_URL = "https://case.invalid/"
-# `report.paper` -> variables of case.css. Letter is 18 mm shorter; the two pictures at the top give way.
-PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter", "--picture": "25mm"}}
+# `report.paper` -> variables of case.css; how large pictures are there: `case_page.layout`
+PAPERS = {"a4": {"--paper": "A4"}, "letter": {"--paper": "letter"}}
 # What every element is given by default, without rules that are tried on every element and never fit: those for
 # footnotes and list markers (they would style six of each) and those for margins where a `dir` is given. PDF/A forbids
 # that a picture asks to be smoothed (ISO 19005-3, 6.2.8), which "auto" does.
@@ -124,7 +123,6 @@ class Renderer:
         )
         self._jinja.globals |= {"_": marked_up, "plural": plural}
         self._fonts = FontConfiguration()
-        self._kept: dict[Any, Any] = {}
         self._css = {
             paper: self._stylesheet(paper, "case.css", "letterhead.css") for paper in PAPERS
         }
@@ -144,7 +142,7 @@ class Renderer:
         PDF/A-3a bytes with the record, the config and the maps attached.
         """
         urls, pictures = _addressed(
-            {role: _content(folder, name) for role, name in record.pictures.items()}
+            {role: _content(folder, name) for role, name in _pictures(record).items()}
         )
         with spoken(language or _language(run)):
             files = [
@@ -204,7 +202,7 @@ class Renderer:
         """
         drawn = summary_pictures(records, run, cohort, mean_maps)
         for role, (_case, record) in worst_cases(records, cohort).items():
-            name = record.pictures.get(record.maps[0].key) if record.maps else None
+            name = record.first_map.picture if record.first_map else None
             if name is not None:
                 drawn[role] = _content(cases / record.case_id, name)
         urls, pictures = _addressed(drawn)
@@ -220,7 +218,7 @@ class Renderer:
     def _pdf(
         self, html: str, css: CSS, pictures: Mapping[str, bytes], attachments: Sequence[Any]
     ) -> bytes:
-        with warnings.catch_warnings(), _collected_once(), quick(self._kept):
+        with warnings.catch_warnings(), _collected_once():
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             return bytes(
@@ -269,6 +267,14 @@ class Renderer:
         raise FileNotFoundError(
             f"no template file {name!r} in {', '.join(map(str, self._folders))}"
         )
+
+
+def _pictures(case: CaseRecord) -> dict[str, str]:
+    """Role, or key of a map -> file name in the case's folder."""
+    files = dict(case.pictures)
+    if isinstance(case, AuditedCase):
+        files |= {drawn.key: drawn.picture for drawn in case.maps if drawn.picture}
+    return files
 
 
 def _language(run: RunRecord) -> str:

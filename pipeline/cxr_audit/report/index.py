@@ -1,18 +1,22 @@
-"""CaseRecords, RunRecord -> the plain words and finished numbers that `index.html.j2` sets."""
+"""Records of a run -> the plain words and finished numbers that `index.html.j2` sets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from cxr_audit.glossary import FLAG_WORDS
-from cxr_audit.records import CaseRecord, Prediction, RunRecord
-from cxr_audit.report.language import said
-from cxr_audit.report.view import cautions, run_facts, scale_view, unit
+from cxr_audit.records import AuditedCase, CaseRecord, Prediction, RunRecord, StoppedCase, audited
+from cxr_audit.report.case_page import run_facts
+from cxr_audit.report.case_page.alerts import find_cautions
+from cxr_audit.report.colours import find_scale
+from cxr_audit.report.language import _, current, grouped, said
+from cxr_audit.report.names import flag_title
 from cxr_audit.report.words import (
     BANNER,
     MAP_STATES,
-    STATUS_WORDS,
+    OUTCOMES,
+    STATUSES,
     TIMES,
     TRUST_WORDS,
     View,
@@ -22,113 +26,172 @@ from cxr_audit.report.words import (
     score,
     sentence,
 )
+from cxr_audit.vocabulary import FLAGS
 
 ERRORS = ("false_positive", "false_negative")
+LOWEST = "-Infinity"
+"""What a row without a score is sorted by: below every number."""
+LONGEST_CLASS = 20
 
 
-def index_view(records: Sequence[CaseRecord], run: RunRecord) -> View:
+def index_view(cases: Sequence[CaseRecord], run: RunRecord) -> View:
     """Everything that `index.html.j2` prints; links are relative to the run folder."""
+    done = audited(cases)
     has_documents = bool(run.config.get("report", {}).get("documents", True))
-    cases = [_index_row(record, has_documents) for record in records]
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record.status] = counts.get(record.status, 0) + 1
-    correct = [
-        r.prediction.is_correct
-        for r in records
-        if r.prediction and r.prediction.is_correct is not None
-    ]
-    raised = {flag.name for record in records for flag in record.flags}
-    names = [
-        word
-        for case in cases
-        for name in (case["label"], case["predicted"])
-        for word in name.split()
-    ]
+    rows = [_row(case, has_documents) for case in cases]
+    statuses = Counter[str](case.status for case in cases)
+    correct = [case.prediction.is_correct for case in done]
+    correct = [answer for answer in correct if answer is not None]
+    maps = [case.first_map for case in done if case.first_map]
+    targets = [quoted(case.prediction.target_class) for case in done]
     return {
-        "banner": BANNER,
+        "language": current().code,
+        "banner": _(BANNER),
         "run": run_facts(run),
-        "scale": scale_view(run),
-        "unit": next((unit(record.maps[0]) for record in records if record.maps), None),
-        "target": next(
-            (quoted(record.prediction.target_class) for record in records if record.prediction),
-            None,
-        ),
-        "cases": cases,
-        "num_cases": len(cases),
-        "counts": [
-            (STATUS_WORDS[status], counts.get(status, 0)) for status in ("ok", "excluded", "failed")
-        ],
-        "agreement": f"{sum(correct)} of {len(correct)}" if correct else None,
-        "class_width": 5 + min(20, max(map(len, names), default=0)),
-        "outcomes": sorted({case["outcome"] for case in cases}),
-        "labels": sorted({case["label"] for case in cases if case["label"]}),
-        "predicted": sorted({case["predicted"] for case in cases if case["predicted"]}),
-        "trust": [
-            words for words in TRUST_WORDS.values() if words in {case["trust"] for case in cases}
-        ],
-        "flags": {name: words for name, words in FLAG_WORDS.items() if name in raised},
+        "scale": find_scale(run, maps[0] if maps else None),
+        "target": targets[0] if targets else None,
+        "cases": rows,
+        "num_cases": len(rows),
+        "counts": [(sentence(_(words)), statuses[key]) for key, words in STATUSES.items()],
+        "agreement": _agreement(correct),
+        "class_width": _class_width(rows),
+        "outcomes": _choices(rows, "outcome"),
+        "labels": _choices(rows, "label"),
+        "predicted": _choices(rows, "predicted"),
+        "trust": [_(words) for words in TRUST_WORDS.values() if _(words) in _values(rows, "trust")],
+        "flags": _flags(done),
     }
 
 
-def _index_row(record: CaseRecord, has_documents: bool) -> View:
+def _agreement(correct: Sequence[bool | None]) -> str | None:
+    if not correct:
+        return None
+    values = {"num": grouped(correct.count(True)), "total": grouped(len(correct))}
+    return _("{num} of {total}", **values)
+
+
+def _class_width(rows: Sequence[View]) -> int:
+    """Width of a column of class names, in characters: of their longest word."""
+    names = [name for row in rows for name in (row["label"], row["predicted"])]
+    words = [len(word) for name in names for word in name.split()]
+    return 5 + min(LONGEST_CLASS, max(words, default=0))
+
+
+def _values(rows: Sequence[View], key: str) -> set[str]:
+    return {row[key] for row in rows if row[key]}
+
+
+def _choices(rows: Sequence[View], key: str) -> list[str]:
+    return sorted(_values(rows, key))
+
+
+def _flags(cases: Iterable[AuditedCase]) -> dict[str, str]:
+    """The flags that were raised, in the order of the vocabulary, then those it lacks."""
+    raised = {name for case in cases for name in case.flags.names}
+    keys = [key for key in FLAGS.keys() if key in raised]  # noqa: SIM118 - a registry
+    keys += sorted(raised - set(keys))
+    return {key: flag_title(key) for key in keys}
+
+
+def _row(case: CaseRecord, has_documents: bool) -> View:
     """One row; `*_key` is what it is sorted by, below every number where there is none."""
-    prediction, folder = record.prediction, f"cases/{quote(record.case_id, safe='')}"
-    first = record.maps[0] if record.maps else None
-    radiograph = record.pictures.get("radiograph")
-    thumbnail = record.pictures.get(first.key) if first else None
-    focus = record.focus.get(first.key) if first else None
-    high_focus = focus.high_focus_fraction if focus else None
-    is_correct = prediction.is_correct if prediction else None
-    trust = record.trust.state if record.trust else "none"
-    flags = [flag.name for flag in record.flags]
-    return {
-        "case_id": record.case_id,
-        "outcome": (record.outcome or STATUS_WORDS[record.status]).replace("_", " "),
-        "reason": sentence(said(record.reason)) or "",
-        "label": record.label or (prediction.expected if prediction else None) or "",
-        "predicted": prediction.predicted if prediction else "",
-        "agrees": {True: "same", False: "differs", None: ""}[is_correct],
-        "note": "differs from the label"
-        if is_correct is False and record.outcome not in ERRORS
-        else "",
-        "score": score(prediction.probability) if prediction else "",
-        "logit": number(prediction.logit) if prediction else "",
-        "score_key": _score_key(prediction),
-        "map": MAP_STATES[first.status][1] if first and first.status != "ok" else "",
-        "high_focus": "" if high_focus is None else percent(high_focus),
-        "high_focus_key": -1 if high_focus is None else high_focus,
-        "band": (focus.focus_band or "") if focus else "",
-        **_in_lungs(record),
-        "trust": TRUST_WORDS[trust] if prediction else "",
-        "trust_key": list(TRUST_WORDS).index(trust),
+    folder = f"cases/{quote(case.case_id, safe='')}"
+    radiograph = case.pictures.get("radiograph")
+    row: View = {
+        "case_id": case.case_id,
+        "outcome": _outcome(case),
+        "reason": "",
+        "label": case.label or "",
         "radiograph": f"{folder}/{quote(radiograph)}" if radiograph else None,
-        "thumbnail": f"{folder}/{quote(found)}" if (found := thumbnail or radiograph) else None,
+        "thumbnail": f"{folder}/{quote(radiograph)}" if radiograph else None,
         "pdf": f"{folder}/report.pdf" if has_documents else None,
         "json": f"{folder}/case.json",
-        "num_cautions": len(cautions(record)),
-        "flags": [FLAG_WORDS[name] for name in flags],
-        "flag_names": " ".join(flags),
+        "num_cautions": len(find_cautions(case)),
+    }
+    if isinstance(case, StoppedCase):
+        return row | NOTHING | {"reason": sentence(said(case.reason))}
+    return row | _answer(case) | _map(case, folder, row["thumbnail"]) | _in_lungs(case)
+
+
+# What a stopped case has none of.
+NOTHING: View = {
+    "predicted": "",
+    "agrees": "",
+    "note": "",
+    "score": "",
+    "logit": "",
+    "score_key": LOWEST,
+    "map": "",
+    "high_focus": "",
+    "high_focus_key": -1,
+    "band": "",
+    "lungs": "",
+    "lungs_ratio": "",
+    "lungs_key": -1,
+    "lungs_missing": False,
+    "trust": "",
+    "trust_key": len(TRUST_WORDS),
+    "flags": [],
+    "flag_names": "",
+}
+
+
+def _outcome(case: CaseRecord) -> str:
+    words = OUTCOMES[case.outcome] if case.outcome else STATUSES[case.status]
+    return sentence(_(words))
+
+
+def _answer(case: AuditedCase) -> View:
+    prediction = case.prediction
+    is_correct = prediction.is_correct
+    is_hidden = is_correct is False and case.outcome not in ERRORS
+    trust = case.trust.state if case.trust else "none"
+    return {
+        "label": case.label or prediction.expected or "",
+        "predicted": prediction.predicted,
+        "agrees": {True: "same", False: "differs", None: ""}[is_correct],
+        "note": _("differs from the label") if is_hidden else "",
+        "score": score(prediction.probability),
+        "logit": number(prediction.logit),
+        "score_key": _score_key(prediction),
+        "trust": _(TRUST_WORDS[trust]),
+        "trust_key": list(TRUST_WORDS).index(trust),
+        "flags": [flag_title(name) for name in case.flags.names],
+        "flag_names": " ".join(case.flags.names),
     }
 
 
-def _score_key(prediction: Prediction | None) -> float | str:
-    """The logit, which two outputs that are 1 to the last bit still differ by; with more classes it is not alone in
-    what makes the output."""
-    if prediction is None:
-        return "-Infinity"
+def _score_key(prediction: Prediction) -> float:
+    """The logit, by which two scores that are 1 to the last bit still differ.
+
+    With more classes than two it is not alone in what makes the score.
+    """
     return prediction.logit if len(prediction.class_scores) <= 2 else prediction.probability
 
 
-def _in_lungs(record: CaseRecord) -> View:
-    """The first map's share of evidence in the lungs, and its ratio to their share of the area, the key."""
-    kinds = {region.name: region.kind for region in record.regions}
-    found = record.region_focus.get(record.maps[0].key, ()) if record.maps else ()
-    one = next((one for one in found if kinds[one.region] == "lungs"), None)
-    share, ratio = (one.relevance_mass_accuracy, one.enrichment) if one else (None, None)
+def _map(case: AuditedCase, folder: str, radiograph: str | None) -> View:
+    first = case.first_map
+    if first is None:
+        return {key: NOTHING[key] for key in ("map", "high_focus", "high_focus_key", "band")}
+    high_focus, band = first.metrics.number("high_focus_fraction"), first.metrics["focus_band"]
+    status = first.facts.status
+    return {
+        "map": "" if status == "ok" else _(MAP_STATES[status][1]),
+        "high_focus": "" if high_focus is None else percent(high_focus),
+        "high_focus_key": -1 if high_focus is None else high_focus,
+        "band": _(band) if isinstance(band, str) else "",
+        "thumbnail": f"{folder}/{quote(first.picture)}" if first.picture else radiograph,
+    }
+
+
+def _in_lungs(case: AuditedCase) -> View:
+    """The first map's share of evidence in the lungs, and its ratio to their area, the key."""
+    lungs = case.in_region("lungs")
+    share = lungs.number("relevance_mass_accuracy") if lungs else None
+    ratio = lungs.number("enrichment") if lungs else None
     return {
         "lungs": "" if share is None else percent(share),
-        "lungs_ratio": "" if ratio is None else f"{score(ratio)} {TIMES}",
+        "lungs_ratio": "" if ratio is None else f"{number(ratio)} {TIMES}",
         "lungs_key": -1 if ratio is None else ratio,
-        "lungs_missing": bool(record.lungs_missing),
+        "lungs_missing": "lungs" in case.regions.missing,
     }

@@ -1,18 +1,19 @@
 """A catalogue -> the words, numbers and times of a report in one language.
 
-English is what stands in the source; `languages/<code>.po` (GNU gettext, read by Babel when first needed) has the same
-in another language. Numbers and times are Babel's (CLDR). The language is that of the document which is being written,
-see `spoken`: handing it through every function that says a word would put it into all of them.
+English is what stands in the source; `languages/` has the same in other languages (GNU gettext,
+read by Babel when first needed): `<code>.po` for the documents, `<code>/vocabulary.po` for labels
+and definitions, `<code>/<room>.po` for the messages of a room. Numbers and times are Babel's
+(CLDR). The language is that of the document which is being written, see `spoken`: handing it
+through every function that says a word would put it into all of them.
 
-A record is English and stays so. Its sentences were made in other rooms; `said` finds the message that a sentence was
-made from, translates it and puts the values back. What it cannot find is printed as recorded, marked as English.
+A record carries messages by code, which `said` renders. What an older record has as a sentence is
+printed as recorded, and marked as English.
 
 Refused: a language without a catalogue.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,7 @@ from typing import overload
 
 from babel import Locale
 from babel.dates import format_datetime
+from babel.messages import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, get_decimal_symbol
@@ -37,56 +39,61 @@ from cxr_audit.vocabulary import MESSAGES, Filler, Message, Plural, Text, fill
 
 SOURCE = "en"
 FOLDER = Path(__file__).with_name("languages")
-NUMBER = re.compile(r"[-+<>\N{MINUS SIGN}]?\d+\.\d+( %)?")
 
 
-def languages() -> dict[str, Path | None]:
-    """The languages there are, and their catalogues."""
-    return {SOURCE: None} | {path.stem: path for path in sorted(FOLDER.glob("*.po"))}
+def languages() -> dict[str, tuple[Path, ...]]:
+    """The languages there are, and the catalogues of each."""
+    found: dict[str, tuple[Path, ...]] = {SOURCE: ()}
+    for path in sorted(FOLDER.glob("*.po")):
+        rooms = sorted((FOLDER / path.stem).glob("*.po"))
+        found[path.stem] = (path, *rooms)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """Words and numbers of one language: its `messages`, and of those with places for values the `patterns`, the
-    longest first."""
+    """Words and numbers of one language.
+
+    Parameters
+    ----------
+    code : ISO 639-1.
+    locale : how it writes numbers and times.
+    translations : of all its catalogues.
+    messages : the source texts that it translates.
+    """
 
     code: str
     locale: Locale
     translations: NullTranslations = field(default_factory=NullTranslations)
     messages: frozenset[str] = frozenset()
-    patterns: tuple[tuple[re.Pattern[str], str], ...] = ()
 
 
 @cache
 def read_language(code: str) -> Language:
-    """Read a catalogue. Raises `ConfigError` naming the languages that there are."""
-    if code not in languages():
+    """Read the catalogues of a language.
+
+    Raises
+    ------
+    ConfigError : naming the languages that there are.
+    """
+    known = languages()
+    if code not in known:
         raise ConfigError(
-            f"no report can be written in {code!r}", f"the languages are {', '.join(languages())}"
+            f"no report can be written in {code!r}", f"the languages are {', '.join(known)}"
         )
-    path = languages()[code]
-    if path is None:
+    if code == SOURCE:
         return Language(code, Locale.parse(code))
-    with path.open("rb") as file:
-        catalogue = read_po(file, locale=code)
-    for room in sorted((FOLDER / code).glob("*.po")):
-        with room.open("rb") as file:
+    merged = Catalog(locale=code)
+    for path in known[code]:
+        with path.open("rb") as file:
             for entry in read_po(file, locale=code):
-                if entry.id:
-                    catalogue[entry.id] = entry
+                if entry.id and entry.string:
+                    merged[entry.id] = entry
     compiled = BytesIO()
-    write_mo(compiled, catalogue)
+    write_mo(compiled, merged)
     compiled.seek(0)
-    messages = frozenset(one.id for one in catalogue if isinstance(one.id, str))
-    longest_first = sorted(
-        (one for one in messages if "{}" in one), key=lambda one: (-len(one.replace("{}", "")), one)
-    )
-    patterns = tuple((_pattern(one), one) for one in longest_first)
-    return Language(code, Locale.parse(code), GNUTranslations(compiled), messages, patterns)
-
-
-def _pattern(message: str) -> re.Pattern[str]:
-    return re.compile("(.+?)".join(re.escape(part) for part in message.split("{}")))
+    messages = frozenset(entry.id for entry in merged if isinstance(entry.id, str))
+    return Language(code, Locale.parse(code), GNUTranslations(compiled), messages)
 
 
 _spoken: ContextVar[str] = ContextVar("language", default=SOURCE)
@@ -103,6 +110,7 @@ def spoken(code: str) -> Iterator[None]:
 
 
 def current() -> Language:
+    """The language of the document that is being written."""
     return read_language(_spoken.get())
 
 
@@ -110,14 +118,19 @@ def current() -> Language:
 
 
 class AsRecorded(str):
-    """Text that is English, or partly so, in a report that is not: `html` says so to whoever reads it aloud."""
+    """Text that is English, or partly so, in a report that is not.
+
+    `html` says so to whoever reads it aloud.
+    """
 
     html: Markup
 
     def __new__(cls, text: str, html: Markup | None = None) -> AsRecorded:
-        one = super().__new__(cls, text)
-        one.html = Markup('<span lang="en">{}</span>').format(text) if html is None else html
-        return one
+        recorded = super().__new__(cls, text)
+        if html is None:
+            html = Markup('<span lang="en">{}</span>').format(text)
+        recorded.html = html
+        return recorded
 
     def __html__(self) -> Markup:
         return self.html
@@ -139,7 +152,9 @@ def marked_up(message: str, /, **values: object) -> Markup:
 
 
 def plural(one: str, many: str, num: int, /, **values: object) -> str:
-    return _filled(current().translations.ngettext(one, many, num), {"num": num, **values})
+    """A message in the form that the number asks for; `{num}` is in place already."""
+    form = current().translations.ngettext(one, many, num)
+    return _filled(form, {"num": grouped(num), **values})
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:
@@ -169,73 +184,54 @@ def said(text: Text | None) -> str | None:
         return _rendered(text)
     if not text or _spoken.get() == SOURCE:
         return text
-    return _translated(text, _spoken.get()) or AsRecorded(text)
+    return AsRecorded(text)
 
 
 def _rendered(message: Message) -> str:
     """A message in the report's language; marked as English where no translation is known."""
     template = MESSAGES.get(message.code)
+    language = current()
     if template is None:
-        return AsRecorded(message.text)
-    spoken = current()
-    filler = Filler(_localised, said, _name)
-    if spoken.code == SOURCE:
+        return message.text if language.code == SOURCE else AsRecorded(message.text)
+    filler = Filler(_localised, said, named)
+    if language.code == SOURCE:
         return fill(template, message.values, filler)
     if isinstance(template, Plural):
         count = int(message.values[template.count])
-        form = spoken.translations.ngettext(template.one, template.many, count)
+        form = language.translations.ngettext(template.one, template.many, count)
         is_known = form not in (template.one, template.many)
     else:
-        form = spoken.translations.gettext(template)
-        is_known = template in spoken.messages
+        form = language.translations.gettext(template)
+        is_known = template in language.messages
     return fill(form, message.values, filler) if is_known else AsRecorded(message.text)
 
 
 def _localised(number: str) -> str:
+    number = number.replace("-", "\N{MINUS SIGN}")
     return number.replace(".", get_decimal_symbol(current().locale))
 
 
-def _name(name: str) -> str:
-    """A name of the vocabulary in the report's language."""
-    return current().translations.gettext(name) if name else name
+def named(name: str) -> str:
+    """A name that records use, such as that of a region, in the report's language.
 
-
-@lru_cache(maxsize=4096)
-def _translated(text: str, code: str) -> str | None:
-    """A sentence or several, joined by semicolons; a sentence may have one itself. None where a part is not known."""
-    parts = text.split("; ")
-    for n in range(1, len(parts) + 1):
-        first, rest = _sentence("; ".join(parts[:n]), code), "; ".join(parts[n:])
-        if first and not rest:
-            return first
-        if first and (others := _translated(rest, code)):
-            return f"{first}; {others}"
-    return None
-
-
-def _sentence(text: str, code: str) -> str | None:
-    spoken = read_language(code)
-    if text in spoken.messages:
-        return spoken.translations.gettext(text)
-    for pattern, message in spoken.patterns:
-        if found := pattern.fullmatch(text):
-            values = [_value(one, code) for one in found.groups()]
-            if None not in values:
-                return spoken.translations.gettext(message).format(*values)
-    return None
-
-
-def _value(text: str, code: str) -> str | None:
-    """What stands in a place of a sentence: a number, words that are a message themselves, or a name."""
-    if NUMBER.fullmatch(text):
-        return text.replace(".", get_decimal_symbol(read_language(code).locale))
-    is_name = " " not in text or not any(word[0].islower() for word in text.split())
-    return _translated(text, code) or (text if is_name else None)
+    A number behind it ("letter 2") is not part of what is translated.
+    """
+    if not name:
+        return name
+    gettext = current().translations.gettext
+    words, _space, number = name.rpartition(" ")
+    if words and number.isdecimal():
+        return f"{gettext(words)} {number}"
+    return gettext(name)
 
 
 def in_line(title: str) -> str:
     """A title within a sentence. English writes it small; in other languages a noun keeps its capital."""
-    return title.lower() if _spoken.get() == SOURCE else title
+    first = title.split(" ", 1)[0]
+    is_word = first[1:] == first[1:].lower()
+    if _spoken.get() == SOURCE and is_word:
+        return title[:1].lower() + title[1:]
+    return title
 
 
 # ---- numbers and times
@@ -251,9 +247,8 @@ def _written(number: str, code: str) -> str:
     """Kept: a document has some two hundred numbers, and a run the same few."""
     _whole, point, places = number.partition(".")
     pattern = f"0{point}{'0' * len(places)}"
-    return format_decimal(
-        Decimal(number) or Decimal(0), format=pattern, locale=read_language(code).locale
-    )
+    locale = read_language(code).locale
+    return format_decimal(Decimal(number) or Decimal(0), format=pattern, locale=locale)
 
 
 def grouped(value: int) -> str:

@@ -19,22 +19,27 @@ from cxr_audit.records import Mask, Region
 
 Bytes = npt.NDArray[np.uint8]
 
+# Page 1 prints two pictures of 87 mm by at most 112 mm at 300 dpi.
+PRINTED_PX = (1322, 1028)
 SHORTEST_PX = 450
 MOST_OPAQUE = 0.65
+MOST_HAZE = 0.3
 FAINT = 0.25  # of the colour scale; a contour around less would show a place where the model sees next to nothing
 _HALO = (24, 24, 24)
 _LINE = (255, 255, 255)
 _SOFT = (190, 190, 190)
 _MARK = (255, 234, 70)  # the bright end of cividis
+_LUNG = (120, 205, 245)
 
 
-def display(pixels: npt.NDArray[np.float32], longest_px: int = 900) -> Bytes:
+def display(pixels: npt.NDArray[np.float32], longest_px: int | None = None) -> Bytes:
     """A radiograph at print size.
 
     Parameters
     ----------
-    pixels : float32 (rows, columns) in [0, 1]
-    longest_px : the longer side is reduced to this by area averaging
+    pixels : float32 (rows, columns) in [0, 1].
+    longest_px : the longer side is reduced to this by area averaging; None = to the size that page 1
+        prints at 300 dpi.
 
     Returns
     -------
@@ -43,14 +48,16 @@ def display(pixels: npt.NDArray[np.float32], longest_px: int = 900) -> Bytes:
     """
     rows, columns = pixels.shape
     longest = max(rows, columns)
-    factor = min(1.0, longest_px / longest)
+    if longest_px is None:
+        factor = min(1.0, PRINTED_PX[0] / rows, PRINTED_PX[1] / columns)
+    else:
+        factor = min(1.0, longest_px / longest)
     if longest < SHORTEST_PX:
-        factor = min(SHORTEST_PX, longest_px) / longest
+        factor = min(SHORTEST_PX, longest_px or SHORTEST_PX) / longest
     size = (max(1, round(columns * factor)), max(1, round(rows * factor)))
     if size != (columns, rows):
-        pixels = cv2.resize(
-            pixels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-        )
+        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        pixels = cv2.resize(pixels, size, interpolation=interpolation)
     return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
 
 
@@ -137,6 +144,70 @@ def overlay(
     if edges is not None:
         _cells(drawn, edges)
     return _contour(drawn, (evidence >= threshold * highest) & covered) if has_contour else drawn
+
+
+def marked(
+    picture: Bytes,
+    heatmap: npt.NDArray[np.float32],
+    covered: Mask,
+    regions: Sequence[Region] = (),
+    threshold: float = 0.5,
+    has_contour: bool = True,
+    haze: float = 0.0,
+) -> Bytes:
+    """A radiograph with one contour around the strongest evidence and the lungs dashed.
+
+    Legible in grey print: the contour is bright with a dark halo on both sides, and only the lungs
+    are dashed. Inside and outside the lines the radiograph stays as it is, unless haze is asked for.
+
+    Parameters
+    ----------
+    picture : uint8 (r, c).
+    heatmap : float32 (r, c), signed.
+    covered : bool (r, c), True where the model saw the radiograph.
+    regions : those of the kind "lung" are dashed; their masks cover the picture at any resolution.
+    threshold : the contour encloses heatmap >= threshold * its maximum.
+    has_contour : False for a map that `is_faint`.
+    haze : opacity of the colour inside the contour, 0 to 0.3.
+
+    Returns
+    -------
+    uint8 RGB (r, c, 3).
+    """
+    if not picture.shape == heatmap.shape == covered.shape:
+        raise ValueError(f"shapes differ: {picture.shape}, {heatmap.shape}, {covered.shape}")
+    if not 0 <= haze <= MOST_HAZE:
+        raise ValueError(f"expected haze from 0 to {MOST_HAZE}, received {haze}")
+    drawn: Bytes = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+    rows, columns = picture.shape
+    width = max(1, round(max(picture.shape) / 450))
+    for region in regions:
+        if region.facts.kind == "lung":
+            for outline in _outlines(region.mask, rows, columns):
+                _dashes(drawn, outline, width)
+    evidence = np.where(covered, heatmap, np.float32(0))
+    highest = float(evidence.max())
+    if not has_contour or not 0 < highest < np.inf or np.isnan(evidence.min()):
+        return drawn
+    inside = (evidence >= threshold * highest) & covered
+    if haze:
+        colour = (1 - haze) * drawn[inside] + haze * np.asarray(_MARK, np.float32)
+        drawn[inside] = np.rint(colour).astype(np.uint8)
+    return _contour(drawn, inside, _MARK, 2)
+
+
+def _dashes(drawn: Bytes, outline: npt.NDArray[np.int32], width: int) -> None:
+    """A dashed line with a dark halo, in place: 12 pixels and a gap of 8, times the width."""
+    points = outline[:, 0]
+    steps = np.hypot(*np.diff(points, axis=0, append=points[:1]).T)
+    along = np.concatenate([[0.0], np.cumsum(steps)[:-1]])
+    is_dash = (along % (20 * width)) < 12 * width
+    ends = np.flatnonzero(np.diff(is_dash.astype(np.int8)) != 0) + 1
+    for part in np.split(np.arange(len(points)), ends):
+        if is_dash[part[0]]:
+            dash = [points[part].reshape(-1, 1, 2)]
+            cv2.polylines(drawn, dash, False, _HALO, 3 * width, cv2.LINE_AA)
+            cv2.polylines(drawn, dash, False, _LUNG, width, cv2.LINE_AA)
 
 
 def outlines(picture: Bytes, regions: Sequence[Region]) -> Bytes:
@@ -230,11 +301,13 @@ def _cells(drawn: Bytes, edges: tuple[npt.NDArray[np.float64], npt.NDArray[np.fl
     drawn[:, columns] = drawn[:, columns] // 2 + 64
 
 
-def _contour(drawn: Bytes, region: Mask) -> Bytes:
-    """One white line with a dark halo around the region, in place; widths grow with the picture."""
+def _contour(
+    drawn: Bytes, region: Mask, line: tuple[int, int, int] = _LINE, times: int = 1
+) -> Bytes:
+    """One line with a dark halo around the region, in place; widths grow with the picture."""
     lines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     width = max(1, round(max(region.shape) / 450))
-    for colour, thickness in ((_HALO, 3 * width), (_LINE, width)):
+    for colour, thickness in ((_HALO, (times + 2) * width), (line, times * width)):
         cv2.drawContours(drawn, lines, -1, colour, thickness, cv2.LINE_AA)
     return drawn
 

@@ -36,7 +36,7 @@ class Method(Row):
         return self.needs == "nothing"
 
 
-RELATIVE = "relative"
+NO_UNIT = "none: a control that does not use the classifier"
 METHODS = Registry(
     "method",
     (
@@ -60,7 +60,7 @@ METHODS = Registry(
             definition="Activations weighted by their positive gradients, pixel by pixel.",
             source="Chattopadhyay et al., arXiv 1710.11063",
             needs="gradients",
-            unit=RELATIVE,
+            unit="activation times positive gradient weights",
         ),
         Method(
             key="layercam",
@@ -68,6 +68,7 @@ METHODS = Registry(
             definition="Activations times positive gradients, cell by cell.",
             source="Jiang et al., IEEE TIP 2021",
             needs="gradients",
+            unit="logit, positive gradients only",
         ),
         Method(
             key="layercam-fused",
@@ -75,7 +76,7 @@ METHODS = Registry(
             definition="LayerCAM of the target layer and the further layers, put together.",
             source="Jiang et al., IEEE TIP 2021",
             needs="several_layers",
-            unit=RELATIVE,
+            unit="share of each layer's maximum",
         ),
         Method(
             key="xgrad-cam",
@@ -90,7 +91,7 @@ METHODS = Registry(
             definition="Activations weighted by the output for the input that they mask.",
             source="Wang et al., arXiv 1910.01279",
             needs="inputs",
-            unit=RELATIVE,
+            unit="activation, channel weights of sum 1",
         ),
         Method(
             key="eigen-cam",
@@ -99,7 +100,7 @@ METHODS = Registry(
             source="Muhammad and Yeasin, arXiv 2008.00299",
             needs="gradients",
             is_class_blind=True,
-            unit=RELATIVE,
+            unit="activation",
         ),
         Method(
             key="integrated-gradients",
@@ -114,7 +115,7 @@ METHODS = Registry(
             definition="Mean gradient over noisy copies of the input.",
             source="Smilkov et al., arXiv 1706.03825",
             needs="inputs",
-            unit=RELATIVE,
+            unit="logit per unit of model input",
         ),
         Method(
             key="edges",
@@ -123,7 +124,7 @@ METHODS = Registry(
             source="Adebayo et al., NeurIPS 2018",
             needs="nothing",
             is_class_blind=True,
-            unit=RELATIVE,
+            unit=NO_UNIT,
         ),
         Method(
             key="random",
@@ -131,7 +132,7 @@ METHODS = Registry(
             definition="Smooth random values; the classifier is not used.",
             needs="nothing",
             is_class_blind=True,
-            unit=RELATIVE,
+            unit=NO_UNIT,
         ),
         Method(
             key="centre",
@@ -139,7 +140,7 @@ METHODS = Registry(
             definition="A Gaussian at the image centre; the classifier is not used.",
             needs="nothing",
             is_class_blind=True,
-            unit=RELATIVE,
+            unit=NO_UNIT,
         ),
     ),
 )

@@ -23,12 +23,6 @@ MESSAGES: dict[str, Template] = {
         "baseline {baseline}, {num} step; the bias is the logit of the baseline",
         "baseline {baseline}, {num} steps; the bias is the logit of the baseline",
     ),
-    "explain.what_output_varies": (
-        "Spread of the reported probability over a sample of cases (95th minus 5th percentile)"
-    ),
-    "explain.what_maps_vary": (
-        "Mean rank correlation of the maps of different cases, over pairs of a sample"
-    ),
     "explain.limit_output_varies": "at least {limit:g}",
     "explain.limit_maps_vary": "at most {limit:g}",
     "explain.output_hardly_varies": (

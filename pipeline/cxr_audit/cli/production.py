@@ -1,0 +1,91 @@
+"""The command that compares with the pipeline in production."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from cxr_audit.cli.options import ConfigFile, Overrides, load
+from cxr_audit.cli.screen import err, out, progress_bar
+from cxr_audit.config import AuditConfig
+from cxr_audit.errors import ModelError
+
+if TYPE_CHECKING:
+    from cxr_audit.audit.parity import Trial
+
+SHOWN_TRIALS = 15
+
+
+def parity(
+    config: ConfigFile,
+    overrides: Overrides = None,
+) -> None:
+    """Which preprocessing reproduces the outputs of the pipeline in production."""
+    from cxr_audit.audit.opening import find_key, find_sources, open_classifier
+    from cxr_audit.audit.parity import try_pipelines
+
+    loaded = load(config, overrides)
+    explainer, _ = open_classifier(loaded)
+    with progress_bar() as progress:
+        trials = try_pipelines(
+            loaded,
+            explainer,
+            find_sources(loaded, find_key(loaded)),
+            progress,
+        )
+    _print_trials(trials, loaded)
+    best = trials[0].parity
+    if not best.is_within:
+        raise ModelError(
+            f"no preprocessing reproduces the production outputs to {best.tolerance:g}; the nearest "
+            f"is off by {best.largest_difference:.3f}",
+            "see the steps of the pipeline in production: window, crop, contrast, value range",
+        )
+
+
+def _print_trials(trials: Sequence[Trial], config: AuditConfig) -> None:
+    """A line a preprocessing, the best first, and what to write into the config."""
+    table = Table("preprocess", "largest", "median", "flipped", box=None, pad_edge=False)
+    for trial in trials[:SHOWN_TRIALS]:
+        figures = trial.parity
+        table.add_row(
+            escape(_in_words(trial.settings)),
+            f"{figures.largest_difference:.4f}",
+            f"{figures.median_difference:.4f}",
+            f"{figures.num_flipped} of {figures.num_cases}",
+        )
+    out.print(table)
+    if len(trials) > SHOWN_TRIALS:
+        out.print(f"and {len(trials) - SHOWN_TRIALS} others, further off", highlight=False)
+    best = trials[0]
+    if best.parity.num_not_compared:
+        rows = best.parity.num_not_compared
+        err.print(f"{rows} rows of the file were not compared", highlight=False)
+    if not best.settings:
+        out.print("\nThe config as it is reproduces the outputs best.", highlight=False)
+        return
+    out.print("\nInto the config:\n\npreprocess:", highlight=False, markup=False)
+    for key, value in best.settings.items():
+        if value is not None or getattr(config.preprocess, key) is not None:
+            written = "" if value is None else json.dumps(value).strip('"')
+            out.print(f"  {key}: {written}", highlight=False, markup=False)
+    if best.same_input:
+        same = "; ".join(_in_words(settings) for settings in best.same_input)
+        out.print(f"\nThe same model inputs: {same}", highlight=False, markup=False)
+
+
+def _in_words(settings: dict[str, Any]) -> str:
+    """What a trial changes, on one line."""
+    if not settings:
+        return "as configured"
+    parts = [settings.get("preset") or "no preset"]
+    if settings.get("interpolation"):
+        parts.append(settings["interpolation"])
+    if settings.get("antialias") is not None:
+        parts.append("antialiased" if settings["antialias"] else "not antialiased")
+    parts += [settings[key] for key in ("resize", "scaling") if settings.get(key)]
+    return ", ".join(parts)

@@ -1,0 +1,56 @@
+"""What a run's own records hold: the facts that the rules of the regulatory map need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cxr_audit.records import AuditedCase, CohortRecord, ModelCard, RunRecord
+
+
+def supply(cases: Sequence[AuditedCase], run: RunRecord, cohort: CohortRecord) -> dict[str, bool]:
+    """Each fact by name.
+
+    Parameters
+    ----------
+    cases : the audited ones.
+    run, cohort : what is known of the run.
+    """
+    metrics = cohort.metrics
+    intervals = [metrics[name].interval_95 for name in ("auc", "sensitivity", "specificity")]
+    documents = run.config.get("report", {}).get("documents", True)
+    pinned = run.config.get("classifier", {}).get("sha256")
+    return {
+        "always": True,
+        **_of_card(run.model.card),
+        "labels": any(cohort.outcomes.values()),
+        "intervals": all(intervals),
+        "calibration": metrics["ece"].value is not None and metrics["auc"].value is not None,
+        "subgroups": any(column.groups for column in cohort.subgroups),
+        "patients": bool(cohort.num_cases_of_known_patients),
+        "wrong": bool(cohort.false_positives or cohort.false_negatives),
+        "criteria": bool(cohort.acceptance),
+        "maps": any(case.maps for case in cases),
+        "regions": any(case.regions.found for case in cases),
+        "documents": bool(documents),
+        "model_checks": bool(run.checks),
+        "trust": any(case.trust for case in cases),
+        "flags": any(case.flags.raised or case.flags.undefined for case in cases),
+        "masking": any(case.probes.masking for case in cases),
+        "quality": any(case.quality for case in cases),
+        "repeated": run.model.is_deterministic is not None,
+        "audited": cohort.statuses["ok"] > 0,
+        "pinned": bool(pinned) or run.model.card is not None,
+    }
+
+
+def _of_card(card: ModelCard | None) -> dict[str, bool]:
+    names = ("data", "data_sha256", "limits", "measured", "training")
+    held = {name: card is not None and bool(getattr(card, name)) for name in names}
+    return {
+        "card": card is not None,
+        "card_data": held["data"],
+        "card_sha256": held["data_sha256"],
+        "card_limits": held["limits"],
+        "card_measured": held["measured"],
+        "card_training": held["training"],
+    }
