@@ -13,17 +13,19 @@ from cxr_audit.preprocess import FEWEST, as_usual, exposures, place, usual
 from cxr_audit.records import (
     AuditedCase,
     Check,
+    Measurements,
     ModelInput,
     Probes,
     RegionFacts,
     RegionsRecord,
 )
-from cxr_audit.vocabulary import FLAGS, Text, message
+from cxr_audit.vocabulary import FLAGS, Message, Text, message
 
 from tests.cohort.cases import DEAD, a_case, a_failure, in_region
 
 LIMITS = Acceptance(
-    flag_outside_lungs_enrichment=1.2,
+    flag_outside_lungs_controls=1.0,
+    flag_outside_lungs_contour=0.25,
     flag_marker_log_odds=1.0,
     flag_border_log_odds=2.0,
     flag_region_share=0.1,
@@ -51,7 +53,8 @@ def case(
                 *record.regions.found,
                 RegionFacts("letter 1", "marker", "by hand", 0.01),
                 RegionFacts("border", "border", "by hand", 0.19),
-            )
+            ),
+            controls={"lungs": {"centre": 0.25, "edges": 0.25}},
         ),
         probes=Probes(mean_replaced=replaced or {}, exposure=exposure or {}),
         quality=quality,
@@ -93,10 +96,67 @@ def test_nothing_is_raised_where_nothing_is_over_a_limit() -> None:
     assert set(flags.undefined) == {"low_contrast_input", "out_of_population"}
 
 
-def test_evidence_outside_the_lungs() -> None:
-    # A quarter of the area, 1.1 times as much of the evidence.
-    expected = message("flags.evidence_in_lungs", share=1.1 / 4, enrichment=1.1, limit=1.2)
-    assert reasons(case(enrichment=1.1)) == {"outside_lungs": expected}
+def with_controls(record: AuditedCase, centre: float, edges: float) -> AuditedCase:
+    """The same, with so much of the evidence of two controls in the lungs."""
+    controls = {"lungs": {"centre": centre, "edges": edges, "random": 0.9}}
+    return replace(record, regions=replace(record.regions, controls=controls))
+
+
+def test_evidence_in_the_lungs_is_compared_with_the_better_control() -> None:
+    # A quarter of the area; 1.2 times as much of the evidence: 0.3.
+    for centre, edges, name in (
+        (0.36, 0.31, "centre"),
+        (0.29, 0.32, "edges"),
+        (0.3, 0.1, "centre"),
+    ):
+        record = with_controls(case(enrichment=1.2), centre, edges)
+        expected = message(
+            "flags.no_more_than_controls",
+            share=1.2 / 4,
+            control=name,
+            of_control=max(centre, edges),
+            limit=1.0,
+        )
+        assert reasons(record) == {"outside_lungs": expected}
+    above = with_controls(case(enrichment=1.2), 0.29, 0.25)
+    assert reasons(above) == {}
+    stricter = LIMITS.model_copy(update={"flag_outside_lungs_controls": 1.2})
+    assert judge(above, stricter).names == ("outside_lungs",)
+
+
+def test_most_of_the_evidence_in_the_lungs_is_no_flag_whatever_the_controls() -> None:
+    """Lungs that fill most of the image, as the controls do."""
+    assert reasons(with_controls(case(enrichment=2.1), 0.9, 0.9)) == {}  # 0.525
+
+
+def test_a_contour_and_a_maximum_outside_the_lungs() -> None:
+    """A tenth of the image is high focus, a quarter is lung. Of the contour a fifth lies in the
+    lungs: Dice 2 x 0.02 / 0.35. The controls have less in the lungs, and it is flagged."""
+    record = with_controls(with_contour(case(enrichment=1.6), 0.1, 0.2, is_hit=False), 0.2, 0.2)
+    (flag,) = judge(record, LIMITS).raised
+    assert isinstance(flag.reason, Message)
+    assert flag.reason.code == "flags.contour_outside"
+    assert flag.reason.values == pytest.approx({"share": 0.4, "contour": 0.2, "limit": 0.25})
+    for contour, is_hit in ((0.2, True), (0.3, False)):
+        other = with_contour(case(enrichment=1.6), 0.1, contour, is_hit)
+        assert reasons(with_controls(other, 0.2, 0.2)) == {}
+
+
+def with_contour(record: AuditedCase, area: float, inside: float, is_hit: bool) -> AuditedCase:
+    """The same, with so much of the image high focus, and so much of that in the lungs."""
+    first = record.maps[0]
+    dice = 2 * inside * area / (area + 0.25)
+    lungs = {**first.in_regions["lungs"].values, "dice": dice, "pointing_game_hit": is_hit}
+    metrics = {**first.metrics.values, "high_focus_fraction": area}
+    in_regions = {**first.in_regions, "lungs": Measurements(lungs)}
+    changed = replace(first, metrics=Measurements(metrics), in_regions=in_regions)
+    return replace(record, maps=(changed,))
+
+
+def test_without_a_control_the_lungs_are_not_assessed() -> None:
+    record = case(enrichment=1.5)
+    without = replace(record, regions=replace(record.regions, controls={}))
+    assert undefined(without)["outside_lungs"] == message("flags.no_control")
 
 
 def replaced(region: str, change: float, limit: float) -> Text:

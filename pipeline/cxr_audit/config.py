@@ -624,9 +624,10 @@ class Criterion(_Section):
     below: FiniteFloat | None = Field(
         None, description="a case counts where its number is below this"
     )
-    bound: Bound = Field(
-        "estimate",
-        description="what is compared: the estimate, or the lower or upper end of its 95 % interval",
+    bound: Bound | None = Field(
+        None,
+        description="what is compared with the limit: estimate, or the lower or upper end of its 95 % "
+        "interval; default: the less favourable end (of failed and excluded: the estimate)",
     )
     at_least: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="limit of a metric of the run"
@@ -636,11 +637,11 @@ class Criterion(_Section):
     )
     share_at_least: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None,
-        description="limit of the share of cases; one whose number is undefined does not count towards it",
+        description="limit of the share, of the cases whose number is defined",
     )
     share_at_most: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None,
-        description="limit of the share of cases; one whose number is undefined counts towards it",
+        description="limit of the share, of the cases whose number is defined",
     )
 
     @field_validator("metric")
@@ -685,9 +686,14 @@ class Criterion(_Section):
 class Acceptance(_Section):
     """What a case is flagged for, and what a run has to show; if it does not, the command ends with exit code 6."""
 
-    flag_outside_lungs_enrichment: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        1.1,
-        description="outside_lungs: the lungs hold less of the evidence than so many times their area's share",
+    flag_outside_lungs_controls: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        1.0,
+        description="outside_lungs: most of the evidence lies outside the lungs, and they hold at most "
+        "so many times what the control maps centre or edges have there;",
+    )
+    flag_outside_lungs_contour: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.25,
+        description="or less than this share of the contour, and not the map's maximum",
     )
     flag_marker_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
         0.5,
@@ -716,15 +722,17 @@ class Acceptance(_Section):
         1.0, description="near_threshold: the logit is less than this from the threshold's"
     )
     dependence_marker_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.3, description="marker_dependence of a run: more of its cases are flagged for a marker"
+        0.3, description="marker_dependence: more of the cases with a marker are flagged for it"
     )
-    dependence_border_variance: Annotated[FiniteFloat, Field(ge=0)] = Field(
+    dependence_border_spread: Annotated[FiniteFloat, Field(ge=0)] = Field(
         0.5,
-        description="border_dependence: the border brings more of the variance of the logit between cases",
+        description="border_dependence: the change by the border spreads by more, in standard "
+        "deviations of the logit",
     )
-    dependence_exposure_auc: Annotated[float, Field(ge=0.5, le=1)] = Field(
-        0.67,
-        description="exposure_dependence: the logit tells a brighter radiograph from a darker one by a larger AUC",
+    dependence_exposure_spread: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        0.5,
+        description="exposure_dependence: the mean change darker or brighter is more, in standard "
+        "deviations of the logit",
     )
     criteria: tuple[Criterion, ...] = Field(
         (),
@@ -864,9 +872,21 @@ def _validated(document: _Document, overrides: Sequence[str]) -> AuditConfig:
     return config
 
 
+# Keys of the section acceptance of schema 2 and older, whose measures have been replaced.
+FORMER_LIMITS = (
+    "dependence_border_variance",
+    "dependence_exposure_auc",
+    "flag_outside_lungs_enrichment",
+)
+
+
 def measured_by(resolved: Mapping[str, Any]) -> tuple[Cohort, Acceptance]:
-    """The two sections that a run is measured by, from its record; defaults where the record is older than they are."""
+    """The two sections that a run is measured by, from its record.
+
+    Defaults stand for what is newer than the record, and for limits of what is measured otherwise now.
+    """
     cohort, acceptance = resolved.get("cohort", {}), resolved.get("acceptance", {})
+    acceptance = {key: value for key, value in acceptance.items() if key not in FORMER_LIMITS}
     try:
         return Cohort.model_validate(cohort), Acceptance.model_validate(acceptance)
     except ValidationError as error:

@@ -102,7 +102,7 @@ class _Description:
         """Everything together."""
         cases, config, seed = self.cases, self.config, self.seed
         whole = performance(self.outputs, config.prevalence, config.rounds, seed)
-        depends = dependence(cases, acceptance, self.numbers)
+        depends = dependence(cases, acceptance, self.numbers, config.rounds, seed)
         groups = {**self.outcomes, "all": self.is_audited}
         evidence = Evidence(whole.metrics, cases, groups, self._resampling, (*checks, *depends))
         statuses = Counter(case.status for case in cases.summaries)

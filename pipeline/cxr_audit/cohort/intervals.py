@@ -23,6 +23,7 @@ called. Below `MIN_PATIENTS` patients a value has no interval.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -184,6 +185,23 @@ class Resampling:
         estimate = self._change(np.concatenate(changes), num_cases, num_patients, smaller)
         return _of_each_kind(estimate)
 
+    def of_sums(
+        self, statistic: Callable[[Doubles], Doubles], *columns: npt.NDArray[Any]
+    ) -> Estimate:
+        """A statistic of sums over cases, in any unit, with Student's t over patients.
+
+        Parameters
+        ----------
+        statistic : sums (k, 1 + rounds) of the columns -> (1 + rounds,).
+        columns : k columns of numbers, (N,) each.
+        """
+        num_cases, num_patients = columns[0].size, self.num_patients
+        if num_patients < MIN_PATIENTS:
+            return Estimate(None, num_cases, num_patients, reason=too_few_patients())
+        with np.errstate(invalid="ignore"):  # a resample may have no spread: NaN, left out
+            values = statistic(self._sums(*columns).T)
+        return self._change(values, num_cases, num_patients, num_patients)
+
     def _change(
         self, statistic: Doubles, num_cases: int, num_patients: int, effective: int
     ) -> Estimate:
@@ -343,6 +361,28 @@ def score_interval(share: float, number: float) -> Interval:
     lower = max(0.0, centre - reach) if share > 0 else 0.0
     upper = min(1.0, centre + reach) if share < 1 else 1.0
     return lower, upper
+
+
+def number_of(share: float, interval: Interval) -> float:
+    """Of how many cases a share has this score interval: `score_interval`, inverted.
+
+    With h half the width, x = z^2 / n solves (h^2 - 1/4) x^2 + (2 h^2 - p (1 - p)) x + h^2 = 0.
+    """
+    half = (interval[1] - interval[0]) / 2
+    a, b, c = half**2 - 0.25, 2 * half**2 - share * (1 - share), half**2
+    root = math.sqrt(max(0.0, b**2 - 4 * a * c))
+    return Z**2 * 2 * a / (-b - root)
+
+
+def number_that_excludes(limit: float, share: float) -> float:
+    """From how many cases on the score interval of a share no longer holds a limit.
+
+    The interval holds the limits L with (p - L)^2 <= z^2 L (1 - L) / n. Infinite where they are
+    equal.
+    """
+    if share == limit:
+        return math.inf
+    return Z**2 * limit * (1 - limit) / (share - limit) ** 2
 
 
 def kish_number(patients: Integers) -> float:

@@ -10,6 +10,12 @@ from cxr_audit.vocabulary import RUN_METRICS, TRUST_CHECKS
 
 IN_SUBGROUPS = ("auc", "sensitivity", "specificity")
 NUM_WRONG = 5
+STATES = {
+    "met": "met",
+    "not_met": "NOT MET",
+    "undecided": "UNDECIDED",
+    "not_examined": "NOT EXAMINED",
+}
 
 
 def in_words(cohort: CohortRecord) -> str:
@@ -87,11 +93,14 @@ def _hit_rates(cohort: CohortRecord) -> Iterator[str]:
 
 def _criterion(result: CriterionResult) -> Iterator[str]:
     key = f" [{result.metric}]" if result.metric else ""
-    state = "met    " if result.is_met else "NOT MET"
-    yield f"{state}  {result.in_words}{key}: {_estimate(result.found)}"
+    state = result.state or ("met" if result.is_met else "not_met")
+    shown = STATES[state]
+    yield f"{shown:12}  {result.in_words}{key}: {_estimate(result.found)}"
+    if result.reason is not None and result.reason != result.found.reason:
+        yield f"{'':14}{result.reason}"
     for counted in result.undefined:
         cases = _cases(counted.num_cases)
-        yield f"         undefined in {cases}, counted against: {counted.reason}"
+        yield f"{'':14}not assessed in {cases}: {counted.reason}"
 
 
 def _metric(name: str) -> str:

@@ -1,7 +1,8 @@
 """The rules, one function a flag, bound by key to `vocabulary.FLAGS`.
 
-outside_lungs   the lungs hold less of the positive evidence than so many times their share of the
-                area
+outside_lungs   most of the positive evidence lies outside the lungs; and they hold no more of it
+                than the control maps centre or edges, which do not use the classifier, have there;
+                or most of the contour and the map's maximum lie outside them
 marker, border  replaced by the run's mean radiograph, it moves the logit by so much (the border,
                 which holds anatomy, also by so much of the logits' spread over the run); or so much
                 of the positive evidence lies there, and so many times what the area alone gives
@@ -17,8 +18,12 @@ import math
 from collections.abc import Callable, Sequence
 
 from cxr_audit.config import Acceptance
-from cxr_audit.records import AuditedCase, Check, CheckState
+from cxr_audit.records import AuditedCase, Check, CheckState, Measurements
 from cxr_audit.vocabulary import Text, message
+
+MOST = 0.5
+CONTROLS = ("centre", "edges")
+"""Maps that look like an explanation of a chest radiograph and do not use the classifier."""
 
 Answer = tuple[bool | None, Text]
 """Is the flag raised, None = it cannot be said; and why."""
@@ -33,13 +38,48 @@ def outside_lungs(case: AuditedCase, limits: Acceptance) -> Answer:
     if lungs is None:
         missing = case.regions.missing.get("lungs")
         return None, missing or message("regions.lungs_not_looked_for")
-    share, enrichment = lungs.number("relevance_mass_accuracy"), lungs.number("enrichment")
-    if share is None or enrichment is None:
-        return None, lungs.undefined["enrichment"]
-    limit = limits.flag_outside_lungs_enrichment
-    return enrichment < limit, message(
-        "flags.evidence_in_lungs", share=share, enrichment=enrichment, limit=limit
+    share = lungs.number("relevance_mass_accuracy")
+    if share is None:
+        return None, lungs.undefined["relevance_mass_accuracy"]
+    if share >= MOST:
+        return False, message("flags.within_limits")
+    contour = contour_in_lungs(case, lungs)
+    is_peak_outside = lungs["pointing_game_hit"] is False
+    limit = limits.flag_outside_lungs_contour
+    if contour is not None and contour < limit and is_peak_outside:
+        return True, message("flags.contour_outside", share=share, contour=contour, limit=limit)
+    return _no_more_than_controls(case, share, limits.flag_outside_lungs_controls)
+
+
+def _no_more_than_controls(case: AuditedCase, share: float, limit: float) -> Answer:
+    """Whether the better of two control maps has as much evidence in the lungs."""
+    region = case.regions.first("lungs")
+    shares = case.regions.controls.get(region.name, {}) if region else {}
+    in_lungs = {name: shares[name] for name in CONTROLS if name in shares}
+    if not in_lungs:
+        return None, message("flags.no_control")
+    best = max(in_lungs, key=in_lungs.__getitem__)
+    return share <= limit * in_lungs[best], message(
+        "flags.no_more_than_controls",
+        share=share,
+        control=best,
+        of_control=in_lungs[best],
+        limit=limit,
     )
+
+
+def contour_in_lungs(case: AuditedCase, lungs: Measurements) -> float | None:
+    """The share of the high-focus area that lies in the lungs; None where there is no such area.
+
+    From Dice = 2 both / (lungs + area), both shares of what the model saw.
+    """
+    if case.first_map is None:
+        return None
+    area = case.first_map.metrics.number("high_focus_fraction")
+    dice, of_lungs = lungs.number("dice"), lungs.number("chance")
+    if not area or dice is None or of_lungs is None:
+        return None
+    return min(1.0, dice * (of_lungs + area) / (2 * area))
 
 
 def marker(case: AuditedCase, limits: Acceptance) -> Answer:

@@ -9,7 +9,7 @@ from typing import Literal
 from cxr_audit.records.base import require
 from cxr_audit.vocabulary import Text
 
-CheckState = Literal["passed", "failed", "not_run"]
+CheckState = Literal["passed", "failed", "not_run", "undecided"]
 
 
 TrustState = Literal["passed", "caution", "not_interpretable"]
@@ -22,11 +22,12 @@ class Check:
     Parameters
     ----------
     name : key of `vocabulary.QUALITY_CHECKS` or `vocabulary.TRUST_CHECKS`.
-    state : passed, failed or not run.
+    state : passed, failed or not run; undecided where the interval holds the limit.
     value : what was measured.
     limit : for example "at least 0.5".
     reason : why it is not passed.
     detail : what was measured, beyond the definition in the vocabulary; in older records all of it.
+    interval_95 : of the value, where the check is of many cases.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Check:
     limit: Text | None = None
     reason: Text | None = None
     detail: Text | None = None
+    interval_95: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         require(

@@ -14,6 +14,9 @@ from cxr_audit.vocabulary import Text
 Bound = Literal["estimate", "lower", "upper"]
 
 
+CriterionState = Literal["met", "not_met", "undecided", "not_examined"]
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """One figure of a run with its 95 % interval.
@@ -126,14 +129,23 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """One acceptance criterion with what was found. `undefined` counts cases by reason: they count against the
-    criterion. `reason` says why it could not be evaluated, and is then not met.
+    """One acceptance criterion with what was found.
 
-    criterion, limit: in words: what is asked for, and what it has to be ("at least 0.8", "passed"); an older record
-        has both in `criterion`
-    metric: as the config names it
-    limit_value: the number of `limit`; None for a check of the model, which has its own
-    bound: what of `found` is compared with it: the estimate, or an end of its interval
+    Parameters
+    ----------
+    criterion : what is required; an older record has the limit in it too.
+    is_met : whether `state` is met.
+    found : the estimate, of the cases that could be assessed.
+    undefined : cases that could not be assessed, by reason. They are not part of `found`; an older
+        record counted them against the criterion.
+    reason : why it is undecided or was not examined.
+    metric : as the config names it.
+    limit : for example "at least 0.8", "passed".
+    limit_value : the number of `limit`; None for a check of the model, which has its own.
+    bound : what of `found` is compared with the limit: the estimate, or an end of its interval.
+    state : None in an older record, whose criteria were met or not.
+    num_needed : how many cases would decide an undecided one, if the estimate stays; None where no
+        number would.
     """
 
     criterion: Text
@@ -145,9 +157,13 @@ class CriterionResult:
     limit: Text | None = None
     limit_value: float | None = None
     bound: Bound = "estimate"
+    state: CriterionState | None = None
+    num_needed: int | None = None
 
     def __post_init__(self) -> None:
         require(self.reason is None or not self.is_met, "what could not be evaluated is not met")
+        is_same = self.state is None or (self.state == "met") == self.is_met
+        require(is_same, f"state {self.state}, but is_met is {self.is_met}")
 
     @property
     def in_words(self) -> str:

@@ -208,7 +208,7 @@ TRUST_CHECKS = Registry(
         TrustCheck(
             key="marker_dependence",
             label="marker dependence",
-            definition="Share of the cases that are flagged for a marker.",
+            definition="Share of the cases with a marker that are flagged for it.",
             scope=("run",),
             is_criterion=True,
             limit="acceptance.dependence_marker_share",
@@ -216,18 +216,20 @@ TRUST_CHECKS = Registry(
         TrustCheck(
             key="border_dependence",
             label="border dependence",
-            definition="Share of the logit's variance between cases that the border brings.",
+            definition="Spread of the logit's change with the border replaced by the run's mean "
+            "radiograph, in standard deviations of the logit.",
             scope=("run",),
             is_criterion=True,
-            limit="acceptance.dependence_border_variance",
+            limit="acceptance.dependence_border_spread",
         ),
         TrustCheck(
             key="exposure_dependence",
             label="brightness dependence",
-            definition="AUC of the logit between the brighter and the darker copies.",
+            definition="Mean change of the logit with the image darker or brighter, the larger of "
+            "the two, in standard deviations of the logit.",
             scope=("run",),
             is_criterion=True,
-            limit="acceptance.dependence_exposure_auc",
+            limit="acceptance.dependence_exposure_spread",
         ),
     ),
 )

@@ -31,8 +31,9 @@ FLAGS = Registry(
         FlagRow(
             key="outside_lungs",
             label="Little evidence in the lungs",
-            definition="The lungs hold little more of the positive evidence than expected by chance.",
-            limits=("flag_outside_lungs_enrichment",),
+            definition="Most of the positive evidence lies outside the lungs, and they hold no more "
+            "of it than control maps that do not use the classifier, or the contour lies outside.",
+            limits=("flag_outside_lungs_controls", "flag_outside_lungs_contour"),
         ),
         FlagRow(
             key="marker",

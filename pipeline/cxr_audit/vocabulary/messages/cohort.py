@@ -38,7 +38,6 @@ MESSAGES: dict[str, Template] = {
     "cohort.not_measured": "not measured",
     "cohort.not_masked": "the case was not masked",
     "cohort.trust_not_checked": "the explanation was not checked",
-    "cohort.not_flagged": "flags were not assessed",
     # subgroups
     "cohort.groups_too_small": "every value has fewer than {limit} cases",
     "cohort.no_value": "no case has a value",
@@ -63,14 +62,46 @@ MESSAGES: dict[str, Template] = {
     "cohort.check_of_model": "check of the model: {check:name}",
     "cohort.single_check": "one check of the model, without an interval",
     "cohort.check_not_made": "the check was not made",
-    "cohort.undefined_in_every_case": "undefined in every case",
+    "cohort.undefined_in_every_case": "undefined in all {cases}",
     "cohort.no_such_case": "no {cases}",
+    "cohort.undecided": "The 95 % interval, {low:.3g} to {high:.3g}, contains the limit {limit:g}. "
+    "About {needed} cases are needed if the estimate stays",
+    "cohort.no_interval": "{reason}; about {needed} cases are needed if the estimate stays",
+    "cohort.never_decided": "No number of cases decides whether the share is {limit:g} if the "
+    "estimate stays; bound: estimate compares the share of this run",
     # dependence
     "cohort.dependence_few_patients": Plural(
         "{num} patient has this measurement; {needed} are needed",
         "{num} patients have this measurement; {needed} are needed",
     ),
+    "cohort.no_marker": "no case has a marker",
+    "cohort.nearly_constant": "the output is nearly constant: the standard deviation of its logit "
+    "is {spread:.3f} log-odds (at least {limit:g})",
+    "cohort.marker_dependence": Plural(
+        "share of {num} case with a marker", "share of {num} cases with a marker"
+    ),
+    "cohort.border_dependence": Plural(
+        "in standard deviations of the logit, of {num} case",
+        "in standard deviations of the logit, of {num} cases",
+    ),
+    "cohort.exposure_dependence": Plural(
+        "in standard deviations of the logit, mean of {num} case",
+        "in standard deviations of the logit, mean of {num} cases",
+    ),
     "cohort.output_depends": "The output depends on it: {value:.2f} (limit {limit:g})",
+    "cohort.interval_holds_limit": "The 95 % interval, {low:.3g} to {high:.3g}, contains the limit "
+    "{limit:g}",
+    "cohort.undecided_patients": "The 95 % interval, {low:.3g} to {high:.3g}, contains the limit "
+    "{limit:g}. About {needed} patients are needed if the estimate stays",
+    # power
+    "cohort.positive_cases": "positive cases",
+    "cohort.negative_cases": "negative cases",
+    "cohort.called_cases": "cases called positive",
+    "cohort.not_called_cases": "cases called negative",
+    "cohort.cases_of_each_class": "positive and as many negative cases",
+    "cohort.power_of_check": "a check of the model has no number of cases",
+    "cohort.power_of_error": "the number depends on how the outputs are distributed",
+    "cohort.power_never": "no number of cases is enough if the true value is {assumed:g}",
     # comparison
     "cohort.matched_by_id": "case id, made with the same key",
     "cohort.matched_by_file": "SHA-256 of the file; the keys of the case ids differ",

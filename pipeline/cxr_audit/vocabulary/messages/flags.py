@@ -3,8 +3,12 @@
 from cxr_audit.vocabulary.message import Template
 
 MESSAGES: dict[str, Template] = {
-    "flags.evidence_in_lungs": "The lungs hold {share:percent} of the positive evidence, "
-    "{enrichment:.1f} times their share of the area (limit {limit:g})",
+    "flags.no_more_than_controls": "The lungs hold {share:percent} of the positive evidence; the "
+    "control map {control:name}, which does not use the classifier, has {of_control:percent} there "
+    "(limit: {limit:g} times as much)",
+    "flags.contour_outside": "The lungs hold {share:percent} of the positive evidence and "
+    "{contour:percent} of the contour (limit {limit:percent}); the map's maximum lies outside them",
+    "flags.no_control": "the case has no control map to compare with",
     "flags.no_marker": "no marker was found",
     "flags.replaced_raises": "With {region:name} replaced by the run's mean radiograph, the logit "
     "rises by {change:.1f} (limit {limit:.2g})",
