@@ -19,7 +19,7 @@ import numpy as np
 TOLERANCE = 1e-4
 FORMATS = {"h5": ".h5", "keras": ".keras", "SavedModel": ""}
 
-MAKE = '''
+MAKE = """
 import sys
 from pathlib import Path
 import numpy as np
@@ -119,7 +119,7 @@ for name, (make, pre, size) in BACKBONES.items():
             save(f"{name}-{way.__name__}", way(base, pre, size))
 if "ViT" in chosen or chosen == ["all"]:
     save("ViT-attention", vit(64))
-'''
+"""
 
 
 def check(path: Path, answers: Path) -> tuple[str, bool]:

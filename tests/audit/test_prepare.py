@@ -38,9 +38,7 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
         "",
     )
     assert copy["status"] == "ok"
-    (earlier,) = (
-        row for row in rows if row["file_hmac"] == copy["file_hmac"] and row is not copy
-    )
+    (earlier,) = (row for row in rows if row["file_hmac"] == copy["file_hmac"] and row is not copy)
     record = folder.read_case(copy["case_id"])
     assert earlier["quality"] == ""
     reasons = {check.name: check.reason for check in record.quality if check.state == "failed"}

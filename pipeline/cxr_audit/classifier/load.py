@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
