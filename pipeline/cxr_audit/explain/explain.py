@@ -7,7 +7,6 @@ are the audit's numbers. Further methods, layers and classes follow, each with i
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,29 +21,19 @@ from cxr_audit.classifier.graph import run
 from cxr_audit.errors import ModelError
 from cxr_audit.explain import probing
 from cxr_audit.explain.controls import CONTROLS, generator
-from cxr_audit.explain.methods import METHODS, fuse
+from cxr_audit.explain.methods import GradientMethod, fuse, gradient_method, layercam
 from cxr_audit.records import ClassActivationMap, Floats, GridGeometry, MapFacts, MapStatus
-from cxr_audit.vocabulary import Message, Text, message
+from cxr_audit.vocabulary import METHODS, Message, Text, UnknownName, message
 
 EXACT = 1e-4
 GRADIENTS_AT_ONCE = 4  # a gradient keeps every activation of the model in memory
 
+LOGIT = "logit"
 FUSED = "layercam-fused"
 # The same map for global average pooling and one dense layer, where the gradient is one number a
 # channel.
 POOLED = ("grad-cam", "xgrad-cam", "hirescam")
 ON_INPUT = ("integrated-gradients", "smoothgrad")
-CLASS_BLIND = ("eigen-cam", *CONTROLS)
-# What is not named here is in logits a cell.
-UNITS = {
-    "layercam": "logit, positive gradients only",
-    "grad-cam++": "activation times positive gradient weights",
-    "eigen-cam": "activation",
-    "score-cam": "activation, channel weights of sum 1",
-    "smoothgrad": "logit per unit of model input",
-    FUSED: "share of each layer's maximum",
-    **dict.fromkeys(CONTROLS, "none: a control that does not ask the classifier"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +133,7 @@ class Explainer:
         self.classes = tuple(name for name in classes if name != classifier.target_class)
         self.against = against
         self.probing = probing
-        self._sheet_method = next((m for m in self.methods if m in METHODS), "grad-cam")
+        self._sheet_method = next((m for m in self.methods if gradient_method(m)), "grad-cam")
         self._biases: dict[tuple[str, bytes], float | None] = {}
         self._input_gradients = tf.function(
             self._input_gradient_steps, reduce_retracing=True, autograph=False
@@ -219,7 +208,7 @@ class Explainer:
         done: dict[str, list[_Answer]] = {}
         for method in self.methods:
             layer = self.target.layer.name
-            if method in METHODS:
+            if gradient_method(method):
                 done[method] = self._cams(
                     method, self.target, subjects, activations, gradients, done
                 )
@@ -320,23 +309,23 @@ class Explainer:
         gradients: Floats,
         done: Mapping[str, list[_Answer]] = MappingProxyType({}),
     ) -> list[_Answer]:
-        """A method of `METHODS` on a whole batch; what is equal by definition is computed once."""
+        """A method that needs gradients on a whole batch; what is equal by definition is computed once."""
         is_pooled = split.pooled_weights is not None and method in POOLED
         twin = next((name for name in done if name in POOLED), None) if is_pooled else None
         values = (
             [answer.values for answer in done[twin]]
             if twin
-            else METHODS[method](activations, gradients)
+            else _gradient_method(method)(activations, gradients)
         )
         return [
             _Answer(
                 values[n],
-                None if method in UNITS else self._bias(split, subject),
+                None if METHODS[method].unit != LOGIT else self._bias(split, subject),
                 self._how(twin, split, method, activations[n], gradients[n]),
                 is_promised=split.is_affine and (is_pooled or method == "hirescam"),
                 # A saturating head, not an absent pattern.
                 is_lost=bool(
-                    method not in CLASS_BLIND
+                    not METHODS[method].is_class_blind
                     and np.any(activations[n])
                     and not np.any(gradients[n])
                 ),
@@ -354,13 +343,13 @@ class Explainer:
             return message("explain.twin", method=twin)
         if len(split.views) > 1:
             return _branches(split, activations, gradients)
-        if split.sides and method not in CLASS_BLIND:
+        if split.sides and not METHODS[method].is_class_blind:
             return message("explain.other_paths", layer=split.layer.name)
         return None
 
     def _fused(self, at_layers: list[tuple[Split, Floats, Floats]]) -> list[_Answer]:
         names = ", ".join(split.layer.name for split, _, _ in at_layers)
-        maps = fuse([METHODS["layercam"](*seen) for _, *seen in at_layers])
+        maps = fuse([layercam(*seen) for _, *seen in at_layers])
         how = message("explain.fused", layers=names)
         return [_Answer(values, how=how) for values in maps]
 
@@ -419,7 +408,7 @@ class Explainer:
         status = _status(values, logits, answer.is_lost)
         if status == "not_finite":
             bias = None
-        elif method not in UNITS:
+        elif METHODS[method].unit == LOGIT:
             y = float(self._selector(subject).astype(np.float64) @ logits.astype(np.float64))
             gap = y - (bias or 0.0) - float(values.sum(dtype=np.float64))
             is_exact = answer.is_promised and abs(gap) <= EXACT * max(1.0, abs(y))
@@ -435,9 +424,9 @@ class Explainer:
             gap=gap,
             is_exact=is_exact,
             against=subject.against,
-            unit=UNITS.get(method, "logit"),
+            unit=METHODS[method].unit,
             how=answer.how,
-            is_class_blind=method in CLASS_BLIND,
+            is_class_blind=METHODS[method].is_class_blind,
             geometry=self._geometry(method, layer),
         )
         return ClassActivationMap(np.ascontiguousarray(values), facts)
@@ -480,14 +469,18 @@ class Explainer:
         return tape.gradient(explained, inputs, unconnected_gradients="zero")
 
 
-def _known_method(method: str) -> None:
-    known = (*METHODS, FUSED, "score-cam", *ON_INPUT, *CONTROLS)
-    if method not in known:
-        near = difflib.get_close_matches(method, known, 1, 0.4)
-        perhaps = f"; perhaps you meant {near[0]!r}" if near else ""
-        raise ModelError(
-            f"no method is called {method!r}{perhaps}", f"methods are {', '.join(known)}"
-        )
+def _gradient_method(key: str) -> GradientMethod:
+    function = gradient_method(key)
+    if function is None:
+        raise ValueError(f"{key} is not made from gradients")
+    return function
+
+
+def _known_method(key: str) -> None:
+    try:
+        METHODS[key]
+    except UnknownName as error:
+        raise ModelError(str(error), f"methods are {', '.join(METHODS.keys())}") from error
 
 
 def _branches(split: Split, activations: Floats, gradients: Floats) -> Message:
