@@ -113,7 +113,8 @@ def test_directions_that_differ_from_case_to_case_do_not_cancel() -> None:
 
 
 def test_markers_by_the_cases_that_have_one_however_few_these_are() -> None:
-    """20 of 200 cases have a marker, and all of them are flagged for it: a share of 1, not of 0.1."""
+    """20 of 200 cases have a marker, and all of them are flagged for it: a share of 1, not of
+    0.1."""
     rare = many(is_marked=lambda number, logit: True if number < 20 else None)
     check = found(rare)["marker_dependence"]
     assert (check.state, check.value) == ("failed", 1.0)
