@@ -727,8 +727,8 @@ class Acceptance(_Section):
     )
     dependence_exposure_spread: Annotated[FiniteFloat, Field(ge=0)] = Field(
         0.5,
-        description="exposure_dependence: the mean change darker or brighter is more, in standard "
-        "deviations of the logit",
+        description="exposure_dependence: over one image darker and brighter the logit spreads by "
+        "more, in standard deviations of the logit between images",
     )
     criteria: tuple[Criterion, ...] = Field(
         (),

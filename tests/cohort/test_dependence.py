@@ -99,7 +99,9 @@ def test_brightness_is_found_in_whatever_direction_it_acts(exposure: tuple[float
     """(5, 5): the logit rises with the distance from the usual brightness."""
     check = found(many(exposure=exposure))["exposure_dependence"]
     assert check.state == "failed"
-    assert check.value == pytest.approx(5.0 / np.std(LOGITS))
+    # Of (-5, 0, 5): the root of 50 / 3; of (0, 5, 5) and (0, 0, 5): of 50 / 3 - (10 / 3)^2.
+    within = 50 / 3 if sum(exposure) == 0 else 50 / 9
+    assert check.value == pytest.approx(np.sqrt(within) / np.std(LOGITS))
     assert check.limit == message("cohort.at_most", limit=0.5)
 
 
@@ -108,7 +110,7 @@ def test_directions_that_differ_from_case_to_case_do_not_cancel() -> None:
         return (-2.0, 2.0) if number // 10 % 2 else (2.0, -2.0)
 
     check = found(many(exposure=either_way))["exposure_dependence"]
-    assert check.value == pytest.approx(2.0 / np.std(LOGITS))
+    assert check.value == pytest.approx(np.sqrt(8 / 3) / np.std(LOGITS))
     assert check.state == "failed"
 
 
