@@ -94,7 +94,7 @@ def test_the_documents_say_what_changed(output: Path) -> None:
     text = " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
     for shown in (" ".join(re.sub(r"<[^>]+>", " ", page).split()), text):
         assert "3 of 23 cases audited in both runs changed class" in shown
-        assert "Mean model output: change +0.100" in shown
+        assert "Mean score: change +0.100" in shown
         assert (
             "2 wrong in A and right in B, 1 right in A and wrong in B, of 23 labelled cases"
             in shown
