@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from cxr_audit.cohort import compare
 from cxr_audit.cohort.columns import CaseSummary
-from cxr_audit.cohort.compare import match, mcnemar
+from cxr_audit.cohort.compare import mcnemar
 from cxr_audit.cohort.intervals import Resampling
+from cxr_audit.cohort.pairing import match
 from cxr_audit.errors import ConfigError
 from cxr_audit.records import (
     CaseRecord,
