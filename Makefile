@@ -35,6 +35,7 @@ lock: $(READY)
 
 # After a change of the vocabulary, of a config key or of words. New messages come empty, to be translated by hand.
 generated: $(READY)
+	@$(BIN)/python -m cxr_audit.config configs/demo.yaml
 	@$(BIN)/cxr-audit schema > configs/audit.schema.json
 	@$(BIN)/python -m cxr_audit.vocabulary.page > docs/vocabulary.md
 	@$(BIN)/python -m cxr_audit.report.catalogue

@@ -1,12 +1,15 @@
-"""What Grad-CAM costs, as a multiple of the plain forward pass of the same batch; ours and four other libraries.
+"""What Grad-CAM costs, as a multiple of the plain forward pass of the same batch; ours and four
+other libraries.
 
     .venv/bin/python -m benchmarks.explain_speed [--batch 16] [--rounds 9] [--pictures]
-    .venv/bin/python -m benchmarks.explain_speed --peers PYTHON    PYTHON: an environment of its own with the peers:
+    .venv/bin/python -m benchmarks.explain_speed --peers PYTHON    PYTHON: an environment of its own
+    with the peers:
         pip install xplique tf-keras-vis grad-cam captum torchvision
 
-DenseNet121 with random weights at 224 x 224; a library that cannot take the nested model gets the flat one.
-Plain pass and Grad-CAM take turns within each library, so that other load on the machine falls on both; the
-ratio is the median of the ratios of neighbours, on the wall clock and in CPU time.
+DenseNet121 with random weights at 224 x 224; a library that cannot take the nested model gets the
+flat one. Plain pass and Grad-CAM take turns within each library, so that other load on the machine
+falls on both; the ratio is the median of the ratios of neighbours, on the wall clock and in CPU
+time.
 """
 
 from __future__ import annotations
@@ -88,8 +91,9 @@ def tf_keras_vis(batch: np.ndarray) -> Pair:
 
 
 def name_operators() -> None:
-    """torchvision's compiled part may be missing beside a CPU build of PyTorch; no operator of it is used here, but
-    two have to have a name."""
+    """torchvision's compiled part may be missing beside a CPU build of PyTorch; no operator of it
+    is used here, but two have to have a name.
+    """
     import torch
 
     try:
@@ -192,7 +196,8 @@ def pictures() -> None:
             call()
             times.append(time.perf_counter() - start)
         print(
-            f"{name:10} 900 x 760 px: median {1e3 * median(times):.1f} ms, quickest {1e3 * min(times):.1f} ms"
+            f"{name:10} 900 x 760 px: median {1e3 * median(times):.1f} ms, "
+            f"quickest {1e3 * min(times):.1f} ms"
         )
 
 
@@ -236,7 +241,8 @@ def main() -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             print(
-                f"{name:34}does not run here: {(done.stderr.strip() or 'killed').splitlines()[-1][:120]}",
+                f"{name:34}does not run here: "
+                f"{(done.stderr.strip() or 'killed').splitlines()[-1][:120]}",
                 flush=True,
             )
             continue

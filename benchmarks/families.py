@@ -1,9 +1,11 @@
-"""Every classifier family of keras.applications, flat and nested, from .keras and .h5: is it split exactly?
+"""Every classifier family of keras.applications, flat and nested, from .keras and .h5: is it split
+exactly?
 
     .venv/bin/python -m benchmarks.families [FAMILY ...]
 
-Random weights at the smallest size that leaves a grid. The logit and the map are compared with NumPy on the
-backbone's own output: the map is A . w / Z, the logit its sum plus the bias. The tests run one column for each family.
+Random weights at the smallest size that leaves a grid. The logit and the map are compared with
+NumPy on the backbone's own output: the map is A . w / Z, the logit its sum plus the bias. The tests
+run one column for each family.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ def compare(family: str, variants: tuple[tuple[str, str], ...], folder: Path) ->
         weights=None, include_top=False, input_shape=shape
     )
     features = np.asarray(backbone(images, training=False), np.float64)
-    # Features of random weights are anywhere between 1e-20 and 1e3: a kernel that brings the logits near 1.
+    # Features of random weights are anywhere between 1e-20 and 1e3: a kernel that brings the logits
+    # near 1.
     pooled = features.mean((1, 2))
     kernel = np.random.default_rng(8).normal(0, 1 / np.linalg.norm(pooled[0]), (pooled.shape[1], 1))
     maps, logits = (

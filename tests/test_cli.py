@@ -16,10 +16,10 @@ from cxr_audit.cli.failure import after_colon
 from cxr_audit.evidence import RunFolder
 from cxr_audit.records import RunRecord, to_json
 
+from tests.audit.conftest import config_file, model_file  # noqa: F401
 from tests.classifier.models import nested
 from tests.cohort.cases import a_case, a_failure, a_source
 from tests.evidence.test_folder import MODEL
-from tests.test_audit import config_file, model_file  # noqa: F401
 
 
 def cxr_audit(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -196,7 +196,7 @@ def site(tmp_path: Path) -> Make:
 
 
 def opened(config: AuditConfig) -> tuple[Any, list[CaseSource]]:
-    from cxr_audit.audit.opening import open_classifier
+    from cxr_audit.audit.networks import open_classifier
 
     return open_classifier(config)[0], discover(config.ingest.source)
 

@@ -259,7 +259,7 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     assert len(statuses) == len(paths)
     assert statuses.count("ok") == 8
     assert statuses.count("failed") >= 6
-    assert "87" not in (run / "cases.csv").read_text("utf-8").split("file_sha256")[0]
+    assert "87" not in (run / "cases.csv").read_text("utf-8").split("file_hmac")[0]
     assert any(
         '"PatientAge": "80-89"' in path.read_text("utf-8") for path in run.glob("cases/*/case.json")
     )
@@ -301,7 +301,7 @@ def context(*_):
 def note(*_):
     error = ValueError("Qanary^Doe"); error.add_note("Qanary"); raise error
 def worker(*_):
-    with LocalEngine(1) as engine: engine.submit(broken.read, 'Qanary^Doe\\n  File "Qanary", line 1, in x').result()
+    with LocalEngine(workers=1) as engine: engine.light(broken.read, 'Qanary^Doe\\n  File "Qanary", line 1, in x').result()
 def loop(*_):
     error, other = ValueError("Qanary^Doe"), KeyError("Qanary")
     error.__cause__, other.__cause__ = other, error

@@ -6,6 +6,7 @@ Both runs stay as they are. Runs that have not finished, and an output that exis
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from cxr_audit import cohort, evidence, report
@@ -76,11 +77,15 @@ def _sha256sums(folder: RunFolder) -> str:
 
 
 def _cases(folder: RunFolder) -> Iterator[CaseRecord]:
-    """The records of a run, one at a time."""
+    """The records of a run, one at a time, with the plain hashes of files where `private/` is here.
+
+    Runs with different keys are matched by these.
+    """
+    sha256_of = {source.case_id: source.file_sha256 for source in evidence.read_crosswalk(folder)}
     for case_id in folder.case_ids():
         case = folder.read_case(case_id)
         if case is not None:
-            yield case
+            yield replace(case, file_sha256=case.file_sha256 or sha256_of.get(case_id))
 
 
 def _patients(a: RunFolder, b: RunFolder, is_same_key: bool) -> dict[str, str | None]:

@@ -42,6 +42,7 @@ class LungLine:
     mask : name of the PNG beside the line's file.
     confidence : of the segmenter, in [0, 1].
     right_area_fraction, left_area_fraction : share of the radiograph.
+    warning : that one lung may be cut.
     """
 
     file: str
@@ -51,6 +52,7 @@ class LungLine:
     confidence: float | None = None
     right_area_fraction: float | None = None
     left_area_fraction: float | None = None
+    warning: str | None = None
 
 
 def write_lung_masks(
@@ -132,7 +134,8 @@ def _write(lungs: Lungs, size: tuple[int, ...], file: str, mask: Path) -> LungLi
     mask.write_bytes(png.tobytes())
     confidence = round(lungs.confidence, 4)
     right, left = round(float(lungs.right.mean()), 4), round(float(lungs.left.mean()), 4)
-    return LungLine(file, "found", None, mask.name, confidence, right, left)
+    warning = None if lungs.warning is None else str(lungs.warning)
+    return LungLine(file, "found", None, mask.name, confidence, right, left, warning)
 
 
 def _mask_names(sources: list[CaseSource]) -> list[str]:

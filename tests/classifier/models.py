@@ -50,7 +50,9 @@ def images(num: int, shape: tuple[int, int, int] = (32, 32, 3), seed: int = 0) -
 
 
 def corner_detector() -> keras.Model:
-    """Sees only the top left 4x4 pixels of 16x16: a 4x4 grid whose Flatten -> Dense reads cell (0, 0) only."""
+    """Sees only the top left 4x4 pixels of 16x16: a 4x4 grid whose Flatten -> Dense reads cell (0,
+    0) only.
+    """
     image = keras.Input((16, 16, 1))
     x = layers.Conv2D(1, 4, 4, use_bias=False, name="cells")(image)
     model = keras.Model(

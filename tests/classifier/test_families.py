@@ -1,4 +1,6 @@
-"""Every family of keras.applications: loaded, walked and split exactly. All four variants: benchmarks.families."""
+"""Every family of keras.applications: loaded, walked and split exactly. All four variants:
+benchmarks.families.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ import pytest
 
 from benchmarks.families import FAMILIES, VARIANTS, compare
 
-# One file a family, the four variants by turns; nested from both formats where property 1 names the family.
+# One file a family, the four variants by turns; nested from both formats where property 1 names the
+# family.
 CASES = [
     (family, VARIANTS[n % 4 : n % 4 + 1])
     for n, family in enumerate(FAMILIES)

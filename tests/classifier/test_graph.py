@@ -1,4 +1,6 @@
-"""Any Keras graph is walked: subclasses, shared parts, layers in front, every kind of head; the rest is refused."""
+"""Any Keras graph is walked: subclasses, shared parts, layers in front, every kind of head; the
+rest is refused.
+"""
 
 from __future__ import annotations
 

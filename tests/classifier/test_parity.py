@@ -1,4 +1,4 @@
-"""The gate, on models of strangers whose last layers were read wrongly, and on models built here."""
+"""The gate, on strangers' models whose last layers were read wrongly, and on models built here."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def test_fourteen_logits_are_asked_about() -> None:
 
 
 def ending(build: Any, units: int = 1, activation: str | None = "sigmoid") -> keras.Model:
-    """A small classifier with something behind its last dense layer; its outputs vary with the image."""
+    """A small classifier with something behind its last dense layer; its outputs vary with the
+    image.
+    """
     image = keras.Input(SHAPE)
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3, activation="relu")(image))
     model = keras.Model(image, build(layers.Dense(units, activation)(x)))

@@ -1,4 +1,6 @@
-"""A map in its place: a cue of one pixel is found in the cell that owns the pixel, for every architecture."""
+"""A map in its place: a cue of one pixel is found in the cell that owns the pixel, for every
+architecture.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ ops = keras.ops
 
 
 def conv(size: int = 3, stride: int = 1, **settings: Any) -> Any:
-    """One kernel of ones: of several in a row, what a cell sees of a pixel falls off from its centre."""
+    """One kernel of ones: of several in a row, what a cell sees of a pixel falls off from its
+    centre.
+    """
     return layers.Conv2D(1, size, stride, kernel_initializer="ones", use_bias=False, **settings)
 
 
@@ -92,7 +96,9 @@ def cues(classifier: Classifier, num: int = 40) -> tuple[np.ndarray, np.ndarray]
 
 
 def assert_found(classifier: Classifier) -> None:
-    """Each cue is the maximum of the map in the cell that owns its pixel, and of none if no cell sees it."""
+    """Each cue is the maximum of the map in the cell that owns its pixel, and of none if no cell
+    sees it.
+    """
     at, inputs = cues(classifier)
     rows, columns, _ = classifier.input_shape
     placement = place(rows, columns, rows, columns, "stretch")
@@ -130,8 +136,10 @@ def test_a_cue_is_found_where_a_strangers_model_saw_it(name: str) -> None:
 
 
 def test_the_place_of_published_strides_by_hand() -> None:
-    """ResNet's stem pads 3 before a 7x7 window of stride 2, then 1 before 3x3 of stride 2: cell 0 is centred at
-    pixel 0, that is at 0.5; four times 3x3 of stride 2, padded by TensorFlow at the end, centre it at pixel 15."""
+    """ResNet's stem pads 3 before a 7x7 window of stride 2, then 1 before 3x3 of stride 2: cell 0
+    is centred at pixel 0, that is at 0.5; four times 3x3 of stride 2, padded by TensorFlow at the
+    end, centre it at pixel 15.
+    """
     stem = stack(
         layers.ZeroPadding2D(3), conv(7, 2), layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)
     )
@@ -169,7 +177,9 @@ def test_a_resized_input_is_followed_to_within_half_a_cell(
 
 
 def test_cells_share_out_what_the_grid_sees_and_nothing_else() -> None:
-    """Three valid layers on 64 pixels: the cells own pixels 0 to 60, the last three are seen by none."""
+    """Three valid layers on 64 pixels: the cells own pixels 0 to 60, the last three are seen by
+    none.
+    """
     classifier = classifier_of(stack(conv(4, 4), layers.Cropping2D(((0, 1), (0, 0)))))
     layer = classifier.candidates[-1]
     placement = place(*SIZE, *SIZE, "stretch")

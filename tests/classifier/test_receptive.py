@@ -1,4 +1,4 @@
-"""Receptive fields against the support of a gradient: the pixels that really move the middle cell."""
+"""Receptive fields against the support of a gradient: the pixels that move the middle cell."""
 
 from __future__ import annotations
 
@@ -111,7 +111,9 @@ def test_what_is_not_known_is_not_stated() -> None:
 
 
 def test_upsampling_sees_what_its_source_sees() -> None:
-    """A 3x3 window behind 2x nearest upsampling of single pixels: cells 1 to 3 are copies of pixels 0, 1, 1."""
+    """A 3x3 window behind 2x nearest upsampling of single pixels: cells 1 to 3 are copies of pixels
+    0, 1, 1.
+    """
     image = keras.Input((16, 16, 1))
     x = layers.UpSampling2D(2)(layers.Conv2D(2, 1)(image))
     x = layers.Conv2D(2, 3, name="after")(x)
@@ -126,7 +128,9 @@ def test_upsampling_sees_what_its_source_sees() -> None:
 
 
 def test_of_a_published_network() -> None:
-    """VGG16's block5_conv3 sees 196x196 pixels, block5_pool 212x212 (Araujo et al., Distill 2019, table 1)."""
+    """VGG16's block5_conv3 sees 196x196 pixels, block5_pool 212x212 (Araujo et al., Distill 2019,
+    table 1).
+    """
     model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
     head = layers.Dense(1)(layers.GlobalAveragePooling2D()(model.output))
     classifier = Classifier(keras.Model(model.input, head), (32, 32, 3))

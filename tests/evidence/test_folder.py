@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import resource
+import secrets
 import shutil
 import stat
 import subprocess
@@ -130,9 +131,76 @@ def test_boxes_and_masks_are_kept_as_they_were_given(folder: RunFolder, tmp_path
 @pytest.mark.parametrize("content", [b"", b"short", b"  15 characters  \n"])
 def test_a_key_that_is_no_secret_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "key").write_bytes(content)
+    (tmp_path / "key").chmod(0o600)
     with pytest.raises(ConfigError, match="at least 16") as error:
         CaseIdKey.find(tmp_path, tmp_path / "key")
     assert "openssl" in str(error.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"0" * 64, "1 different bytes"),
+        (b"abcabcabcabcabcabc", "3 different bytes"),
+        (b"k3f9s0dq" * 4, "follows a pattern"),
+        (b"0123456789abcdef", "follows a pattern"),
+        (b"zyxwvutsrqponmlk", "follows a pattern"),
+        (b"MyHospitalPassword2026", "follows a pattern"),
+    ],
+)
+def test_a_key_that_can_be_guessed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, why: str
+) -> None:
+    (tmp_path / "key").write_bytes(content)
+    (tmp_path / "key").chmod(0o600)
+    with pytest.raises(ConfigError, match=why) as error:
+        CaseIdKey.find(tmp_path, tmp_path / "key")
+    assert content.decode() not in f"{error.value} {error.value.hint}"
+    monkeypatch.setenv(evidence.KEY_VARIABLE, content.decode())
+    with pytest.raises(ConfigError, match=why):
+        CaseIdKey.find(tmp_path, None)
+
+
+def test_random_keys_are_taken(tmp_path: Path) -> None:
+    """As openssl rand -hex and -base64 make them: none of 2,000 is taken for a pattern."""
+    path = tmp_path / "key"
+    path.touch(0o600)
+    for _ in range(1000):
+        for key in (secrets.token_hex(32), secrets.token_urlsafe(16)):
+            path.write_text(key)
+            assert CaseIdKey.find(tmp_path, path).value == key.encode()
+
+
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o600, True), (0o640, True), (0o644, False)])
+def test_a_key_that_everyone_can_read_is_refused(tmp_path: Path, mode: int, is_taken: bool) -> None:
+    path = tmp_path / evidence.KEY_NAME
+    path.write_text(secrets.token_hex(32))
+    path.chmod(mode)
+    for key_file in (path, None):
+        if is_taken:
+            CaseIdKey.find(tmp_path, key_file)
+            continue
+        with pytest.raises(ConfigError, match="can be read by everyone") as error:
+            CaseIdKey.find(tmp_path, key_file)
+        assert f"chmod 600 {path}" in str(error.value.hint)
+
+
+def test_a_key_does_not_show_itself() -> None:
+    key = CaseIdKey(b"a key that no one may read")
+    assert "no one" not in f"{key} {key!r} {[key]}"
+    # RFC 4231, test case 2.
+    digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    assert CaseIdKey(b"Jefe").hmac("what do ya want for nothing?") == digest
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701])
+def test_a_private_folder_that_others_may_enter_is_refused(
+    folder: RunFolder, tmp_path: Path, mode: int
+) -> None:
+    folder.private.chmod(mode)
+    with pytest.raises(ConfigError, match=f"has mode {mode:03o}, expected 700") as error:
+        evidence.write_crosswalk(folder, [])
+    assert f"chmod 700 {folder.private}" in str(error.value.hint)
 
 
 def test_a_key_that_is_not_there_is_refused(tmp_path: Path) -> None:

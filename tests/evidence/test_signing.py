@@ -271,6 +271,9 @@ def test_a_certificate_that_has_expired_since_is_named(issuer: Identity, tmp_pat
     assert later == [f"dates: it expired on {NOW + DAY:%Y-%m-%d}"]
     server = load(identity(tmp_path, "Server", issuer, ExtendedKeyUsageOID.SERVER_AUTH))
     assert distrust(server, [], roots, NOW) == ["usage: it is for server_auth"]
+    alone = load(identity(tmp_path, "Alone"))
+    assert distrust(alone, [], roots, NOW) == ["chain: it is self-signed and not among those given"]
+    assert distrust(alone, [], [alone], NOW) == []
     assert distrust(server, [], [signer], NOW + 5 * DAY) == [
         "chain: it was issued by Common Name: Test CA, which is not among those given",
         f"dates: it expired on {NOW + DAY:%Y-%m-%d}",

@@ -1,4 +1,4 @@
-"""Models of several branches: the map of every branch, put together; never silently the last one's."""
+"""Models of several branches: the map of every branch, put together; never silently the last's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def explained(classifier: Classifier, batch: np.ndarray, method: str = "hirescam
 
 
 def test_an_ensemble_in_logits_is_the_sum_of_its_members_maps() -> None:
-    """The mean of two members' logits: half of each one's own map, and the whole logit in the cells and the bias."""
+    """The mean of two members' logits: half of each one's own map, and the whole logit in the cells
+    and the bias.
+    """
     image = keras.Input(SHAPE)
     members = [randomised(small_backbone(name=f"member{n}"), n) for n in range(2)]
     dense = [layers.Dense(1, name=f"logit{n}") for n in range(2)]
@@ -106,8 +108,9 @@ def test_scales_are_put_on_the_finest_grid_and_add_up() -> None:
 
 
 def test_a_flipped_second_look_lies_where_it_looked() -> None:
-    """Test-time augmentation: a backbone asked for the image and for its mirror image. A cue at the left is found at
-    the left by both, and the map of a symmetric pair is the plain map."""
+    """Test-time augmentation: a backbone asked for the image and for its mirror image. A cue at the
+    left is found at the left by both, and the map of a symmetric pair is the plain map.
+    """
     image = keras.Input((32, 32, 1))
     conv = layers.Conv2D(1, 3, 4, padding="same", kernel_initializer="ones", name="conv")
     pool = layers.GlobalAveragePooling2D()

@@ -292,7 +292,9 @@ def test_property_10_gradients_agree_with_differences() -> None:
 
 
 def first_right_singular_vector(cells: np.ndarray) -> np.ndarray:
-    """By power iteration; of the two signs the one under which the projections sum to a positive number."""
+    """By power iteration; of the two signs the one under which the projections sum to a positive
+    number.
+    """
     v = np.ones(cells.shape[1])
     for _ in range(500):
         v = cells.T.astype(float) @ (cells @ v)
@@ -371,8 +373,9 @@ def test_the_default_is_the_method_that_adds_up(head: str, expected: list[str]) 
 
 
 def test_property_6_the_map_changes_with_the_weights() -> None:
-    """A 1x1 convolution's weights really change it, and only what asks the classifier changes. The check of a run,
-    cascading re-initialisation, belongs to `trust`."""
+    """A 1x1 convolution's weights really change it, and only what asks the classifier changes. The
+    check of a run, cascading re-initialisation, belongs to `trust`.
+    """
     image = keras.Input(SHAPE)
     x = layers.Conv2D(6, 3, 2, padding="same", activation="relu")(image)
     x = layers.Conv2D(6, 1, activation="relu", name="pointwise")(x)
@@ -402,7 +405,7 @@ def test_property_6_the_map_changes_with_the_weights() -> None:
 
 
 def test_property_10_integrated_gradients_agree_with_a_riemann_sum() -> None:
-    """Against 400 midpoints through Keras' own call, pixel by pixel, then summed over 8 x 8 blocks."""
+    """Against 400 midpoints through Keras' own call, pixel by pixel, summed over 8 x 8 blocks."""
     import tensorflow as tf
 
     model, x = nested(units=2, activation=None), images(1)

@@ -53,7 +53,8 @@ def test_baselines() -> None:
     step = np.zeros((32, 64, 1), np.float32)
     step[:, 32:] = 1
     blurred = baseline(step, "blurred", np.zeros(1, np.float32))
-    # A Gaussian of 64 / 16 = 4 px over a step: its cumulative distribution, half a pixel off the edge.
+    # A Gaussian of 64 / 16 = 4 px over a step: its cumulative distribution, half a pixel off the
+    # edge.
     from math import erf
 
     assert blurred.shape == step.shape
@@ -64,7 +65,8 @@ def test_smoothgrad_is_the_mean_gradient_and_its_seed_is_its_own() -> None:
     def run(seed: int, at_once: int = 7) -> np.ndarray:
         return smoothgrad(X, gradient_of_quadratic, 400, np.random.default_rng(seed), at_once)
 
-    # Noise has the mean 0 and the deviation 0.15 (max - min): 400 draws, so within 5 standard errors.
+    # Noise has the mean 0 and the deviation 0.15 (max - min): 400 draws, so within 5 standard
+    # errors.
     error = 5 * 2 * np.abs(A) * 0.15 * np.ptp(X) / np.sqrt(400)
     assert (np.abs(run(1) - gradient_of_quadratic(X)) < error).all()
     assert np.array_equal(run(1), run(1))

@@ -22,7 +22,9 @@ def a_map(values: np.ndarray, status: str = "ok") -> ClassActivationMap:
 
 
 def test_a_spread_by_hand() -> None:
-    """0, 0.01, ... 0.2: percentiles 5 and 95 of 21 equally spaced values are the second and the last but one."""
+    """0, 0.01, ... 0.2: percentiles 5 and 95 of 21 equally spaced values are the second and the
+    last but one.
+    """
     check = check_output_varies([n / 100 for n in range(21)])
     assert (check.state, check.value) == ("passed", pytest.approx(0.18))
 

@@ -52,7 +52,8 @@ def test_constant_pictures_have_none(shape: tuple[int, int], value: float) -> No
 )
 @pytest.mark.parametrize("height", [20, 40, 80])
 def test_letter_is_found_where_it_is(side: int, top: float, left: float, height: int) -> None:
-    """Heights at 1024. Of the ink 90 % are covered; the box is the letter's with at most 3 pixels of the grid more."""
+    """Heights at 1024. Of the ink 90 % are covered; the box is the letter's with at most 3 pixels
+    of the grid more."""
     shape = (side, side)
     ink = letter_l(shape, round(top * side), round(left * side), height * side // 1024)
     found = find_markers(with_ink(chest(side), ink, 1.0))
@@ -149,7 +150,8 @@ def test_large_radiographs_keep_their_proportions(shape: tuple[int, int]) -> Non
 
 @pytest.mark.realdata
 def test_marker_of_a_real_radiograph_and_little_else(shared_data: Path) -> None:
-    """A Kermany radiograph with an R of 14 x 9 pixels at its left edge, and nothing else that was put there."""
+    """A Kermany radiograph with an R of 14 x 9 pixels at its left edge, and nothing else that was
+    put there."""
     grey = cv2.imread(
         str(shared_data / "kermany/test/NORMAL/IM-0110-0001.jpeg"), cv2.IMREAD_GRAYSCALE
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cxr_audit.records import Mask, Region
 from cxr_audit.regions import Lungs, annotation, find_regions, partition
+from cxr_audit.vocabulary import Message
 
 
 def block(rows: slice, columns: slice, shape: tuple[int, int] = (256, 256)) -> Mask:
@@ -60,7 +61,8 @@ def test_without_lungs_nothing_that_needs_them() -> None:
 
 
 def test_a_marker_survives_the_grid_and_owns_its_pixels() -> None:
-    """A 20 px letter of a 1024 px radiograph, over the lung: 5 px here, and the zone does not count it."""
+    """A 20 px letter of a 1024 px radiograph, over the lung: 5 px here, and the zone does not have
+    it."""
     letter = Region.of(
         block(slice(200, 210), slice(100, 110), (512, 256)), "letter 1", "marker", "planted", 0.8
     )
@@ -113,3 +115,20 @@ def test_of_a_mirrored_radiograph_the_sides_are_exchanged() -> None:
     assert masks["right lung"].any()
     assert not (masks["right lung"] & masks["left lung"]).any()
     np.testing.assert_array_equal(mirrored["lungs"], masks["lungs"])
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_lungs_say_where_one_may_be_cut(is_mirrored: bool) -> None:
+    """30 of 96 rows of one lung are left: 0.31 of the other."""
+    cut = Lungs(RIGHT & block(slice(64, 94), slice(0, 256)), LEFT, 0.9)
+    facts = {region.facts.name: region.facts for region in find_regions(GREY, cut, (), is_mirrored)}
+    for name in ("lungs", "right lung", "left lung"):
+        how = facts[name].found_by
+        assert isinstance(how, Message)
+        warning = how.values["warning"]
+        assert warning["code"] == "regions.lung_may_be_cut"
+        assert warning["values"]["ratio"] == pytest.approx(30 / 96)
+        assert warning["values"]["side"] == ("left lung" if is_mirrored else "right lung")
+    whole = {region.facts.name: region.facts for region in find_regions(GREY, FOUND)}
+    assert isinstance(whole["lungs"].found_by, Message)
+    assert whole["lungs"].found_by.code == "regions.by_segmenter"

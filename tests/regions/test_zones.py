@@ -144,6 +144,17 @@ def test_without_lungs_and_without_contrast(value: float) -> None:
     ]
 
 
+def test_the_thorax_is_the_hull_of_both_lungs() -> None:
+    """Two squares: the hull is the box round them; a corner taken off one stays outside."""
+    right, left = box((40, 80), 10, 30, 10, 30), box((40, 80), 10, 30, 50, 70)
+    assert np.array_equal(zones.thorax(right, left), box((40, 80), 10, 30, 10, 70))
+    right[10:20, 10:20] = False
+    hull = zones.thorax(right, left)
+    assert not hull[10, 10]
+    assert hull[25, 40]
+    assert (hull & right).sum() == right.sum()
+
+
 def test_border_is_a_twentieth_of_each_side() -> None:
     assert np.array_equal(zones.border((20, 40)), ~box((20, 40), 1, 19, 2, 38))
 

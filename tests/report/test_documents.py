@@ -549,6 +549,11 @@ def test_the_letterhead_of_the_readme_works_as_it_stands(make, run, tmp_path, re
             "<p>{% if %}</p>",
             "letterhead.html.j2, line 1: Expected an expression",
         ),
+        (  # the way from any object to every loaded class
+            "letterhead.html.j2",
+            "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+            "access to attribute '__class__' of 'str' object is unsafe",
+        ),
     ],
 )
 def test_a_template_that_cannot_be_used_is_a_named_error(make, run, tmp_path, name, text, says):

@@ -1,27 +1,31 @@
-"""The composer: one config -> one run folder with an audit of every case. `run.py` is the whole job, step by step."""
+"""The composer: one config -> one run folder with an audit of every case.
 
-from cxr_audit.audit.batch import sample
-from cxr_audit.audit.opening import (
-    check_labels,
-    find_key,
-    find_sources,
-    open_checks,
-    open_classifier,
-    reading,
-)
+`run.py` is the whole job.
+"""
+
+from cxr_audit.audit.engine import Engine, Progress
+from cxr_audit.audit.finish import FailedCase, RecordsOnDisk, RunResult, cohort_of, render
+from cxr_audit.audit.networks import open_checks, open_classifier
+from cxr_audit.audit.originals import Originals, compare_originals
+from cxr_audit.audit.plan import check_labels, find_key, find_sources, sample
+from cxr_audit.audit.prepare import reading
 from cxr_audit.audit.rerun import Reproduction, rerun
-from cxr_audit.audit.run import Engine, Progress, RunResult, audit, cohort_of, render
+from cxr_audit.audit.run import audit
 from cxr_audit.audit.verify import Verification, verify_run
 
 __all__ = [
     "Engine",
+    "FailedCase",
+    "Originals",
     "Progress",
+    "RecordsOnDisk",
     "Reproduction",
     "RunResult",
     "Verification",
     "audit",
     "check_labels",
     "cohort_of",
+    "compare_originals",
     "find_key",
     "find_sources",
     "open_checks",

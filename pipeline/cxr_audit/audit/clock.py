@@ -1,4 +1,4 @@
-"""Marks in time -> wall and CPU seconds by name; the largest resident size; the time of day in UTC."""
+"""Marks in time -> wall and CPU seconds by name; largest resident size; time of day in UTC."""
 
 from __future__ import annotations
 
@@ -23,8 +23,43 @@ class Clock:
         add(self.cpu_s, {name: now[1] - self._last[1]})
         self._last = now
 
-    def cpu_of(self, *names: str) -> dict[str, float]:
-        return {name: self.cpu_s[name] for name in names if name in self.cpu_s}
+
+class Costs:
+    """What a run costs: seconds that the composer waited, CPU seconds, largest resident sizes."""
+
+    def __init__(self) -> None:
+        self._clock = Clock()
+        self._cpu_s: dict[str, float] = {}
+        self._peak_mib: dict[str, float] = {}
+
+    def waited(self, name: str) -> None:
+        """The seconds since the last call were spent on this."""
+        self._clock.mark(name)
+
+    def add(self, process: str, cpu_s: dict[str, float], peak_mib: float = 0.0) -> None:
+        """Add what a process reports.
+
+        Parameters
+        ----------
+        process : its kind, as the run record names it.
+        cpu_s : seconds by stage.
+        peak_mib : its largest resident size so far.
+        """
+        add(self._cpu_s, cpu_s)
+        self._peak_mib[process] = max(peak_mib, self._peak_mib.get(process, 0.0))
+
+    @property
+    def wall_s(self) -> dict[str, float]:
+        return rounded(self._clock.wall_s)
+
+    @property
+    def cpu_s(self) -> dict[str, float]:
+        main = sum(self._clock.cpu_s.values())
+        return rounded({**self._cpu_s, "composer": main})
+
+    @property
+    def peak_memory_mib(self) -> dict[str, float]:
+        return {"main": peak_mib(), **self._peak_mib}
 
 
 def add(total: dict[str, float], seconds: dict[str, float]) -> None:
@@ -37,7 +72,10 @@ def rounded(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def peak_mib() -> float:
-    """Largest resident size of this process so far. On Linux not from getrusage, whose value a process inherits."""
+    """Largest resident size of this process so far.
+
+    On Linux not from getrusage, whose value a process inherits.
+    """
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))

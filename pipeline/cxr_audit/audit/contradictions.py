@@ -14,7 +14,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
 from cxr_audit import cohort, evidence
+from cxr_audit.audit.finish import RecordsOnDisk
 from cxr_audit.audit.json_differences import differences, short
 from cxr_audit.config import measured_by
 from cxr_audit.evidence import Problem, RunFolder
@@ -42,7 +43,7 @@ WITHOUT_PATIENTS = (
 
 
 def contradictions(
-    folder: RunFolder, run: RunRecord, records: Mapping[str, CaseRecord], is_same_code: bool
+    folder: RunFolder, run: RunRecord, records: RecordsOnDisk, is_same_code: bool
 ) -> Iterator[Problem]:
     """Every place where the run contradicts its records.
 
@@ -50,24 +51,26 @@ def contradictions(
     ----------
     folder : a sealed run whose files and chain are unchanged.
     run : its `run.json`.
-    records : of its cases by the name of their folder, in the order of `cases.csv`.
+    records : of its cases, in the order of `cases.csv`.
     is_same_code : whether the code that runs here made the run.
     """
     yield from _of_run(run, records)
-    in_order = list(records.values())
-    in_table = _cases_table(folder, in_order, is_same_code)
+    named = zip(records.case_ids, records, strict=True)
+    if any(record.case_id != case_id for case_id, record in named):
+        return  # every table would be another, for this one reason
+    in_table = _cases_table(folder, records, is_same_code)
     yield from _limited("cases.csv", in_table, is_same_code)
-    in_cohort = _cohort(folder, run, in_order, is_same_code)
+    in_cohort = _cohort(folder, run, records, is_same_code)
     yield from _limited("cohort.json", in_cohort, is_same_code)
     yield from _of_attachments(folder, run)
 
 
-def _of_run(run: RunRecord, records: Mapping[str, CaseRecord]) -> Iterator[Problem]:
-    for case_id, record in records.items():
+def _of_run(run: RunRecord, records: RecordsOnDisk) -> Iterator[Problem]:
+    for case_id, record in zip(records.case_ids, records, strict=True):
         if record.case_id != case_id:
             why = f"it is the record of case {record.case_id}"
             yield Problem("forged", f"cases/{case_id}/case.json", why)
-    counts = Counter(record.status for record in records.values())
+    counts = Counter(record.status for record in records)
     stated = {status: number for status, number in run.counts.items() if number}
     if run.counts and stated != dict(counts):
         yield Problem("forged", "run.json", f"it counts {stated}, the records {dict(counts)}")
@@ -82,7 +85,7 @@ def _cases_table(
     """Where `cases.csv` differs from the table of the records, by case and column."""
     path = folder.path / "cases.csv"
     text = path.read_text("utf-8") if path.is_file() else ""
-    own_text = cohort.cases_table(list(records))
+    own_text = cohort.cases_table(records)
     if text == own_text:
         return
     rows, own_rows = _rows(text), _rows(own_text)
@@ -114,9 +117,7 @@ def _cohort(
     if standing is None:
         return
     sources = evidence.read_crosswalk(folder)
-    described = cohort.describe(
-        list(records), sources, *measured_by(run.config), run.seed, run.checks
-    )
+    described = cohort.describe(records, sources, *measured_by(run.config), run.seed, run.checks)
     stated, own = json.loads(to_json(standing)), json.loads(to_json(described))
     if not sources:
         stated, own = _without_patients(stated), _without_patients(own)

@@ -16,12 +16,13 @@ from cxr_audit import evidence, flags, regions, report
 from cxr_audit import preprocess as geometry
 from cxr_audit.audit.clock import Clock, peak_mib
 from cxr_audit.audit.measuring import budget, controls, measure, round_up, scale_key
-from cxr_audit.audit.prepare import Prepared, with_lungs
+from cxr_audit.audit.prepare import MOST_BYTES, Prepared, read_pictures
 from cxr_audit.config import AuditConfig
 from cxr_audit.evidence import RunFolder
 from cxr_audit.records import (
     AuditedCase,
     CaseRecord,
+    CaseStatus,
     ClassActivationMap,
     Floats,
     GridGeometry,
@@ -46,13 +47,12 @@ if TYPE_CHECKING:
 
 Pictures = dict[str, npt.NDArray[np.uint8]]
 
-# Pictures for print: three pages with six of them, fonts and attachments in 0.6 MB.
-MOST_BYTES, REGIONS_PX = 120_000, 600
+REGIONS_PX = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A case with the classifier's answer, its maps and where its lungs may be, ready to be written down."""
+    """A case with the classifier's answer, its maps and its lungs, ready to be documented."""
 
     prepared: Prepared
     prediction: Prediction | None = None
@@ -72,32 +72,55 @@ def warm_up(documents: bool) -> None:
         renderer()
 
 
-def document(
-    case: Explained, run: RunRecord, path: Path, config: AuditConfig
-) -> tuple[CaseRecord, dict[str, float], float]:
-    """Stages 5, 6, 8 and 9 of one case, in a worker: regions, metrics, pictures, PDF, record.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the composer keeps of a case: its id, status and reason, and what its document cost.
 
-    Beside the record: CPU seconds by stage, and the worker's largest resident size so far in MiB.
+    Parameters
+    ----------
+    cpu_s : seconds by stage.
+    peak_mib : largest resident size of the process so far.
+    """
+
+    case_id: str
+    status: CaseStatus
+    cpu_s: dict[str, float]
+    peak_mib: float
+
+
+def document(case: Explained, run: RunRecord, path: Path, config: AuditConfig) -> Written:
+    """Regions, metrics, pictures, PDF and record of one case, in a light process.
+
+    Parameters
+    ----------
+    path : the run folder, in which `prepare` has left the display pictures.
     """
     clock = Clock()
-    folder = RunFolder(path)
-    folder.clear_case(case.prepared.source.case_id)
-    where = folder.case(case.prepared.source.case_id)
+    where = RunFolder(path).case(case.prepared.source.case_id)
+    shown = read_pictures(where, case.prepared.failure is not None)
+    case = replace(case, prepared=replace(case.prepared, pictures=shown))
     record, pictures, maps, masks = describe(case, run, config)
-    record = replace(record, metadata_hmac=case.prepared.source.metadata_hmac)
-    for name, image in pictures.items():
-        evidence.write(where / name, report.encode_jpeg(image, MOST_BYTES))
+    source = case.prepared.source
+    record = replace(
+        record,
+        metadata_hmac=source.metadata_hmac,
+        file_sha256=None,
+        file_hmac=source.file_hmac,
+    )
+    for name in pictures.keys() - {f"{role}.jpg" for role in shown}:
+        evidence.write(where / name, report.encode_jpeg(pictures[name], MOST_BYTES))
     if maps:
         evidence.write(where / "map.npz", npz(maps))
         evidence.write(where / "regions.npz", npz(masks))
     clock.mark("regions, focus and pictures")
     data = to_json(record)
     if config.report.documents:
-        # From the record as `render` will read it, whose dicts are in another order: the same bytes.
-        evidence.write(where / "report.pdf", renderer().case_pdf(case_from_json(data), run, where))
+        # From the record as `render` will read it, whose dicts are in another order.
+        pdf = renderer().case_pdf(case_from_json(data), run, where)
+        evidence.write(where / "report.pdf", pdf)
     evidence.write(where / "case.json", data)
     clock.mark("documents")
-    return record, clock.cpu_s, peak_mib()
+    return Written(record.case_id, record.status, clock.cpu_s, peak_mib())
 
 
 def render_case(path: Path, case_id: str, template_dir: Path | None, language: str | None) -> str:
@@ -120,7 +143,7 @@ def describe(
     -------
     Its record, its pictures by file name, its maps by key, the masks of its regions by name.
     """
-    prepared = with_lungs(case.prepared, case.lungs, config)
+    prepared = case.prepared
     pictures = {f"{role}.jpg": image for role, image in prepared.pictures.items()}
     names = {role: f"{role}.jpg" for role in prepared.pictures}
     if prepared.failure is not None:
@@ -218,8 +241,9 @@ def find_regions(case: Explained) -> tuple[Region, ...]:
     """All regions; the sides are the patient's, by the file's orientation where it states one."""
     facts = case.prepared.facts
     is_mirrored = facts is not None and facts.image_left == "left"
+    assert case.prepared.thumbnail is not None
     return regions.find_regions(
-        case.prepared.pictures["radiograph"], case.lungs, case.prepared.regions, is_mirrored
+        case.prepared.thumbnail, case.lungs, case.prepared.regions, is_mirrored
     )
 
 

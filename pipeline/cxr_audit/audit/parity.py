@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_audit import ingest, preprocess
-from cxr_audit.audit.opening import reading
+from cxr_audit.audit.prepare import reading
 from cxr_audit.audit.reference_outputs import (
     Case,
     Reference,

@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxr_audit import evidence
+from cxr_audit.audit.finish import RunResult
 from cxr_audit.audit.installed import installed_code
 from cxr_audit.audit.json_differences import differences, short
-from cxr_audit.audit.run import RunResult, versions
+from cxr_audit.audit.plan import versions
 from cxr_audit.config import AuditConfig, config_of
 from cxr_audit.errors import ConfigError
 from cxr_audit.evidence import Problem, RunFolder

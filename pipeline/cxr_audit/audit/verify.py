@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from cxr_audit import evidence
 from cxr_audit.audit.contradictions import contradictions
+from cxr_audit.audit.finish import records_of
 from cxr_audit.audit.installed import installed_code
 from cxr_audit.audit.rerun import Reproduction
-from cxr_audit.audit.run import cases_of_run
 from cxr_audit.evidence import SIGNATURE, Problem, RunFolder
 from cxr_audit.evidence.events import clock_reversals, identity, read_chain
 from cxr_audit.records import CodeIdentity, RunRecord
@@ -155,7 +155,7 @@ def _has_signed_documents(folder: RunFolder) -> bool:
 
 def _compare_content(folder: RunFolder, run: RunRecord, found: _Found) -> None:
     """Make tables and attachments again from the records and compare."""
-    records = cases_of_run(folder)
+    records = records_of(folder)
     num_files = len((folder.path / evidence.CHECKSUMS).read_bytes().splitlines())
     found.checks.append(f"{num_files} files and the chain of events fit the seal")
     is_same_code = run.code is not None and run.code.sha256 == installed_code().sha256

@@ -111,10 +111,10 @@ def _check_class(path: Path, node: dict[str, Any]) -> None:
             _CUSTOM,
         )
     if kind == "function":
-        if node.get("config") not in _FUNCTIONS:
+        name = node.get("config")
+        if not isinstance(name, str) or name not in _FUNCTIONS:
             raise ModelError(
-                f"{path} uses the function {str(node.get('config'))[:100]!r}, which Keras "
-                "does not define",
+                f"{path} uses the function {str(name)[:100]!r}, which Keras does not define",
                 "use one of Keras' own activations",
             )
         return

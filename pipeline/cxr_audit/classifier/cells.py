@@ -1,9 +1,10 @@
 """Tensors of cells -> features on one grid, in the image's own orientation, and back.
 
-The branches of a model may have grids of several sizes, and of an image that was flipped or transposed.
-Each coarse value is shared out evenly among the fine cells that lie in its cell; on the way back they are
-summed, which gives the value itself. The gradient is then that of the coarse value, so that activation
-times gradient adds up to the same on either grid: no evidence is lost or made.
+The branches of a model may have grids of several sizes, and of an image that was flipped or
+transposed. Each coarse value is shared out evenly among the fine cells that lie in its cell; on the
+way back they are summed, which gives the value itself. The gradient is then that of the coarse
+value, so that activation times gradient adds up to the same on either grid: no evidence is lost or
+made.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class View:
     name, value : of the layer, and the place of its output in the graph.
     grid : how the tensor lies in the image.
     channels : of the tensor.
-    spread : along rows and columns, (cells of the grid in common, cells of the layer): 1 where a value
-        goes to, else 0; None where the two grids are one.
+    spread : along rows and columns, (cells of the grid in common, cells of the layer): 1 where a
+        value goes to, else 0; None where the two grids are one.
     common : the grid in common; None where it is the layer's own.
     """
 
@@ -116,8 +117,8 @@ def _on(view: View, finest: View, common: tuple[tuple[int, int], GridGeometry]) 
     columns = _spread(finest.geometry.columns, finest.size[1], view.geometry.columns, view.size[1])
     if not (rows.any(0).all() and columns.any(0).all()):
         raise ModelError(
-            f"the branches {view.name!r} and {finest.name!r} of the model see different parts of the "
-            "image: their maps have no grid in common",
+            f"the branches {view.name!r} and {finest.name!r} of the model see different parts of "
+            "the image: their maps have no grid in common",
             f"set explain.target_layer to one of them: {view.name} or {finest.name}",
         )
     return replace(view, spread=(rows, columns), common=common)

@@ -6,10 +6,11 @@ The activation of the output is taken off analytically, so that what is explaine
     two softmax units  y = z_c - z_other
     n units            y = z_c
 
-Of several labels, which may hold at once, the target is audited on its own: predicted from its threshold on,
-else "not" it. y is always a selector times the logits: y = s . z. Where the output is a probability that is no
-activation of one layer (the mean of two sigmoid heads), z = log(p / (1 - p)) of the unit. The head from global
-average pooling to one Dense layer is read in closed form: dy/dA^k = w_k / Z everywhere, no gradient is computed.
+Of several labels, which may hold at once, the target is audited on its own: predicted from its
+threshold on, else "not" it. y is always a selector times the logits: y = s . z. Where the output is
+a probability that is no activation of one layer (the mean of two sigmoid heads), z = log(p / (1 -
+p)) of the unit. The head from global average pooling to one Dense layer is read in closed form:
+dy/dA^k = w_k / Z everywhere, no gradient is computed.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ _POSSIBLE = 5  # layers that a message names
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A layer with a grid on the path to the logit; `grid` is (rows, columns) along the image's own axes."""
+    """A layer with a grid on the path to the logit; `grid` is (rows, columns) along the image's own
+    axes.
+    """
 
     name: str
     kind: str
@@ -124,8 +127,9 @@ class Classifier:
         )
         if threshold is not None and not self.has_threshold:
             raise ModelError(
-                "classifier.threshold is for one or two classes and for sigmoid units; this model has "
-                f"{self.num_units} {self.output_activation} units and predicts the largest score",
+                "classifier.threshold is for one or two classes and for sigmoid units; this model "
+                f"has {self.num_units} {self.output_activation} units and predicts the "
+                "largest score",
                 "remove classifier.threshold",
             )
 
@@ -153,7 +157,7 @@ class Classifier:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What a case may be: one of the classes; with several labels also "not" the target class."""
+        """What a case may be: one of the classes, and of several labels "not" the target class."""
         if self.is_multi_label:
             return (*self.class_names, f"not {self.target_class}")
         return self.class_names
@@ -165,7 +169,9 @@ class Classifier:
 
     @functools.cached_property
     def _grids(self) -> dict[str, tuple[Step, Grid, Candidate]]:
-        """By layer, from the first convolution to the logit: every layer with a grid larger than 1x1."""
+        """By layer, from the first convolution to the logit: every layer with a grid larger than
+        1x1.
+        """
         steps = self.graph.steps
         convolutions = {s.outputs[0] for s in steps if "Conv" in type(s.operation).__name__}
         convolved = descendants(steps, convolutions)
@@ -181,12 +187,16 @@ class Classifier:
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """Every layer whose cells have a known place in the image, from the first convolution to the logit."""
+        """Every layer whose cells have a known place in the image, from the first convolution to
+        the logit.
+        """
         return tuple(candidate for _, _, candidate in self._grids.values())
 
     @functools.cached_property
     def last_grids(self) -> tuple[str, ...]:
-        """The last layer with a grid on each path to the logit: more than one where the model has branches."""
+        """The last layer with a grid on each path to the logit: more than one where the model has
+        branches.
+        """
         by_value = {step.outputs[0]: name for name, (step, _, _) in self._grids.items()}
         waiting, seen, last = [self.graph.output], set[int](), set[str]()
         while waiting:
@@ -201,7 +211,8 @@ class Classifier:
         return tuple(name for name in self._grids if name in last)
 
     def split(self, layer: str = "auto") -> Split:
-        """Features and head at `layer`; auto = the last layer with a grid, of every branch of the model.
+        """Features and head at `layer`; auto = the last layer with a grid, of every branch of the
+        model.
 
         Raises
         ------
@@ -266,7 +277,9 @@ class Classifier:
         return f": the step {name!r} ({type(step.operation).__name__}) cannot be followed"
 
     def exchanged(self, operations: Mapping[int, Any]) -> Classifier:
-        """The same classifier with other operations, by the id of those that they replace; this one stays as it is."""
+        """The same classifier with other operations, by the id of those that they replace; this one
+        stays as it is.
+        """
         other = copy.copy(self)
         steps = (
             dataclasses.replace(step, operation=operations.get(id(step.operation), step.operation))
@@ -370,8 +383,8 @@ class Classifier:
     def shapes(self) -> list[tuple[Step, tuple[Any, ...]]]:
         """Every step with its output's shape at the audit's input size.
 
-        Measured where the model leaves rows and columns open, and where a layer announces another shape than it
-        gives at inference (RandomCrop).
+        Measured where the model leaves rows and columns open, and where a layer announces another
+        shape than it gives at inference (RandomCrop).
         """
         is_open = any(size is None for step in self.graph.steps for size in step.shape[1:])
         crops = any(type(step.operation).__name__ == "RandomCrop" for step in self.graph.steps)
@@ -386,11 +399,12 @@ class Classifier:
 
 
 class Split:
-    """A classifier cut at one layer, or at one of each branch: `forward` gives features and logits, `gradients`
-    dy/dA through the head only.
+    """A classifier cut at one layer, or at one of each branch: `forward` gives features and logits,
+    `gradients` dy/dA through the head only.
 
-    Features are one tensor (N, rows, columns, channels) whose rows and columns run as the image's do. The channels
-    of several branches stand side by side, on the finest grid among them; `views` says which are whose.
+    Features are one tensor (N, rows, columns, channels) whose rows and columns run as the image's
+    do. The channels of several branches stand side by side, on the finest grid among them; `views`
+    says which are whose.
     """
 
     def __init__(self, classifier: Classifier, views: tuple[View, ...]) -> None:
@@ -420,7 +434,9 @@ class Split:
 
     @functools.cached_property
     def pooled_weights(self) -> tuple[Floats, Floats] | None:
-        """(kernel (channels, units), bias (units,)) where the head is global average pooling, then one Dense."""
+        """(kernel (channels, units), bias (units,)) where the head is global average pooling, then
+        one Dense.
+        """
         steps = [
             step.operation for step in self.head if type(step.operation).__name__ not in IDENTITY
         ]
@@ -439,7 +455,9 @@ class Split:
 
     @functools.cached_property
     def is_affine(self) -> bool:
-        """Whether the logits are affine in the features and single precision, so that a decomposition can be exact."""
+        """Whether the logits are affine in the features and single precision, so that a
+        decomposition can be exact.
+        """
         return (
             not self.sides
             and self.precision == "float32"
@@ -466,7 +484,9 @@ class Split:
         return message("classifier.head_not_affine", steps=steps)
 
     def bias(self, selector: Floats) -> float | None:
-        """y at features of zero where the head is affine: the part of the logit that lies in no cell."""
+        """y at features of zero where the head is affine: the part of the logit that lies in no
+        cell.
+        """
         if not self.is_affine:
             return None
         zeros = tf.zeros((1, *self.layer.grid, self.layer.channels))
@@ -481,7 +501,8 @@ class Split:
         Parameters
         ----------
         batch : float32 (N, rows, columns, channels).
-        selectors : float32 (N, units), y = selector . logits of each case; None = no gradients wanted.
+        selectors : float32 (N, units), y = selector . logits of each case; None = no gradients
+            wanted.
 
         Returns
         -------

@@ -1,9 +1,10 @@
 """What a model does with its input before its first weights -> the value range that it expects.
 
-The steps in front (augmentation, rescaling, x / 255, normalisation, a `preprocess_input` inside) are run on
-constant grey images, whatever their order and number: that shows the scale and the offset they apply to a
-pixel. A model that changes nothing does not say what it was trained on, and neither does the name of its
-backbone: programs that fine-tune ResNet50 use `preprocess_input` as well as 1/255. Then the user is asked.
+The steps in front (augmentation, rescaling, x / 255, normalisation, a `preprocess_input` inside)
+are run on constant grey images, whatever their order and number: that shows the scale and the
+offset they apply to a pixel. A model that changes nothing does not say what it was trained on, and
+neither does the name of its backbone: programs that fine-tune ResNet50 use `preprocess_input` as
+well as 1/255. Then the user is asked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _GREYS = np.asarray([-1.0, 0.0, 0.25, 0.5, 1.0, 64.0, 127.5, 255.0])
 _WIDTHS = 0.9, 8.0
 # What `preprocess_input` of mode caffe takes off.
 _CAFFE = -130.0, -90.0
-# How the families of keras.applications are trained where the preprocessing is not part of the model.
+# How the families of keras.applications are trained where the preprocessing is not part of the
+# model.
 _FAMILIES = {
     "inception": "minus_one_one",
     "xception": "minus_one_one",

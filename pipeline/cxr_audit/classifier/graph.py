@@ -1,9 +1,9 @@
 """A Keras model -> a flat list of steps, whatever the depth of nesting.
 
-A Functional or Sequential model is a graph of operations; a backbone used as a layer is a graph inside
-it; a subclass of keras.Model becomes one by calling it on a placeholder. `flatten` writes all of them out as
-one list in order of execution: each step calls one layer or operation on numbered values. A list can be cut
-anywhere: what a step needs is named, not implied.
+A Functional or Sequential model is a graph of operations; a backbone used as a layer is a graph
+inside it; a subclass of keras.Model becomes one by calling it on a placeholder. `flatten` writes
+all of them out as one list in order of execution: each step calls one layer or operation on
+numbered values. A list can be cut anywhere: what a step needs is named, not implied.
 """
 
 from __future__ import annotations
@@ -29,8 +29,15 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call. `name` is the layer's path (`backbone/conv1`); `args` and `kwargs` hold `Value`s for tensors;
-    `shape` is the first output's, with None for the batch."""
+    """One call.
+
+    Parameters
+    ----------
+    name : the layer's path (`backbone/conv1`).
+    args, kwargs : of the call, with a `Value` for each tensor.
+    outputs : the values that it computes.
+    shape : of the first output, with None for the batch.
+    """
 
     name: str
     operation: Any
@@ -59,7 +66,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Steps in order of execution, from value `input` of `input_shape` (None = open) to value `output`."""
+    """Steps in order of execution.
+
+    Parameters
+    ----------
+    input, output : the values at which they start and end.
+    input_shape : of `input`; None = open.
+    """
 
     steps: tuple[Step, ...]
     input: int
@@ -74,8 +87,9 @@ class Graph:
 def flatten(model: keras.Model, input_shape: tuple[int, int, int]) -> Graph:
     """All steps of a model with one input and one output, nested models written out.
 
-    `input_shape` is taken where the model does not say its own. Raises `ModelError` for several inputs or outputs,
-    and for a subclass of keras.Model whose `call` does more than call layers and Keras operations.
+    `input_shape` is taken where the model does not say its own. Raises `ModelError` for several
+    inputs or outputs, and for a subclass of keras.Model whose `call` does more than call layers and
+    Keras operations.
     """
     placeholder = keras.Input(input_shape)
     function = _function_of(model, (placeholder,), {})
@@ -92,13 +106,15 @@ def flatten(model: keras.Model, input_shape: tuple[int, int, int]) -> Graph:
     (end,) = _inline(function, (start,), "", steps, counter)
     needed = ancestors(steps, {end})
     kept = tuple(_unique_names(step for step in steps if needed.intersection(step.outputs)))
-    for (
-        step
-    ) in kept:  # TensorFlow names a graph's parts after them, and takes fewer characters than Keras
-        step.operation.name = (
-            re.sub(r"[^A-Za-z0-9.]", "_", step.operation.name).lstrip("_") or "layer"
-        )
+    for step in kept:
+        _make_plain(step.operation)
     return Graph(kept, start, end, tuple(function.inputs[0].shape))
+
+
+def _make_plain(operation: Any) -> None:
+    """Give an operation a name that TensorFlow takes: it knows fewer characters than Keras."""
+    plain = re.sub(r"[^A-Za-z0-9.]", "_", operation.name).lstrip("_")
+    operation.name = plain or "layer"
 
 
 def ancestors(steps: Sequence[Step], values: set[int]) -> set[int]:
@@ -128,7 +144,7 @@ def run(steps: Iterable[Step], values: dict[int, Any]) -> dict[int, Any]:
 
 
 def _function_of(operation: Any, args: Any, kwargs: Any) -> Any:
-    """The graph of a model, called with the placeholders `args` and `kwargs` where it is a subclass."""
+    """The graph of a model; a subclass is called with the placeholders `args` and `kwargs`."""
     if isinstance(operation, keras.Sequential):
         if not operation.built or operation._functional is None:
             raise ModelError(
@@ -157,9 +173,10 @@ def _function_of(operation: Any, args: Any, kwargs: Any) -> Any:
         ValueError,
     ) as error:
         raise ModelError(
-            f"the model {operation.name!r} is a subclass of keras.Model whose call() cannot be read as a graph: "
-            f"{(str(error).strip() or type(error).__name__).splitlines()[0][:200]}",
-            "use layers and keras.ops only in call(), or rebuild it as keras.Model(inputs, outputs)",
+            f"the model {operation.name!r} is a subclass of keras.Model whose call() cannot be "
+            f"read as a graph: {(str(error).strip() or type(error).__name__).splitlines()[0][:200]}",
+            "use layers and keras.ops only in call(), or rebuild it as "
+            "keras.Model(inputs, outputs)",
         ) from error
 
 

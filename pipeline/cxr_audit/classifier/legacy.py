@@ -33,6 +33,7 @@ _UNUSED = {
     "BatchNormalization": ("renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size"),
     "DepthwiseConv2D": ("groups",),
     "Conv2DTranspose": ("groups",),
+    "MultiHeadAttention": ("query_shape", "key_shape", "value_shape"),
     "SeparableConv2D": ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
 }
 _RENAMED = {
@@ -45,6 +46,38 @@ _RENAMED = {
 }
 _ELLIPSIS: dict[str, Any] = {"class_name": "ellipsis of a slice", "config": {}}
 _OPERATIONS = (ops.numpy, ops.nn, ops.math, ops.core)
+
+
+def adapt_archive(config: Any, factories: Factories) -> Any:
+    """The network of a `.keras` file of Keras 2, whose layers are written as in an `.h5` file.
+
+    Raises
+    ------
+    ModelError : as `adapt` does; a layer whose weights such a file keeps under another name.
+    """
+    network = adapt(_without_modules(config), factories)
+    if isinstance(network, dict):
+        functional = network.get("class_name") == "Functional"
+        network["module"] = "keras.src.models.functional" if functional else "keras"
+        network["registered_name"] = None
+    return network
+
+
+def _without_modules(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_modules(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("class_name") == "SyncBatchNormalization":
+        raise ModelError(
+            "a SyncBatchNormalization of Keras 2 is read from .h5 files only",
+            "in the program that made the model, save it as .h5",
+        )
+    kept = {key: _without_modules(value) for key, value in node.items()}
+    if "class_name" in node:
+        for key in ("module", "registered_name", "build_config", "compile_config"):
+            kept.pop(key, None)
+    return kept
 
 
 class _Ellipsis:

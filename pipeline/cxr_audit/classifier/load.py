@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +23,7 @@ import numpy as np
 from cxr_audit.classifier.allowed import APPLICATION_LAYERS, check_classes
 from cxr_audit.classifier.budget import ParameterBudget, name_initializers
 from cxr_audit.classifier.clean_copy import write_clean_copy
-from cxr_audit.classifier.legacy import Factories, adapt
+from cxr_audit.classifier.legacy import Factories, adapt, adapt_archive
 from cxr_audit.classifier.model_file import ModelContent, file_sha256, read_model
 from cxr_audit.errors import ModelError
 
@@ -44,9 +45,9 @@ _OTHER_FORMATS = {
     ".pt": ("a PyTorch model", _FROM_PYTORCH),
     ".pth": ("a PyTorch model", _FROM_PYTORCH),
 }
-_CUSTOM = (
-    "custom layers cannot be audited safely; save a model of Keras' own layers, "
-    "without training parts"
+_OPENS_ELSEWHERE = (
+    "if it opens in the program that made it, save it there again as .keras with Keras 3; "
+    "custom layers cannot be audited"
 )
 
 
@@ -72,7 +73,6 @@ def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
             "audit the file that was meant, or set classifier.sha256 to the new value",
         )
     check_classes(path, content.config)
-    _refuse_keras_2_archives(path, content)
     model = _build(path, content)
     _check_finite(path, model)
     return model
@@ -82,12 +82,7 @@ def _build(path: Path, content: ModelContent) -> keras.Model:
     budget = ParameterBudget(content.num_values)
     try:
         factories: Factories = {}
-        config = content.config
-        if content.kind == "h5":
-            config = adapt(config, factories)
-        else:
-            config = {key: value for key, value in config.items() if key != "compile_config"}
-        config = name_initializers(config)
+        config = name_initializers(_as_keras_3(content, factories))
         known = {**APPLICATION_LAYERS, **budget.initializers(), **factories}
         scope = keras.saving.custom_object_scope(known)
         with tempfile.TemporaryDirectory() as folder, scope:
@@ -97,10 +92,20 @@ def _build(path: Path, content: ModelContent) -> keras.Model:
         raise
     except Exception as error:
         raise ModelError(
-            f"Keras {keras.__version__} cannot load {path}: {_reason(error)}", _CUSTOM
+            f"Keras {keras.__version__} cannot load {path}: {_reason(error)}",
+            _OPENS_ELSEWHERE,
         ) from error
     finally:
         budget.open = False
+
+
+def _as_keras_3(content: ModelContent, factories: Factories) -> Any:
+    """The network's JSON without what training needs, as Keras 3 reads it."""
+    if content.kind == "h5":
+        return adapt(content.config, factories)
+    if (content.keras_version or "").startswith("2."):
+        return adapt_archive(content.config, factories)
+    return {key: value for key, value in content.config.items() if key != "compile_config"}
 
 
 def _check_finite(path: Path, model: keras.Model) -> None:
@@ -143,12 +148,3 @@ def _refuse_other_formats(path: Path) -> None:
         )
     if suffix not in (".keras", ".h5", ".hdf5"):
         raise ModelError(f"{path} is no .keras or .h5 file", _CONVERT)
-
-
-def _refuse_keras_2_archives(path: Path, content: ModelContent) -> None:
-    version = content.keras_version or ""
-    if content.kind == "keras" and version.startswith("2."):
-        raise ModelError(
-            f"{path} was saved by Keras {version[:20]}, whose .keras files Keras 3 cannot read",
-            _SAVE_H5,
-        )

@@ -1,8 +1,9 @@
 """The end of a graph -> what its outputs are, and the same graph ending in logits.
 
-An activation of the last layer is taken off analytically. Where the output is a probability that is no
-activation of one layer (the mean of two sigmoid heads), its log-odds are put on top. What is neither read
-from the layers nor said by `classifier.output` stays a question: a guess would print a wrong probability.
+An activation of the last layer is taken off analytically. Where the output is a probability that is
+no activation of one layer (the mean of two sigmoid heads), its log-odds are put on top. What is
+neither read from the layers nor said by `classifier.output` stays a question: a guess would print a
+wrong probability.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from cxr_audit.errors import ModelError
 
 Stated = Literal["logits", "probabilities", "softmax", "sigmoid", "multi_label"]
 """`classifier.output`. Of an output without an activation, `logits`, `softmax`, `sigmoid` and
-`multi_label` say that it is logits, and of what; `probabilities` that it is probabilities already."""
+`multi_label` say that it is logits, and of what; `probabilities` that it is probabilities already.
+"""
 
 Kind = Literal["sigmoid", "softmax", "multi_label", "probabilities"]
 """How a probability follows from the values at the end of the graph."""
@@ -345,7 +347,9 @@ class Linear:
 
 
 class LogOdds:
-    """p -> log(p / (1 - p)). Of a float32 p next to 0 or 1 the gradient is 0: the map is then `saturated`."""
+    """p -> log(p / (1 - p)). Of a float32 p next to 0 or 1 the gradient is 0: the map is then
+    `saturated`.
+    """
 
     says = "log odds of a probability"
 

@@ -1,8 +1,10 @@
-"""The gate: is the network that is audited the model of the file, and its reported probability the model's?
+"""The gate: is the network that is audited the model of the file, and its reported probability the
+model's?
 
-Before anything is audited, real inputs go through `model.predict` and through the rebuilt graph. Its outputs,
-and the probabilities that would be reported, have to agree. The reported probability is compared with one
-that is computed here from `model.predict` and from what the outputs are, by other code than the report's.
+Before anything is audited, real inputs go through `model.predict` and through the rebuilt graph.
+Its outputs, and the probabilities that would be reported, have to agree. The reported probability
+is compared with one that is computed here from `model.predict` and from what the outputs are, by
+other code than the report's.
 """
 
 from __future__ import annotations
@@ -36,13 +38,13 @@ def check_parity(classifier: Classifier, inputs: Floats) -> Parity:
     inputs : float32 (N, rows, columns, channels), real model inputs, N >= 1.
 
     Returns
-    -------
-    The largest differences, which are within the tolerance: 1e-4, or the rounding of a half-precision output.
+    ------- The largest differences, which are within the tolerance: 1e-4, or the rounding of a
+    half-precision output.
 
     Raises
     ------
-    ModelError : a difference is larger, an output is not finite, or nothing says whether the outputs are
-        logits or probabilities.
+    ModelError : a difference is larger, an output is not finite, or nothing says whether the
+        outputs are logits or probabilities.
     """
     classifier.output.require_answer()
     outputs, tolerance = _predict(classifier, inputs)
@@ -55,11 +57,11 @@ def check_parity(classifier: Classifier, inputs: Floats) -> Parity:
     probability_difference = float(np.abs(reported - _expected(classifier, outputs)).max())
     if not max(output_difference, probability_difference) <= tolerance:
         raise ModelError(
-            f"the audited network is not the model of the file: over {len(inputs)} inputs its outputs "
-            f"differ by up to {output_difference:.2g} and the reported probabilities by up to "
-            f"{probability_difference:.2g}; expected at most {tolerance:.2g}",
-            f"if the outputs are not {classifier.output.kind}, set classifier.output; else the model has "
-            "a layer that is not reproduced",
+            f"the audited network is not the model of the file: over {len(inputs)} inputs its "
+            f"outputs differ by up to {output_difference:.2g} and the reported probabilities "
+            f"by up to {probability_difference:.2g}; expected at most {tolerance:.2g}",
+            f"if the outputs are not {classifier.output.kind}, set classifier.output; else the "
+            "model has a layer that is not reproduced",
         )
     return Parity(
         num_inputs=len(inputs),
@@ -104,8 +106,8 @@ def _array(tensor: Any, num_units: int) -> Doubles:
 def _require_finite(outputs: Doubles) -> None:
     if not np.isfinite(outputs).all():
         raise ModelError(
-            f"{int((~np.isfinite(outputs).all(1)).sum())} of {len(outputs)} outputs of the model are "
-            "not finite",
+            f"{int((~np.isfinite(outputs).all(1)).sum())} of {len(outputs)} outputs of the model "
+            "are not finite",
             "check preprocess.scaling: the model may expect another value range",
         )
 
@@ -136,8 +138,8 @@ def _check_meaning(classifier: Classifier, outputs: Doubles) -> None:
     if is_within:
         sum_to_one = ", and those of a case sum to 1" if several and is_one else ""
         raise ModelError(
-            "the last layer of the model has no activation, but its outputs look like probabilities: "
-            f"{found}{sum_to_one}. Are they probabilities or logits?",
+            "the last layer of the model has no activation, but its outputs look like "
+            f"probabilities: {found}{sum_to_one}. Are they probabilities or logits?",
             f"set classifier.output: one of {_CHOICES}",
         )
 

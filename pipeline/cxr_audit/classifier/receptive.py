@@ -1,15 +1,17 @@
-"""The steps of a network -> where the cells of every tensor lie in the image, and what they see of it.
+"""The steps of a network -> where the cells of every tensor lie in the image, and what they see of
+it.
 
-Along one axis of a tensor, cell i is centred at the input pixel `centre + i * jump` and sees the pixels
-`first + i * jump` to `last + i * jump`. A window of size k, stride s, dilation d and padding p makes of them
-jump * s, first - jump * p, last + jump * (d (k - 1) - p) (Araujo, Norris and Sim, "Computing receptive
-fields of convolutional neural networks", Distill 2019). Crops, flips, transpositions and resizing are
-followed alike; a jump is negative where an axis runs backwards. Borders cut a field off. A
-squeeze-and-excitation, or a pooling of the whole grid, sees the whole image.
+Along one axis of a tensor, cell i is centred at the input pixel `centre + i * jump` and sees the
+pixels `first + i * jump` to `last + i * jump`. A window of size k, stride s, dilation d and padding
+p makes of them jump * s, first - jump * p, last + jump * (d (k - 1) - p) (Araujo, Norris and Sim,
+"Computing receptive fields of convolutional neural networks", Distill 2019). Crops, flips,
+transpositions and resizing are followed alike; a jump is negative where an axis runs backwards.
+Borders cut a field off. A squeeze-and-excitation, or a pooling of the whole grid, sees the whole
+image.
 
-An axis is spatial only as long as every step in between is one that is known here. Channels, tokens, heads
-and windows have no place in the image (None), and after a step that is not known, or that mixes the cases of
-a batch, nothing has (`UnknownPlace`, with the name of that step).
+An axis is spatial only as long as every step in between is one that is known here. Channels,
+tokens, heads and windows have no place in the image (None), and after a step that is not known, or
+that mixes the cases of a batch, nothing has (`UnknownPlace`, with the name of that step).
 """
 
 from __future__ import annotations
@@ -119,7 +121,9 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class UnknownPlace:
-    """A tensor whose cells have no known place: `step` is the first step that could not be followed."""
+    """A tensor whose cells have no known place: `step` is the first step that could not be
+    followed.
+    """
 
     step: str
 
@@ -138,7 +142,8 @@ class _NotFollowed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A tensor of cells: (batch, rows, columns, channels), or with rows and columns exchanged or reversed.
+    """A tensor of cells: (batch, rows, columns, channels), or with rows and columns exchanged or
+    reversed.
 
     `size` is (rows, columns) along the image's own axes, whatever the order in the tensor.
     """
@@ -152,7 +157,7 @@ class Grid:
 def receptive_fields(
     graph: Graph, shapes: Sequence[tuple[Step, Shape]], input_shape: tuple[int, int, int]
 ) -> dict[str, Field]:
-    """Layer name -> (rows, columns), or None where it is no grid; `shapes` as `Classifier.shapes`."""
+    """Layer name -> (rows, columns), None where it is no grid; `shapes` as `Classifier.shapes`."""
     found = places(graph, shapes, input_shape)
     return {step.name: _field(found[step.outputs[0]]) for step in graph.steps}
 
@@ -179,7 +184,7 @@ def places(
 
 
 def grid_of(where: Places, shape: Shape) -> Grid | None:
-    """The grid of a tensor, or None where it has no two axes of the image in front of its channels."""
+    """The grid of a tensor; None where it has no two axes of the image before its channels."""
     if isinstance(where, UnknownPlace) or len(where) != 3 or len(shape) != 4:
         return None
     first, second, channels = where
@@ -436,7 +441,9 @@ def _permuted(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
 
 
 def _reshaped(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
-    """Axes in front and at the end that keep their length stay what they are; the rest has no place."""
+    """Axes in front and at the end that keep their length stay what they are; the rest has no
+    place.
+    """
     old, new = list(size[1:]), list(shape[1:])
     if None in old or None in new or math.prod(old) != math.prod(new):
         raise _NotFollowed

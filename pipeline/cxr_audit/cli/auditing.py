@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from cxr_audit.cli.options import ConfigFile, Overrides, accept, load
 from cxr_audit.cli.screen import err, out, progress_bar
-from cxr_audit.config import REFERENCE
+from cxr_audit.config import REFERENCE, AuditConfig
 from cxr_audit.errors import CaseError, ConfigError
 from cxr_audit.records import Fill, ServerInstance
 from cxr_audit.vocabulary import MASKING_NUMBERS
@@ -43,7 +43,7 @@ def run(
         with progress_bar() as progress:
             result = run_audit(audit_config, resume, limit, progress)
     except KeyboardInterrupt:
-        err.print("interrupted; the same command with --resume goes on")
+        err.print(_after_interrupt(audit_config))
         raise typer.Exit(130) from None
     counts = ", ".join(f"{count} {name}" for name, count in result.counts.items() if count)
     num = sum(result.counts.values())
@@ -57,6 +57,13 @@ def run(
     accept(result.cohort)
     if result.failed:
         raise typer.Exit(CaseError.exit_code)
+
+
+def _after_interrupt(config: AuditConfig) -> str:
+    """What to do after Ctrl-C, by what stands."""
+    if (config.run.output / config.run.name / "run.json").is_file():
+        return "interrupted; to go on, give the same command with --resume"
+    return "interrupted before the first case; to start again, give the same command"
 
 
 def explain(

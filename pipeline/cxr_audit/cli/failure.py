@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from traceback import extract_tb
 from types import TracebackType
@@ -14,7 +13,6 @@ from cxr_audit.cli.screen import err
 from cxr_audit.errors import AuditError
 
 MESSAGES = "CXR_AUDIT_TRACEBACK_MESSAGES"
-FRAME = re.compile(r'^  File "[^"\n]+\.py", line \d+, in \S+$', re.MULTILINE)
 
 
 def report_error(error: AuditError) -> None:
@@ -43,12 +41,10 @@ def unexpected(
         chain.append(link)
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     for link in reversed(chain):
-        # A worker's own traceback comes as the text of a cause.
-        frames = FRAME.findall(str(link)) if type(link).__name__ == "_RemoteTraceback" else []
-        frames += [
-            f'  File "{f.filename}", line {f.lineno}, in {f.name}'
-            for f in extract_tb(link.__traceback__)
-        ]
+        # The calls in another process come as a cause of their own.
+        places = [(f.filename, f.lineno, f.name) for f in extract_tb(link.__traceback__)]
+        places += getattr(link, "frames", ())
+        frames = [f'  File "{path}", line {line}, in {name}' for path, line, name in places]
         print(
             *frames, f"{type(link).__module__}.{type(link).__qualname__}", sep="\n", file=sys.stderr
         )

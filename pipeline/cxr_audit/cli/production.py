@@ -25,7 +25,7 @@ def parity(
     overrides: Overrides = None,
 ) -> None:
     """Which preprocessing reproduces the outputs of the pipeline in production."""
-    from cxr_audit.audit.opening import find_key, find_sources, open_classifier
+    from cxr_audit.audit import find_key, find_sources, open_classifier
     from cxr_audit.audit.parity import try_pipelines
 
     loaded = load(config, overrides)

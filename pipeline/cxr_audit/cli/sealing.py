@@ -31,8 +31,17 @@ def verify(
     config: Annotated[
         Path | None, typer.Option(help="config for --rerun; default: private/config.json")
     ] = None,
+    originals: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="folder of the radiographs: says which cases are among them",
+        ),
+    ] = None,
     key_file: Annotated[
-        Path | None, typer.Option(help="key of the case ids; default: where the run found it")
+        Path | None,
+        typer.Option(help="key of the case ids; default: beside the run, or CXR_AUDIT_CASE_ID_KEY"),
     ] = None,
 ) -> None:
     """Check a run folder: is it consistent, who sealed it, can its cases be reproduced.
@@ -46,6 +55,8 @@ def verify(
     found = verify_run(run_folder, trust)
     if rerun and not found.problems:
         found = _rerun(found, rerun, config, key_file)
+    if originals is not None and not found.problems:
+        found = _with_originals(found, originals, key_file)
     for line in _statements(found):
         err.print(line, highlight=False, markup=False)
     if found.problems:
@@ -72,6 +83,14 @@ def _rerun(
         reproduction = rerun(found.folder, num, run_again, asked, key_file)
     problems = (*found.problems, *reproduction.problems)
     return replace(found, problems=problems, reproduction=reproduction)
+
+
+def _with_originals(found: Verification, originals: Path, key_file: Path | None) -> Verification:
+    from cxr_audit.audit import compare_originals
+
+    compared = compare_originals(found.folder, originals, key_file)
+    problems = (*found.problems, *compared.problems)
+    return replace(found, problems=problems, notes=(*found.notes, f"originals: {compared}"))
 
 
 def _statements(found: Verification) -> list[str]:

@@ -34,7 +34,7 @@ class CaseSummary:
 
     Parameters
     ----------
-    case_id, status, label, file_sha256, outcome : as in the record.
+    case_id, status, label, file_sha256, file_hmac, outcome : as in the record.
     target_class, predicted, logit, probability, threshold, is_correct : of the prediction; None
         for a case that was stopped.
     is_labelled : an audited case whose label names a class.
@@ -67,12 +67,15 @@ class CaseSummary:
     marker_change: float | None = None
     border_change: float | None = None
     exposure: tuple[float, float] | None = None
+    file_hmac: str | None = None
 
     @classmethod
     def of(cls, case: CaseRecord) -> CaseSummary:
         """The summary of a case, audited or stopped."""
         if not isinstance(case, AuditedCase):
-            return cls(case.case_id, case.status, case.label, case.file_sha256)
+            return cls(
+                case.case_id, case.status, case.label, case.file_sha256, file_hmac=case.file_hmac
+            )
         prediction, probes = case.prediction, case.probes
         exposure = None
         if probes.exposure:
@@ -82,6 +85,7 @@ class CaseSummary:
             status=case.status,
             label=case.label,
             file_sha256=case.file_sha256,
+            file_hmac=case.file_hmac,
             outcome=case.outcome,
             target_class=prediction.target_class,
             predicted=prediction.predicted,

@@ -228,7 +228,11 @@ def _is_labelled(pair: Pair) -> bool:
 
 
 def _is_other_file(pair: Pair) -> bool:
-    return len({pair.a.file_sha256, pair.b.file_sha256} - {None}) > 1
+    """Whether the bytes differ; keyed hashes are of one key where a plain one is missing."""
+    plain = {pair.a.file_sha256, pair.b.file_sha256}
+    if None not in plain:
+        return len(plain) > 1
+    return len({pair.a.file_hmac, pair.b.file_hmac} - {None}) > 1
 
 
 def _score(case: CaseSummary) -> float:

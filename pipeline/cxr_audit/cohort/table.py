@@ -89,7 +89,12 @@ AFTER_VALUES = {
         "as_usual_border_change.",
     ),
     "flags": Column("flags", "Keys of the flags raised, separated by a space.", "string"),
-    "file_sha256": Column("SHA-256 of the file", "As it was read, hexadecimal.", "string"),
+    "file_hmac": Column(
+        "keyed hash of the file",
+        "HMAC-SHA-256 of the file's SHA-256 with the key of the case ids, hexadecimal. Runs of schema "
+        "2 and older have the plain hash in file_sha256.",
+        "string",
+    ),
 }
 LISTS = {"quality": ";", "flags": " "}
 FORMULA = re.compile("[=@\uff1d\uff20\uff0b\uff0d\ufeff\t\n\0]|[+-](?![0-9.]*\\Z)")
@@ -164,7 +169,7 @@ def _row(case: CaseRecord) -> dict[str, Any]:
         "case_id": case.case_id,
         "status": case.status,
         "label": case.label,
-        "file_sha256": case.file_sha256,
+        "file_hmac": case.file_hmac,
         "quality": _failed(case.quality),
     }
     if isinstance(case, AuditedCase):

@@ -1,50 +1,86 @@
-"""Worker processes on this machine.
+"""Two kinds of processes on this machine: light ones, and those that hold the networks.
 
-Started fresh (spawn), so that no worker inherits TensorFlow's threads or memory, and replaced after
-some hundred tasks, so that no library's cache grows without end. A worker that dies ends the run with
-a named error; `--resume` goes on.
+A light process reads radiographs and writes documents; it has one thread and never loads
+TensorFlow. An auditor process holds an `Auditor`, opened once; where there are several, they share
+the cores, or each has a GPU of its own.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cxr_audit.errors import EngineError
+from cxr_audit.audit.auditor import Auditor
+from cxr_audit.config import AuditConfig
+from cxr_audit.config import Engine as Settings
+from cxr_audit.engines.pool import Limits, Pool
 
-TASKS_A_WORKER = 2000
+TASKS_A_PROCESS = 2000
+GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 class LocalEngine:
-    """A pool of processes; a context manager. `workers` None = the cores this process may use."""
+    """Light and auditor processes; a context manager, which ends them all at once.
 
-    def __init__(self, workers: int | None = None) -> None:
-        self.num_workers = workers or num_cores()
-        # Read by NumPy when a worker first loads it: two cores that wait for each other on small products cost twice.
+    Parameters
+    ----------
+    config : of the run whose networks the auditor processes hold; None = light processes only.
+    workers : number of light processes; None = the config's, else the cores this process may use.
+    """
+
+    def __init__(self, config: AuditConfig | None = None, workers: int | None = None) -> None:
+        settings = config.engine if config is not None else Settings()
+        limits = Limits(settings.case_seconds, settings.case_mib)
+        self.num_workers = workers or settings.workers or num_cores()
+        self.num_auditors = 0
+        # Read by NumPy when a process first loads it: one thread, since the processes are the
+        # parallelism, and NumPy's threads would compete with TensorFlow's.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        self._pool = ProcessPoolExecutor(
-            self.num_workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            max_tasks_per_child=TASKS_A_WORKER,
+        self._light = Pool(
+            [{}] * self.num_workers,
+            limits,
+            tries=2,
+            tasks_a_process=TASKS_A_PROCESS,
         )
-        # Started now, while this process is small and before it loads a model; Ctrl-C is for this process alone.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        self._first, *_ = [self._pool.submit(int) for _ in range(self.num_workers)]
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._auditors: Pool | None = None
+        if config is not None:
+            places = auditor_environments(settings.auditors)
+            self.num_auditors = len(places)
+            self._auditors = Pool(places, limits, partial(Auditor, config))
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
-        try:
-            return self._pool.submit(function, *arguments)
-        except BrokenProcessPool as error:
-            raise self._died() from error
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the run record says of this engine."""
+        return {"name": "local", "workers": self.num_workers, "auditors": self.num_auditors}
+
+    def light(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
+        """A call in a light process. One that is lost is begun once more, alone."""
+        return self._light.submit(single_threaded, (function, *arguments))
+
+    def auditor(
+        self, function: Callable[..., Any], /, *arguments: Any, cases: int = 1
+    ) -> Future[Any]:
+        """A call in an auditor process, whose `Auditor` is the first argument."""
+        if self._auditors is None:
+            raise RuntimeError("this engine was opened without networks")
+        return self._auditors.submit(function, arguments, cases)
+
+    @property
+    def pids(self) -> dict[str, list[int]]:
+        """The processes by kind."""
+        auditors = [] if self._auditors is None else self._auditors.pids
+        return {"light": self._light.pids, "auditor": auditors}
+
+    def close(self) -> None:
+        """End all processes at once."""
+        self._light.close()
+        if self._auditors is not None:
+            self._auditors.close()
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -55,39 +91,43 @@ class LocalEngine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        if isinstance(error, BrokenProcessPool):
-            raise self._died() from error
+        self.close()
 
-    def _died(self) -> EngineError:
-        if self._first.exception() is not None:
-            return EngineError(
-                "the worker processes could not start",
-                "in a script, call run_audit below `if __name__ == '__main__':`, since workers import the script",
-            )
-        return EngineError(
-            "a worker process died, most likely for want of memory",
-            "set engine.workers or engine.batch_size lower, then go on with cxr-audit run CONFIG --resume",
-        )
+
+def single_threaded(function: Callable[..., Any], *arguments: Any) -> Any:
+    """In a light process: `function(*arguments)` with one thread of OpenCV."""
+    import cv2
+
+    if cv2.getNumThreads() != 1:
+        cv2.setNumThreads(1)
+    return function(*arguments)
+
+
+def auditor_environments(num: int | None) -> list[dict[str, str]]:
+    """The environment of each auditor process: a GPU of its own, or its share of the cores.
+
+    Parameters
+    ----------
+    num : of processes; None = one a GPU, else one.
+    """
+    gpus = visible_gpus()
+    if num is None:
+        num = max(1, len(gpus))
+    if num == 1:
+        return [{}]
+    if gpus:
+        return [{"CUDA_VISIBLE_DEVICES": gpus[n % len(gpus)]} for n in range(num)]
+    return [{"TF_NUM_INTRAOP_THREADS": str(max(1, num_cores() // num))}] * num
+
+
+def visible_gpus() -> list[str]:
+    """The names under which CUDA knows the GPUs that this process may use."""
+    stated = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if stated is not None:
+        return [name for name in stated.split(",") if name.strip() not in ("", "-1")]
+    return [str(n) for n, _ in enumerate(GPUS.iterdir())] if GPUS.is_dir() else []
 
 
 def num_cores() -> int:
     """Cores that this process may use (a container may have fewer than the machine)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start_worker() -> None:
-    """One thread a worker: the pool is the parallelism. A worker ends when its parent does, however that ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

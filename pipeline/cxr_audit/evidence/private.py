@@ -1,6 +1,7 @@
-"""What names patients: the secret of the case ids beside the runs, and a run's crosswalk in `private/`.
+"""What names patients: the secret of the case ids beside the runs, and the crosswalk in `private/`.
 
-Refuses a key that is no secret and a crosswalk that is not the run's own.
+Refuses a key that is no secret, a crosswalk that is not the run's own, and a `private/` that others may
+enter.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ import csv
 import hashlib
 import hmac
 import io
+import itertools
 import os
 import secrets
+import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxr_audit.errors import ConfigError, VerificationError
@@ -22,15 +25,29 @@ from cxr_audit.records import CaseSource, RunRecord
 KEY_NAME = ".case-id-key"  # beside the runs, not in them: runs stay comparable, and none carries it
 KEY_VARIABLE = "CXR_AUDIT_CASE_ID_KEY"
 MIN_KEY_BYTES = 16
+MIN_DISTINCT_BYTES = 8  # 32 random hexadecimal digits have about 14
+GUESSES = (b"password", b"secret", b"changeme", b"example", b"qwerty", b"cxr-audit", b"cxraudit")
 CROSSWALK = ("case_id", "path", "file_sha256", "label", "patient_id", "split", "boxes", "mask")
 
 
 @dataclass(frozen=True, slots=True)
 class CaseIdKey:
-    """The secret of the case ids. `path` is where it has to be kept, None where it is kept already."""
+    """The secret of the case ids.
 
-    value: bytes
+    Parameters
+    ----------
+    value : never shown, not even where an error prints this object.
+    path : where it has to be kept, None where it is kept already.
+    """
+
+    value: bytes = field(repr=False)
     path: Path | None = None
+
+    def hmac(self, text: str | None) -> str | None:
+        """HMAC-SHA-256 of a text with the key, hexadecimal; None of None."""
+        if text is None:
+            return None
+        return hmac.digest(self.value, text.encode(), "sha256").hex()
 
     @property
     def fingerprint(self) -> str:
@@ -39,27 +56,27 @@ class CaseIdKey:
 
     @classmethod
     def find(cls, output: Path, key_file: Path | None) -> CaseIdKey:
-        """The key of a file, else of the environment, else of a folder of runs; else a new one, not yet written.
+        """The key of a file, else of the environment, else of a folder of runs; else a new one.
 
-        Raises `ConfigError` where it cannot be read or is too short to be a secret.
+        Parameters
+        ----------
+        output : the folder of runs; a new key is to be kept there, see `keep`.
+        key_file : from the config, None = the environment or `output`.
+
+        Raises
+        ------
+        ConfigError : the key cannot be read, can be guessed, or can be read by anyone on this machine.
         """
-        own, given = output / KEY_NAME, os.fsencode(os.environ.get(KEY_VARIABLE, ""))
-        try:
-            path = key_file or (own if own.exists() and not given else None)
-            if path is None and not given:
-                return cls(secrets.token_hex(32).encode(), own)
-            value = (path.read_bytes() if path else given).strip()
-        except OSError as error:
-            raise ConfigError(
-                f"cannot read the key of the case ids: {error.strerror}",
-                "set privacy.key_file to a file that you have",
-            ) from None
-        if len(value) < MIN_KEY_BYTES:
-            raise ConfigError(
-                f"the key of the case ids has {len(value)} bytes, at least {MIN_KEY_BYTES} are needed",
-                "make one with: openssl rand -hex 32",
-            )
-        return cls(value)
+        own = output / KEY_NAME
+        given = os.fsencode(os.environ.get(KEY_VARIABLE, ""))
+        path = key_file
+        if path is None and not given and own.exists():
+            path = own
+        if path is None and not given:
+            return cls(secrets.token_hex(32).encode(), own)
+        value = given if path is None else _secret_of(path)
+        _require_strong(value.strip())
+        return cls(value.strip())
 
     def keep(self) -> None:
         """Write a new key for its owner only; one that another run has made meanwhile is not replaced."""
@@ -78,11 +95,77 @@ class CaseIdKey:
             ) from error
 
 
+def require_private(folder: RunFolder) -> None:
+    """Raise `ConfigError` where others than its owner may enter `private/`."""
+    mode = stat.S_IMODE(folder.private.stat().st_mode)
+    if mode & 0o077:
+        raise ConfigError(
+            f"{folder.private} names patients and has mode {mode:03o}, expected 700",
+            f"chmod 700 {folder.private}; on a file system without modes, keep runs elsewhere",
+        )
+
+
+def _secret_of(path: Path) -> bytes:
+    """The key in a file that not everyone can read."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        value = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the key of the case ids: {error.strerror}",
+            "set privacy.key_file to a file that you have",
+        ) from None
+    if mode & 0o007:
+        raise ConfigError(
+            f"the key of the case ids can be read by everyone on this machine (mode {mode:03o})",
+            f"chmod 600 {path}; where others may have read it, make a new one: openssl rand -hex 32",
+        )
+    return value
+
+
+def _require_strong(value: bytes) -> None:
+    """Refuse a key that is too short or that a list of guesses would hold."""
+    hint = "make one with: openssl rand -hex 32"
+    if len(value) < MIN_KEY_BYTES:
+        raise ConfigError(
+            f"the key of the case ids has {len(value)} bytes, at least {MIN_KEY_BYTES} are needed",
+            hint,
+        )
+    if len(set(value)) < MIN_DISTINCT_BYTES:
+        raise ConfigError(
+            f"the key of the case ids has {len(set(value))} different bytes, "
+            f"at least {MIN_DISTINCT_BYTES} are needed",
+            hint,
+        )
+    if _is_repeated(value) or _is_sequence(value) or _has_word(value):
+        raise ConfigError("the key of the case ids can be guessed: it follows a pattern", hint)
+
+
+def _is_repeated(value: bytes) -> bool:
+    """Whether a key is a shorter text, again and again."""
+    return any(
+        value == (value[:length] * len(value))[: len(value)]
+        for length in range(1, len(value) // 2 + 1)
+    )
+
+
+def _is_sequence(value: bytes) -> bool:
+    """Whether most bytes follow the one before, as in 0123456789 or zyxwvu."""
+    steps = [after - before for before, after in itertools.pairwise(value)]
+    most_common = max(steps.count(step) for step in (-1, 0, 1))
+    return most_common > len(steps) / 2
+
+
+def _has_word(value: bytes) -> bool:
+    return any(word in value.lower() for word in GUESSES)
+
+
 def write_crosswalk(folder: RunFolder, sources: Iterable[CaseSource]) -> str:
     """`private/crosswalk.csv`, mode 0600: which file, patient and manifest columns a case id stands for.
 
-    Returns its SHA-256, which the run record keeps.
+    Returns its SHA-256, which the run record keeps. Raises `ConfigError` where others may enter `private/`.
     """
+    require_private(folder)
     sources = list(sources)
     columns = sorted({name for source in sources for name in source.metadata})
     text = io.StringIO(newline="")

@@ -1,4 +1,4 @@
-"""A classifier and model inputs -> signed class activation maps, in logit units, on a layer's grid."""
+"""A classifier and model inputs -> signed class activation maps, in logit units."""
 
 from cxr_audit.explain.controls import CONTROLS
 from cxr_audit.explain.explain import BatchResult, Explainer, Probing

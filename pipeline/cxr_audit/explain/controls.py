@@ -1,7 +1,8 @@
 """One model input -> maps that know nothing of the classifier: what any explanation has to beat.
 
-Adebayo et al., arXiv 1810.03292: a map that a method draws for a classifier that has learned nothing is no
-explanation. `edges` looks at the image only, `random` at nothing, `centre` at the frame only. In no unit.
+Adebayo et al., arXiv 1810.03292: a map that a method draws for a classifier that has learned
+nothing is no explanation. `edges` looks at the image only, `random` at nothing, `centre` at the
+frame only. In no unit.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def centre(
 
 
 def generator(x: Floats, seed: int) -> np.random.Generator:
-    """Random numbers of one case: by the run's seed and the case's pixels, whatever its place in a batch."""
+    """Random numbers of one case: by the run's seed and the case's pixels, whatever its place in a
+    batch.
+    """
     return np.random.default_rng([seed, zlib.crc32(x.tobytes())])
 
 

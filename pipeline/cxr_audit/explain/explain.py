@@ -1,7 +1,7 @@
 """Batches of model inputs -> predictions' logits and signed class activation maps.
 
-The first map of a case is the first method at the target layer for the target class; its numbers are the
-audit's numbers. Further methods, layers and classes follow, each with its key in `map.npz`:
+The first map of a case is the first method at the target layer for the target class; its numbers
+are the audit's numbers. Further methods, layers and classes follow, each with its key in `map.npz`:
 `method`, `method@layer`, `method:class`, `method:class-class`.
 """
 
@@ -30,7 +30,8 @@ EXACT = 1e-4
 GRADIENTS_AT_ONCE = 4  # a gradient keeps every activation of the model in memory
 
 FUSED = "layercam-fused"
-# The same map for global average pooling and one dense layer, where the gradient is one number a channel.
+# The same map for global average pooling and one dense layer, where the gradient is one number a
+# channel.
 POOLED = ("grad-cam", "xgrad-cam", "hirescam")
 ON_INPUT = ("integrated-gradients", "smoothgrad")
 CLASS_BLIND = ("eigen-cam", *CONTROLS)
@@ -50,8 +51,8 @@ UNITS = {
 class Probing:
     """How methods that ask the classifier again go about it; see `explain.probing`.
 
-    `black` is the radiograph's black in the model's range, one value or one a channel; `steps` are the path steps
-    of integrated-gradients and the noisy copies of smoothgrad.
+    `black` is the radiograph's black in the model's range, one value or one a channel; `steps` are
+    the path steps of integrated-gradients and the noisy copies of smoothgrad.
     """
 
     baseline: str = "black"
@@ -75,8 +76,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """`logits` (N, units) float32; `maps`, one tuple a case, the first map being the one of the numbers; `controls`,
-    by name and case, what any map has to beat, (h, w) on the grid of the target layer."""
+    """`logits` (N, units) float32; `maps`, one tuple a case, the first map being the one of the
+    numbers; `controls`, by name and case, what any map has to beat, (h, w) on the grid of the
+    target layer.
+    """
 
     logits: Floats
     maps: list[tuple[ClassActivationMap, ...]]
@@ -85,8 +88,10 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """One case's map before its facts are known. `bias` is the part of the logit that lies in no cell; `is_promised`:
-    bias and map are the logit by construction; `is_lost`: the gradient is 0 over live activations."""
+    """One case's map before its facts are known. `bias` is the part of the logit that lies in no
+    cell; `is_promised`: bias and map are the logit by construction; `is_lost`: the gradient is 0
+    over live activations.
+    """
 
     values: Floats
     bias: float | None = None
@@ -100,15 +105,17 @@ class Explainer:
 
     Parameters
     ----------
-    methods : the first gives the numbers; none = `grad-cam` where the head is global average pooling and one dense
-        layer, else `hirescam`, whose sum is the logit for any affine head, then `grad-cam`.
-    layers, classes : further ones, each with a map of the first method that is made from a layer's gradients.
+    methods : the first gives the numbers; none = `grad-cam` where the head is global average
+        pooling and one dense layer, else `hirescam`, whose sum is the logit for any affine head,
+        then `grad-cam`.
+    layers, classes : further ones, each with a map of the first method that is made from a layer's
+        gradients.
     against : classes to contrast with the target: the target's logit minus theirs.
 
     Raises
     ------
-    ModelError : for a method that is not known, a layer or class that the model lacks, a contrast of two
-        classes, and where nothing says what the outputs of the model are.
+    ModelError : for a method that is not known, a layer or class that the model lacks, a contrast
+        of two classes, and where nothing says what the outputs of the model are.
     """
 
     def __init__(
@@ -146,7 +153,8 @@ class Explainer:
             classifier.selector(name)
         if against and (classifier.is_binary or classifier.target_class in against):
             raise ModelError(
-                f"explain.against: the logit of {classifier.target_class!r} is already against the other class"
+                f"explain.against: the logit of {classifier.target_class!r} is already against the "
+                "other class"
                 if classifier.is_binary
                 else f"explain.against names the explained class {classifier.target_class!r}",
                 "remove it from explain.against",
@@ -154,7 +162,9 @@ class Explainer:
 
     @property
     def passes(self) -> dict[str, int]:
-        """Methods that ask the classifier again -> inputs asked for one case; gradients count like any other input."""
+        """Methods that ask the classifier again -> inputs asked for one case; gradients count like
+        any other input.
+        """
         channels = self.probing.score_cam_channels or self.target.layer.channels
         cost = {"score-cam": min(channels, self.target.layer.channels)}
         cost |= dict.fromkeys(ON_INPUT, self.probing.steps)
@@ -163,8 +173,10 @@ class Explainer:
     def only_first(
         self, classifier: Classifier | None = None, beside: tuple[str, ...] = ()
     ) -> Explainer:
-        """The first method alone, with others `beside` it, and without further maps; of another classifier of the same
-        layers where one is given. Nothing that was traced or kept is taken over."""
+        """The first method alone, with others `beside` it, and without further maps; of another
+        classifier of the same layers where one is given. Nothing that was traced or kept is taken
+        over.
+        """
         layers = (
             tuple(split.layer.name for split in self.layers) if self.methods[0] == FUSED else ()
         )
@@ -185,8 +197,8 @@ class Explainer:
         Parameters
         ----------
         batch : float32 (N, rows, columns, channels); N should stay the same over a run (one trace).
-        expected : the label of each case or None; where the prediction differs from it, maps of the predicted
-            and the expected class are added.
+        expected : the label of each case or None; where the prediction differs from it, maps of the
+            predicted and the expected class are added.
         is_present : False for places of the batch that hold no case; they get no maps.
         """
         num = len(batch)
@@ -261,7 +273,9 @@ class Explainer:
     def _further_subjects(
         self, logits: Floats, expected: list[str | None]
     ) -> Iterable[list[Subject | None]]:
-        """Rounds of one further subject a case: those configured, then predicted and expected where they differ."""
+        """Rounds of one further subject a case: those configured, then predicted and expected where
+        they differ.
+        """
         target = self.classifier.target_class
         wanted: list[list[Subject]] = []
         for z, label in zip(logits, expected, strict=True):
@@ -333,7 +347,9 @@ class Explainer:
     def _how(
         self, twin: str | None, split: Split, method: str, activations: Floats, gradients: Floats
     ) -> Message | None:
-        """What a reader has to know of a map: a twin's numbers, its branches, or paths beside its layer."""
+        """What a reader has to know of a map: a twin's numbers, its branches, or paths beside its
+        layer.
+        """
         if twin is not None:
             return message("explain.twin", method=twin)
         if len(split.views) > 1:
@@ -396,7 +412,9 @@ class Explainer:
     def _map(
         self, key: str, method: str, layer: str, subject: Subject, logits: Floats, answer: _Answer
     ) -> ClassActivationMap:
-        """A map with its facts. The gap is what an answer in logits leaves of the logit, its bias counted."""
+        """A map with its facts. The gap is what an answer in logits leaves of the logit, its bias
+        counted.
+        """
         values, bias, gap, is_exact = answer.values, answer.bias, None, False
         status = _status(values, logits, answer.is_lost)
         if status == "not_finite":
@@ -473,7 +491,7 @@ def _known_method(method: str) -> None:
 
 
 def _branches(split: Split, activations: Floats, gradients: Floats) -> Message:
-    """Which branches a map is the sum of, and each one's share of all evidence, whatever its sign."""
+    """Which branches a map is the sum of, and each one's share of the unsigned evidence."""
     sizes, start = [], 0
     for view in split.views:
         part = slice(start, start + view.channels)

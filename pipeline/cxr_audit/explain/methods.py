@@ -1,8 +1,9 @@
 """Activations and gradients -> class activation maps. One pure NumPy function a method.
 
-Every function takes activations A and gradients g = dy/dA, both float32 (N, h, w, channels), and returns
-(N, h, w). Where a paper ends in a ReLU over the map, the map is returned signed: its positive part speaks
-for the class, its negative part against it, and drawing takes the part it needs.
+Every function takes activations A and gradients g = dy/dA, both float32 (N, h, w, channels), and
+returns (N, h, w). Where a paper ends in a ReLU over the map, the map is returned signed: its
+positive part speaks for the class, its negative part against it, and drawing takes the part it
+needs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def grad_cam(activations: Floats, gradients: Floats) -> Floats:
 
 
 def hirescam(activations: Floats, gradients: Floats) -> Floats:
-    """sum_k g^k A^k, cell by cell (Draelos and Carin, arXiv 2011.08891). Exact for an affine head."""
+    """sum_k g^k A^k, cell by cell (Draelos and Carin, arXiv 2011.08891); exact for affine heads."""
     return np.asarray(np.einsum("nhwk,nhwk->nhw", activations, gradients), np.float32)
 
 
@@ -40,7 +41,10 @@ def layercam(activations: Floats, gradients: Floats) -> Floats:
 
 
 def xgrad_cam(activations: Floats, gradients: Floats) -> Floats:
-    """Weights sum_ij (A^k_ij / sum A^k) g^k_ij, 0 where sum A^k = 0 (Fu et al., arXiv 2008.02312)."""
+    """Weights sum_ij (A^k_ij / sum A^k) g^k_ij, 0 where sum A^k = 0.
+
+    Fu et al., arXiv 2008.02312.
+    """
     total = activations.sum((1, 2))
     weighted = np.einsum("nhwk,nhwk->nk", activations, gradients)
     weights = np.divide(weighted, total, out=np.zeros_like(total), where=total != 0)
@@ -48,10 +52,12 @@ def xgrad_cam(activations: Floats, gradients: Floats) -> Floats:
 
 
 def eigen_cam(activations: Floats, gradients: Floats) -> Floats:
-    """A v, v the first right-singular vector of A as cells x channels (Muhammad and Yeasin, arXiv 2008.00299).
+    """A v, v the first right-singular vector of A as cells x channels (Muhammad and Yeasin, arXiv
+    2008.00299).
 
-    Class-blind: the gradients are not looked at. The sign of v, which the decomposition leaves open, is the one
-    that makes the sum of the map positive. Not in logit units."""
+    Class-blind: the gradients are not looked at. The sign of v, which the decomposition leaves
+    open, is the one that makes the sum of the map positive. Not in logit units.
+    """
     maps = np.full(activations.shape[:3], np.nan, np.float32)
     for n in np.flatnonzero(np.isfinite(activations).all((1, 2, 3))):
         cells = activations[n].reshape(-1, activations.shape[-1])
@@ -62,11 +68,14 @@ def eigen_cam(activations: Floats, gradients: Floats) -> Floats:
 
 
 def fuse(maps: Sequence[Floats]) -> Floats:
-    """LayerCAM maps of several layers -> one, on the finest of their grids (Jiang et al., IEEE TIP 2021).
+    """LayerCAM maps of several layers -> one, on the finest of their grids (Jiang et al., IEEE TIP
+    2021).
 
-    tanh(2 M / max M) of each positive part, brought to one grid (bilinear, half-pixel centres), then the largest of
-    all layers. The paper scales its shallow layers only; here every layer is, so that none sets the range of the
-    others. In [0, 1), not in logit units; 0 where no layer has a positive part, NaN where a map is not finite."""
+    tanh(2 M / max M) of each positive part, brought to one grid (bilinear, half-pixel centres),
+    then the largest of all layers. The paper scales its shallow layers only; here every layer is,
+    so that none sets the range of the others. In [0, 1), not in logit units; 0 where no layer has a
+    positive part, NaN where a map is not finite.
+    """
     rows, columns = max(m.shape[1:] for m in maps)
     fused = []
     for values in maps:

@@ -1,11 +1,13 @@
-"""One model input and the classifier as a function of it -> maps of the methods that ask the classifier again.
+"""One model input and the classifier as a function of it -> maps of the methods that ask the
+classifier again.
 
     score       inputs (M, rows, columns, channels) -> y (M,), the explained logit
     gradient    the same inputs -> dy/dx, of their shape
 
-are given, so that everything here is NumPy. Inputs are made and asked `at_once` at a time: memory does not
-grow with the number of steps or channels. Attributions to input pixels are summed over channels and over
-cells of about 8 x 8 pixels (`grid_of`, `sum_cells`): no evidence is lost, and a map stays a small record.
+are given, so that everything here is NumPy. Inputs are made and asked `at_once` at a time: memory
+does not grow with the number of steps or channels. Attributions to input pixels are summed over
+channels and over cells of about 8 x 8 pixels (`grid_of`, `sum_cells`): no evidence is lost, and a
+map stays a small record.
 """
 
 from __future__ import annotations
@@ -27,8 +29,10 @@ NOISE = 0.15
 
 
 def baseline(x: Floats, name: str, black: Floats) -> Floats:
-    """The input without evidence: `black` (the radiograph's black in the model's range, a value a channel),
-    `mean` (this input's mean of each channel) or `blurred` (Gaussian, sigma 1/16 of the longer side)."""
+    """The input without evidence: `black` (the radiograph's black in the model's range, a value a
+    channel), `mean` (this input's mean of each channel) or `blurred` (Gaussian, sigma 1/16 of the
+    longer side).
+    """
     if name == "blurred":
         blurred = cv2.GaussianBlur(
             x, (0, 0), BLUR * max(x.shape[:2]), borderType=cv2.BORDER_REPLICATE
@@ -55,15 +59,15 @@ def score_cam(
     ----------
     x : (rows, columns, channels)
     activations : (h, w, K)
-    background : b, like x. The paper masks towards 0, which is only black where the input range starts there.
+    background : b, like x. The paper masks towards 0, which is only black where the input range
+        starts there.
     num_channels : only that many channels, those of the largest standard deviation; None = all
     geometry : where the cells lie in the input; None = an even division of it
 
     Returns
-    -------
-    The map (h, w), and the number of channels asked. The paper subtracts y(b) from every score, which leaves
-    the softmax as it is. y is the logit of the class, so that one sigmoid unit has a map for each side.
-    A channel that is constant says nothing about place and has no weight.
+    ------- The map (h, w), and the number of channels asked. The paper subtracts y(b) from every
+    score, which leaves the softmax as it is. y is the logit of the class, so that one sigmoid unit
+    has a map for each side. A channel that is constant says nothing about place and has no weight.
     """
     places = np.flatnonzero(activations.max((0, 1)) > activations.min((0, 1)))
     channels = places[np.argsort(-activations[..., places].std((0, 1)), kind="stable")][
@@ -89,10 +93,12 @@ def score_cam(
 def integrated_gradients(
     x: Floats, start: Floats, gradient: Gradient, steps: int, at_once: int
 ) -> Floats:
-    """(x - x') times the integral of dy/dx on the straight path from x' (Sundararajan et al., arXiv 1703.01365).
+    """(x - x') times the integral of dy/dx on the straight path from x' (Sundararajan et al., arXiv
+    1703.01365).
 
-    `steps` Gauss-Legendre nodes. The map sums to y(x) - y(x') but for the error of the quadrature, the
-    completeness gap. Returns float32 like x."""
+    `steps` Gauss-Legendre nodes. The map sums to y(x) - y(x') but for the error of the quadrature,
+    the completeness gap. Returns float32 like x.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     total = np.zeros(x.shape, np.float64)
     for some in _chunks(np.arange(steps), at_once):
@@ -105,9 +111,12 @@ def integrated_gradients(
 def smoothgrad(
     x: Floats, gradient: Gradient, samples: int, rng: np.random.Generator, at_once: int
 ) -> Floats:
-    """Mean of dy/dx over noisy copies of x (Smilkov et al., arXiv 1706.03825); noise of 15 % of the input's range.
+    """Mean of dy/dx over noisy copies of x (Smilkov et al., arXiv 1706.03825); noise of 15 % of the
+    input's range.
 
-    Signed, not the absolute value that the paper draws. In logits per unit of the model input. Like x."""
+    Signed, not the absolute value that the paper draws. In logits per unit of the model input. Like
+    x.
+    """
     deviation = np.float32(NOISE * (x.max() - x.min()))
     total = np.zeros(x.shape, np.float64)
     for some in _chunks(np.arange(samples), at_once):
@@ -117,12 +126,16 @@ def smoothgrad(
 
 
 def grid_of(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Cells of a map on an input of (rows, columns, ...): of 8 x 8 pixels, or as near to it as an even split allows."""
+    """Cells of a map on an input of (rows, columns, ...): of 8 x 8 pixels, or as near to it as an
+    even split allows.
+    """
     return max(1, round(shape[0] / CELL_PX)), max(1, round(shape[1] / CELL_PX))
 
 
 def enlarge(values: Floats, shape: tuple[int, ...], geometry: GridGeometry | None = None) -> Floats:
-    """Cells (h, w) -> pixels of the model input (rows, columns): bilinear between the cells' centres."""
+    """Cells (h, w) -> pixels of the model input (rows, columns): bilinear between the cells'
+    centres.
+    """
     if geometry is None:
         return np.asarray(
             cv2.resize(values, shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32
@@ -152,8 +165,8 @@ def sum_cells(
 ) -> Floats:
     """Pixels (rows, columns) -> sums over cells (h, w).
 
-    A pixel across an edge is split by area. Without a geometry the cells are equal and the total is kept; with
-    one, what the grid does not see is left out.
+    A pixel across an edge is split by area. Without a geometry the cells are equal and the total is
+    kept; with one, what the grid does not see is left out.
     """
     axes = (None, None) if geometry is None else (geometry.rows, geometry.columns)
     along_rows, along_columns = (
@@ -164,7 +177,9 @@ def sum_cells(
 
 
 def cell_edges(axis: GridAxis | None, cells: int, size: int) -> npt.NDArray[np.float64]:
-    """Where cells begin and end, in input pixels (cells + 1,): half-way between centres, and where sight ends."""
+    """Where cells begin and end, in input pixels (cells + 1,): half-way between centres, and where
+    sight ends.
+    """
     if axis is None:
         return np.linspace(0.0, size, cells + 1)
     edges = axis.offset + np.arange(cells + 1) * axis.jump

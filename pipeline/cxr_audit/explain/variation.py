@@ -1,7 +1,9 @@
-"""Do the answers and the maps of different radiographs differ? A model that hardly looks gives one of each.
+"""Do the answers and the maps of different radiographs differ? A model that hardly looks gives one
+of each.
 
-An output that hardly varies, or one map for every radiograph, passes every check of the explanation itself: such
-a map may well be faithful to such a model. It says nothing of a case, and is a finding of its own.
+An output that hardly varies, or one map for every radiograph, passes every check of the explanation
+itself: such a map may well be faithful to such a model. It says nothing of a case, and is a finding
+of its own.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ def check_output_varies(probabilities: Sequence[float]) -> Check:
     probabilities : one a case, in [0, 1].
 
     Returns
-    -------
-    The spread from the 5th to the 95th percentile, failed where it is below 0.01; not run for fewer than 8 cases.
+    ------- The spread from the 5th to the 95th percentile, failed where it is below 0.01; not run
+    for fewer than 8 cases.
     """
     values = np.asarray(probabilities, np.float64)
     values = values[np.isfinite(values)]
@@ -57,13 +59,12 @@ def check_maps_vary(maps: Sequence[ClassActivationMap]) -> Check:
 
     Parameters
     ----------
-    maps : one a case, of one method and layer. Maps without evidence or order are left out: they are counted by
-        their status elsewhere.
+    maps : one a case, of one method and layer. Maps without evidence or order are left out: they
+        are counted by their status elsewhere.
 
     Returns
-    -------
-    The mean Spearman correlation over the pairs of up to 32 maps, spread over the sample; failed above 0.95, not run
-    for fewer than 8 maps.
+    ------- The mean Spearman correlation over the pairs of up to 32 maps, spread over the sample;
+    failed above 0.95, not run for fewer than 8 maps.
     """
     chosen = [one.values.ravel() for one in maps if one.facts.status in ("ok", "negative_only")]
     chosen = [values for values in chosen if np.ptp(values) > 0]

@@ -11,6 +11,11 @@ from cxr_audit.vocabulary import message
 RUN_CHECKS = {"duplicate_uid": "quality.same_uid", "duplicate_pixels": "quality.same_pixels"}
 
 
+def _pixels_of(source: SourceFile) -> str | None:
+    """What stands for the pixels: the keyed hash, in an older record the plain one."""
+    return source.pixel_hmac or source.pixel_sha256
+
+
 class Duplicates:
     """Which case came first with the same SOP Instance UID, or with the same pixels.
 
@@ -28,7 +33,7 @@ class Duplicates:
     def note(self, case_id: str, source: SourceFile) -> None:
         """Remember a case. All earlier cases must be noted before the checks of a case are made."""
         place = self._place[case_id]
-        for key in (source.instance_hmac, source.pixel_sha256):
+        for key in (source.instance_hmac, _pixels_of(source)):
             if key:
                 self._first[key] = min(place, self._first.get(key, place))
 
@@ -36,7 +41,7 @@ class Duplicates:
         """Whether an earlier case has the same UID, and whether one has the same pixels."""
         return (
             self._check("duplicate_uid", case_id, source.instance_hmac),
-            self._check("duplicate_pixels", case_id, source.pixel_sha256),
+            self._check("duplicate_pixels", case_id, _pixels_of(source)),
         )
 
     def are_other_than(self, record: CaseRecord) -> bool:

@@ -103,6 +103,7 @@ from cxr_audit.records.regions import (
 from cxr_audit.records.run import (
     CascadeStage,
     CodeIdentity,
+    Leg,
     ModelFacts,
     Parity,
     ProductionParity,
@@ -149,6 +150,7 @@ __all__ = [
     "GridAxis",
     "GridGeometry",
     "InputRecord",
+    "Leg",
     "LogitBudget",
     "MapFacts",
     "MapRecord",

@@ -137,7 +137,8 @@ class AuditedCase:
     ----------
     case_id : pseudonym, and the name of its folder.
     label : the reference label, as the source has it.
-    file_sha256 : of the file as it was read.
+    file_sha256 : of the file as it was read; only in a record of schema 2 and older.
+    file_hmac : keyed hash of the file, see `SourceFile`.
     metadata_hmac : stands for label, patient, split, boxes, mask and further columns as the run was
         given them: HMAC-SHA-256 with the key of the case ids.
     quality : the checks of the input.
@@ -163,6 +164,7 @@ class AuditedCase:
     pictures: dict[str, str] = field(default_factory=dict)
     status: Literal["ok"] = "ok"
     schema_version: int = SCHEMA_VERSION
+    file_hmac: str | None = None
 
     @property
     def first_map(self) -> MapRecord | None:
@@ -212,6 +214,7 @@ class StoppedCase:
     quality: tuple[Check, ...] = ()
     pictures: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+    file_hmac: str | None = None
 
     @property
     def outcome(self) -> None:

@@ -19,8 +19,14 @@ CriterionState = Literal["met", "not_met", "undecided", "not_examined"]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One figure of a run with its 95 % interval, over `num_cases` of `num_patients`. `reason` says why the value,
-    or only its interval, is None."""
+    """One figure of a run with its 95 % interval.
+
+    Parameters
+    ----------
+    value : None where it is undefined.
+    num_cases, num_patients : what it is measured over.
+    reason : why the value, or only its interval, is None.
+    """
 
     value: float | None
     num_cases: int
@@ -42,8 +48,13 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The cases whose output for the target class lies in [low, high), the last bin with 1: its mean, and the share
-    of positives."""
+    """The cases whose output for the target class lies in [low, high), the last bin with 1.
+
+    Parameters
+    ----------
+    mean_probability : their mean output.
+    observed : the share of positives.
+    """
 
     low: float
     high: float
@@ -63,8 +74,15 @@ class Subgroup:
 
 @dataclass(frozen=True, slots=True)
 class SubgroupColumn:
-    """A run split by one column. Values with fewer cases than the config's minimum are counted, never named;
-    `num_missing` labelled, audited cases have no value; `reason` where no group can be shown."""
+    """A run split by one column.
+
+    Parameters
+    ----------
+    num_missing : labelled, audited cases without a value.
+    num_suppressed_values, num_suppressed_cases : values with fewer cases than the config's minimum
+        are counted, never named.
+    reason : why no group can be shown.
+    """
 
     column: str
     groups: tuple[Subgroup, ...]
@@ -76,7 +94,7 @@ class SubgroupColumn:
 
 @dataclass(frozen=True, slots=True)
 class WrongCase:
-    """A false positive or negative with the metrics of its first map; None where they are undefined."""
+    """A false positive or negative, with the metrics of its first map; None = undefined."""
 
     case_id: str
     label: str

@@ -15,20 +15,28 @@ VoiTransform = Literal["if_present", "lut", "window", "required", "off", "percen
 class SourceFile:
     """Where the pixels came from.
 
+    The plain hashes stay in memory and in `private/`: with them anyone who has the file finds its
+    case. A record has keyed hashes in their place, HMAC-SHA-256 with the key of the case ids; a record
+    of schema 2 and older has the plain ones.
+
     Parameters
     ----------
+    file_sha256, pixel_sha256 : of the file and of the stored pixels; None in a record.
+    file_hmac, pixel_hmac : over the hexadecimal digits of these; None before the key is known.
     transfer_syntax : name of the DICOM UID; None for plain images.
     decoder : the library that decoded the pixels.
     instance_hmac : stands for the SOP Instance UID, which names an examination: HMAC-SHA-256 with the
         key of the case ids.
     """
 
-    file_sha256: str
-    pixel_sha256: str
+    file_sha256: str | None
+    pixel_sha256: str | None
     format: str
     transfer_syntax: str | None
     decoder: str
     instance_hmac: str | None = None
+    file_hmac: str | None = None
+    pixel_hmac: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

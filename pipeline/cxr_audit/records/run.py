@@ -137,6 +137,29 @@ class ProductionParity:
 
 
 @dataclass(frozen=True, slots=True)
+class Leg:
+    """One start of a run: a run that was broken off and resumed has several.
+
+    Parameters
+    ----------
+    started, ended : UTC, ISO 8601. A leg that was killed has no end and no costs.
+    machine : system, processor, cores, memory; it names no host.
+    engine : name, number of processes of each kind, batch size.
+    num_cases : cases whose records were made in it.
+    wall_s, cpu_s, peak_memory_mib : as in `RunRecord`.
+    """
+
+    started: str
+    machine: dict[str, Any]
+    engine: dict[str, Any]
+    ended: str | None = None
+    num_cases: int = 0
+    wall_s: dict[str, float] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    peak_memory_mib: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
@@ -179,3 +202,4 @@ class RunRecord:
     parity: Parity | None = None
     production_parity: ProductionParity | None = None
     schema_version: int = SCHEMA_VERSION
+    legs: tuple[Leg, ...] = ()

@@ -58,6 +58,7 @@ class CaseSource:
     boxes, mask : what the manifest annotates.
     metadata_hmac : stands for all that the run is given of the case beside its file, the bytes of its
         mask too.
+    file_hmac : keyed hash of the file, once it was read; see `SourceFile`.
     """
 
     case_id: str
@@ -71,3 +72,4 @@ class CaseSource:
     boxes: tuple[Box, ...] = ()
     mask: Path | None = None
     metadata_hmac: str | None = None
+    file_hmac: str | None = None

@@ -23,7 +23,8 @@ from xml.etree import ElementTree
 
 import cssselect2  # type: ignore[import-untyped]
 import pydyf  # type: ignore[import-untyped]
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError
+from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from PIL import ImageFile
 
 from cxr_audit.errors import ConfigError
@@ -114,7 +115,8 @@ class Renderer:
                 f"{template_dir} replaces no template",
                 f"name a file in it as one of {', '.join(ours)}",
             )
-        self._jinja = Environment(
+        # A hospital's own template may come from anywhere: it places text and runs no Python.
+        self._jinja = ImmutableSandboxedEnvironment(
             loader=ChoiceLoader([FileSystemLoader(folder) for folder in self._folders]),
             autoescape=True,
             undefined=StrictUndefined,

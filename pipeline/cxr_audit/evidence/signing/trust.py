@@ -14,7 +14,11 @@ from pathlib import Path
 
 from asn1crypto import pem, x509
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
-from pyhanko_certvalidator.errors import PathBuildingError, PathValidationError
+from pyhanko_certvalidator.errors import (
+    InvalidCertificateError,
+    PathBuildingError,
+    PathValidationError,
+)
 
 from cxr_audit.errors import ConfigError
 
@@ -128,6 +132,8 @@ def _chain_problem(
     except PathBuildingError:
         issuer = certificate.issuer.human_friendly
         return f"it was issued by {issuer}, which is not among those given"
-    except PathValidationError as error:
+    except (InvalidCertificateError, PathValidationError) as error:
+        if certificate.self_signed != "no":
+            return "it is self-signed and not among those given"
         return str(error)
     return None

@@ -76,7 +76,7 @@ EVIDENCE = (
         item=N_("Training and test data are independent"),
         sources="GMLP 4; STARD-AI",
         claim=(),
-        where=N_("run.json: model.card.data_sha256; case.json: file_sha256"),
+        where=N_("run.json: model.card.data_sha256; case.json: file_hmac"),
         needs=("card_sha256", "patients"),
         most="partly",
     ),

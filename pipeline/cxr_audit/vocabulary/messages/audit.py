@@ -1,8 +1,13 @@
-"""What stops a case while it is audited."""
+"""Why a case or a calibration is not what was asked for."""
 
 from cxr_audit.vocabulary.message import Template
 
 MESSAGES: dict[str, Template] = {
     "audit.output_not_finite": "the classifier's output is not a finite number",
-    "audit.check_scaling": "check preprocess.scaling: the classifier may expect another value range",
+    "audit.check_scaling": (
+        "check preprocess.scaling: the classifier may expect another value range"
+    ),
+    "audit.unexpected": "an unexpected error of the software: {kind} at {places}",
+    "audit.report_unexpected": "please report this reason; the other cases are not affected",
+    "audit.out_of_memory": "the case needs more memory than the process could get",
 }

@@ -1,4 +1,6 @@
-"""How a map was made, where a reader has to know it, and what shows that maps or outputs hardly vary."""
+"""How a map was made, where a reader has to know it, and what shows that maps or outputs hardly
+vary.
+"""
 
 from cxr_audit.vocabulary.message import Plural, Template
 

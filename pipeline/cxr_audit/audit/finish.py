@@ -1,0 +1,268 @@
+"""Records -> tables, cohort, run report, index, seal; again for a run that has finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from cxr_audit import cohort, evidence, flags
+from cxr_audit import preprocess as geometry
+from cxr_audit.audit.document import render_case, renderer
+from cxr_audit.audit.engine import Engine, Progress
+from cxr_audit.config import AuditConfig, measured_by
+from cxr_audit.errors import ConfigError, VerificationError
+from cxr_audit.evidence import EventLog, RunFolder
+from cxr_audit.records import (
+    AuditedCase,
+    CaseRecord,
+    CohortRecord,
+    Floats,
+    Mask,
+    RunRecord,
+    StoppedCase,
+    to_json,
+)
+from cxr_audit.report.language import read_language
+from cxr_audit.vocabulary import Text
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCase:
+    """A case that failed, and why."""
+
+    case_id: str
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run left.
+
+    Parameters
+    ----------
+    counts : cases by status.
+    failed : the cases that failed.
+    cohort : what the run says of the classifier.
+    """
+
+    folder: Path
+    counts: dict[str, int]
+    failed: tuple[FailedCase, ...]
+    cohort: CohortRecord
+
+
+class RecordsOnDisk(Sequence[CaseRecord]):
+    """The records of a run, in its order, read from its folder whenever they are asked for.
+
+    Parameters
+    ----------
+    case_ids : of cases whose records stand.
+    """
+
+    def __init__(self, folder: RunFolder, case_ids: Sequence[str]) -> None:
+        self._folder, self._case_ids = folder, case_ids
+
+    @property
+    def case_ids(self) -> tuple[str, ...]:
+        """The names of the cases' folders, in order."""
+        return tuple(self._case_ids)
+
+    def __len__(self) -> int:
+        return len(self._case_ids)
+
+    def __iter__(self) -> Iterator[CaseRecord]:
+        return map(self._read, self._case_ids)
+
+    @overload
+    def __getitem__(self, place: int) -> CaseRecord: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> RecordsOnDisk: ...
+
+    def __getitem__(self, place: int | slice) -> CaseRecord | RecordsOnDisk:
+        if isinstance(place, slice):
+            return RecordsOnDisk(self._folder, self._case_ids[place])
+        return self._read(self._case_ids[place])
+
+    def _read(self, case_id: str) -> CaseRecord:
+        record = self._folder.read_case(case_id)
+        if record is None:
+            raise VerificationError(
+                f"cases/{case_id}/case.json is missing", "cxr-audit run CONFIG --resume"
+            )
+        return record
+
+
+def records_of(folder: RunFolder) -> RecordsOnDisk:
+    """The finished cases in the order of the run, which `cases.csv` keeps."""
+    import pandas as pd
+
+    table, rank = folder.path / "cases.csv", dict[str, int]()
+    if table.is_file():
+        order = pd.read_csv(table, dtype=str, keep_default_na=False)["case_id"]
+        rank = {case_id: place for place, case_id in enumerate(order)}
+    ordered = sorted(folder.case_ids(), key=lambda case_id: rank.get(case_id, len(rank)))
+    return RecordsOnDisk(folder, ordered)
+
+
+def finish_run(
+    folder: RunFolder,
+    run: RunRecord,
+    records: Sequence[CaseRecord],
+    events: EventLog,
+    template_dir: Path | None = None,
+) -> RunResult:
+    """Write the files of the whole run; `SHA256SUMS` is last.
+
+    Parameters
+    ----------
+    records : of all cases, in order.
+    template_dir : own templates.
+    """
+    evidence.write(folder.path / "cases.csv", cohort.cases_table(records).encode())
+    evidence.write(folder.path / "cases.csv-metadata.json", cohort.cases_metadata().encode())
+    described = describe_cohort(folder, run, records)
+    evidence.write(folder.path / "cohort.json", to_json(described))
+    documents = renderer(template_dir)
+    means = cohort.mean_maps(_on_radiographs(folder, records))
+    evidence.write(folder.path / "index.html", documents.index_html(records, run).encode())
+    summary = documents.summary_pdf(records, run, described, means, folder.cases)
+    evidence.write(folder.path / "summary.pdf", summary)
+    if run != folder.read_run():
+        folder.write_run(run)
+    evidence.seal(folder, events)
+    return result_of(folder, records, described)
+
+
+def result_of(
+    folder: RunFolder, records: Iterable[CaseRecord], described: CohortRecord
+) -> RunResult:
+    """The result of a run from its records."""
+    counts = {"ok": 0, "excluded": 0, "failed": 0}
+    failed = []
+    for record in records:
+        counts[record.status] += 1
+        if isinstance(record, StoppedCase) and record.status == "failed":
+            failed.append(FailedCase(record.case_id, record.reason))
+    return RunResult(folder.path, counts, tuple(failed), described)
+
+
+def _on_radiographs(
+    folder: RunFolder, records: Iterable[CaseRecord]
+) -> Iterator[tuple[str, Floats, Mask]]:
+    """Of each case with lungs: its outcome, its first map and its lungs, on the radiograph."""
+    for record in records:
+        if not isinstance(record, AuditedCase):
+            continue
+        first, lungs_region = record.first_map, record.regions.first("lungs")
+        if first is None or lungs_region is None or first.facts.status == "not_finite":
+            continue
+        where = folder.case(record.case_id)
+        with np.load(where / "map.npz") as maps, np.load(where / "regions.npz") as masks:
+            values, lungs = maps[first.key], masks[lungs_region.name]
+        on_radiograph = geometry.restore(
+            values, record.input.placement, cohort.RASTER, cohort.RASTER, first.facts.geometry
+        )
+        yield record.outcome or "no_label", on_radiograph, lungs
+
+
+def describe_cohort(
+    folder: RunFolder,
+    run: RunRecord,
+    records: Sequence[CaseRecord],
+    config: AuditConfig | None = None,
+) -> CohortRecord:
+    """What a run says about the classifier.
+
+    The private crosswalk knows the patients; where it is kept elsewhere, the record that stands is
+    kept as well.
+
+    Parameters
+    ----------
+    config : measured as this config asks; None = as the run's own.
+    """
+    sources = evidence.read_crosswalk(folder)
+    if not sources and config is None and (standing := folder.read_cohort()):
+        return standing
+    settings = measured_by(run.config if config is None else config.resolved())
+    return cohort.describe(records, sources, *settings, run.seed, run.checks)
+
+
+def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
+    """`describe_cohort` of a run folder; nothing is written.
+
+    Raises
+    ------
+    ConfigError : the run has not finished.
+    VerificationError : its records were changed.
+    """
+    folder = RunFolder.open(path)
+    run = folder.read_run()
+    records: Sequence[CaseRecord] = records_of(folder)
+    if len(records) != run.num_cases:
+        raise ConfigError(
+            f"{path} holds {len(records)} of {run.num_cases} cases: the run has not finished",
+            "go on with cxr-audit run CONFIG --resume",
+        )
+    _require_unchanged_records(folder)
+    if config is not None:
+        limits = config.acceptance
+        records = [flags.flagged(record, limits, run.logit_spread) for record in records]
+    return describe_cohort(folder, run, records, config)
+
+
+def render(
+    path: Path,
+    engine: Engine,
+    template_dir: Path | None = None,
+    progress: Progress = lambda phase, done, total: None,
+    language: str | None = None,
+) -> RunResult:
+    """All documents of a run again, from its records, without the classifier.
+
+    Parameters
+    ----------
+    path : the run folder.
+    template_dir : own templates.
+    progress : called with a phase, the number of cases done, and the total.
+    language : of the PDFs of cases; None = that of the run's config.
+
+    Raises
+    ------
+    ConfigError : no finished run, or no such language.
+    VerificationError : its records were changed.
+    """
+    if language is not None:
+        read_language(language)
+    folder = RunFolder.open(path)
+    run = folder.read_run()
+    if run.status != "finished" or not folder.is_sealed:
+        raise ConfigError(
+            f"{path} has not finished", "go on with it: cxr-audit run CONFIG --resume"
+        )
+    case_ids = folder.case_ids()
+    _require_unchanged_records(folder)
+    events = EventLog.open(folder)
+    events.adopt(folder, run)
+    events.append("rewriting")
+    futures = [
+        engine.light(render_case, path, case_id, template_dir, language) for case_id in case_ids
+    ]
+    for done, future in enumerate(futures, 1):
+        future.result()
+        progress("documents", done, len(futures))
+    events.append(
+        "rendered", cases=len(case_ids), own_templates=template_dir is not None, language=language
+    )
+    return finish_run(folder, run, records_of(folder), events, template_dir)
+
+
+def _require_unchanged_records(folder: RunFolder) -> None:
+    """What is made from the records may be another."""
+    evidence.require_unchanged(
+        folder, {*evidence.documents(folder), *evidence.SIGNATURES, *evidence.UNFINISHED}
+    )

@@ -1,0 +1,145 @@
+"""A config -> the networks that it names: classifier with its card, checks, lung segmenter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cxr_audit import preprocess as geometry
+from cxr_audit import reference, regions
+from cxr_audit.cohort.intervals import score_interval
+from cxr_audit.config import REFERENCE, AuditConfig, Card
+from cxr_audit.config import Classifier as ClassifierSettings
+from cxr_audit.config import Validation as ValidationSettings
+from cxr_audit.errors import ConfigError
+from cxr_audit.records import ModelCard, ModelFacts, OutputBin, Validation
+
+if TYPE_CHECKING:
+    from cxr_audit.classifier import Classifier
+    from cxr_audit.explain import Explainer
+    from cxr_audit.regions import LungSegmenter
+    from cxr_audit.trust.checks import Checks
+
+
+def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
+    """The classifier of a config, checked against the config, with what it is for the record.
+
+    Raises
+    ------
+    ConfigError, ModelError : it is missing, or does not fit the config.
+    """
+    from cxr_audit.classifier import Classifier, file_sha256, load_keras
+
+    settings = config.classifier
+    path, sha256, card = _weights(settings)
+    size = config.preprocess
+    threshold, threshold_source = settings.threshold, settings.threshold_source
+    if card is not None and threshold is None:
+        threshold = card.threshold
+        threshold_source = threshold_source or card.threshold_source
+    classifier = Classifier(
+        load_keras(path, sha256),
+        (size.rows, size.columns, size.channels),
+        settings.class_names or (card.class_names if card else ()),
+        settings.target_class,
+        threshold,
+        threshold_source,
+        settings.output,
+    )
+    explainer = _explainer(config, classifier)
+    sha256 = file_sha256(path)
+    is_reference = settings.path == REFERENCE
+    return explainer, ModelFacts(
+        name="cxr-audit reference classifier" if is_reference else path.name,
+        sha256=sha256,
+        parameters=classifier.parameters,
+        input_shape=classifier.input_shape,
+        output_activation=classifier.output_activation,
+        class_names=classifier.class_names,
+        target_layer=explainer.target.layer.name,
+        grid=explainer.target.layer.grid,
+        head=explainer.target.head_in_words,
+        is_exact=explainer.target.is_affine,
+        labels=classifier.labels,
+        card=card or _card(settings.card, path.name, sha256, classifier),
+    )
+
+
+def _weights(settings: ClassifierSettings) -> tuple[Path, str | None, ModelCard | None]:
+    """File, SHA-256 that it must have, and card if it is the classifier that ships."""
+    if settings.path != REFERENCE:
+        return Path(settings.path), settings.sha256, None
+    if settings.card is not None:
+        raise ConfigError(
+            "the classifier that ships has its own model card", "take classifier.card out"
+        )
+    card = reference.card_of("classifier")
+    return reference.WEIGHTS / card.weights, settings.sha256 or card.sha256, card
+
+
+def _explainer(config: AuditConfig, classifier: Classifier) -> Explainer:
+    from cxr_audit.explain import Explainer, Probing
+
+    settings = config.explain
+    _, offset = geometry.scaling_of(config.preprocess)
+    black = tuple(map(float, offset))
+    return Explainer(
+        classifier,
+        settings.methods,
+        settings.target_layer,
+        settings.layers,
+        settings.classes,
+        settings.against,
+        Probing(
+            settings.baseline,
+            black,
+            settings.steps,
+            settings.score_cam_channels,
+            config.run.seed,
+        ),
+    )
+
+
+def _card(card: Card | None, name: str, sha256: str, classifier: Classifier) -> ModelCard | None:
+    """The model card of a config, bound to the model."""
+    if card is None:
+        return None
+    return ModelCard(
+        name=name,
+        weights=name,
+        sha256=sha256,
+        parameters=classifier.parameters,
+        input=" x ".join(map(str, classifier.input_shape)),
+        intended_use=card.intended_use,
+        population=card.population,
+        limits=card.limits,
+        data=card.data,
+        data_licence=card.data_licence,
+        validation=_validation(card.validation, classifier.target_class),
+    )
+
+
+def _validation(stated: ValidationSettings | None, class_name: str) -> Validation | None:
+    """What the output meant in validation cases; a bin without cases is left out."""
+    if stated is None:
+        return None
+    bins = []
+    for low, high, num_cases, num_labelled in stated.bins:
+        if num_cases:
+            interval = score_interval(num_labelled / num_cases, num_cases)
+            bins.append(OutputBin(low, high, num_cases, num_labelled, interval))
+    return Validation(stated.data, class_name, tuple(bins))
+
+
+def open_checks(config: AuditConfig, explainer: Explainer) -> Checks:
+    """The checks of the explanation that a config asks for."""
+    from cxr_audit.trust.checks import Checks
+
+    return Checks(explainer, config.trust, config.engine.batch_size, config.run.seed)
+
+
+def open_segmenter(config: AuditConfig) -> LungSegmenter | None:
+    """The lung segmenter that a config asks for."""
+    if config.regions.lungs != REFERENCE:
+        return None
+    return regions.LungSegmenter(reference.WEIGHTS / "lungs.keras")

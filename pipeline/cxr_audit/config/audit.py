@@ -1,0 +1,64 @@
+"""The whole config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+)
+
+from cxr_audit.config.acceptance import Acceptance, Cohort
+from cxr_audit.config.explanation import Explain, Focus, Masking, Regions, Trust
+from cxr_audit.config.model import Classifier, Preprocess
+from cxr_audit.config.output import Engine, Report
+from cxr_audit.config.sources import Ingest, Privacy, Quality, Run
+
+# Where and how a run is made, not what is asked of it.
+PLACES = (
+    *("run.output", "run.name", "privacy.key_file"),
+    *("engine.name", "engine.workers", "engine.auditors", "engine.batch_size"),
+    *("engine.case_seconds", "engine.case_mib"),
+)
+
+
+class AuditConfig(BaseModel):
+    """A whole audit. `cxr-audit schema` prints this as JSON Schema."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="cxr-audit config")
+
+    run: Run
+    ingest: Ingest
+    privacy: Privacy = Privacy()
+    quality: Quality = Quality()
+    preprocess: Preprocess
+    classifier: Classifier
+    explain: Explain = Explain()
+    trust: Trust = Trust()
+    regions: Regions = Regions()
+    focus: Focus = Focus()
+    masking: Masking = Masking()
+    cohort: Cohort = Cohort()
+    acceptance: Acceptance = Acceptance()
+    report: Report = Report()
+    engine: Engine = Engine()
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain JSON values, every key present."""
+        return self.model_dump(mode="json")
+
+    def sha256(self) -> str:
+        """Identity of what the config asks for: of all but `PLACES`."""
+        asked = {
+            section: kept
+            for section, keys in self.resolved().items()
+            if (
+                kept := {
+                    key: value for key, value in keys.items() if f"{section}.{key}" not in PLACES
+                }
+            )
+        }
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
