@@ -1,15 +1,17 @@
-"""Classifiers of known behaviour -> what each probe moves in every case: for the limits of dependence.
+"""Classifiers of known behaviour -> what each probe moves in every case: for limits of dependence.
 
-    .venv/bin/python -m benchmarks.dependence_limits --out build/known-behaviour [--part development]
+    .venv/bin/python -m benchmarks.dependence_limits --out build/known-behaviour [--part PART]
 
-The phantoms, cues and classifiers are those of `benchmarks.known_behaviour`, of its parts on which
-limits may be set; the held-out part is refused. Only the probes are made, not the whole audit: the
-image darker and brighter, the border and each marker replaced by the mean of 32 inputs. Three further
-classifiers are built by hand from the mean grey value m of the input: one that rises with m, one that
-rises with |m - its median|, and one that is constant but for a hundredth of a log-odd.
+The phantoms, cues and classifiers are those of `benchmarks.known_behaviour`, of its parts on
+which limits may be set; the held-out part is refused. Only the probes are made, not the whole
+audit: the image darker and brighter, the border and each marker replaced by the mean of 32
+inputs. Three further classifiers are built by hand from the mean grey value m of the input: one
+that rises with m, one that rises with |m - its median|, and one that is constant but for a
+hundredth of a log-odd.
 
-Written: `<part>-probes.json`, by classifier: logit, darker, brighter, border (a number a case), marker
-(None where no marker was found), the loss of AUC of each cue, and whether each cue was planted.
+Written: `<part>-probes.json`, by classifier: logit, darker, brighter, border (a number a case),
+marker (None where no marker was found), the loss of AUC of each cue, and whether each cue was
+planted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Two run folders in, three documents out: offline, the same bytes every time, nothing overwritten."""
+"""Two run folders in, three documents out: offline, the same bytes every time, nothing
+overwritten."""
 
 from __future__ import annotations
 
@@ -13,8 +14,17 @@ from cxr_audit import evidence
 from cxr_audit.compare import compare_runs
 from cxr_audit.errors import ConfigError, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder
-from cxr_audit.records import CaseSource, Check, ComparedRun, Flag, RunRecord, to_json
+from cxr_audit.records import (
+    CaseSource,
+    Check,
+    ComparedRun,
+    Flag,
+    FlagsRecord,
+    RunRecord,
+    to_json,
+)
 from cxr_audit.report.comparison import _name
+from cxr_audit.vocabulary import message
 from pypdf import PdfReader
 
 from tests.cohort.cases import a_case, a_failure
@@ -24,11 +34,12 @@ FORBIDDEN = r"diagnos|detected|confirms|rules out|normal|healthy|confidence|http
 
 
 def write_run(path: Path, shift: float) -> Path:
-    """A finished run of 24 cases of 12 patients; in the shifted one some change class, and the last has failed."""
+    """A finished run of 24 cases of 12 patients; in the shifted one some change class, and the
+    last has failed."""
     folder = RunFolder.create(path)
     records = [a_case(f"c{n:02}", "PN"[n % 2], min(1, (n + 0.5) / 30 + shift)) for n in range(23)]
     if shift:
-        records[3] = replace(records[3], flags=(Flag("border", "why"),))
+        records[3] = replace(records[3], flags=FlagsRecord((Flag("border", "why"),)))
     records.append(a_failure("c23") if shift else a_case("c23", "P", 0.9))
     sources = [
         CaseSource(r.case_id, path, f"Doe^Jane {n}.png", patient_id=f"Doe{n // 2}")
@@ -43,11 +54,9 @@ def write_run(path: Path, shift: float) -> Path:
     run = RunRecord(
         path.name, "finished", "2026-01-02T03:04:05Z", config, "0" * 64, 0, model, 24, {}, {}
     )
-    check = (
-        Check("randomisation", "what", "failed", reason="why")
-        if shift
-        else Check("randomisation", "what", "passed")
-    )
+    check = Check("randomisation", "passed")
+    if shift:
+        check = Check("randomisation", "failed", reason="why")
     run = replace(run, checks=(check,))
     folder.write_run(replace(run, case_id_key="k", crosswalk_sha256=sha256))
     log = EventLog.open(folder)
@@ -85,7 +94,7 @@ def test_the_documents_say_what_changed(output: Path) -> None:
     text = " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
     for shown in (" ".join(re.sub(r"<[^>]+>", " ", page).split()), text):
         assert "3 of 23 cases audited in both runs changed class" in shown
-        assert "Mean model output: change +0.100" in shown
+        assert "Mean score: change +0.100" in shown
         assert (
             "2 wrong in A and right in B, 1 right in A and wrong in B, of 23 labelled cases"
             in shown
@@ -93,7 +102,7 @@ def test_the_documents_say_what_changed(output: Path) -> None:
         assert "p = 1.000" in shown
         assert "explain.methods" in shown
         assert "Randomisation passed failed" in shown
-        assert "now the border counts" in shown
+        assert "new: output depends on the image border" in shown
         assert "audited, then failed" in shown
     assert pdf.attachments["compare.json"] == [(output / "compare.json").read_bytes()]
     assert (pdf.metadata or {})["/Title"] == "Comparison of run old with run new"
@@ -132,12 +141,14 @@ def test_patients_of_the_crosswalk_are_those_resampled(
     runs: tuple[Path, Path], output: Path, tmp_path: Path
 ) -> None:
     record = json.loads((output / "compare.json").read_text())
-    assert record["patients"] == "known for 24 of 24 cases"
+    known = message("cohort.patients_known", known=24, num=24)
+    assert record["patients"]["code"] == known.code
+    assert record["patients"]["values"] == known.values
     assert record["another_class"]["num_patients"] == 12
     for run in runs:
         shutil.copytree(run, tmp_path / run.name, ignore=shutil.ignore_patterns("private"))
     found, _ = compare_runs(tmp_path / "old", tmp_path / "new")
-    assert found.patients.startswith("known for 0 of 24 cases")
+    assert found.patients == message("cohort.patients_unknown", num=24)
     assert found.another_class.num_patients == 23
 
 
@@ -147,7 +158,8 @@ def test_a_letterhead_is_the_comparisons_too(
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "compare.html.j2").write_text(
-        '<html lang="en"><head><title>{{ title }}</title></head><body><h1>St. Example: {{ a.name }}</h1></body></html>'
+        '<html lang="en"><head><title>{{ title }}</title></head>'
+        "<body><h1>St. Example: {{ a.name }}</h1></body></html>"
     )
     _, folder = compare_runs(*runs, tmp_path / "out", mine)
     assert "St. Example: old" in (folder / "compare.html").read_text()
@@ -162,7 +174,7 @@ def test_a_letterhead_is_the_comparisons_too(
 def test_what_cannot_be_compared_is_refused(
     runs: tuple[Path, Path], output: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="holds a comparison already"):
+    with pytest.raises(ConfigError, match="already holds a comparison"):
         compare_runs(*runs)
     unfinished = shutil.copytree(runs[1], tmp_path / "unfinished")
     (unfinished / "SHA256SUMS").unlink()

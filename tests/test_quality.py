@@ -27,7 +27,8 @@ def states(checks: tuple[Check, ...]) -> dict[str, str]:
 
 
 def ramp(low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """101 x 101, every row and column spans the same; percentile p of all pixels is low + (high - low) p / 100."""
+    """101 x 101, every row and column spans the same; percentile p of all pixels is low + (high
+    - low) p / 100."""
     steps = (np.arange(101)[:, None] + np.arange(101)) % 101
     return (low + (high - low) * steps / 100).astype(np.float32)
 
@@ -67,7 +68,8 @@ def test_a_blank_picture_is_blank_and_without_contrast() -> None:
 
 
 def test_an_even_frame_is_no_contrast_and_counts_as_collimation() -> None:
-    """101 x 101 in 181 x 141: 1 - 10201 / 25521 of the picture is frame, whatever its grey value."""
+    """101 x 101 in 181 x 141: 1 - 10201 / 25521 of the picture is frame, whatever its grey
+    value."""
     for grey in (0.0, 0.5, 1.0):
         framed = np.full((181, 141), grey, np.float32)
         framed[40:141, 20:121] = ramp(0.4, 0.5)

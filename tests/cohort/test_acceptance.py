@@ -96,7 +96,8 @@ def test_cases_that_were_not_assessed_are_beside_the_share_of_the_others() -> No
 
 
 def test_an_undecided_criterion_says_how_many_cases_decide() -> None:
-    """14 of 18 against 0.7: from n on where (p - L)^2 = z^2 L (1 - L) / n, as score intervals go."""
+    """14 of 18 against 0.7: from n on where (p - L)^2 = z^2 L (1 - L) / n, as score intervals
+    go."""
     result = judged(**ENRICHED, share_at_least=0.7)
     expected = 1.96**2 * 0.7 * 0.3 / (14 / 18 - 0.7) ** 2
     assert result.num_needed == pytest.approx(expected, rel=0.1)  # resampled, of 18 cases
@@ -171,8 +172,8 @@ def test_a_check_of_the_model(state: CheckState, expected: str) -> None:
     [
         (
             {**ENRICHED, "bound": "lower", "share_at_least": 0.8},
-            "share of true positive cases with evidence in the lungs relative to its area above 1.5, "
-            "lower end of the 95 % interval at least 0.8",
+            "share of true positive cases with evidence in the lungs relative to its area above "
+            "1.5, lower end of the 95 % interval at least 0.8",
         ),
         (
             {"metric": "npv", "at_most": 1},
@@ -206,7 +207,8 @@ def test_a_criterion_in_words(criterion: dict, words: str) -> None:
 
 
 def test_a_share_of_what_masking_changed_is_of_the_cases_that_it_asked() -> None:
-    """Of ten cases four were asked again; two of these have a marker, one of which carries the answer."""
+    """Of ten cases four were asked again; two of these have a marker, one of which carries the
+    answer."""
 
     no_lungs = message("regions.lungs_not_looked_for")
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from cxr_audit.cohort import compare
 from cxr_audit.cohort.columns import CaseSummary
-from cxr_audit.cohort.compare import match, mcnemar
+from cxr_audit.cohort.compare import mcnemar
 from cxr_audit.cohort.intervals import Resampling
+from cxr_audit.cohort.pairing import match
 from cxr_audit.errors import ConfigError
 from cxr_audit.records import (
     CaseRecord,
@@ -166,7 +167,8 @@ def placements(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np
 
 
 def test_the_auc_change_has_the_error_of_delong() -> None:
-    """DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988: variance of the paired difference from placements."""
+    """DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988: variance of the paired difference
+    from placements."""
     rng, positive = np.random.default_rng(8), np.arange(300) < 120
     shared = rng.normal(positive * 1.0, 1)
     before, after = shared + rng.normal(0, 0.6, 300), shared + rng.normal(0, 0.4, 300)
@@ -197,7 +199,8 @@ def test_mcnemar_is_the_binomial_test(gained: int, lost: int) -> None:
 
 
 def test_cases_of_other_keys_are_matched_by_their_files() -> None:
-    """Two copies of one file: the first with the first, the second with the second; a file without a hash with none."""
+    """Two copies of one file: the first with the first, the second with the second; a file
+    without a hash with none."""
     a = [
         CaseSummary(name, "failed", file_sha256=sha)
         for name, sha in (("b", "1"), ("a", "1"), ("c", "2"), ("d", None))

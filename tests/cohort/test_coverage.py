@@ -1,4 +1,5 @@
-"""The intervals hold the truth as often as they say: the quick form of `python -m benchmarks.coverage`."""
+"""The intervals hold the truth as often as they say: the quick form of `python -m
+benchmarks.coverage`."""
 
 from __future__ import annotations
 

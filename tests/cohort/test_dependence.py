@@ -99,7 +99,9 @@ def test_brightness_is_found_in_whatever_direction_it_acts(exposure: tuple[float
     """(5, 5): the logit rises with the distance from the usual brightness."""
     check = found(many(exposure=exposure))["exposure_dependence"]
     assert check.state == "failed"
-    assert check.value == pytest.approx(5.0 / np.std(LOGITS))
+    # Of (-5, 0, 5): the root of 50 / 3; of (0, 5, 5) and (0, 0, 5): of 50 / 3 - (10 / 3)^2.
+    within = 50 / 3 if sum(exposure) == 0 else 50 / 9
+    assert check.value == pytest.approx(np.sqrt(within) / np.std(LOGITS))
     assert check.limit == message("cohort.at_most", limit=0.5)
 
 
@@ -108,12 +110,13 @@ def test_directions_that_differ_from_case_to_case_do_not_cancel() -> None:
         return (-2.0, 2.0) if number // 10 % 2 else (2.0, -2.0)
 
     check = found(many(exposure=either_way))["exposure_dependence"]
-    assert check.value == pytest.approx(2.0 / np.std(LOGITS))
+    assert check.value == pytest.approx(np.sqrt(8 / 3) / np.std(LOGITS))
     assert check.state == "failed"
 
 
 def test_markers_by_the_cases_that_have_one_however_few_these_are() -> None:
-    """20 of 200 cases have a marker, and all of them are flagged for it: a share of 1, not of 0.1."""
+    """20 of 200 cases have a marker, and all of them are flagged for it: a share of 1, not of
+    0.1."""
     rare = many(is_marked=lambda number, logit: True if number < 20 else None)
     check = found(rare)["marker_dependence"]
     assert (check.state, check.value) == ("failed", 1.0)

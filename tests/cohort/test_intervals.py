@@ -1,4 +1,5 @@
-"""Shares, AUC, predictive values and their intervals: by hand, by enumeration, against scipy and scikit-learn."""
+"""Shares, AUC, predictive values and their intervals: by hand, by enumeration, against scipy and
+scikit-learn."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def alone(size: int) -> Resampling:
 
 
 def wilson(share: float, number: float) -> tuple[float, float]:
-    """Where the distance of the share from the truth is 1.96 standard errors of the truth: roots of a quadratic."""
+    """Where the distance of the share from the truth is 1.96 standard errors of the truth: roots
+    of a quadratic."""
     z2 = stats.norm.ppf(0.975) ** 2
     low, high = sorted(np.roots([1 + z2 / number, -2 * share - z2 / number, share**2]))
     return low, high
@@ -96,7 +98,8 @@ def test_images_of_one_patient_that_are_all_alike_count_once() -> None:
 
 
 def test_a_share_of_one_has_a_width_by_kishs_number() -> None:
-    """30 patients, one with 6 images: 35^2 / (36 + 29) cases; Wilson's lower end at 1 is n / (n + z^2)."""
+    """30 patients, one with 6 images: 35^2 / (36 + 29) cases; Wilson's lower end at 1 is n / (n
+    + z^2)."""
     patients = np.concatenate([np.zeros(6, int), np.arange(1, 30)])
     assert kish_number(patients) == pytest.approx(35**2 / 65)
     everyone = np.ones(35, bool)
@@ -138,7 +141,8 @@ def test_predictive_values_follow_from_bayes_rule() -> None:
 
 
 def test_a_predictive_value_of_many_cases_has_the_logit_error() -> None:
-    """Mercaldo, Lau and Zhou, Stat Med 26, 2007: var = (1 - se) / (se n1) + sp / ((1 - sp) n0), on the log-odds."""
+    """Mercaldo, Lau and Zhou, Stat Med 26, 2007: var = (1 - se) / (se n1) + sp / ((1 - sp) n0),
+    on the log-odds."""
     n, se, sp, odds = 20_000, 0.9, 0.8, 9.0
     found = predictive_value(
         Estimate(se, n, n, wilson(se, n)), Estimate(sp, n, n, wilson(sp, n)), odds
@@ -176,7 +180,8 @@ def test_nothing_called_has_no_predictive_value() -> None:
 
 
 def test_the_calibration_error_by_hand() -> None:
-    """Five times 0.2 with 2 positives: |1 - 2|; five times 0.8 with 3: |4 - 3|; together 2 of 10."""
+    """Five times 0.2 with 2 positives: |1 - 2|; five times 0.8 with 3: |4 - 3|; together 2 of
+    10."""
     positive = np.array([1, 1, 0, 0, 0, 1, 1, 1, 0, 0], bool)
     probability = np.repeat([0.2, 0.8], 5)
     found, calibrated = alone(10).ece(positive, probability, np.repeat([2, 8], 5))

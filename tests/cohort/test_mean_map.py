@@ -25,14 +25,16 @@ def test_no_lungs_are_refused() -> None:
 
 
 def test_lungs_that_fill_their_place_leave_a_picture_as_it_is() -> None:
-    """With a margin of a quarter on each side, lungs of two thirds in the middle map the radiograph onto itself."""
+    """With a margin of a quarter on each side, lungs of two thirds in the middle map the
+    radiograph onto itself."""
     assert MARGIN == 0.25
     picture = np.random.default_rng(0).random((RASTER, RASTER)).astype(np.float32)
     np.testing.assert_allclose(on_lungs(picture, (1 / 6, 1 / 6, 2 / 3, 2 / 3)), picture, atol=1e-5)
 
 
 def test_evidence_moves_with_the_lungs() -> None:
-    """The same chest in two corners of two radiographs: one and the same mean, and negative evidence is none."""
+    """The same chest in two corners of two radiographs: one and the same mean, and negative
+    evidence is none."""
     laid = []
     for top, left in ((30, 30), (42, 36)):
         evidence = np.full((120, 120), -1, np.float32)

@@ -27,7 +27,8 @@ def values(prevalence: float | None = None, **changed: np.ndarray) -> dict[str, 
 
 
 def test_a_table_by_hand() -> None:
-    """AUC: 9 x 16 pairs won, 9 x 4 + 3 x 16 halves, of 12 x 20. Bins 0.3: 19 x 0.3 - 3; 0.9: 13 x 0.9 - 9."""
+    """AUC: 9 x 16 pairs won, 9 x 4 + 3 x 16 halves, of 12 x 20. Bins 0.3: 19 x 0.3 - 3; 0.9: 13
+    x 0.9 - 9."""
     assert values() == pytest.approx(
         {
             "auc": (144 + 42) / 240,

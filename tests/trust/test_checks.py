@@ -48,7 +48,8 @@ def test_a_classifier_of_one_corner_is_faithful_stable_and_complete() -> None:
 
 
 def test_the_control_at_random_places_wins_nothing_on_the_whole() -> None:
-    """`random` knows nothing of the classifier: its mean does not beat chance by two standard errors."""
+    """`random` knows nothing of the classifier: its mean does not beat chance by two standard
+    errors."""
     explainer = Explainer(Classifier(corner_detector(), (16, 16, 1)), ("random",))
     found = {
         check.name: check

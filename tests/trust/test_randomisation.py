@@ -1,4 +1,5 @@
-"""Property 6: the map changes with the weights; every weight changes; an explanation that ignores them fails."""
+"""Property 6: the map changes with the weights; every weight changes; an explanation that
+ignores them fails."""
 
 from __future__ import annotations
 
@@ -97,7 +98,8 @@ def test_an_explanation_that_ignores_the_weights_fails(control: str) -> None:
 
 
 def test_every_weight_of_every_kind_of_layer_is_made_anew() -> None:
-    """1x1, depthwise and separable convolutions, moving means, a shared layer, a frozen one, a nested backbone."""
+    """1x1, depthwise and separable convolutions, moving means, a shared layer, a frozen one, a
+    nested backbone."""
     shared = layers.Conv2D(4, 1, name="shared", bias_initializer="random_normal")
     inner_image = keras.Input((16, 16, 4))
     inner = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(inner_image)
@@ -172,7 +174,8 @@ def test_a_control_that_does_otherwise_breaks_the_check(monkeypatch: pytest.Monk
 
 
 def test_the_limit_is_what_pairs_share_and_two_standard_errors() -> None:
-    """Of the pairs of a, b, c each case's mean is known from `ssim` alone. A map with itself has 1."""
+    """Of the pairs of a, b, c each case's mean is known from `ssim` alone. A map with itself has
+    1."""
     a, b, c = (np.random.default_rng(n).random((6, 6)).astype(np.float32) for n in range(3))
     ab, ac, bc = (float(ssim(x[None], y[None])[0]) for x, y in ((a, b), (a, c), (b, c)))
     pairs = np.array([(ab + ac) / 2, (ab + bc) / 2, (ac + bc) / 2])
@@ -186,7 +189,8 @@ def test_the_limit_is_what_pairs_share_and_two_standard_errors() -> None:
 
 
 def test_pairs_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of maps of one cell, alike by their product: 1, 2, 4 have 2, 4 and 8. Each pair is asked for once."""
+    """Of maps of one cell, alike by their product: 1, 2, 4 have 2, 4 and 8. Each pair is asked
+    for once."""
     asked: list[float] = []
 
     def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:

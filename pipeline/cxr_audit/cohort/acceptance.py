@@ -23,13 +23,8 @@ import numpy as np
 
 from cxr_audit.cohort.cases import OF_STATUS
 from cxr_audit.cohort.columns import Cases
-from cxr_audit.cohort.intervals import (
-    MIN_PATIENTS,
-    Bools,
-    Resampling,
-    number_of,
-    number_that_excludes,
-)
+from cxr_audit.cohort.intervals import MIN_PATIENTS, Bools, Resampling
+from cxr_audit.cohort.shares import number_of, number_that_excludes
 from cxr_audit.config import Acceptance, Criterion
 from cxr_audit.records import (
     Bound,

@@ -10,24 +10,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import compress
-from typing import Any
 
 import numpy as np
 
 from cxr_audit.cohort.columns import Cases, CaseSummary
 from cxr_audit.cohort.describe import number_patients
+from cxr_audit.cohort.differences import differences
 from cxr_audit.cohort.intervals import Bools, Doubles, Resampling
-from cxr_audit.config import PLACES
+from cxr_audit.cohort.pairing import Pair, Run, Side, match
 from cxr_audit.errors import ConfigError
 from cxr_audit.records import (
-    CaseRecord,
     ChangedCase,
     CheckState,
     ComparedRun,
     Comparison,
-    Difference,
     Estimate,
     PairedMetric,
     RunRecord,
@@ -36,39 +33,7 @@ from cxr_audit.records import (
 from cxr_audit.vocabulary import message
 from cxr_audit.vocabulary.names import case_numbers
 
-Run = tuple[RunRecord, str, Iterable[CaseRecord]]
-"""A run, the SHA-256 of its `SHA256SUMS`, and its cases."""
-
 MOST_CHANGED = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One of the two runs."""
-
-    run: RunRecord
-    sha256sums: str
-    cases: Cases
-
-    @classmethod
-    def of(cls, run: Run) -> Side:
-        record, sha256sums, cases = run
-        return cls(record, sha256sums, Cases(cases))
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One case in both runs, with its place in each."""
-
-    a: CaseSummary
-    b: CaseSummary
-    place_a: int
-    place_b: int
-
-    @property
-    def is_audited(self) -> bool:
-        """In both runs."""
-        return self.a.is_audited and self.b.is_audited
 
 
 def compare(
@@ -215,34 +180,6 @@ class _Compared:
         return PairedMetric(name, float(before), float(after), change)
 
 
-def match(a: Sequence[CaseSummary], b: Sequence[CaseSummary], is_same_key: bool) -> list[Pair]:
-    """The cases that two runs share, in the order of A.
-
-    Parameters
-    ----------
-    a, b : the cases of each run.
-    is_same_key : the case ids of both come from one key. Then cases are matched by id, else by the
-        file's SHA-256; of several equal files the first is matched with the first.
-    """
-    places_a, places_b = _keyed(a, is_same_key), _keyed(b, is_same_key)
-    common = sorted((places_a[key], places_b[key]) for key in places_a if key in places_b)
-    return [Pair(a[place_a], b[place_b], place_a, place_b) for place_a, place_b in common]
-
-
-def _keyed(cases: Sequence[CaseSummary], is_same_key: bool) -> dict[tuple[str, int], int]:
-    """Key of a case -> its place."""
-    if is_same_key:
-        return {(case.case_id, 0): place for place, case in enumerate(cases)}
-    num_equal: Counter[str] = Counter()
-    places: dict[tuple[str, int], int] = {}
-    for place in sorted(range(len(cases)), key=lambda place: cases[place].case_id):
-        sha256 = cases[place].file_sha256
-        if sha256 is not None:
-            places[sha256, num_equal[sha256]] = place
-            num_equal[sha256] += 1
-    return places
-
-
 def mcnemar(gained: int, lost: int) -> float:
     """The two-sided probability of a split at least as uneven if both were as likely.
 
@@ -251,42 +188,6 @@ def mcnemar(gained: int, lost: int) -> float:
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
-
-
-def differences(a: RunRecord, b: RunRecord) -> Iterator[Difference]:
-    """Every key of config, model and software that is not the same, but not where a run was made.
-
-    Where no key of the config differs and its SHA-256 does, a path differs: a record hides paths.
-    """
-    before, after = _made_with(a), _made_with(b)
-    for part in ("config", "model", "software"):
-        old, new = before[part], after[part]
-        for name in {**old, **new}:
-            if old.get(name) != new.get(name):
-                yield Difference(part, name, old.get(name), new.get(name))
-        if part == "config" and old == new and a.config_sha256 != b.config_sha256:
-            name = "a path, see private/config.json; SHA-256"
-            yield Difference(part, name, a.config_sha256, b.config_sha256)
-
-
-NOT_OF_THE_MODEL = ("card", "is_deterministic")
-
-
-def _made_with(run: RunRecord) -> dict[Any, dict[str, Any]]:
-    """What a run was made with, by part."""
-    config: dict[str, Any] = {}
-    for section, keys in run.config.items():
-        for key, value in keys.items() if isinstance(keys, Mapping) else ():
-            name = f"{section}.{key}"
-            if name not in PLACES:
-                config[name] = value
-    model = {
-        name: getattr(run.model, name)
-        for name in run.model.__slots__
-        if name not in NOT_OF_THE_MODEL
-    }
-    software = {**run.versions, "lung segmenter": run.segmenter_sha256}
-    return {"config": config, "model": model, "software": software}
 
 
 def _compared(side: Side) -> ComparedRun:

@@ -10,9 +10,9 @@ marker    of the cases that have a marker, the share that is flagged for it: how
 border    the standard deviation of the change with the border replaced by the run's mean
           radiograph, over that of the logit. The same change in every case makes no difference
           between cases, and is 0; two parts of the border whose effects cancel are seen
-exposure  the mean change with the image darker or brighter, the larger of the two in each case,
-          over the standard deviation of the logit. A logit that rises as well as falls with
-          brightness, from case to case or on both sides of one value, is seen
+exposure  the standard deviation of the logit over one image as it is, darker and brighter (root
+          mean square over the cases), over that between the images. A logit that rises as well as
+          falls with brightness, from case to case or on both sides of one value, is seen
 
 The 95 % interval over patients decides: passed where all of it is at or below the limit, failed
 where all of it is above, else undecided. With fewer than `MIN_PATIENTS` patients, or where the
@@ -49,7 +49,7 @@ class Changes:
     ----------
     logit : as the case is.
     border : with the border replaced.
-    brightness : with the image darker or brighter, the larger of the two, without its sign.
+    brightness : the variance of the logit over the image as it is, darker and brighter.
     """
 
     logit: Doubles
@@ -62,7 +62,7 @@ class Changes:
         logit = [case.logit for case in cases.summaries]
         border = [case.border_change for case in cases.summaries]
         brightness = [
-            None if case.exposure is None else max(map(abs, case.exposure))
+            None if case.exposure is None else float(np.var([0.0, *case.exposure]))
             for case in cases.summaries
         ]
         return cls(np.array(logit, float), np.array(border, float), np.array(brightness, float))
@@ -96,7 +96,7 @@ def dependence(
     has_brightness = ~np.isnan(changes.brightness)
     moments = _moments(changes.logit[has_brightness], changes.brightness[has_brightness])
     draws = Resampling(numbers[has_brightness], rounds, seed)
-    brightness = draws.of_sums(mean_over_spread, *moments)
+    brightness = draws.of_sums(spread_within_cases, *moments)
     has_marker = np.array([case.has_marker for case in cases.summaries], bool)
     has_marker &= cases.is_defined("flag_marker")
     flagged = cases.values("flag_marker")[has_marker] == 1
@@ -127,10 +127,13 @@ def ratio_of_spreads(sums: Doubles) -> Doubles:
     return np.sqrt(_variance(number, change, change2) / _variance(number, y, y2))
 
 
-def mean_over_spread(sums: Doubles) -> Doubles:
-    """Mean of the change over the standard deviation of the logit, from sums (5, n)."""
-    number, y, y2, change, _ = sums
-    return np.asarray(change / number / np.sqrt(_variance(number, y, y2)))
+def spread_within_cases(sums: Doubles) -> Doubles:
+    """Standard deviation within cases over that of the logit between them, from sums (5, n).
+
+    The change is a variance.
+    """
+    number, y, y2, variance, _ = sums
+    return np.asarray(np.sqrt(variance / number / _variance(number, y, y2)))
 
 
 def _variance(number: Doubles, total: Doubles, squares: Doubles) -> Doubles:

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr_audit.cohort.acceptance import Requirement, criterion_text
-from cxr_audit.cohort.intervals import MIN_PATIENTS, Z, score_interval
+from cxr_audit.cohort.intervals import MIN_PATIENTS
+from cxr_audit.cohort.shares import Z, score_interval
 from cxr_audit.config import Acceptance, Criterion
 from cxr_audit.vocabulary import RUN_METRICS, Message, Text, message
 from cxr_audit.vocabulary.checks import criteria_of_model

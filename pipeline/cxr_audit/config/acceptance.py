@@ -171,14 +171,14 @@ class Acceptance(Section):
         0.3, description="marker_dependence: more of the cases with a marker are flagged for it"
     )
     dependence_border_spread: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        0.5,
+        0.63,
         description="border_dependence: the change by the border spreads by more, in standard "
         "deviations of the logit",
     )
     dependence_exposure_spread: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        0.5,
-        description="exposure_dependence: the mean change darker or brighter is more, in standard "
-        "deviations of the logit",
+        0.59,
+        description="exposure_dependence: over one image darker and brighter the logit spreads by "
+        "more, in standard deviations of the logit between images",
     )
     criteria: tuple[Criterion, ...] = Field(
         (),

@@ -216,8 +216,8 @@ TRUST_CHECKS = Registry(
         TrustCheck(
             key="border_dependence",
             label="border dependence",
-            definition="Spread of the logit's change with the border replaced by the run's mean "
-            "radiograph, in standard deviations of the logit.",
+            definition="Standard deviation of the logit's change with the border replaced by the "
+            "run's mean radiograph, over that of the logit.",
             scope=("run",),
             is_criterion=True,
             limit="acceptance.dependence_border_spread",
@@ -225,8 +225,8 @@ TRUST_CHECKS = Registry(
         TrustCheck(
             key="exposure_dependence",
             label="brightness dependence",
-            definition="Mean change of the logit with the image darker or brighter, the larger of "
-            "the two, in standard deviations of the logit.",
+            definition="Standard deviation of the logit over one image as it is, darker and "
+            "brighter, over that between the images.",
             scope=("run",),
             is_criterion=True,
             limit="acceptance.dependence_exposure_spread",

@@ -85,8 +85,8 @@ MESSAGES: dict[str, Template] = {
         "in standard deviations of the logit, of {num} cases",
     ),
     "cohort.exposure_dependence": Plural(
-        "in standard deviations of the logit, mean of {num} case",
-        "in standard deviations of the logit, mean of {num} cases",
+        "in standard deviations of the logit, over the brightness of {num} case",
+        "in standard deviations of the logit, over the brightness of {num} cases",
     ),
     "cohort.output_depends": "The output depends on it: {value:.2f} (limit {limit:g})",
     "cohort.interval_holds_limit": "The 95 % interval, {low:.3g} to {high:.3g}, contains the limit "
