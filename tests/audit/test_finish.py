@@ -16,7 +16,7 @@ from cxr_audit.audit import audit, render
 from cxr_audit.audit.finish import _on_radiographs
 from cxr_audit.errors import ConfigError, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder, seal, verify
-from cxr_audit.records import Placement
+from cxr_audit.records import InputRecord, Placement, RegionsRecord
 from pypdf import PdfReader
 
 from tests.audit.runs import Inline, rows_of, run
@@ -177,10 +177,11 @@ def test_a_run_is_written_again_in_another_language(config_file: Path) -> None:
 def test_maps_of_the_run_report_lie_on_the_radiograph(tmp_path: Path) -> None:
     """A cell of the upper left quarter stays there; cases without lungs or without a finite map are left out."""
     placement = Placement(200, 100, 32, 32, 32 / 200, 32 / 100)
-    one = replace(a_case("one", "P", 0.9), placement=placement)
+    one = replace(a_case("one", "P", 0.9), input=InputRecord(placement))
+    facts = replace(one.maps[0].facts, status="not_finite")
     others = [
-        replace(one, case_id="no-lungs", regions=()),
-        replace(one, case_id="not-finite", maps=(replace(one.maps[0], status="not_finite"),)),
+        replace(one, case_id="no-lungs", regions=RegionsRecord()),
+        replace(one, case_id="not-finite", maps=(replace(one.maps[0], facts=facts),)),
         a_failure("failed"),
     ]
     folder = RunFolder(tmp_path)
