@@ -1,7 +1,7 @@
 """The numbers of a small run of phantoms are those of an earlier version of the composer.
 
-`recorded/cases.csv` was written before the composer was divided into processes. Where a figure is meant
-to change, write it again: draw the phantoms and run `recorded/audit.yaml` as this test does.
+`recorded/cases.csv` was written before the composer was divided into processes. Where a figure is
+meant to change, write it again: draw the phantoms and run `recorded/audit.yaml` as this test does.
 """
 
 from __future__ import annotations
