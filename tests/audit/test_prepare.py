@@ -16,7 +16,7 @@ from tests.audit.runs import Inline, everything, rows_of, run
 
 
 def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -> None:
-    """Blank, clipped, and a copy: excluded, failed, with a caution; each keeps its place in every count."""
+    """Blank, clipped, and a copy: excluded, failed, with a caution; each counts once."""
     images = config_file.parent / "images" / "NORMAL"
     first = cv2.imread(str(images / "Doe^Jane_0.png"), cv2.IMREAD_GRAYSCALE)
     cv2.imwrite(str(images / "blank.png"), np.full((60, 50), 90, np.uint8))
@@ -53,7 +53,7 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
     assert folder.read_cohort().statuses == {"ok": 9, "excluded": 1, "failed": 1}
     index = (folder.path / "index.html").read_text()
     assert all(row["case_id"] in index for row in rows)
-    # Broken off and resumed: the same records, though of the two copies the later one stands already.
+    # Interrupted and resumed: the same records, though the later copy stands already.
     before = {name: data for name, data in everything(folder).items() if name.endswith("case.json")}
     for case_id in (earlier["case_id"], blank["case_id"], clipped["case_id"]):
         (folder.case(case_id) / "case.json").unlink()
@@ -79,7 +79,7 @@ def test_what_is_no_chest_is_excluded_once_the_lungs_are_looked_for(config_file:
 
 
 def test_what_a_manifest_annotates_is_a_region(config_file: Path) -> None:
-    """One box, one mask, one mask of another size, nothing: three audits of four say where the evidence lies in it."""
+    """One box, one mask, one mask of another size, nothing."""
     folder = config_file.parent
     upper = np.zeros((60, 50), np.uint8)
     upper[:30] = 255

@@ -181,8 +181,7 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
 def test_a_disk_that_fills_up_leaves_nothing_half_written(
     config_file: Path, monkeypatch: Any
 ) -> None:
-    """A disk with room for so many bytes takes what fits and refuses the rest. Once there is room, the run ends in the
-    same bytes."""
+    """A disk with room for so many bytes refuses the rest. With room, the run ends in the same bytes."""
     whole, real = run(config_file), os.write
     one, first = (
         everything(whole),
@@ -231,7 +230,7 @@ def test_resume_refuses_another_config_and_names_the_keys(config_file: Path) -> 
 
 
 def test_a_run_goes_on_with_another_batch_size(config_file: Path) -> None:
-    """Its numbers are the same to seven digits; how many places a batch has is no question asked."""
+    """Its numbers are the same to six digits: the batch size is no part of the identity."""
     whole = rows_of(run(config_file))
     folder = run(config_file, "run.name=other", limit=4)
     assert folder.read_run().legs[0].engine["batch_size"] == 3
@@ -381,7 +380,7 @@ def test_a_damaged_record_is_made_again(config_file: Path, damaged: bytes) -> No
 
 @pytest.mark.parametrize("name", ["map.npz", "map-0.jpg", "report.pdf"])
 def test_a_case_that_lacks_a_file_is_made_again(config_file: Path, name: str) -> None:
-    """In a run that is not sealed yet, where nothing else would tell; the one case, not the other."""
+    """In a run that is not sealed yet; the other case stays as it is."""
     documents = f"report.documents={str(name == 'report.pdf').lower()}"
     folder = run(config_file, documents, limit=2)
     whole = everything(folder)
@@ -402,7 +401,7 @@ def test_resuming_a_finished_run_writes_nothing(config_file: Path) -> None:
 
 
 def test_a_finished_run_that_does_not_verify_is_not_resumed(config_file: Path) -> None:
-    """What it lacks is no work of the run's: after `render` or `sign` broke off, or its signature was taken away."""
+    """After `render` or `sign` was interrupted, or its signature was taken away."""
     folder = run(config_file, limit=2)
 
     def refused(config_file: Path, **asked: Any) -> str:
