@@ -181,7 +181,7 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
 def test_a_disk_that_fills_up_leaves_nothing_half_written(
     config_file: Path, monkeypatch: Any
 ) -> None:
-    """A disk with room for so many bytes refuses the rest. With room, the run ends in the same bytes."""
+    """A full disk refuses a file; with room again, the run ends in the same bytes."""
     whole, real = run(config_file), os.write
     one, first = (
         everything(whole),
