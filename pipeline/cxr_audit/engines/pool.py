@@ -337,12 +337,12 @@ def work(connection: Connection, opener: bytes | None, environment: dict[str, st
     threading.Thread(target=_end_with_parent, daemon=True).start()
     holder: tuple[Any, ...] = ()
     flaw: Exception | None = None
-    load_plugins()
-    if opener is not None:
-        try:
+    try:
+        load_plugins()
+        if opener is not None:
             holder = (pickle.loads(opener)(),)
-        except Exception as error:  # noqa: BLE001  that of each task
-            flaw = error
+    except Exception as error:  # noqa: BLE001  that of each task
+        flaw = error
     connection.send_bytes(pickle.dumps(("ready", None)))
     while True:
         try:
