@@ -6,8 +6,8 @@ No crash, nothing over 10 s, no more than 1 GiB of memory. Inputs are made from 
 those of pydicom-data, of tests/ingest/cases and generated ones (called radiographs, so that their
 pixels are decoded), by bit flips, cuts, holes, splices of other files, doubled and dropped pieces,
 changed lengths, sizes and values in text. The same seed makes the same inputs. Each runs in a
-worker process that is watched; what fails is kept in build/fuzz/ and the exit code is 1. Radiographs
-with a value that is present but not understood are counted apart.
+worker process that is watched; what fails is kept in build/fuzz/ and the exit code is 1.
+Radiographs with a value that is present but not understood are counted apart.
 """
 
 from __future__ import annotations
@@ -292,7 +292,7 @@ MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
 
 
 def work(handle: int, seed: int) -> None:
-    """A worker: an index comes, an outcome goes. Only `CaseError` is caught: all else is a finding."""
+    """A worker: an index comes, an outcome goes. All but a `CaseError` is a finding."""
     connection = Connection(handle)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x"

@@ -140,7 +140,8 @@ def test_lossless_jpeg_of_signed_values(dicom, save, read_path):
 
 # np.arange(165) as 11 rows x 15 columns, by DCMTK's dcmcjpeg +e1.
 ODD = (
-    "/9j/4AAQSkZJRgABAQAAAQABAAD/wwALCAALAA8BAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAQQI/9oACAEBAAEAAM/qqqqreqqqqt6qqqq3"
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/wwALCAALAA8BAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAQQI/9oACAEB"
+    "AAEAAM/qqqqreqqqqt6qqqq3"
     "qqqqreqqqqt6qqqq3qqqqreqqqqt6qqqq3qqqqreqqqqv///2Q=="
 )
 
@@ -518,8 +519,8 @@ def test_pixel_spacing(show, elements, spacing, how):
 @pytest.mark.trap("population")
 @pytest.mark.parametrize(
     ("age", "band"),
-    [("000Y", "0-9"), ("039Y", "30-39"), ("089Y", "80-89"), ("090Y", "90+"), ("107Y", "90+"), ("018M", "0-9"),
-     ("200M", "10-19"), ("010D", "0-9"), ("", None)],
+    [("000Y", "0-9"), ("039Y", "30-39"), ("089Y", "80-89"), ("090Y", "90+"), ("107Y", "90+"),
+     ("018M", "0-9"), ("200M", "10-19"), ("010D", "0-9"), ("", None)],
 )  # fmt: skip
 def test_age_is_a_band(show, age, band):
     assert show(GREY, PatientAge=age).facts.attributes.get("PatientAge") == band
@@ -613,7 +614,7 @@ def test_garbage_as_compressed_pixels(dicom, save):
 
 
 def plant(dataset, canary):
-    """The canary as every text that the standard has for such an object, and some numbers gone bad."""
+    """The canary as every text that the standard has for such an object."""
     texts = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR"}
     for tag, (vr, vm, _, is_retired, keyword) in pydicom.datadict.DicomDictionary.items():
         if vr in texts and keyword and not is_retired and tag >> 16 > 2 and keyword not in dataset:

@@ -1,4 +1,4 @@
-"""Manifests: CSV and Parquet mean the same, boxes and masks are kept, limits, refusals that quote no cell."""
+"""Manifests: CSV and Parquet mean the same, boxes and masks are kept, refusals quote no cell."""
 
 from __future__ import annotations
 

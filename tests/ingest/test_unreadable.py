@@ -1,8 +1,8 @@
 """What is present but cannot be read is never absent, and what is damaged is never shown as sound.
 
-The files in `cases/` were made for this; each name says which fault. Right values are those of other
-readers, each named at its test: DCMTK 3.6.7 (dcm2pnm, dcmdjpeg, dcmdjpls), GDCM 3.0.21 (gdcmconv),
-djpeg of libjpeg-turbo 2.1.5, tifffile 2026.3.3.
+The files in `cases/` were made for this; each name says which fault. Right values are those of
+other readers, each named at its test: DCMTK 3.6.7 (dcm2pnm, dcmdjpeg, dcmdjpls), GDCM 3.0.21
+(gdcmconv), djpeg of libjpeg-turbo 2.1.5, tifffile 2026.3.3.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def test_lengths_are_in_millimetres_or_unknown(raw, spacing, expected, misread):
 
 @pytest.fixture
 def raw(dicom, save):
-    """A file of 12-bit values in which some elements hold these bytes, whatever the standard says."""
+    """A file of 12-bit values in which some elements hold these bytes."""
 
     def build(texts, **options):
         path = save(dicom(RAMP, BitsStored=12))
