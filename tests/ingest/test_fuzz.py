@@ -28,7 +28,7 @@ def test_mutated_files():
     counts, findings = fuzz(range(200), seed=3)
     assert findings == []
     assert sum(counts.values()) == 200
-    assert set(counts) == NAMED
+    assert NAMED <= set(counts) <= NAMED | {"Radiograph_with_unreadable_values"}
 
 
 @pytest.mark.parametrize(("limit", "finding"), [("LIMIT_MIB", "MEMORY"), ("LIMIT_S", "HANG")])
