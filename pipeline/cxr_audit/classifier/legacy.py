@@ -199,8 +199,11 @@ def _adapt_object(node: dict[str, Any], factories: Factories) -> Any:
         (settings["axis"],) = settings["axis"]
     for key in _UNUSED.get(kind, ()):
         settings.pop(key, None)
+    if kind == "LeakyReLU" and "alpha" in settings:
+        settings["negative_slope"] = settings.pop("alpha")
     if not node.get("inbound_nodes"):
         return node
+    settings.pop("batch_input_shape", None)  # the network says what such a layer gets
     if settings.keys().isdisjoint(("trainable", "dtype", "layers")):  # every layer has one of them
         operation = _operation_class(kind)
         if operation is not None:
