@@ -1,10 +1,11 @@
-"""Classifiers as TensorFlow 2.15 (Keras 2) saves them: do they open here, and give the same answers?
+"""Classifiers as TensorFlow 2.15 saves them: do they open here, and answer as they did there?
 
     python benchmarks/zoo_keras2.py --python /path/of/a/python/with/tensorflow-2.15 --out zoo-keras2
 
-Backbones of keras.applications (random weights and batch statistics, small inputs) in the four ways in which
-transfer learning is written, each saved as `.h5` and `.keras` (one way as SavedModel too) by that Python with the answers of
-Keras 2 to two inputs. Prints a table; ends with 1 where a file opens and answers otherwise.
+Backbones of keras.applications (random weights and batch statistics, small inputs) in the four
+ways in which transfer learning is written, each saved as `.h5` and `.keras` (one way as
+SavedModel too) by that Python with the answers of Keras 2 to two inputs. Prints a table; ends
+with 1 where a file opens and answers otherwise.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ FILES = sorted((*FOLDER.glob("*.h5"), *FOLDER.glob("*.keras")))
 def write_keras_2(
     path: Path, listed: list[dict[str, Any]], weights: dict[str, list[np.ndarray]]
 ) -> None:
-    """An `.h5` as tf.keras 2 wrote it: a functional network of `listed` layers, the last one its output."""
+    """An `.h5` as tf.keras 2 wrote it: a network of `listed` layers, the last one its output."""
     network = {
         "name": "model",
         "layers": listed,
@@ -69,7 +69,7 @@ INPUT = {
 
 
 def test_operators_and_slashes_of_keras_2(tmp_path: Path) -> None:
-    """relu(2 - x) through a 1x1 convolution, minus itself over 6, mean over rows and columns, dense: by NumPy."""
+    """relu(2 - x) through a 1x1 convolution, minus itself over 6, mean, dense: by NumPy."""
     rng = np.random.default_rng(0)
     kernel, dense, mean = rng.normal(size=(1, 1, 3, 4)), rng.normal(size=(4, 1)), rng.normal(size=4)
     listed = [
@@ -147,7 +147,7 @@ def test_another_function_is_refused_by_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_operators_of_keras_3_in_an_h5(tmp_path: Path) -> None:
-    """Keras 3.15 reads `Multiply` and `Add` of two arguments back as its merging layers of one list, and fails."""
+    """Keras 3.15 reads `Multiply` of two arguments back as its merging layer, and fails."""
     image = keras.Input((32, 32, 3))
     x = keras.ops.mean(keras.ops.relu(layers.Conv2D(4, 3)(image * 2.0) + 3.0) / 6.0, axis=(1, 2))
     model = keras.Model(image, layers.Dense(1)(layers.Add()([x, x])))

@@ -70,7 +70,7 @@ def test_an_unknown_layer_class_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", ["InceptionResNetV2", "ConvNeXtTiny"])
 def test_own_layers_of_keras_applications_load(tmp_path: Path, family: str) -> None:
-    """The `.h5` of a nested InceptionResNetV2 needs CustomScaleLayer, that of a ConvNeXt LayerScale."""
+    """InceptionResNetV2 needs CustomScaleLayer, ConvNeXt needs LayerScale."""
     size = 75 if family == "InceptionResNetV2" else 32
     backbone = getattr(keras.applications, family)(
         weights=None, include_top=False, input_shape=(size, size, 3)

@@ -18,7 +18,8 @@ def convert(old: Path, new: Path) -> None:
 
     Raises
     ------
-    ModelError : code in the file, a network that Keras 3 cannot build, a SavedModel folder; a new file
+    ModelError : code in the file, a network that Keras 3 cannot build, a SavedModel folder; a new
+    file
         that answers otherwise.
     """
     if new.suffix != ".keras":

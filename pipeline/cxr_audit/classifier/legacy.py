@@ -1,4 +1,6 @@
-"""The network in an `.h5` file -> JSON that Keras 3 builds: files of Keras 2, and of Keras 3 with operators.
+"""The network in an older model file -> JSON that Keras 3 builds.
+
+Read are files of Keras 2, and `.h5` files of Keras 3 with operators.
 
 What stands between such a file and Keras 3:
 
