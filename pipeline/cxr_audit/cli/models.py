@@ -75,9 +75,7 @@ def inspect(
 
 
 def convert(
-    old: Annotated[
-        Path, typer.Argument(help="a model of Keras 2: .h5, .keras or a SavedModel folder")
-    ],
+    old: Annotated[Path, typer.Argument(help="a model of Keras 2: .h5 or .keras")],
     new: Annotated[Path, typer.Argument(help="the .keras file to write")],
 ) -> None:
     """Write a model of Keras 2 as a .keras file, and check that it answers the same."""
