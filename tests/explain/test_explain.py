@@ -353,7 +353,9 @@ def test_on_global_average_pooling_three_methods_are_one_and_computed_once(
     maps = Explainer(Classifier(nested(), SHAPE), asked).explain(images(1), [None]).maps[0]
     assert calls == ["xgrad-cam", "layercam"]
     assert maps[0].facts.how is None
-    assert all("the numbers of xgrad-cam" in (class_map.facts.how or "") for class_map in maps[1:3])
+    for class_map in maps[1:3]:
+        assert class_map.facts.how.code == "explain.twin"
+        assert class_map.facts.how.values == {"method": "xgrad-cam"}
     calls.clear()
     Explainer(Classifier(nested(head="flatten"), SHAPE), asked).explain(images(1), [None])
     assert calls == list(asked)  # there they differ
@@ -429,7 +431,8 @@ def test_property_10_integrated_gradients_agree_with_a_riemann_sum() -> None:
     assert class_map.facts.gap == pytest.approx(at_x - at_start - class_map.values.sum(), abs=1e-4)
     assert abs(class_map.facts.gap) < 0.02 * abs(at_x - at_start)
     assert not class_map.facts.is_exact
-    assert "baseline black, 128 steps" in (class_map.facts.how or "")
+    assert class_map.facts.how.code == "explain.integrated_gradients"
+    assert class_map.facts.how.values == {"baseline": "black", "num": 128}
 
 
 def test_property_11_score_cam_of_one_sigmoid_unit_has_two_sides() -> None:
@@ -454,9 +457,9 @@ def test_property_11_score_cam_of_one_sigmoid_unit_has_two_sides() -> None:
         assert np.abs(shape(side.values) - shape(features.sum(2))).max() > 0.05
     assert sides[0].facts.unit != "logit"
     few = Explainer(Classifier(model, SHAPE), ("score-cam",), probing=Probing(score_cam_channels=3))
-    assert (
-        few.explain(batch, [None]).maps[0][0].facts.how == "3 of 8 channels asked, background black"
-    )
+    how = few.explain(batch, [None]).maps[0][0].facts.how
+    assert how.code == "explain.score_cam"
+    assert how.values == {"num": 3, "total": 8, "background": "black"}
     assert few.passes == {"score-cam": 3}
 
 
@@ -500,7 +503,8 @@ def test_layers_come_from_shallow_to_deep_and_fuse_on_the_finest_grid() -> None:
     maps = explainer.explain(images(1), [None]).maps[0]
     assert [m.facts.key for m in maps[2:]] == ["grad-cam@backbone/relu1", "grad-cam@backbone/add"]
     assert maps[1].values.shape == (16, 16)
-    assert maps[1].facts.how == "fused from backbone/conv3, backbone/relu1, backbone/add"
+    assert maps[1].facts.how.code == "explain.fused"
+    assert maps[1].facts.how.values == {"layers": "backbone/conv3, backbone/relu1, backbone/add"}
     assert maps[1].values.max() == pytest.approx(np.tanh(2), rel=1e-5)  # the finest layer's maximum
 
 
