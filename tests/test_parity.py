@@ -1,4 +1,4 @@
-"""Parity with production: figures by hand, the file's refusals, and a pipeline that is found out."""
+"""Parity with production: figures by hand, refusals of the file, a pipeline that is found out."""
 
 import csv
 from collections.abc import Callable
