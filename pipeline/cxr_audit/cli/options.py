@@ -32,6 +32,14 @@ Overrides = Annotated[
 
 
 def load(config: Path, overrides: list[str] | None, output: Path | None = None) -> AuditConfig:
+    """The config of a file, with the overrides of the command line.
+
+    Parameters
+    ----------
+    config : the file.
+    overrides : SECTION.KEY=VALUE each.
+    output : takes the place of run.output.
+    """
     loaded = load_config(config, overrides or [])
     if output is None:
         return loaded
@@ -44,7 +52,8 @@ def accept(cohort: CohortRecord) -> None:
     """Raise where the acceptance criteria are not met."""
     failed = [result.in_words for result in cohort.acceptance if not result.is_met]
     if failed:
+        num = len(cohort.acceptance)
         raise AcceptanceError(
-            f"{len(failed)} of {len(cohort.acceptance)} acceptance criteria not met: {'; '.join(failed)}",
-            "what was found stands in cohort.json; cxr-audit cohort RUN prints it",
+            f"{len(failed)} of {num} acceptance criteria not met: {'; '.join(failed)}",
+            "cohort.json has what was measured; cxr-audit cohort RUN prints it",
         )
