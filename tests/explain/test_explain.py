@@ -11,7 +11,8 @@ import pytest
 from cxr_audit import focus
 from cxr_audit.classifier import Classifier, load_keras
 from cxr_audit.errors import ModelError
-from cxr_audit.explain import CONTROLS, METHODS, Explainer, Probing
+from cxr_audit.explain import CONTROLS, Explainer, Probing
+from cxr_audit.explain.methods import FUNCTIONS
 from cxr_audit.preprocess import cell_shares, place, region_shares
 from cxr_audit.records import ClassActivationMap
 
@@ -19,7 +20,7 @@ from tests.classifier.models import images, layers, nested
 
 SHAPE = (32, 32, 3)
 PROBES = ("score-cam", "integrated-gradients", "smoothgrad")
-EVERYTHING = (*METHODS, "layercam-fused", *PROBES, *CONTROLS)
+EVERYTHING = (*FUNCTIONS, "layercam-fused", *PROBES, *CONTROLS)
 QUICK = Probing(steps=8)
 
 
@@ -302,7 +303,7 @@ def first_right_singular_vector(cells: np.ndarray) -> np.ndarray:
     return v if (cells @ v).sum() >= 0 else -v
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", list(FUNCTIONS))
 def test_property_10_methods_agree_with_loops(method: str) -> None:
     rng = np.random.default_rng(3)
     activations = np.maximum(rng.normal(size=(2, 4, 5, 3)), 0).astype(np.float32)
@@ -329,7 +330,7 @@ def test_property_10_methods_agree_with_loops(method: str) -> None:
                 weight += (value**2 / bottom if value and bottom else 0) * max(value, 0)
         expected[n, i, j] += weight * a[i, j]
     np.testing.assert_allclose(
-        METHODS[method](activations, gradients), expected, rtol=1e-4, atol=1e-5
+        FUNCTIONS[method](activations, gradients), expected, rtol=1e-4, atol=1e-5
     )
 
 
@@ -340,14 +341,16 @@ def test_on_global_average_pooling_three_methods_are_one_and_computed_once(
     split = Classifier(nested(), SHAPE).split()
     features, _, _, gradients = split.forward(images(1), np.ones((1, 1), np.float32))
     one, *others = (
-        METHODS[m](np.asarray(features), gradients) for m in ("grad-cam", "xgrad-cam", "hirescam")
+        FUNCTIONS[m](np.asarray(features), gradients) for m in ("grad-cam", "xgrad-cam", "hirescam")
     )
     for other in others:
         np.testing.assert_allclose(other, one, atol=1e-6)
     calls = []
-    for name, method in METHODS.items():
+    for name, method in FUNCTIONS.items():
         monkeypatch.setitem(
-            METHODS, name, lambda a, g, name=name, method=method: calls.append(name) or method(a, g)
+            FUNCTIONS,
+            name,
+            lambda a, g, name=name, method=method: calls.append(name) or method(a, g),
         )
     asked = ("xgrad-cam", "grad-cam", "hirescam", "layercam")
     maps = Explainer(Classifier(nested(), SHAPE), asked).explain(images(1), [None]).maps[0]

@@ -19,7 +19,7 @@ def inspect(
     model: Annotated[Path, typer.Argument(help="a .keras or .h5 file, or the word reference")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """What a model is: input, classes, layers with a grid, head, output activation, SHA-256."""
+    """Print what a model is: input, classes, layers with a grid, head, output, SHA-256."""
     from cxr_audit.classifier import inspect_model
 
     if str(model) == REFERENCE:

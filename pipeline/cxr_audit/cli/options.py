@@ -33,6 +33,14 @@ Overrides = Annotated[
 
 
 def load(config: Path, overrides: list[str] | None, output: Path | None = None) -> AuditConfig:
+    """The config of a file, with the overrides of the command line.
+
+    Parameters
+    ----------
+    config : the file.
+    overrides : SECTION.KEY=VALUE each.
+    output : takes the place of run.output.
+    """
     loaded = load_config(config, overrides or [])
     if output is None:
         return loaded
@@ -51,5 +59,5 @@ def accept(cohort: CohortRecord) -> None:
     names = "; ".join(result.in_words for result in open_criteria)
     raise AcceptanceError(
         f"of {len(cohort.acceptance)} acceptance criteria, {counts}: {names}",
-        "what was found stands in cohort.json; cxr-audit cohort RUN prints it",
+        "cohort.json has what was measured; cxr-audit cohort RUN prints it",
     )
