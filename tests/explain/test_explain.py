@@ -492,7 +492,7 @@ def test_a_contrast_of_two_classes_or_with_oneself_is_refused() -> None:
 
 
 def test_an_unknown_method_is_refused_by_its_name() -> None:
-    with pytest.raises(ModelError, match="'gradcam'; perhaps you meant 'grad-cam'") as caught:
+    with pytest.raises(ModelError, match=r"'gradcam'\. Perhaps you meant 'grad-cam'") as caught:
         Explainer(Classifier(nested(), SHAPE), ("gradcam",))
     assert "integrated-gradients" in str(caught.value.hint)
 
