@@ -271,8 +271,7 @@ def _print_regions(regions: dict[str, Any]) -> None:
     table.title_justify = "left"
     for row in regions["rows"]:
         name = f"{'  ' if row.is_part else ''}{row.name}"
-        log_odds = row.log_odds.value if row.log_odds else ""
         style = "bold" if row.is_total else ""
-        table.add_row(name, row.evidence or "", row.ratio or "", log_odds, style=style)
+        table.add_row(name, row.evidence or "", row.ratio or "", row.log_odds or "", style=style)
     out.print()
     out.print(table, highlight=False)
