@@ -5,10 +5,19 @@ Of several maps the first counts. A case that failed or was excluded has no numb
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from cxr_audit.records import AuditedCase, CaseRecord, MapRecord, Measurements
-from cxr_audit.vocabulary import FLAGS, MAP_METRICS, MASKING_NUMBERS, REGION_METRICS, Text, message
+from cxr_audit.vocabulary import (
+    FLAGS,
+    MAP_METRICS,
+    MASKING_NUMBERS,
+    REGION_METRICS,
+    Message,
+    Text,
+    message,
+)
 from cxr_audit.vocabulary.metrics import MaskingNumber
 from cxr_audit.vocabulary.names import case_numbers, case_words, case_yes_or_no, flag_column
 from cxr_audit.vocabulary.names import region_column as column_of_region
@@ -19,6 +28,12 @@ Reasons = dict[str, Text]
 
 OF_STATUS = ("failed", "excluded")
 """Criteria that are shares of all cases; every other column is of the audited ones."""
+
+
+@cache
+def constant(code: str) -> Message:
+    """A message without values, made once: most reasons are the same in every case."""
+    return message(code)
 
 
 def value_columns() -> tuple[str, ...]:
@@ -47,7 +62,7 @@ def case_values(case: CaseRecord) -> tuple[Values, Reasons]:
         _add_masking(values, reasons, case, number)
     if case.trust is None:
         code = "cohort.no_map" if first is None else "cohort.trust_not_checked"
-        values["trust_passed"], reasons["trust_passed"] = None, message(code)
+        values["trust_passed"], reasons["trust_passed"] = None, constant(code)
     else:
         values["trust_passed"] = case.trust.state == "passed"
     raised = case.flags.names
@@ -68,7 +83,7 @@ def _add_map(values: Values, reasons: Reasons, first: MapRecord | None) -> None:
             missing = "cohort.no_map" if first is None else "cohort.not_measured"
             reason = None if first is None else first.metrics.reason(metric.key)
             values.update(dict.fromkeys(columns))
-            reasons.update(dict.fromkeys(columns, reason or message(missing)))
+            reasons.update(dict.fromkeys(columns, reason or constant(missing)))
         elif isinstance(value, tuple):
             values.update(zip(columns, value, strict=True))
         else:
@@ -90,10 +105,10 @@ def _add_region(values: Values, reasons: Reasons, case: AuditedCase, kind: Regio
 def _missing_region(case: AuditedCase, kind: RegionKind, measured: Measurements | None) -> Text:
     """Why there is nothing measured in the region of a kind."""
     if case.first_map is None:
-        return message("cohort.no_map")
+        return constant("cohort.no_map")
     if measured is not None or case.regions.first(kind.key) is not None:
-        return message("cohort.not_measured")
-    return case.regions.missing.get(kind.key) or message(kind.absent)
+        return constant("cohort.not_measured")
+    return case.regions.missing.get(kind.key) or constant(kind.absent)
 
 
 def _add_masking(
@@ -109,7 +124,7 @@ def _add_masking(
     values[number.key] = max(changes, key=abs, default=None)
     if changes:
         return
-    reasons[number.key] = message("cohort.not_masked")
+    reasons[number.key] = constant("cohort.not_masked")
     for name, reason in case.probes.masking_missing.items():
         if number.part in (name, kinds.get(name)):
             reasons[number.key] = reason
