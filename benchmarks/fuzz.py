@@ -2,10 +2,12 @@
 
     .venv/bin/python -m benchmarks.fuzz [--count 20000 | --seconds 600] [--seed 0] [--only INDEX]
 
-No crash, nothing over 10 s, no more than 1 GiB of memory. Inputs are made from pydicom's files, those of
-pydicom-data and generated ones (called radiographs, so that their pixels are decoded), by bit flips, cuts, splices
-of other files, doubled and dropped pieces, changed lengths and sizes. The same seed makes the same inputs. Each runs
-in a worker process that is watched; what fails is kept in build/fuzz/ and the exit code is 1.
+No crash, nothing over 10 s, no more than 1 GiB of memory. Inputs are made from pydicom's files,
+those of pydicom-data, of tests/ingest/cases and generated ones (called radiographs, so that their
+pixels are decoded), by bit flips, cuts, holes, splices of other files, doubled and dropped pieces,
+changed lengths, sizes and values in text. The same seed makes the same inputs. Each runs in a
+worker process that is watched; what fails is kept in build/fuzz/ and the exit code is 1.
+Radiographs with a value that is present but not understood are counted apart.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from pathlib import Path
 
 import data_store
 import numpy as np
+import numpy.typing as npt
 import pydicom
 from cxr_audit.errors import CaseError
 from cxr_audit.ingest import Display, decoding, read
@@ -38,23 +41,28 @@ from pydicom.dataset import Dataset, FileMetaDataset
 LIMIT_S, LIMIT_MIB = 10.0, 1024
 LARGEST = 400_000  # bytes of a base file: larger ones only cost time
 KEPT = Path("build/fuzz")
+PIXEL_DATA = b"\xe0\x7f\x10\x00"
 FIRST_FRAME = Display(frame=1)
-OUTLANDISH = (
-    0,
-    1,
-    2,
-    0x7F,
-    0x80,
-    0xFF,
-    0x7FFF,
-    0x8000,
-    0xFFFF,
-    0x7FFFFFFF,
-    0x80000000,
-    0xFFFFFFFE,
-    0xFFFFFFFF,
+SYNTAXES = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.RLELossless,
+    uid.JPEGLSLossless,
+    uid.JPEGLSNearLossless,
+    uid.JPEG2000Lossless,
 )
+OUTLANDISH = (
+    0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE,
+    0xFFFFFFFF,
+)  # fmt: skip
 LENGTHS = b"OB OW UN SQ US SS CS DS IS UI LO PN LT UL AT FD UT".split()
+TEXTS = (b"DS", b"IS", b"AS", b"CS")
+ODD_TEXTS = (
+    b"N/A", b"1500\\N/A", b"\\\\", b"1500,0", b"1,500", b"1500 GY", b"62", b"62Y", b"1e999",
+    b"nan", b"-", b"\xff\xfe", b"OBLIQUE", b"YES\\NO",
+)  # fmt: skip
+CASES = Path(__file__).parents[1] / "tests" / "ingest" / "cases"
 
 
 @functools.cache
@@ -63,12 +71,20 @@ def base_files() -> list[bytes]:
     roots = (
         Path(str(pydicom.__file__)).parent / "data" / "test_files",
         Path(str(data_store.__file__)).parent / "data",
+        CASES,
     )
     paths = [path for root in roots for path in sorted(root.rglob("*")) if path.is_file()]
-    found = [as_radiograph(path.read_bytes()) for path in paths if path.stat().st_size <= LARGEST]
-    without_pixels = [data for data in found if b"\xe0\x7f\x10\x00" not in data]
-    with_pixels = [data for data in found if b"\xe0\x7f\x10\x00" in data]
-    return with_pixels + without_pixels[::8] + 2 * list(generated())
+    small = [path for path in paths if path.stat().st_size <= LARGEST]
+    files = [as_radiograph(path.read_bytes()) for path in small]
+    with_pixels = [data for data in files if PIXEL_DATA in data]
+    without_pixels = [data for data in files if PIXEL_DATA not in data]
+    return [*with_pixels, *without_pixels[::8], *plain_cases(), *generated(), *generated()]
+
+
+def plain_cases() -> list[bytes]:
+    """The images of the tests outside DICOM."""
+    paths = [path for path in sorted(CASES.iterdir()) if path.suffix in (".jpg", ".png", ".tif")]
+    return [path.read_bytes() for path in paths]
 
 
 def as_radiograph(data: bytes) -> bytes:
@@ -96,50 +112,8 @@ def generated() -> Iterator[bytes]:
     """Every encoder that is at hand, and plain images of every kind."""
     rows, columns = np.mgrid[0:96, 0:80]
     grey = (2000 + 1500 * np.sin(rows / 9) * np.cos(columns / 7)).astype(np.uint16)
-    for syntax in (
-        uid.ImplicitVRLittleEndian,
-        uid.ExplicitVRLittleEndian,
-        uid.DeflatedExplicitVRLittleEndian,
-        uid.RLELossless,
-        uid.JPEGLSLossless,
-        uid.JPEGLSNearLossless,
-        uid.JPEG2000Lossless,
-    ):
-        dataset = Dataset()
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = (
-            syntax if not syntax.is_compressed else uid.ExplicitVRLittleEndian
-        )
-        if syntax == uid.DeflatedExplicitVRLittleEndian:
-            dataset.file_meta.TransferSyntaxUID = syntax
-        dataset.SOPClassUID, dataset.SOPInstanceUID = (
-            uid.DigitalXRayImageStorageForPresentation,
-            "1.2.3",
-        )
-        dataset.Modality, dataset.PhotometricInterpretation = "DX", "MONOCHROME1"
-        dataset.Rows, dataset.Columns = grey.shape
-        dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-        dataset.WindowCenter, dataset.WindowWidth = [2000, 1000], [3000, 500]
-        dataset.RescaleSlope, dataset.RescaleIntercept, dataset.PixelPaddingValue = 2, -10, 0
-        lut = Dataset()
-        lut.LUTDescriptor, lut.LUTData = [4, 0, 16], [0, 10, 20, 30]
-        lut["LUTDescriptor"].VR = lut["LUTData"].VR = "US"
-        dataset.VOILUTSequence = [lut]
-        dataset.PixelSpacing, dataset.PatientOrientation, dataset.ViewPosition = (
-            [0.1, 0.1],
-            ["L", "F"],
-            "PA",
-        )
-        dataset.PixelData = grey.tobytes()
-        dataset["PixelData"].VR = "OW"
-        if syntax.is_compressed and syntax != uid.DeflatedExplicitVRLittleEndian:
-            dataset.compress(
-                syntax,
-                generate_instance_uid=False,
-                **({"jls_error": 2} if syntax == uid.JPEGLSNearLossless else {}),
-            )
-        yield _saved(dataset, enforce_file_format=True)
+    for syntax in SYNTAXES:
+        yield _generated_dicom(grey, syntax)
     eight = Image.fromarray((grey >> 4).astype(np.uint8))
     for kind, image, options in (
         ("PNG", eight, {}),
@@ -157,6 +131,34 @@ def generated() -> Iterator[bytes]:
         out = io.BytesIO()
         image.save(out, kind, **options)
         yield out.getvalue()
+
+
+def _generated_dicom(grey: npt.NDArray[np.uint16], syntax: uid.UID) -> bytes:
+    """A DX image with a window, a rescale, a curve and padding."""
+    is_compressed = syntax.is_compressed and syntax != uid.DeflatedExplicitVRLittleEndian
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian if is_compressed else syntax
+    dataset.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = "1.2.3"
+    dataset.Modality, dataset.PhotometricInterpretation = "DX", "MONOCHROME1"
+    dataset.Rows, dataset.Columns = grey.shape
+    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.WindowCenter, dataset.WindowWidth = [2000, 1000], [3000, 500]
+    dataset.RescaleSlope, dataset.RescaleIntercept, dataset.PixelPaddingValue = 2, -10, 0
+    lut = Dataset()
+    lut.LUTDescriptor, lut.LUTData = [4, 0, 16], [0, 10, 20, 30]
+    lut["LUTDescriptor"].VR = lut["LUTData"].VR = "US"
+    dataset.VOILUTSequence = [lut]
+    dataset.PixelSpacing, dataset.PatientOrientation = [0.1, 0.1], ["L", "F"]
+    dataset.ViewPosition, dataset.PatientAge = "PA", "045Y"
+    dataset.PixelData = grey.tobytes()
+    dataset["PixelData"].VR = "OW"
+    if is_compressed:
+        options = {"jls_error": 2} if syntax == uid.JPEGLSNearLossless else {}
+        dataset.compress(syntax, generate_instance_uid=False, **options)
+    return _saved(dataset, enforce_file_format=True)
 
 
 def _saved(dataset: Dataset, enforce_file_format: bool) -> bytes:
@@ -210,9 +212,29 @@ def double(data: bytearray, chance: random.Random) -> None:
 def splice(data: bytearray, chance: random.Random) -> None:
     other = chance.choice(base_files())
     start = chance.randrange(len(other) or 1)
-    data[(place := _place(data, chance)) : place + chance.choice((0, 64, 4096))] = other[
-        start : start + chance.choice((16, 256, 8192))
-    ]
+    place = _place(data, chance)
+    end = place + chance.choice((0, 64, 4096))
+    data[place:end] = other[start : start + chance.choice((16, 256, 8192))]
+
+
+def punch_hole(data: bytearray, chance: random.Random) -> None:
+    """Zeros in place of bytes, as a bad disk or a broken transfer leaves them."""
+    place = chance.randrange(len(data) // 2, len(data)) if len(data) > 1 else 0
+    size = min(chance.choice((4, 64, 512, 4096)), len(data) - place)
+    data[place : place + size] = bytes(size)
+
+
+def change_text(data: bytearray, chance: random.Random) -> None:
+    """The value of a short element with an explicit VR, and its length."""
+    end = min(len(data), 65536) - 4
+    places = [place for place in range(132, end) if data[place : place + 2] in TEXTS]
+    if not places:
+        return
+    place = chance.choice(places)
+    length = int.from_bytes(data[place + 2 : place + 4], "little")
+    text = chance.choice(ODD_TEXTS)
+    text += b" " * (len(text) % 2)
+    data[place + 2 : place + 4 + length] = struct.pack("<H", len(text)) + text
 
 
 def change_length(data: bytearray, chance: random.Random) -> None:
@@ -261,11 +283,16 @@ MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
     change_length,
     change_image,
     change_image,
+    punch_hole,
+    punch_hole,
+    change_text,
+    change_text,
+    change_text,
 )
 
 
 def work(handle: int, seed: int) -> None:
-    """A worker: an index comes, an outcome goes. Only `CaseError` is caught: all else is a finding."""
+    """A worker: an index comes, an outcome goes. All but a `CaseError` is a finding."""
     connection = Connection(handle)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x"
@@ -278,7 +305,9 @@ def work(handle: int, seed: int) -> None:
             Path("/proc/self/clear_refs").write_text("5")  # the peak is this input's own
             outcome = "Radiograph"
             try:
-                read(CaseSource("x", path, "x", None), display=FIRST_FRAME)
+                facts = read(CaseSource("x", path, "x", None), display=FIRST_FRAME).facts
+                if facts.not_understood:
+                    outcome = "Radiograph_with_unreadable_values"
             except CaseError as error:
                 outcome = type(error).__name__
             connection.send((outcome, peak_mib()))
@@ -323,16 +352,9 @@ class Worker:
             return (*self.connection.recv(), True)
         except (EOFError, OSError):
             self.process.wait(5)
-            last = (
-                (self.process.stderr.read() if self.process.stderr else b"")
-                .decode(errors="replace")
-                .strip()
-            )
-            return (
-                f"CRASH {self.process.returncode}: {last.splitlines()[-1] if last else ''}",
-                0,
-                False,
-            )
+            written = self.process.stderr.read() if self.process.stderr else b""
+            lines = written.decode(errors="replace").strip().splitlines() or [""]
+            return f"CRASH {self.process.returncode}: {lines[-1]}", 0, False
 
     def end(self) -> None:
         self.connection.close()
@@ -368,9 +390,10 @@ def fuzz(
             worker = Worker(seed)
             worker.outcome(-1)
     worker.end()
+    seconds = time.monotonic() - start
     print(
-        f"{sum(counts.values())} inputs of seed {seed} in {time.monotonic() - start:.0f} s; slowest {worst_s:.1f} s,"
-        f" largest {worst_mib:.0f} MiB"
+        f"{sum(counts.values())} inputs of seed {seed} in {seconds:.0f} s; "
+        f"slowest {worst_s:.1f} s, largest {worst_mib:.0f} MiB"
     )
     return dict(counts), findings
 

@@ -2,10 +2,10 @@
 
     python benchmarks/fuzz_models.py --num 3000 --models ../shared/cases/models
 
-Takes the `.h5` and `.keras` files below `--models` and changes bytes, cuts them, changes the network's JSON
-or the arrays. Inputs run in a worker process; where it dies,
-that input is counted, its number is printed, and a new worker goes on. Prints a table of results and
-ends with 1 where any input was neither loaded nor refused by name.
+Takes the `.h5` and `.keras` files below `--models` and changes bytes, cuts them, changes the
+network's JSON or the arrays. Inputs run in a worker process; where it dies, that input is
+counted, its number is printed, and a new worker goes on. Prints a table of results and ends with
+1 where any input was neither loaded nor refused by name.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def run_worker(models: Path, start: int, stop: int) -> None:
                 result = "refused: " + re.sub(r"[\d,]{2,}|'[^']*'|\(.*", "#", words)[:60]
             except BaseException as error:  # noqa: BLE001  what the fuzzer looks for
                 result = f"UNEXPECTED {type(error).__name__}: {error}"[:200]
-            print(f"RESULT {number} {' '.join(result.split())}", flush=True)
+            print(f"RESULT {number} {ascii(' '.join(result.split()))[1:-1]}", flush=True)
 
 
 def run(models: Path, num: int, start: int) -> collections.Counter[str]:

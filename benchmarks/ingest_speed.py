@@ -1,10 +1,12 @@
-"""File to grey values in [0, 1]: ours beside pydicom's chain, the codec alone, and radreader, on the same files.
+"""File to grey values in [0, 1]: ours beside pydicom's chain, the codec alone, and radreader.
 
-    .venv/bin/python -m benchmarks.ingest_speed [--rounds 15] [--only JPEG] [--radreader /tmp/radreader/bin/python]
+    .venv/bin/python -m benchmarks.ingest_speed [--rounds 15] [--only JPEG]
+        [--radreader /tmp/radreader/bin/python]
 
-Files: 2000 rows x 2500 columns made here (a wave with noise) as 16-bit uncompressed, JPEG 2000 lossless and JPEG
-Lossless (12 bits), and a real CR from pydicom-data. Median and least of interleaved rounds, after one that does not
-count; a busy machine disturbs the least less. Ours hashes file and pixels as well. radreader (PyPI) asks for
+Files: 2000 rows x 2500 columns made here (a wave with noise) as 16-bit uncompressed, JPEG 2000
+lossless and JPEG Lossless (12 bits), and a real CR from pydicom-data. Median and least of
+interleaved rounds, after one that does not count; a busy machine disturbs the least less. Ours
+hashes file and pixels as well. radreader (PyPI) asks for
 pylibjpeg-libjpeg, which is GPL, so it lives in an environment of its own:
 
     python -m venv /tmp/radreader && /tmp/radreader/bin/pip install "radreader[pylibjpeg]"
@@ -92,11 +94,14 @@ def write_files(folder: Path) -> list[Path]:
 def to_jpeg_lossless(path: Path) -> None:
     """Encode a file by GDCM, in place and in a process of its own."""
     code = (
-        "import sys, gdcm; reader = gdcm.ImageReader(); reader.SetFileName(sys.argv[1]); assert reader.Read();"
+        "import sys, gdcm; reader = gdcm.ImageReader(); reader.SetFileName(sys.argv[1]);"
+        "assert reader.Read();"
         "change = gdcm.ImageChangeTransferSyntax(); change.SetInput(reader.GetImage());"
-        "change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1));"
+        "syntax = gdcm.TransferSyntax.JPEGLosslessProcess14_1;"
+        "change.SetTransferSyntax(gdcm.TransferSyntax(syntax));"
         "assert change.Change(); writer = gdcm.ImageWriter(); writer.SetFileName(sys.argv[1]);"
-        "writer.SetFile(reader.GetFile()); writer.SetImage(change.GetOutput()); assert writer.Write()"
+        "writer.SetFile(reader.GetFile()); writer.SetImage(change.GetOutput());"
+        "assert writer.Write()"
     )
     subprocess.run([sys.executable, "-c", code, path], check=True)
 
@@ -107,7 +112,7 @@ def readers(
     """Name -> one timed run; a run that times itself returns its seconds."""
     (case,) = discover(path)
     dataset = pydicom.dcmread(path)
-    found: dict[str, Callable[[], float | None]] = {
+    runs: dict[str, Callable[[], float | None]] = {
         "ours": lambda: discard(read(case)),
         "pydicom": lambda: discard(pydicom_chain(path)),
     }
@@ -123,21 +128,18 @@ def readers(
             "photometric_interpretation": "MONOCHROME2",
             "transfer_syntax_uid": str(syntax),
         }
-        is_j2k = syntax in uid.JPEG2000TransferSyntaxes
-        found["codec"] = (
-            (lambda: discard(openjpeg.decode_pixel_data(frame, version=2)))
-            if is_j2k
-            else (lambda: discard(by_gdcm_as_pydicom_does(frame, options)))
-        )
-        if not is_j2k:
-            found["our call of the codec"] = lambda: discard(codecs.by_gdcm(frame, dict(options)))
+        if syntax in uid.JPEG2000TransferSyntaxes:
+            runs["codec"] = lambda: discard(openjpeg.decode_pixel_data(frame, version=2))
+        else:
+            runs["codec"] = lambda: discard(by_gdcm_as_pydicom_does(frame, options))
+            runs["our call of the codec"] = lambda: discard(codecs.by_gdcm(frame, options))
     if radreader is not None:
-        found["radreader"] = lambda: radreader(path)
-    return found
+        runs["radreader"] = lambda: radreader(path)
+    return runs
 
 
 def by_gdcm_as_pydicom_does(frame: bytes, options: dict[str, Any]) -> bytes:
-    """The codec as pydicom's plugin for it calls it: `GetBuffer` makes a str of the samples. Ours goes round that."""
+    """The codec as pydicom's plugin calls it: `GetBuffer` makes a str of the samples."""
     fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
     fragment.SetByteStringValue(frame)
     fragments.AddFragment(fragment)
@@ -192,36 +194,42 @@ def main() -> None:
         return float(server.stdout.readline() or "nan")
 
     with tempfile.TemporaryDirectory() as name:
-        for path in [path for path in write_files(Path(name)) if arguments.only in path.stem]:
-            runs = readers(path, ask_radreader if server else None)
-            times: dict[str, list[float]] = {reader: [] for reader in runs}
-            for _ in range(arguments.rounds + 1):
-                for reader, run in runs.items():
-                    start = time.perf_counter()
-                    itself = run()
-                    times[reader].append(
-                        itself if itself is not None else time.perf_counter() - start
-                    )
-            reference = "codec" if "codec" in times else "pydicom"
-            print(path.stem)
-            for what, summary in (("median", median), ("least", min)):
-                found = {reader: 1000 * summary(seconds[1:]) for reader, seconds in times.items()}
-                shown = ", ".join(f"{reader} {ms:.1f}" for reader, ms in found.items())
-                print(
-                    f"  {what} ms: {shown}; ours / {reference}: {found['ours'] / found[reference]:.2f}"
-                )
-            pixels = read(discover(path)[0]).pixels
-            print(
-                f"  largest difference to pydicom: {np.abs(pixels - pydicom_chain(path)).max():.1e}"
-            )
-            if server:
-                ask_radreader(path, f"{name}/x.npy")
-                print(
-                    f"  largest difference to radreader: {np.abs(pixels - np.load(f'{name}/x.npy')).max():.1e}"
-                )
+        folder = Path(name)
+        for path in write_files(folder):
+            if arguments.only in path.stem:
+                measure(path, arguments.rounds, ask_radreader if server else None)
+                compare(path, folder, ask_radreader if server else None)
     if server is not None and server.stdin is not None:
         server.stdin.close()
         server.wait()
+
+
+def measure(path: Path, rounds: int, radreader: Callable[[Path], float] | None) -> None:
+    """Print the median and the least time of each reader."""
+    runs = readers(path, radreader)
+    times: dict[str, list[float]] = {reader: [] for reader in runs}
+    for _ in range(rounds + 1):
+        for reader, run in runs.items():
+            start = time.perf_counter()
+            seconds = run()
+            times[reader].append(time.perf_counter() - start if seconds is None else seconds)
+    reference = "codec" if "codec" in times else "pydicom"
+    print(path.stem)
+    for what, summary in (("median", median), ("least", min)):
+        ms = {reader: 1000 * summary(seconds[1:]) for reader, seconds in times.items()}
+        shown = ", ".join(f"{reader} {number:.1f}" for reader, number in ms.items())
+        print(f"  {what} ms: {shown}; ours / {reference}: {ms['ours'] / ms[reference]:.2f}")
+
+
+def compare(path: Path, folder: Path, radreader: Callable[[Path, str], float] | None) -> None:
+    """Print how far our grey values are from those of the others."""
+    pixels = read(discover(path)[0]).pixels
+    difference = np.abs(pixels - pydicom_chain(path)).max()
+    print(f"  largest difference to pydicom: {difference:.1e}")
+    if radreader is not None:
+        radreader(path, f"{folder}/x.npy")
+        difference = np.abs(pixels - np.load(folder / "x.npy")).max()
+        print(f"  largest difference to radreader: {difference:.1e}")
 
 
 if __name__ == "__main__":

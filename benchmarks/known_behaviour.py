@@ -22,26 +22,21 @@ import argparse
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from cxr_audit import preprocess as geometry
-from cxr_audit.audit.batch import explain_batch, sample, segment_batch, vary_batch
-from cxr_audit.audit.document import Explained, document
-from cxr_audit.audit.opening import find_key, find_sources, open_classifier, open_segmenter
-from cxr_audit.audit.prepare import prepare
+from cxr_audit import run_audit
 from cxr_audit.cohort.cases import case_values
 from cxr_audit.cohort.columns import Cases
 from cxr_audit.cohort.dependence import dependence
 from cxr_audit.cohort.intervals import Resampling
 from cxr_audit.config import Acceptance, AuditConfig, config_of
-from cxr_audit.evidence import RunFolder
-from cxr_audit.flags import flagged
-from cxr_audit.records import AuditedCase, RunRecord
+from cxr_audit.evidence import RunFolder, read_crosswalk
+from cxr_audit.records import AuditedCase
 from cxr_audit.reference.phantom.phantom import LABELS, case_spec, draw
 from cxr_audit.reference.phantom.shortcuts import on_picture
 from sklearn.metrics import roc_auc_score
@@ -245,64 +240,36 @@ def config_for(out: Path, name: str, pictures: Path) -> AuditConfig:
             "run": {"name": name.replace(" ", "-"), "output": str(out / "runs")},
             "ingest": {"source": str(pictures), "labels": "folder"},
             "preprocess": {"rows": INPUT_PX, "columns": INPUT_PX, "channels": 1, "scaling": "unit"},
+            "quality": {"exclude": []},
             "classifier": {"path": str(out / f"{name}.keras"), "class_names": list(LABELS)},
+            # All pictures are the sample, of which the mean input and the logits' spread are.
+            "trust": {
+                "sample": AUDITED,
+                "randomisation": False,
+                "faithfulness": "none",
+                "stability": "none",
+            },
+            "masking": {"cases": "none"},
             "report": {"documents": False, "scale": "case"},
             "engine": {"batch_size": BATCH},
         }
     )
 
 
-def prepared(config: AuditConfig) -> list[Explained]:
-    """The pictures as they are for every classifier, with their lungs, in the order of their numbers."""
-    key = find_key(config)
-    key.keep()
-    sources = sorted(
-        find_sources(config, key), key=lambda source: int(Path(source.relative_path).stem)
-    )
-    cases = [Explained(prepare(source, config)) for source in sources]
-    segmenter = open_segmenter(config)
-    assert segmenter is not None
-    return [
-        one
-        for n in range(0, len(cases), BATCH)
-        for one in segment_batch(segmenter, cases[n : n + BATCH])
-    ]
-
-
-def audited(config: AuditConfig, cases: list[Explained]) -> list[AuditedCase]:
-    """The stages of `cxr_audit.audit` that know the classifier, without documents: its records, kept."""
-    path = config.run.output / config.run.name
-    ids = [case.prepared.source.case_id for case in cases]
-    sampled = sample([case.prepared.source for case in cases], config.trust.sample)
-    if not (path.is_dir() and set(ids) == set(RunFolder(path).case_ids())):
-        explainer, model = open_classifier(config)
-        run = RunRecord(
-            config.run.name,
-            "running",
-            "2026-01-01T00:00:00Z",
-            {},
-            "",
-            0,
-            model,
-            len(ids),
-            {},
-            {},
-            scale=1.0,
-        )
-        known = zip(ids, (case.prepared.model_input for case in cases), strict=True)
-        usual = geometry.usual([seen for case_id, seen in known if case_id in sampled and seen])
-        for n in range(0, len(cases), BATCH):
-            batch = cases[n : n + BATCH]
-            explained = explain_batch(explainer, [case.prepared for case in batch], BATCH)
-            explained = vary_batch(explainer, explained, config, usual)
-            for case, segmented in zip(explained, batch, strict=True):
-                document(replace(case, lungs=segmented.lungs), run, path, config)
-    records = [RunFolder(path).read_case(case_id) for case_id in ids]
-    audited_cases = [record for record in records if isinstance(record, AuditedCase)]
-    logits = [case.prediction.logit for case in audited_cases if case.case_id in sampled]
-    spread = float(np.std(logits))
-    flagged_cases = [flagged(case, config.acceptance, spread) for case in audited_cases]
-    return [case for case in flagged_cases if isinstance(case, AuditedCase)]
+def audited(config: AuditConfig) -> list[AuditedCase]:
+    """The records of a run, made if need be, in the order of the pictures' numbers."""
+    folder = RunFolder(config.run.output / config.run.name)
+    if not folder.is_sealed:
+        run_audit(config, resume=True)
+    numbers = {
+        source.case_id: int(Path(source.relative_path).stem) for source in read_crosswalk(folder)
+    }
+    records = []
+    for case_id in sorted(numbers, key=numbers.__getitem__):
+        record = folder.read_case(case_id)
+        assert isinstance(record, AuditedCase)
+        records.append(record)
+    return records
 
 
 @dataclass(frozen=True)
@@ -350,12 +317,11 @@ def measure(out: Path, part: str) -> tuple[list[Row], Verdicts]:
     for n, (name, strengths) in enumerate(KINDS.items()):
         if not (path := folder / f"{name}.keras").is_file():
             train(path, *training, strengths, 1000 * (number + 1) + n)
-    cases = prepared(config_for(folder, next(iter(KINDS)), folder / "pictures"))
     known = truth_of(out, part)
     rows, found = [], {}
     for name in (*places(), *KINDS):
         config = config_for(folder, name, folder / "pictures")
-        records = audited(config, cases)
+        records = audited(config)
         found[name] = verdicts(records, config.acceptance)
         exact, moves = EXACT.get(name), known["moves"].get(name, {})
         for flag in JUDGED:

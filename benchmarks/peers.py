@@ -70,7 +70,7 @@ def random_torchxrayvision() -> Any:
 
 def ours(path: Path, images: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
     from cxr_audit.classifier import Classifier, load_keras
-    from cxr_audit.explain import METHODS
+    from cxr_audit.explain.methods import FUNCTIONS
 
     classifier = Classifier(load_keras(path), (224, 224, 1))
     selectors = np.tile(classifier.selector(classifier.class_names[FINDING]), (IMAGES, 1))
@@ -78,15 +78,15 @@ def ours(path: Path, images: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
     for layer in LAYERS:
         activations, _, _, gradients = classifier.split(layer).forward(images, selectors)
         for method in ("grad-cam", "grad-cam++", "hirescam", "layercam", "xgrad-cam"):
-            maps[layer, method] = METHODS[method](np.asarray(activations), gradients)
+            maps[layer, method] = FUNCTIONS[method](np.asarray(activations), gradients)
         squared = gradients**2
         total = np.asarray(activations).sum((1, 2), keepdims=True)
         alpha = squared / (2 * squared + total * squared * gradients + 1e-6)
         weights = (alpha * np.maximum(gradients, 0)).sum((1, 2), keepdims=True)
         maps[layer, EPSILON] = (np.asarray(activations) * weights).sum(-1)
     activations, _, _, gradients = classifier.split(BEFORE).forward(images, selectors)
-    maps[BEFORE, "grad-cam"] = METHODS["grad-cam"](np.asarray(activations), gradients)
-    maps[MIXED, "grad-cam"] = METHODS["grad-cam"](np.maximum(activations, 0), gradients)
+    maps[BEFORE, "grad-cam"] = FUNCTIONS["grad-cam"](np.asarray(activations), gradients)
+    maps[MIXED, "grad-cam"] = FUNCTIONS["grad-cam"](np.maximum(activations, 0), gradients)
     return maps
 
 

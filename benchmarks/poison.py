@@ -2,11 +2,11 @@
 
     .venv/bin/python -m benchmarks.poison [--cases 24] [--kills 6] [--folder DIR]
 
-First a run as it should be. Then the same phantoms again, while light and auditor processes are killed
-(SIGKILL) at random moments. Then with poison: cases with which a process ends, is killed, hangs, takes
-too much memory or raises, once in a light and once in an auditor process. Every case must have a
-record, every healthy one the same numbers as before, every poison case a failure with its reason; the
-folder must verify. Prints the counts; exit code 1 where one of these is not so.
+First a run as it should be. Then the same phantoms again, while light and auditor processes are
+killed (SIGKILL) at random moments. Then with poison: cases with which a process ends, is killed,
+hangs, takes too much memory or raises, in a light or in an auditor process. Every case must have a
+record, every healthy one the same numbers as before, every poison case a failure with its reason;
+the folder must verify. Prints the counts; exit code 1 where one of these is not so.
 """
 
 from __future__ import annotations
@@ -213,8 +213,8 @@ def series(folder: Path, num_cases: int, kills: int) -> bool:
     after_kills = rows_of(folder_killed)
     lost = [row for row in after_kills.values() if row["status"] == "failed"]
     print(
-        f"killed {dict(killed)}: {len(after_kills)} of {num_cases} cases recorded, {len(lost)} failed, "
-        f"{differing(whole, after_kills)} with other numbers, "
+        f"killed {dict(killed)}: {len(after_kills)} of {num_cases} cases recorded, "
+        f"{len(lost)} failed, {differing(whole, after_kills)} with other numbers, "
         f"{len(verify(folder_killed))} problems, {time.monotonic() - start:.0f} s",
         flush=True,
     )

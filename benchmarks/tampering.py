@@ -2,8 +2,9 @@
 
     python -m benchmarks.tampering RUN [--rerun]
 
-RUN is a finished run with documents and at least two audited cases; it is copied for every attack. With
-`--rerun` the last attack, which leaves no contradiction, is met by auditing cases again.
+RUN is a finished run with documents and at least two audited cases; it is copied for every
+attack. With `--rerun` the last attack, which leaves no contradiction, is met by auditing cases
+again.
 """
 
 from __future__ import annotations

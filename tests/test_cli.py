@@ -199,7 +199,7 @@ def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -
         in done.stdout
     )
     assert (
-        "error: 1 of 2 acceptance criteria not met: sensitivity, lower end of the 95 % interval at least 0.85"
+        "error: of 2 acceptance criteria, 1 not met: sensitivity, lower end of the 95 % interval at least 0.85"
         in done.stderr
     )
     (tmp_path / "other.yaml").write_text(

@@ -1,4 +1,4 @@
-"""Parity with production: figures by hand, the file's refusals, and a pipeline that is found out."""
+"""Parity with production: figures by hand, refusals of the file, a pipeline that is found out."""
 
 import csv
 from collections.abc import Callable
@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cxr_audit.audit.parity import compare_outputs, presets, production_parity, try_pipelines
+from cxr_audit.audit.parity import (
+    Trial,
+    compare_outputs,
+    presets,
+    production_parity,
+    ranked_trials,
+    try_pipelines,
+)
 from cxr_audit.audit.reference_outputs import Reference, chosen_cases, read_reference
 from cxr_audit.config import AuditConfig, Preprocess, config_of
 from cxr_audit.errors import ConfigError, ModelError
@@ -167,12 +174,20 @@ def site(tmp_path: Path) -> Make:
         Image.fromarray(noise.astype(np.uint8)).save(images / f"{number}.png")
 
     def make(
-        interpolation: str, rescale: float = 1 / 255, shift: float = 0, **settings: Any
+        interpolation: str,
+        rescale: float = 1 / 255,
+        shift: float = 0,
+        keep_aspect_ratio: bool = False,
+        **settings: Any,
     ) -> AuditConfig:
         lines = [["path", "PNEUMONIA"]]
         for path in sorted(images.iterdir()):
             image = keras.utils.load_img(
-                path, color_mode="grayscale", target_size=(40, 48), interpolation=interpolation
+                path,
+                color_mode="grayscale",
+                target_size=(40, 48),
+                interpolation=interpolation,
+                keep_aspect_ratio=keep_aspect_ratio,
             )
             batch = keras.utils.img_to_array(image)[None] * rescale + shift
             lines.append([path.name, f"{float(network.predict(batch, verbose=0)[0, 0]):.6f}"])
@@ -237,6 +252,24 @@ def test_a_wrong_value_range_is_named(site: Make) -> None:
         "minus_one_one",
     )
     assert best.parity.is_within
+
+
+def test_another_aspect_is_named_where_no_preset_fits(site: Make) -> None:
+    """The site crops to the aspect of the model input first, as `smart_resize` does."""
+    config = site("bilinear", keep_aspect_ratio=True)
+    explainer, sources = opened(config)
+    best = try_pipelines(config, explainer, sources)[0]
+    assert best.parity.is_within
+    assert best.settings["resize"] == "crop_resize"
+
+
+def test_what_is_within_the_tolerance_comes_first() -> None:
+    def trial(name: str, largest: float, median: float) -> Trial:
+        return Trial({"preset": name}, ProductionParity(9, largest, median, 0, 0.01))
+
+    trials = [trial("a", 0.1, 0.0), trial("b", 0.009, 0.002), trial("c", 0.2, 0.01)]
+    trials.append(trial("d", 0.002, 0.001))
+    assert [ranked.settings["preset"] for ranked in ranked_trials(trials)] == ["d", "b", "a", "c"]
 
 
 def test_outputs_that_do_not_vary_show_nothing(site: Make) -> None:

@@ -16,7 +16,7 @@ from cxr_audit.audit import audit, render
 from cxr_audit.audit.finish import _on_radiographs
 from cxr_audit.errors import ConfigError, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder, seal, verify
-from cxr_audit.records import Placement
+from cxr_audit.records import InputRecord, Placement, RegionsRecord
 from pypdf import PdfReader
 
 from tests.audit.runs import Inline, rows_of, run
@@ -44,7 +44,7 @@ render(Path(sys.argv[1]), Killed(), Path(sys.argv[2]))
 
 
 def test_killed_while_its_documents_are_written_again(config_file: Path, tmp_path: Path) -> None:
-    """SIGKILL after the first of two, with templates that make another document: `verify` says what to do."""
+    """SIGKILL after the first of two, with other templates: `verify` says what to do."""
     folder = run(config_file, "report.documents=true", limit=2)
     letterhead = Path("templates/letterhead.html.j2")
     assert letterhead.is_file()
@@ -130,7 +130,7 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     assert (folder.path / "summary.pdf").read_bytes() == report
     assert audit(config, Inline(config), resume=True).cohort == result.cohort
     assert verify(folder) == []
-    # What an outage has left of signing is no obstacle: the documents are about to be others anyway.
+    # What an interrupted signing has left is no obstacle: the documents are written again.
     events = EventLog.open(folder)
     events.append("signed", documents={})
     seal(folder, events)
@@ -175,12 +175,13 @@ def test_a_run_is_written_again_in_another_language(config_file: Path) -> None:
 
 
 def test_maps_of_the_run_report_lie_on_the_radiograph(tmp_path: Path) -> None:
-    """A cell of the upper left quarter stays there; cases without lungs or without a finite map are left out."""
+    """A cell of the upper left quarter stays there; cases without lungs or map are left out."""
     placement = Placement(200, 100, 32, 32, 32 / 200, 32 / 100)
-    one = replace(a_case("one", "P", 0.9), placement=placement)
+    one = replace(a_case("one", "P", 0.9), input=InputRecord(placement))
+    facts = replace(one.maps[0].facts, status="not_finite")
     others = [
-        replace(one, case_id="no-lungs", regions=()),
-        replace(one, case_id="not-finite", maps=(replace(one.maps[0], status="not_finite"),)),
+        replace(one, case_id="no-lungs", regions=RegionsRecord()),
+        replace(one, case_id="not-finite", maps=(replace(one.maps[0], facts=facts),)),
         a_failure("failed"),
     ]
     folder = RunFolder(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from cxr_audit import ingest
-from cxr_audit.audit import cohort_of, render
+from cxr_audit import ingest, load_config
+from cxr_audit.audit import audit, cohort_of, render
+from cxr_audit.audit.document import document
 from cxr_audit.errors import ConfigError, EngineError, NotRetrieved, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder, seal, verify
 from cxr_audit.records import CaseSource
@@ -38,10 +40,7 @@ def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: P
         "8 of 8 sampled cases have a map, at least 16 are needed"
     )
     met, not_made = folder.read_cohort().acceptance
-    assert (met.in_words, met.is_met) == (
-        "check of the model: randomisation passed",
-        gate.state == "passed",
-    )
+    assert (met.metric, met.is_met) == ("randomisation", gate.state == "passed")
     assert not not_made.is_met
     for row in rows_of(folder):
         case = folder.read_case(row["case_id"])
@@ -182,8 +181,7 @@ def test_killed_in_the_middle_and_resumed(config_file: Path) -> None:
 def test_a_disk_that_fills_up_leaves_nothing_half_written(
     config_file: Path, monkeypatch: Any
 ) -> None:
-    """A disk with room for so many bytes takes what fits and refuses the rest. Once there is room, the run ends in the
-    same bytes."""
+    """A full disk refuses a file; with room again, the run ends in the same bytes."""
     whole, real = run(config_file), os.write
     one, first = (
         everything(whole),
@@ -218,10 +216,68 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(
     assert verify(folder) == []
 
 
-def test_resume_refuses_another_config(config_file: Path) -> None:
+def test_resume_refuses_another_config_and_names_the_keys(config_file: Path) -> None:
     run(config_file)
-    with pytest.raises(ConfigError, match="changed since it was made: config"):
+    with pytest.raises(ConfigError) as error:
+        run(config_file, "focus.high_focus_threshold=0.4", "masking.cases=1", resume=True)
+    assert str(error.value).endswith(
+        "changed since it was made: config (focus.high_focus_threshold, masking.cases)"
+    )
+    folder = config_file.parent / "reports" / "test"
+    (folder / "private" / "config.json").unlink()  # kept elsewhere: all but paths is known
+    with pytest.raises(ConfigError, match=r"config \(focus.high_focus_threshold\)"):
         run(config_file, "focus.high_focus_threshold=0.4", resume=True)
+
+
+def test_a_run_goes_on_with_another_batch_size(config_file: Path) -> None:
+    """Its numbers are the same to six digits: the batch size is no part of the identity."""
+    whole = rows_of(run(config_file))
+    folder = run(config_file, "run.name=other", limit=4)
+    assert folder.read_run().legs[0].engine["batch_size"] == 3
+    folder = run(config_file, "run.name=other", "engine.batch_size=8", resume=True)
+    assert [leg.engine["batch_size"] for leg in folder.read_run().legs] == [3, 8]
+    one, two = ({row["case_id"]: row for row in rows} for rows in (whole, rows_of(folder)))
+    assert one.keys() == two.keys()
+    for case_id, row in one.items():
+        assert float(two[case_id]["logit"]) == pytest.approx(float(row["logit"]), rel=1e-6)
+        assert float(two[case_id]["entropy"]) == pytest.approx(float(row["entropy"]), rel=1e-5)
+    assert verify(folder) == []
+
+
+def test_a_folder_that_exists_is_refused_with_what_to_do(config_file: Path) -> None:
+    folder = run(config_file, limit=2)
+
+    def hint(**options: Any) -> tuple[str, str]:
+        with pytest.raises(ConfigError) as error:
+            run(config_file, **options)
+        return str(error.value), str(error.value.hint)
+
+    said, advice = hint()
+    assert "has finished" in said
+    assert "--limit" in advice
+    (folder.path / "SHA256SUMS").unlink()
+    said, advice = hint()
+    assert "has not finished" in said
+    assert advice.startswith("--resume")
+    (folder.path / "run.json").unlink()
+    for options in ({}, {"resume": True}):
+        said, advice = hint(**options)
+        assert "holds no run" in said
+        assert "--resume" not in advice
+
+
+def test_a_folder_that_is_deleted_meanwhile_ends_the_run(config_file: Path) -> None:
+    class Deleted(Inline):
+        def light(self, function: Any, /, *arguments: Any) -> Any:
+            future = super().light(function, *arguments)
+            if function is document:
+                shutil.rmtree(arguments[2])
+            return future
+
+    config = load_config(config_file)
+    with pytest.raises(EngineError, match="was moved or deleted") as error:
+        audit(config, Deleted(config))
+    assert "--resume" not in str(error.value.hint)
 
 
 def test_resume_refuses_another_lung_segmenter(config_file: Path) -> None:
@@ -293,7 +349,10 @@ def test_resume_takes_what_the_manifest_says_anew_of_cases_to_come(config_file: 
     manifest.write_text(manifest.read_text().replace("p2,,,B", 'p2,"0,0,9,9",,B'))
     folder = run(config_file, *FROM_MANIFEST, resume=True)
     assert verify(folder) == []
-    kinds = [[r.kind for r in folder.read_case(row["case_id"]).regions] for row in rows_of(folder)]
+    kinds = [
+        [region.kind for region in folder.read_case(row["case_id"]).regions.found]
+        for row in rows_of(folder)
+    ]
     assert ["annotation" in kinds_of_a_case for kinds_of_a_case in kinds] == [True, True, False]
 
 
@@ -321,7 +380,7 @@ def test_a_damaged_record_is_made_again(config_file: Path, damaged: bytes) -> No
 
 @pytest.mark.parametrize("name", ["map.npz", "map-0.jpg", "report.pdf"])
 def test_a_case_that_lacks_a_file_is_made_again(config_file: Path, name: str) -> None:
-    """In a run that is not sealed yet, where nothing else would tell; the one case, not the other."""
+    """In a run that is not sealed yet; the other case stays as it is."""
     documents = f"report.documents={str(name == 'report.pdf').lower()}"
     folder = run(config_file, documents, limit=2)
     whole = everything(folder)
@@ -342,7 +401,7 @@ def test_resuming_a_finished_run_writes_nothing(config_file: Path) -> None:
 
 
 def test_a_finished_run_that_does_not_verify_is_not_resumed(config_file: Path) -> None:
-    """What it lacks is no work of the run's: after `render` or `sign` broke off, or its signature was taken away."""
+    """After `render` or `sign` was interrupted, or its signature was taken away."""
     folder = run(config_file, limit=2)
 
     def refused(config_file: Path, **asked: Any) -> str:

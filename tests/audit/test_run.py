@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cxr_audit import load_config, run_audit
 from cxr_audit.evidence import RunFolder, verify
-from cxr_audit.records import FOCUS_METRICS
+from cxr_audit.vocabulary.names import of_map
 
 from tests.audit.runs import everything, rows_of, run
 
@@ -26,7 +26,7 @@ def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path
     assert str(config_file.parent) not in (folder.path / "run.json").read_text()
     assert str(config_file.parent) in (folder.private / "config.json").read_text()
     assert {row["label"] for row in rows} == {"NORMAL", "PNEUMONIA"}
-    assert set(FOCUS_METRICS) < set(rows[0])
+    assert set(of_map()) < set(rows[0])
     for row in rows:
         case = folder.case(row["case_id"])
         assert (case / "report.pdf").read_bytes().startswith(b"%PDF")
@@ -35,10 +35,9 @@ def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path
         with np.load(case / "map.npz") as arrays:
             values = arrays["grad-cam"]
         assert values.shape == (8, 8)
-        assert record["faint"] == (
-            ["grad-cam"] if 0 < values.max() < folder.read_run().scale / 4 else []
-        )
-        bias = record["maps"][0]["bias"]
+        is_faint = 0 < values.max() < folder.read_run().scale / 4
+        assert record["maps"][0]["is_faint"] == is_faint
+        bias = record["maps"][0]["facts"]["bias"]
         assert values.sum(dtype=float) + bias == pytest.approx(float(row["logit"]), abs=1e-4)
     assert verify(folder) == []
     record = folder.read_run()

@@ -19,7 +19,7 @@ from cxr_audit import cohort, evidence
 from cxr_audit.config import measured_by
 from cxr_audit.errors import ConfigError, EngineError, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder, events
-from cxr_audit.records import CaseSource, RunRecord, to_json
+from cxr_audit.records import SCHEMA_VERSION, CaseSource, RunRecord, to_json
 from pypdf import PdfWriter
 
 from tests.cohort.cases import a_case, a_failure
@@ -637,9 +637,8 @@ def test_an_unchanged_run_says_which_it_is(folder: RunFolder) -> None:
 
 def with_schema(folder: RunFolder, version: int) -> None:
     path = folder.path / "run.json"
-    path.write_bytes(
-        path.read_bytes().replace(b'"schema_version": 2', b'"schema_version": %d' % version)
-    )
+    present = b'"schema_version": %d' % SCHEMA_VERSION
+    path.write_bytes(path.read_bytes().replace(present, b'"schema_version": %d' % version))
     resum(folder)
 
 
@@ -652,7 +651,7 @@ def test_a_run_older_than_events_is_read_and_verified_by_its_checksums(folder: R
     assert said(folder) == ["changed: cases/a/map.npz"]
 
 
-@pytest.mark.parametrize(("version", "age"), [(0, "older"), (3, "newer")])
+@pytest.mark.parametrize(("version", "age"), [(0, "older"), (SCHEMA_VERSION + 1, "newer")])
 def test_a_run_of_an_unknown_schema_is_refused_by_name(
     folder: RunFolder, version: int, age: str
 ) -> None:

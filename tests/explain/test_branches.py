@@ -59,7 +59,7 @@ def test_an_ensemble_in_logits_is_the_sum_of_its_members_maps() -> None:
         assert facts.is_exact
         assert set(facts.layer.split(" + ")) == {"member0/conv3", "member1/conv3"}
         assert facts.how.code == "explain.branches"
-        shares = [branch.values["share"] for branch in facts.how.values["branches"]]
+        shares = [branch["values"]["share"] for branch in facts.how.values["branches"]]
         assert sum(shares) == pytest.approx(1)
         total = class_map.values.sum(dtype=np.float64) + facts.bias
         assert total == pytest.approx(result.logits[n, 0], abs=1e-4)

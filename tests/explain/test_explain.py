@@ -11,7 +11,8 @@ import pytest
 from cxr_audit import focus
 from cxr_audit.classifier import Classifier, load_keras
 from cxr_audit.errors import ModelError
-from cxr_audit.explain import CONTROLS, METHODS, Explainer, Probing
+from cxr_audit.explain import CONTROLS, Explainer, Probing
+from cxr_audit.explain.methods import FUNCTIONS
 from cxr_audit.preprocess import cell_shares, place, region_shares
 from cxr_audit.records import ClassActivationMap
 
@@ -19,7 +20,7 @@ from tests.classifier.models import images, layers, nested
 
 SHAPE = (32, 32, 3)
 PROBES = ("score-cam", "integrated-gradients", "smoothgrad")
-EVERYTHING = (*METHODS, "layercam-fused", *PROBES, *CONTROLS)
+EVERYTHING = (*FUNCTIONS, "layercam-fused", *PROBES, *CONTROLS)
 QUICK = Probing(steps=8)
 
 
@@ -302,7 +303,7 @@ def first_right_singular_vector(cells: np.ndarray) -> np.ndarray:
     return v if (cells @ v).sum() >= 0 else -v
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", list(FUNCTIONS))
 def test_property_10_methods_agree_with_loops(method: str) -> None:
     rng = np.random.default_rng(3)
     activations = np.maximum(rng.normal(size=(2, 4, 5, 3)), 0).astype(np.float32)
@@ -329,7 +330,7 @@ def test_property_10_methods_agree_with_loops(method: str) -> None:
                 weight += (value**2 / bottom if value and bottom else 0) * max(value, 0)
         expected[n, i, j] += weight * a[i, j]
     np.testing.assert_allclose(
-        METHODS[method](activations, gradients), expected, rtol=1e-4, atol=1e-5
+        FUNCTIONS[method](activations, gradients), expected, rtol=1e-4, atol=1e-5
     )
 
 
@@ -340,20 +341,24 @@ def test_on_global_average_pooling_three_methods_are_one_and_computed_once(
     split = Classifier(nested(), SHAPE).split()
     features, _, _, gradients = split.forward(images(1), np.ones((1, 1), np.float32))
     one, *others = (
-        METHODS[m](np.asarray(features), gradients) for m in ("grad-cam", "xgrad-cam", "hirescam")
+        FUNCTIONS[m](np.asarray(features), gradients) for m in ("grad-cam", "xgrad-cam", "hirescam")
     )
     for other in others:
         np.testing.assert_allclose(other, one, atol=1e-6)
     calls = []
-    for name, method in METHODS.items():
+    for name, method in FUNCTIONS.items():
         monkeypatch.setitem(
-            METHODS, name, lambda a, g, name=name, method=method: calls.append(name) or method(a, g)
+            FUNCTIONS,
+            name,
+            lambda a, g, name=name, method=method: calls.append(name) or method(a, g),
         )
     asked = ("xgrad-cam", "grad-cam", "hirescam", "layercam")
     maps = Explainer(Classifier(nested(), SHAPE), asked).explain(images(1), [None]).maps[0]
     assert calls == ["xgrad-cam", "layercam"]
     assert maps[0].facts.how is None
-    assert all("the numbers of xgrad-cam" in (class_map.facts.how or "") for class_map in maps[1:3])
+    for class_map in maps[1:3]:
+        assert class_map.facts.how.code == "explain.twin"
+        assert class_map.facts.how.values == {"method": "xgrad-cam"}
     calls.clear()
     Explainer(Classifier(nested(head="flatten"), SHAPE), asked).explain(images(1), [None])
     assert calls == list(asked)  # there they differ
@@ -429,7 +434,8 @@ def test_property_10_integrated_gradients_agree_with_a_riemann_sum() -> None:
     assert class_map.facts.gap == pytest.approx(at_x - at_start - class_map.values.sum(), abs=1e-4)
     assert abs(class_map.facts.gap) < 0.02 * abs(at_x - at_start)
     assert not class_map.facts.is_exact
-    assert "baseline black, 128 steps" in (class_map.facts.how or "")
+    assert class_map.facts.how.code == "explain.integrated_gradients"
+    assert class_map.facts.how.values == {"baseline": "black", "num": 128}
 
 
 def test_property_11_score_cam_of_one_sigmoid_unit_has_two_sides() -> None:
@@ -454,9 +460,9 @@ def test_property_11_score_cam_of_one_sigmoid_unit_has_two_sides() -> None:
         assert np.abs(shape(side.values) - shape(features.sum(2))).max() > 0.05
     assert sides[0].facts.unit != "logit"
     few = Explainer(Classifier(model, SHAPE), ("score-cam",), probing=Probing(score_cam_channels=3))
-    assert (
-        few.explain(batch, [None]).maps[0][0].facts.how == "3 of 8 channels asked, background black"
-    )
+    how = few.explain(batch, [None]).maps[0][0].facts.how
+    assert how.code == "explain.score_cam"
+    assert how.values == {"num": 3, "total": 8, "background": "black"}
     assert few.passes == {"score-cam": 3}
 
 
@@ -486,7 +492,7 @@ def test_a_contrast_of_two_classes_or_with_oneself_is_refused() -> None:
 
 
 def test_an_unknown_method_is_refused_by_its_name() -> None:
-    with pytest.raises(ModelError, match="'gradcam'; perhaps you meant 'grad-cam'") as caught:
+    with pytest.raises(ModelError, match=r"'gradcam'\. Perhaps you meant 'grad-cam'") as caught:
         Explainer(Classifier(nested(), SHAPE), ("gradcam",))
     assert "integrated-gradients" in str(caught.value.hint)
 
@@ -500,7 +506,8 @@ def test_layers_come_from_shallow_to_deep_and_fuse_on_the_finest_grid() -> None:
     maps = explainer.explain(images(1), [None]).maps[0]
     assert [m.facts.key for m in maps[2:]] == ["grad-cam@backbone/relu1", "grad-cam@backbone/add"]
     assert maps[1].values.shape == (16, 16)
-    assert maps[1].facts.how == "fused from backbone/conv3, backbone/relu1, backbone/add"
+    assert maps[1].facts.how.code == "explain.fused"
+    assert maps[1].facts.how.values == {"layers": "backbone/conv3, backbone/relu1, backbone/add"}
     assert maps[1].values.max() == pytest.approx(np.tanh(2), rel=1e-5)  # the finest layer's maximum
 
 

@@ -1,10 +1,12 @@
-"""Files to read: DICOM made here from scratch, plain images, and the sources that need data from outside.
+"""Files to read: DICOM made here, plain images, and the sources that need data from outside.
 
-A test marked `trap(row)` stands in build/dicom-traps.md, which every run writes: trap, section, test, result.
+A test marked `trap(row)` stands in build/dicom-traps.md, which every run writes: trap, section,
+test, result.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,8 @@ TRAPS = {
         "PS3.3 C.11.2.1.2, C.11.2.1.3",
     ),
     "voi-lut": (
-        "VOI LUT beside a window; LUT wider than its data; 0 = 65,536 entries; signed first value; choice",
+        "VOI LUT beside a window; LUT wider than its data; 0 = 65,536 entries; signed first value; "
+        "choice",
         "PS3.3 C.11.2.1.1",
     ),
     "padding": ("Padding value and range", "PS3.3 C.7.5.1.1.2"),
@@ -53,7 +56,8 @@ TRAPS = {
     "exposure": ("Exposure and deviation index", "PS3.3 C.8.1.2"),
     "damage": ("No preamble, no meta, truncated, corrupt, not an image", "PS3.10 7.1"),
     "bombs": (
-        "Sizes, frames, deflated data, header lengths, PNG, JPEG, JPEG 2000: limits before allocation",
+        "Sizes, frames, deflated data, header lengths, PNG, JPEG, JPEG 2000: limits before "
+        "allocation",
         "PS3.5 7",
     ),
     "plain": (
@@ -91,7 +95,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     DOCUMENT.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-REALDATA = Path(__file__).parents[3] / "shared" / "data"
+REALDATA = Path(
+    os.environ.get("CXR_AUDIT_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data"
+)
 
 
 @pytest.fixture
@@ -103,7 +109,7 @@ def realdata() -> Path:
 
 @pytest.fixture
 def dicom() -> Callable[..., Dataset]:
-    """A CR dataset with the given stored values; each keyword is an element to set, None one to leave out."""
+    """A CR dataset with these stored values; a keyword sets an element, None leaves it out."""
 
     def build(
         stored: Any, transfer_syntax: str = ExplicitVRLittleEndian, **elements: Any

@@ -1,4 +1,7 @@
-"""pydicom's own files beside pydicom's chain and DCMTK; `python -m benchmarks.dicom_agreement` does all of them."""
+"""pydicom's own files beside pydicom's chain and DCMTK.
+
+`python -m benchmarks.dicom_agreement` does all of them.
+"""
 
 from __future__ import annotations
 

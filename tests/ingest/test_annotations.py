@@ -117,8 +117,8 @@ def test_boxes_and_mask_are_one_area(tmp_path: Path) -> None:
     area, words = read(Box(4, 4, 2, 2), mask=path)
     assert np.array_equal(area, drawn(slice(0, 5), slice(0, 5)) | drawn(slice(4, 6), slice(4, 6)))
     assert words.code == "ingest.boxes_and_mask"
-    assert words.values["boxes"].code == "ingest.boxes"
-    assert words.values["mask"].code == "ingest.mask"
+    assert words.values["boxes"]["code"] == "ingest.boxes"
+    assert words.values["mask"]["code"] == "ingest.mask"
 
 
 def test_masks_that_cannot_be_used(tmp_path: Path) -> None:

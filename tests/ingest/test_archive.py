@@ -1,4 +1,4 @@
-"""A zip is read where it lies: the same cases as its files, and no bomb, trick or link does harm."""
+"""A zip is read where it lies: the cases of its files, and no bomb, trick or link does harm."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_too_many_entries_are_refused_before_the_directory_is_read(pack, monkeyp
 
 
 def test_the_length_of_a_directory_in_zip64(tmp_path) -> None:
-    """4.3.14: the 8 bytes at offset 40 of the ZIP64 record count where the short field says 0xFFFFFFFF."""
+    """4.3.14: the ZIP64 record counts, from offset 40, where the short field is 0xFFFFFFFF."""
     record = (
         b"PK\x06\x06" + bytes(36) + struct.pack("<QQ", 7 * 2**32, 0) + b"PK\x06\x07" + bytes(16)
     )

@@ -13,7 +13,6 @@ from cxr_audit import quality
 from cxr_audit.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
 from cxr_audit.ingest import Display, decoding, discover, probe, read
 from cxr_audit.records import CaseSource, to_json
-from cxr_audit.vocabulary import message
 from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
@@ -140,7 +139,8 @@ def test_lossless_jpeg_of_signed_values(dicom, save, read_path):
 
 # np.arange(165) as 11 rows x 15 columns, by DCMTK's dcmcjpeg +e1.
 ODD = (
-    "/9j/4AAQSkZJRgABAQAAAQABAAD/wwALCAALAA8BAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAQQI/9oACAEBAAEAAM/qqqqreqqqqt6qqqq3"
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/wwALCAALAA8BAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAQQI/9oACAEB"
+    "AAEAAM/qqqqreqqqqt6qqqq3"
     "qqqqreqqqqt6qqqq3qqqqreqqqqt6qqqq3qqqqreqqqqv///2Q=="
 )
 
@@ -415,14 +415,16 @@ def test_a_frame_is_chosen_or_refused(dicom, save, syntax):
         ),
         (
             {},
-            {"ratio": message("ingest.not_stated"), "method": message("ingest.not_stated")},
+            {"ratio": "ingest.not_stated", "method": "ingest.not_stated"},
         ),
     ],
 )
 def test_lossy_history(show, elements, expected):
     radiograph = show(GREY, LossyImageCompression="01", **elements)
     (how,) = hows(radiograph, "lossy_compression")
-    assert how.values == expected
+    values = how.values.items()
+    plain = {name: text if isinstance(text, str) else text["code"] for name, text in values}
+    assert plain == expected
 
 
 @pytest.mark.trap("exposure")
@@ -518,8 +520,8 @@ def test_pixel_spacing(show, elements, spacing, how):
 @pytest.mark.trap("population")
 @pytest.mark.parametrize(
     ("age", "band"),
-    [("000Y", "0-9"), ("039Y", "30-39"), ("089Y", "80-89"), ("090Y", "90+"), ("107Y", "90+"), ("018M", "0-9"),
-     ("200M", "10-19"), ("010D", "0-9"), ("", None)],
+    [("000Y", "0-9"), ("039Y", "30-39"), ("089Y", "80-89"), ("090Y", "90+"), ("107Y", "90+"),
+     ("018M", "0-9"), ("200M", "10-19"), ("010D", "0-9"), ("", None)],
 )  # fmt: skip
 def test_age_is_a_band(show, age, band):
     assert show(GREY, PatientAge=age).facts.attributes.get("PatientAge") == band
@@ -613,7 +615,7 @@ def test_garbage_as_compressed_pixels(dicom, save):
 
 
 def plant(dataset, canary):
-    """The canary as every text that the standard has for such an object, and some numbers gone bad."""
+    """The canary as every text that the standard has for such an object."""
     texts = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR"}
     for tag, (vr, vm, _, is_retired, keyword) in pydicom.datadict.DicomDictionary.items():
         if vr in texts and keyword and not is_retired and tag >> 16 > 2 and keyword not in dataset:
@@ -722,10 +724,10 @@ def test_a_warning_that_a_check_repeats_has_the_same_words(dicom, save):
         for check in quality.check_header(facts, (), None, 0)
         if check.state == "failed"
     ]
-    assert (
-        sum(any(str(warning) in str(reason) for reason in reasons) for warning in facts.warnings)
-        == 5
+    num_repeated = sum(
+        any(str(warning) in str(reason) for reason in reasons) for warning in facts.warnings
     )
+    assert num_repeated == 5
 
 
 def test_the_uid_stays_out_of_the_facts(dicom, save):

@@ -1,4 +1,4 @@
-"""A PACS over DICOMweb: always a small server in this process, and a real Orthanc where it is installed."""
+"""A PACS over DICOMweb: a small server in this process, and Orthanc where it is installed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ STUDY, SERIES = "1.2.3", "1.2.3.4"
 
 
 class Server(ThreadingHTTPServer):
-    """QIDO-RS and WADO-RS of a few instances; `script` holds answers to give first, (status, headers, body)."""
+    """QIDO-RS and WADO-RS of a few instances.
+
+    `script` holds answers to give first: (status, headers, body).
+    """
 
     daemon_threads = True
 
@@ -514,7 +517,10 @@ def test_certificates_are_verified(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {key} -out {certificate}"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
+        f"-keyout {key} -out {certificate}"
+    )
     subprocess.run(
         [*command.split(), "-addext", "subjectAltName=DNS:localhost"],
         check=True,
@@ -566,7 +572,7 @@ def test_orthanc(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """A real radiograph, plain and compressed, comes back as the bytes that were stored; the filter is the server's."""
+    """A real radiograph, plain and compressed, comes back as the bytes that were stored."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     files = [
         Path(get_testdata_file(name, download=False)) for name in ("RG1_UNCI.dcm", "RG1_J2KR.dcm")

@@ -1,4 +1,7 @@
-"""Every outcome is a `Radiograph` or a named error: a small budget of what `benchmarks.fuzz` does at length."""
+"""Every outcome is a `Radiograph` or a named error.
+
+A small budget of what `benchmarks.fuzz` does at length.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def test_mutated_files():
     counts, findings = fuzz(range(200), seed=3)
     assert findings == []
     assert sum(counts.values()) == 200
-    assert set(counts) == NAMED
+    assert NAMED <= set(counts) <= NAMED | {"Radiograph_with_unreadable_values"}
 
 
 @pytest.mark.parametrize(("limit", "finding"), [("LIMIT_MIB", "MEMORY"), ("LIMIT_S", "HANG")])
@@ -79,14 +82,17 @@ VALUES = {
     "AS": st.sampled_from([b"045Y", b"999Y", b"", b"-12Y", b"12"]),
 }
 KEYWORDS = (
-    "ImageType", "Modality", "PresentationIntentType", "PatientAge", "BodyPartExamined", "ViewPosition",
-    "ImagerPixelSpacing", "PatientOrientation", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames",
+    "ImageType", "Modality", "PresentationIntentType", "PatientAge", "BodyPartExamined",
+    "ViewPosition", "ImagerPixelSpacing", "PatientOrientation", "SamplesPerPixel",
+    "PhotometricInterpretation", "NumberOfFrames",
     "Rows", "Columns", "PixelSpacing", "PixelAspectRatio", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "WindowCenter", "WindowWidth",
+    "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "WindowCenter",
+    "WindowWidth",
     "RescaleIntercept", "RescaleSlope", "VOILUTFunction", "LossyImageCompressionRatio",
 )  # fmt: skip
 SOUND = {
-    "Modality": b"CR", "SamplesPerPixel": b"\1\0", "PhotometricInterpretation": b"MONOCHROME1", "Rows": b"\x04\0",
+    "Modality": b"CR", "SamplesPerPixel": b"\1\0", "PhotometricInterpretation": b"MONOCHROME1",
+    "Rows": b"\x04\0",
     "Columns": b"\x04\0", "BitsAllocated": b"\x10\0", "BitsStored": b"\x0c\0", "HighBit": b"\x0b\0",
     "PixelRepresentation": b"\0\0",
 }  # fmt: skip

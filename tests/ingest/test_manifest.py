@@ -1,6 +1,8 @@
-"""Manifests: CSV and Parquet mean the same, boxes and masks are kept, limits, refusals that quote no cell."""
+"""Manifests: CSV and Parquet mean the same, boxes and masks are kept, refusals quote no cell."""
 
 from __future__ import annotations
+
+import unicodedata
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -230,3 +232,67 @@ def test_a_cell_without_end(folder):
         discover(manifest(folder, f"path\n{'x' * 200_000}\n"))
     with pytest.raises(ConfigError, match="a cell of the manifest has more than 131072 characters"):
         discover(parquet(folder, path=["x" * 200_000]))
+
+
+# ---- as spreadsheets and other systems write them
+
+
+def test_trailing_commas_are_no_cells(folder):
+    path = manifest(folder, "path,finding,,\na/1.png,X,,\nb/2.png,Y\n")
+    cases = discover(path, "finding")
+    assert [case.label for case in cases] == ["X", "Y"]
+    assert all(case.metadata == {} for case in cases)
+
+
+def test_the_separator_that_excel_names(folder):
+    path = manifest(folder, "sep=;\npath;finding\na/1.png;X\nb/2.png\n")
+    with pytest.raises(ConfigError, match="line 4"):
+        discover(path, "finding")
+    path = manifest(folder, 'sep=;\npath;finding\na/1.png;"X;Y"\n')
+    assert [case.label for case in discover(path, "finding")] == ["X;Y"]
+
+
+def test_paths_of_windows(folder):
+    (case,) = discover(manifest(folder, "path\na\\1.png\n"))
+    assert case.location == folder / "a" / "1.png"
+    assert case.file_sha256 is not None
+
+
+@pytest.mark.parametrize(("disk", "cell"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_in_either_form(folder, disk, cell):
+    name = unicodedata.normalize(disk, "Müller.png")
+    (folder / name).write_bytes(b"x")
+    (case,) = discover(manifest(folder, f"path\n{unicodedata.normalize(cell, name)}\n"))
+    assert case.location == folder / name
+    assert case.file_sha256 is not None
+
+
+@pytest.mark.parametrize("other", ["a/1.png", "./a/1.png", "a\\1.png"])
+def test_one_file_under_two_labels_is_an_error(folder, other):
+    path = manifest(folder, f"path,finding\na/1.png,X\nb/2.png,Y\n{other},Z\n")
+    with pytest.raises(ConfigError, match="different labels: lines 2, 4"):
+        discover(path, "finding")
+    same = manifest(folder, f"path,finding\na/1.png,X\n{other},X\n")
+    assert len(discover(same, "finding")) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        ("Path,x", "Perhaps you meant 'Path'"),
+        ("image_path,x", "Perhaps you meant 'image_path'"),
+        ("Image Path,x", "Perhaps you meant 'Image Path'"),
+        ("paths,x", "Perhaps you meant 'paths'"),
+        ("one,two", "Its columns are 'one', 'two'."),
+    ],
+)
+def test_the_columns_are_named(folder, header, hint):
+    with pytest.raises(ConfigError) as error:
+        discover(manifest(folder, f"{header}\na/1.png,1\n"))
+    assert hint in error.value.hint
+
+
+def test_a_row_in_place_of_the_columns_is_not_echoed(folder):
+    with pytest.raises(ConfigError) as error:
+        discover(manifest(folder, "a/Doe^Jane.png,Jane\nb/2.png,x\n"))
+    assert "Jane" not in str(error.value) + error.value.hint

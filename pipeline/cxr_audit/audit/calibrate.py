@@ -22,6 +22,7 @@ from cxr_audit.audit.prepare import Batch, Prepared, mark_duplicates, prepare
 from cxr_audit.errors import VerificationError
 from cxr_audit.evidence import RunFolder
 from cxr_audit.records import Floats, RunRecord
+from cxr_audit.vocabulary import message
 
 SCALE_PERCENTILE = 90
 MEAN_INPUT = "mean_input.npz"
@@ -96,12 +97,9 @@ def _is_sound(case: Prepared | None, engine: Engine) -> bool:
 
 def _with_scales(run: RunRecord, plan: Plan, found: Calibration) -> RunRecord:
     if plan.config.report.scale == "case":
-        return replace(run, scale_source="each map's own maximum")
+        return replace(run, scale_source=message("audit.scale_of_case"))
     scales = colour_scales(found.peaks)
-    source = (
-        f"{SCALE_PERCENTILE}th percentile of the maps' maxima over {found.num_mapped} cases spread "
-        "over the run; larger values are clipped"
-    )
+    source = message("audit.scale_of_run", percentile=SCALE_PERCENTILE, num=found.num_mapped)
     scale = scales.get(found.primary, 1.0)
     return replace(run, scale=scale, scale_source=source, scales=scales)
 

@@ -1,11 +1,12 @@
 """A sealed run -> where its tables and documents contradict its records.
 
-A seal shows changes after it was made, not who made it: it needs no secret. Whoever edits a table and
-seals the folder again leaves a seal that fits. Tables and attachments follow from the records, so they
-are made again here and compared.
+A seal shows changes after it was made, not who made it: it needs no secret. Whoever edits a table
+and seals the folder again leaves a seal that fits. Tables and attachments follow from the
+records, so they are made again here and compared.
 
-Another version of the code may make a table with other columns or in another way. Where other code made
-the run only what both have is compared, and a difference is called "not confirmed", not "forged".
+Another version of the code may make a table with other columns or in another way. Where other
+code made the run only what both have is compared, and a difference is called "not confirmed", not
+"forged".
 """
 
 from __future__ import annotations
@@ -151,8 +152,8 @@ def _of_attachments(folder: RunFolder, run: RunRecord) -> Iterator[Problem]:
 
 def _of_pdf(path: Path, name: str, copies: dict[str, Path], config: bytes) -> Iterator[Problem]:
     try:
-        attached = PdfReader(path).attachments
-        contents = {key: list(values) for key, values in attached.items()}
+        in_pdf = PdfReader(path).attachments
+        contents = {key: list(values) for key, values in in_pdf.items()}
     except (PyPdfError, OSError, ValueError, KeyError) as error:
         yield Problem("forged", name, f"its attachments cannot be read: {error}")
         return
@@ -160,11 +161,21 @@ def _of_pdf(path: Path, name: str, copies: dict[str, Path], config: bytes) -> It
     for key, data in expected.items():
         if key not in contents:
             yield Problem("forged", name, f"it does not carry {key}")
-        elif contents[key] != [data]:
+        elif not all(_is_same(key, data, attached) for attached in contents[key]):
             yield Problem("forged", name, f"the {key} that it carries is not the one beside it")
     stated = contents.get("config.json", [config])
-    if [json.loads(data) for data in stated] != [json.loads(config)]:
+    if not all(_is_same("config.json", config, attached) for attached in stated):
         yield Problem("forged", name, "the config.json that it carries is not the one of run.json")
+
+
+def _is_same(name: str, data: bytes, attached: bytes) -> bool:
+    """The same bytes, or JSON with the same content: 4 and 4.0 are the same number."""
+    if data == attached:
+        return True
+    try:
+        return name.endswith(".json") and json.loads(data) == json.loads(attached)
+    except ValueError:
+        return False
 
 
 def _limited(name: str, whys: Iterator[str], is_same_code: bool) -> Iterator[Problem]:

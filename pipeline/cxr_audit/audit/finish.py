@@ -27,7 +27,7 @@ from cxr_audit.records import (
     to_json,
 )
 from cxr_audit.report.language import read_language
-from cxr_audit.vocabulary import Text
+from cxr_audit.vocabulary import OUTPUT_FILES, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,9 @@ def finish_run(
     evidence.write(folder.path / "index.html", documents.index_html(records, run).encode())
     summary = documents.summary_pdf(records, run, described, means, folder.cases)
     evidence.write(folder.path / "summary.pdf", summary)
+    for output in OUTPUT_FILES:
+        if output.function is not None:
+            evidence.write(folder.path / output.key, output.function(run, records))
     if run != folder.read_run():
         folder.write_run(run)
     evidence.seal(folder, events)

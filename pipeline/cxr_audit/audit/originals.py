@@ -1,7 +1,7 @@
 """A run and the files that it was made from -> which case is which file.
 
-The folder that is handed on has keyed hashes only: without the key, or `private/`, no one can find the
-case of a radiograph that they have. An assessor who has both compares here.
+The folder that is handed on has keyed hashes only: without the key, or `private/`, no one can
+find the case of a radiograph that they have. An assessor who has both compares here.
 """
 
 from __future__ import annotations

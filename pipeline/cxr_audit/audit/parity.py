@@ -10,7 +10,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -99,7 +99,7 @@ def try_pipelines(
     sources: Sequence[CaseSource],
     progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> list[Trial]:
-    """Every preset, and further value ranges and aspects where none of them fits.
+    """Every preset; where none fits, every aspect as well, and then value ranges.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def try_pipelines(
 
     Returns
     -------
-    Trials, the best one first: by median, then by largest difference.
+    Trials, the best one first.
 
     Raises
     ------
@@ -124,14 +124,15 @@ def try_pipelines(
     reference = read_reference(path, explainer.classifier.labels)
     cases = chosen_cases(reference, sources)
     trials = _tried(config, explainer, cases, reference, presets(config.preprocess), progress)
-    if not trials[0].parity.is_within:
-        few = thinned_out(cases, SEARCHED_CASES)
-        wider = _wider(config.preprocess)
+    few = thinned_out(cases, SEARCHED_CASES)
+    for wider in (_aspects(config.preprocess), _ranges(config.preprocess)):
+        if trials[0].parity.is_within:
+            break
         found = _tried(config, explainer, few, reference, wider, progress)
         # What looks best on a few cases is measured on all of them.
         best = [trial.settings for trial in found[:3]]
-        trials += _tried(config, explainer, cases, reference, best, progress)
-    return _ranked(trials)
+        trials = ranked_trials(trials + _tried(config, explainer, cases, reference, best, progress))
+    return trials
 
 
 def compare_outputs(
@@ -205,8 +206,16 @@ def _of_preset(preset: PresetName | None, settings: Preprocess) -> dict[str, Any
     }
 
 
-def _wider(settings: Preprocess) -> list[dict[str, Any]]:
-    """Each preset with each aspect and each value range that the model can have."""
+def _aspects(settings: Preprocess) -> list[dict[str, Any]]:
+    """Each preset with each way to change the aspect."""
+    tried = []
+    for preset, resize in itertools.product((*PRESETS, None), get_args(Resize)):
+        tried.append({**_of_preset(preset, settings), "resize": resize})
+    return tried
+
+
+def _ranges(settings: Preprocess) -> list[dict[str, Any]]:
+    """Some presets and aspects with each value range that the model can have."""
     scalings = ["unit", "minus_one_one", "raw_255", "txv"]
     if settings.channels == 3:
         scalings += ["imagenet", "caffe"]
@@ -273,7 +282,7 @@ def _tried(
             num_not_compared=len(reference.outputs) - len(expected),
         )
         compared[key] = Trial(changes, parity)
-    return _ranked(list(compared.values()))
+    return ranked_trials(list(compared.values()))
 
 
 def _asked(
@@ -315,8 +324,13 @@ def _threshold(
     return 0, 1 - classifier.threshold  # of two classes the file has the other one
 
 
-def _ranked(trials: list[Trial]) -> list[Trial]:
-    def figures(trial: Trial) -> tuple[float, float]:
-        return trial.parity.median_difference, trial.parity.largest_difference
+def ranked_trials(trials: list[Trial]) -> list[Trial]:
+    """The best first: those within the tolerance by their largest difference, then the others by
+    the median, which one odd case does not move."""
 
-    return sorted(trials, key=figures)
+    def order(trial: Trial) -> tuple[bool, float, float]:
+        parity = trial.parity
+        figures = parity.median_difference, parity.largest_difference
+        return (not parity.is_within, *(figures[::-1] if parity.is_within else figures))
+
+    return sorted(trials, key=order)

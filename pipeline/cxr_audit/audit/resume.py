@@ -13,6 +13,7 @@ import msgspec
 
 from cxr_audit import evidence
 from cxr_audit.audit.auditor import Networks
+from cxr_audit.audit.failures import WorkerLost
 from cxr_audit.audit.installed import installed_code
 from cxr_audit.audit.plan import Plan, check_labels, new_run, versions, without_paths
 from cxr_audit.config import PLACES
@@ -22,6 +23,8 @@ from cxr_audit.records import SCHEMA_VERSION, AuditedCase, CaseRecord, RunRecord
 
 OTHER_CASES = "radiographs, labels, boxes, masks, another column of the manifest, or --limit"
 MOST_KEYS = 8
+# Failures of a server or of this machine, not of the file.
+MADE_AGAIN = (NotRetrieved.__name__, WorkerLost.__name__, MemoryError.__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +196,8 @@ def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]
 def _standing(folder: RunFolder, plan: Plan) -> dict[str, str | None]:
     """The cases whose records stand, in order, with what was told of each beside its file.
 
-    A case is made again whose record a power cut has damaged, whose file a server did not give, or
-    that lacks what should stand beside its record.
+    A case is made again whose record a power cut has damaged, which failed by a server or for want
+    of time or memory, or that lacks what should stand beside its record.
     """
     standing = {}
     for source in plan.sources:
@@ -210,7 +213,7 @@ def _is_whole(folder: RunFolder, record: CaseRecord, documents: bool) -> bool:
     if isinstance(record, AuditedCase):
         names |= {"map.npz", "regions.npz"}
         names |= {map_record.picture for map_record in record.maps if map_record.picture}
-    elif record.error == NotRetrieved.__name__:
+    elif record.error in MADE_AGAIN:
         return False
     if documents:
         names.add("report.pdf")

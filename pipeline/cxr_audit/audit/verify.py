@@ -80,7 +80,7 @@ class Verification:
         if found is None:
             return NOT_RERUN
         num = len(found.case_ids)
-        words = f"{found.num_same} of {num} cases audited again give the same record to the byte"
+        words = f"{found.num_same} of {num} cases audited again give the same record"
         if found.num_close:
             words += f", {found.num_close} the same within rounding"
         if found.problems:

@@ -1,7 +1,7 @@
 """What may stand in a network's JSON: Keras' own layers, operations and settings, by name.
 
-Everything that Keras could look up, import or run because a file names it goes through this list first.
-Layers that run code, or read other files (vocabularies), are not on it.
+Everything that Keras could look up, import or run because a file names it goes through this list
+first. Layers that run code, or read other files (vocabularies), are not on it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _QUANTIZED_NAME = re.compile(r"(int8|int4|float8|gptq|awq)_from_")
 
 
 def _classes(module: Any, base: type) -> set[str]:
-    names = set()
+    names: set[str] = set()
     for name, value in vars(module).items():
         if inspect.isclass(value) and issubclass(value, base):
             names.update((name, value.__name__))

@@ -1,7 +1,7 @@
 """No network may build more parameters than its file holds.
 
-A few bytes of JSON can ask for a layer of 10^12 weights. While a network is built, its initializers count
-what they make and stop beyond the number of values in the file.
+A few bytes of JSON can ask for a layer of 10^12 weights. While a network is built, its
+initializers count what they make and stop beyond the number of values in the file.
 """
 
 from __future__ import annotations

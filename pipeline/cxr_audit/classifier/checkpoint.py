@@ -1,17 +1,21 @@
 """A PyTorch checkpoint (`.pt`) -> its arrays by name, without PyTorch and without running the file.
 
-A `.pt` file is a pickle beside raw storages, and a pickle is a program. Here it may make plain containers and arrays
-only. Where it holds a whole network, as TorchXRayVision's published files do, the layers become inert boxes: their
-weights are kept, their code is never looked up. Any other name in the file is refused. Both layouts are read: the
-zip archive (since PyTorch 1.6), and before it the row of pickles with the storages at the end
-(torch/serialization.py: `_load`, `_legacy_load`). Quantised and sparse tensors are refused.
+A `.pt` file is a pickle beside raw storages, and a pickle is a program. Here it may make plain
+containers and arrays only. Where it holds a whole network, as TorchXRayVision's published files
+do, the layers become inert boxes: their weights are kept, their code is never looked up. Any
+other name in the file is refused. Both layouts are read: the zip archive (since PyTorch 1.6), and
+before it the row of pickles with the storages at the end (torch/serialization.py: `_load`,
+`_legacy_load`). Quantised and sparse tensors are refused.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import pickle
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,10 +24,12 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from cxr_audit.classifier.model_file import open_regular
 from cxr_audit.errors import ModelError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+_MAX_EXPANSION, _SMALL_BYTES = 100, 16 * 2**20
 _LEGACY = 0x1950A86A20F9469CFC6C
 _STATE_DICT = "in the program that made it, call torch.save(model.state_dict(), 'weights.pt')"
 
@@ -42,6 +48,8 @@ class _Box:
 
 
 def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> npt.NDArray[Any]:
+    if math.prod(size) > len(storage):
+        raise ValueError("a tensor larger than its storage")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min((offset, *size, *stride)) < 0 or (0 not in size and last >= len(storage)):
         raise ValueError("a tensor lies outside its storage")
@@ -96,6 +104,27 @@ class _Unpickler(pickle.Unpickler):
         return self.storage(pid[1], str(pid[2]), int(pid[4]))
 
 
+# What a damaged file makes pickle, zipfile and the code here raise.
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    StopIteration,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def read_checkpoint(path: Path) -> Arrays:
     """Arrays by the names of `Module.state_dict()`, of a state dict or of a whole network.
 
@@ -104,33 +133,27 @@ def read_checkpoint(path: Path) -> Arrays:
     ModelError : damaged, not PyTorch's, or it asks for code.
     """
     try:
-        content = _read_archive(path) if zipfile.is_zipfile(path) else _read_legacy(path)
+        with open_regular(path) as file:
+            is_archive = file.read(4) == b"PK\x03\x04"
+            file.seek(0)
+            content = _read_archive(file) if is_archive else _read_legacy(file)
         named = _state(content) if isinstance(content, _Box) else _state_dict(content)
-        return {
-            name.removeprefix("module."): np.array(v)
-            for name, v in named
-            if isinstance(v, np.ndarray)
-        }
-    except (
-        *(
-            AttributeError,
-            EOFError,
-            IndexError,
-            KeyError,
-            OSError,
-            OverflowError,
-            TypeError,
-            ValueError,
-        ),
-        *(MemoryError, struct.error, pickle.UnpicklingError, zipfile.BadZipFile),
-    ) as error:
+        arrays: Arrays = {}
+        for name, value in named:
+            if isinstance(value, np.ndarray):
+                arrays[name.removeprefix("module.")] = np.array(value)
+        return arrays
+    except _DAMAGED as error:
         raise ModelError(
             f"{path.name} is damaged or no PyTorch checkpoint ({error})", _STATE_DICT
         ) from error
 
 
-def _read_archive(path: Path) -> Any:
-    with zipfile.ZipFile(path) as archive:
+def _read_archive(checkpoint: IO[bytes]) -> Any:
+    with zipfile.ZipFile(checkpoint) as archive:
+        for member in archive.infolist():
+            if member.file_size > _SMALL_BYTES + _MAX_EXPANSION * member.compress_size:
+                raise ValueError("a member unpacks to more than 100 times its size")
         pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         storages: Arrays = {}
 
@@ -144,27 +167,30 @@ def _read_archive(path: Path) -> Any:
             return _Unpickler(file, storage).load()
 
 
-def _read_legacy(path: Path) -> Any:
+def _read_legacy(file: IO[bytes]) -> Any:
     storages: Arrays = {}
-    limit = path.stat().st_size
+    left = os.fstat(file.fileno()).st_size
 
     def storage(dtype: Any, key: str, num: int) -> Any:
-        if num * dtype.itemsize > limit:
-            raise ValueError("a storage larger than the file")
-        return storages.setdefault(key, np.zeros(num, dtype))
+        nonlocal left
+        if key not in storages:
+            left -= num * dtype.itemsize
+            if num < 0 or left < 0:
+                raise ValueError("storages larger than the file")
+            storages[key] = np.zeros(num, dtype)
+        return storages[key]
 
-    with path.open("rb") as file:
-        if _Unpickler(file).load() != _LEGACY:
-            raise ValueError("another magic number")
-        _Unpickler(file).load()  # protocol version
-        _Unpickler(file).load()  # sizes of C types
-        content = _Unpickler(file, storage).load()
-        for key in _Unpickler(file).load():
-            (num,) = struct.unpack("<q", file.read(8))
-            array = storages[str(key)]
-            if num != len(array):
-                raise ValueError("a storage of another size")
-            array[:] = np.frombuffer(file.read(array.nbytes), array.dtype, num)
+    if _Unpickler(file).load() != _LEGACY:
+        raise ValueError("another magic number")
+    _Unpickler(file).load()  # protocol version
+    _Unpickler(file).load()  # sizes of C types
+    content = _Unpickler(file, storage).load()
+    for key in _Unpickler(file).load():
+        (num,) = struct.unpack("<q", file.read(8))
+        array = storages[str(key)]
+        if num != len(array):
+            raise ValueError("a storage of another size")
+        array[:] = np.frombuffer(file.read(array.nbytes), array.dtype, num)
     return content
 
 

@@ -1,7 +1,7 @@
 """What was read of a model file -> a file that holds only this, for Keras to load.
 
-Keras loads from a path. It is given a copy that this module writes: the checked network, the plain arrays,
-no training state, no links, no assets.
+Keras loads from a path. It is given a copy that this module writes: the checked network, the
+plain arrays, no training state, no links, no assets.
 """
 
 from __future__ import annotations

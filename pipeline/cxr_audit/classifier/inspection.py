@@ -16,12 +16,16 @@ from cxr_audit.classifier.load import file_sha256, load_keras
 from cxr_audit.classifier.receptive import Field, receptive_fields
 from cxr_audit.errors import ModelError
 
+_MAX_CARD_BYTES = 2**20
+
 
 def inspect_model(path: Path) -> dict[str, Any]:
-    """Plain facts of a model, JSON-ready. `layers` are those with a grid, from the first convolution to the logit.
+    """Plain facts of a model, JSON-ready.
 
-    A model card beside the file (the same name with the suffix .json, as `import-torchxrayvision` writes it) is
-    believed where its SHA-256 is the file's. Raises `ModelError` as `load_keras` and `Classifier` do.
+    `layers` are those with a grid, from the first convolution to the logit. A model card beside
+    the file (the same name with the suffix .json, as `import-torchxrayvision`
+    writes it) is believed where its SHA-256 is the file's. Raises `ModelError` as `load_keras`
+    and `Classifier` do.
     """
     model = load_keras(path)
     sha256 = file_sha256(path)
@@ -34,6 +38,7 @@ def inspect_model(path: Path) -> dict[str, Any]:
     rows, columns, channels = (
         size or default for size, default in zip(shape[1:], (224, 224, 3), strict=True)
     )
+    sizes = "x".join(str(size or "any") for size in shape[1:])
     classifier = Classifier(model, (rows, columns, channels))
     target = classifier.split()
     card = _card(path, sha256)
@@ -49,7 +54,7 @@ def inspect_model(path: Path) -> dict[str, Any]:
         "name": classifier.name,
         "keras": keras.__version__,
         "parameters": classifier.parameters,
-        "input": f"{shape[1] or 'any'}x{shape[2] or 'any'}x{shape[3] or 'any'} (rows x columns x channels)",
+        "input": f"{sizes} (rows x columns x channels)",
         "rows": rows,
         "columns": columns,
         "channels": channels,
@@ -79,9 +84,12 @@ def inspect_model(path: Path) -> dict[str, Any]:
 
 
 def _card(path: Path, sha256: str) -> dict[str, Any]:
+    beside = path.with_suffix(".json")
+    if not beside.is_file() or beside.stat().st_size > _MAX_CARD_BYTES:
+        return {}
     try:
-        card = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    except (OSError, ValueError):
+        card = json.loads(beside.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return card if isinstance(card, dict) and card.get("sha256") == sha256 else {}
 

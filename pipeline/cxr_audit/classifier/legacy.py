@@ -1,4 +1,6 @@
-"""The network in an `.h5` file -> JSON that Keras 3 builds: files of Keras 2, and of Keras 3 with operators.
+"""The network in an older model file -> JSON that Keras 3 builds.
+
+Read are files of Keras 2, and `.h5` files of Keras 3 with operators.
 
 What stands between such a file and Keras 3:
 
@@ -199,8 +201,11 @@ def _adapt_object(node: dict[str, Any], factories: Factories) -> Any:
         (settings["axis"],) = settings["axis"]
     for key in _UNUSED.get(kind, ()):
         settings.pop(key, None)
+    if kind == "LeakyReLU" and "alpha" in settings:
+        settings["negative_slope"] = settings.pop("alpha")
     if not node.get("inbound_nodes"):
         return node
+    settings.pop("batch_input_shape", None)  # the network says what such a layer gets
     if settings.keys().isdisjoint(("trainable", "dtype", "layers")):  # every layer has one of them
         operation = _operation_class(kind)
         if operation is not None:

@@ -90,7 +90,7 @@ def _build(path: Path, content: ModelContent) -> keras.Model:
             return keras.saving.load_model(copy, compile=False, safe_mode=True)
     except ModelError:
         raise
-    except Exception as error:
+    except Exception as error:  # Keras raises whatever the file makes it raise
         raise ModelError(
             f"Keras {keras.__version__} cannot load {path}: {_reason(error)}",
             _OPENS_ELSEWHERE,

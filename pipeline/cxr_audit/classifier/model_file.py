@@ -1,12 +1,13 @@
 """A model file on disk -> its network and its arrays, read by a process that can do nothing else.
 
-The HDF5 library crashes or runs for ever on some damaged files, so it never runs in this process. The
-reader (`model_reader.py`) gets the open file, an empty environment, a limit of memory and time, and
-gives up the right to open anything before it reads. What it answers is checked again here.
+The HDF5 library crashes or runs for ever on some damaged files, so it never runs in this process.
+The reader (`model_reader.py`) gets the open file, an empty environment, a limit of memory and
+time, and gives up the right to open anything before it reads. What it answers is checked again
+here.
 
-What is enforced: everywhere no new file or socket (RLIMIT_NOFILE 0), limits of memory, processor time and
-output; on Linux x86-64 in addition a filter of system calls (seccomp). Where the process runs as root on
-another system, root could raise its own limits again: that is not enforced.
+What is enforced: everywhere no new file or socket (RLIMIT_NOFILE 0), limits of memory, processor
+time and output; on Linux x86-64 in addition a filter of system calls (seccomp). Where the process
+runs as root on another system, root could raise its own limits again: that is not enforced.
 """
 
 from __future__ import annotations
@@ -148,7 +149,9 @@ def read_model(path: Path) -> ModelContent:
         file.seek(0)
         problem = _run_reader(file, answer, size)
         answer.seek(0)
-        header = {"refused": "damaged", "detail": problem} if problem else _header(answer)
+        header: dict[str, Any] = {"refused": "damaged", "detail": problem}
+        if problem is None:
+            header = _header(answer)
         if "refused" in header:
             raise _refusal(path, str(header["refused"]), str(header.get("detail", "")))
         arrays = _arrays(answer, header)

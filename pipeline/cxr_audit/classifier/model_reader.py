@@ -1,9 +1,9 @@
 """Run by `model_file.read_model` in a closed process: a model file -> its network and its arrays.
 
 Standard input is the file, standard output the answer: eight bytes with the length of a JSON
-header, the header, and the bytes of the arrays in the header's order. The process imports nothing of
-this project and no TensorFlow. Before it looks at the first byte of the file it gives up the right
-to open files, to start programs and to reach the network (`_close_process`).
+header, the header, and the bytes of the arrays in the header's order. The process imports nothing
+of this project and no TensorFlow. Before it looks at the first byte of the file it gives up the
+right to open files, to start programs and to reach the network (`_close_process`).
 
 Argument: the size of the file in bytes.
 """
@@ -66,12 +66,13 @@ def _close_process(size: int) -> bool:
     """Limit memory and time, forbid new files; True where system calls are filtered as well."""
     seconds = 20 + size // (20 * 2**20)
     limits = {
-        resource.RLIMIT_AS: 4 * 2**30 + 6 * size,
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_FSIZE: 2 * SMALL_BYTES + MAX_EXPANSION * size,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: 0,  # what is open stays open; nothing new: no file, no socket
     }
+    if sys.platform == "linux":  # elsewhere a limit of the address space cannot be set
+        limits[resource.RLIMIT_AS] = 4 * 2**30 + 6 * size
     for limit, value in limits.items():
         _, hard = resource.getrlimit(limit)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -95,7 +96,7 @@ def _filter_system_calls() -> bool:
 
     header = FilterProgram(len(rules), ctypes.addressof(program))
     prctl = ctypes.CDLL(None).prctl
-    prctl.argtypes = [ctypes.c_int] + 4 * [ctypes.c_ulong]
+    prctl.argtypes = [ctypes.c_int, *(4 * [ctypes.c_ulong])]
     if prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return False
     address = ctypes.addressof(header)
@@ -303,7 +304,7 @@ def main() -> None:
     out = sys.stdout.buffer
     out.write(struct.pack("<Q", len(head)) + head)
     for array in arrays:
-        out.write(array.reshape(-1).view(np.uint8))
+        out.write(array.reshape(-1).view(np.uint8).data)
     out.flush()
     os._exit(0)  # no clean-up code runs on what a file may have damaged
 

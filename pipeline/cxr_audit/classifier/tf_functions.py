@@ -1,7 +1,8 @@
-"""TensorFlow functions that Keras 2 saved in a network -> the Keras operations that compute the same.
+"""TensorFlow functions in a network of Keras 2 -> Keras operations that compute the same.
 
-Keras 2 writes `x * 2` as a TFOpLambda layer around `tf.math.multiply`, with its arguments by name. A
-function that is not in `FUNCTIONS`, or an argument that its row does not name, is refused.
+Keras 2 writes `x * 2` as a TFOpLambda layer around `tf.math.multiply`, with its arguments by
+name. A function that is not in `FUNCTIONS`, or an argument that its row does not name, is
+refused.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras import Operation
 from keras.src import ops
 
 from cxr_audit.errors import ModelError
@@ -30,7 +30,7 @@ class Function:
     same : arguments that change nothing, with the only value that is read.
     """
 
-    operation: type[Operation]
+    operation: Callable[..., Any]
     second: str | None = None
     settings: dict[str, str] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Function:
 _REDUCTION = {"axis": "axis", "keepdims": "keepdims"}
 _AXIS = {"axis": "axis"}
 
-_TWO_TENSORS: dict[str, type[Operation]] = {
+_TWO_TENSORS: dict[str, Callable[..., Any]] = {
     "__operators__.add": ops.numpy.Add,
     "math.add": ops.numpy.Add,
     "math.subtract": ops.numpy.Subtract,
@@ -52,7 +52,7 @@ _TWO_TENSORS: dict[str, type[Operation]] = {
     "math.minimum": ops.numpy.Minimum,
     "math.pow": ops.numpy.Power,
 }
-_ONE_TENSOR: dict[str, type[Operation]] = {
+_ONE_TENSOR: dict[str, Callable[..., Any]] = {
     "math.abs": ops.numpy.Absolute,
     "math.exp": ops.numpy.Exp,
     "math.log": ops.numpy.Log,
@@ -75,7 +75,7 @@ _ONE_TENSOR: dict[str, type[Operation]] = {
     "sigmoid": ops.nn.Sigmoid,
     "stop_gradient": ops.core.StopGradient,
 }
-_REDUCTIONS: dict[str, type[Operation]] = {
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
     "math.reduce_max": ops.numpy.Max,
     "math.reduce_mean": ops.numpy.Mean,
     "math.reduce_min": ops.numpy.Min,
@@ -129,9 +129,7 @@ FUNCTIONS: dict[str, Function] = {
 _RESIZE_METHODS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 
 
-def factory(
-    name: str, layer: str, options: dict[str, Any]
-) -> tuple[Callable[[], Operation], str | None]:
+def factory(name: str, layer: str, options: dict[str, Any]) -> tuple[Callable[[], Any], str | None]:
     """What makes the operation of one TFOpLambda, and the name of its second tensor argument.
 
     Parameters

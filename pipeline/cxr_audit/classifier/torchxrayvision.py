@@ -1,7 +1,8 @@
 """TorchXRayVision's DenseNet121 weights (`.pt`) -> a Keras model and its card.
 
-Cohen et al., "TorchXRayVision: a library of chest X-ray datasets and models", arXiv 2111.00595 (Apache-2.0). Its
-DenseNet takes 224x224x1 in [-1024, 1024] (scaling `txv`) and gives a logit for each of up to 18 findings.
+Cohen et al., "TorchXRayVision: a library of chest X-ray datasets and models", arXiv 2111.00595
+(Apache-2.0). Its DenseNet takes 224x224x1 in [-1024, 1024] (scaling `txv`) and gives a logit for
+each of up to 18 findings.
 
 The weights are read by `checkpoint.py`: no PyTorch is needed, and no code of the file runs.
 """
@@ -22,7 +23,7 @@ import keras
 import numpy as np
 
 from cxr_audit.classifier.checkpoint import Arrays, read_checkpoint
-from cxr_audit.classifier.load import file_sha256
+from cxr_audit.classifier.model_file import file_sha256
 from cxr_audit.errors import ModelError
 
 FINDINGS = (
@@ -45,38 +46,43 @@ FINDINGS = (
     "Lung Opacity",
     "Enlarged Cardiomediastinum",
 )
-# From torchxrayvision 1.5.7, `models.model_urls`: probability at the operating point of each of FINDINGS; None where
+# From torchxrayvision 1.5.7, `models.model_urls`: probability at the operating point of each of
+# FINDINGS; None where
 # the weights were not trained for it. Below each name: how its published file begins.
 # fmt: off
 THRESHOLDS: dict[str, tuple[float | None, ...]] = {
     "densenet121-res224-all": (
-        0.07422872, 0.038290843, 0.09814756, 0.0098118475, 0.023601074, 0.0022490358, 0.010060724, 0.103246614,
-        0.056810737, 0.026791653, 0.050318155, 0.023985857, 0.01939503, 0.042889766, 0.053369623, 0.035975814,
-        0.20204692, 0.05015312
+        0.07422872, 0.038290843, 0.09814756, 0.0098118475, 0.023601074, 0.0022490358,
+        0.010060724, 0.103246614, 0.056810737, 0.026791653, 0.050318155, 0.023985857,
+        0.01939503, 0.042889766, 0.053369623, 0.035975814, 0.20204692, 0.05015312
     ),
     "densenet121-res224-nih": (
-        0.039117552, 0.0034529066, 0.11396341, 0.0057298196, 0.00045666535, 0.0018880932, 0.012037827, 0.038744126,
-        0.0037213727, 0.014730946, 0.016149804, 0.054241467, 0.037198864, 0.0004403434, None, None, None, None
+        0.039117552, 0.0034529066, 0.11396341, 0.0057298196, 0.00045666535, 0.0018880932,
+        0.012037827, 0.038744126, 0.0037213727, 0.014730946, 0.016149804, 0.054241467,
+        0.037198864, 0.0004403434, None, None, None, None
     ),
     "densenet121-res224-pc": (
-        0.031012505, 0.013347598, 0.081435576, 0.001262615, 0.002587246, 0.0035944257, 0.0023071, 0.055412333,
-        0.044385884, 0.042766232, 0.043258056, 0.037629247, 0.005658899, 0.0091741895, None, 0.026507627, None, None
+        0.031012505, 0.013347598, 0.081435576, 0.001262615, 0.002587246, 0.0035944257,
+        0.0023071, 0.055412333, 0.044385884, 0.042766232, 0.043258056, 0.037629247, 0.005658899,
+        0.0091741895, None, 0.026507627, None, None
     ),
     "densenet121-res224-chex": (
-        0.1988969, 0.05710573, None, 0.0531293, 0.1435217, None, None, 0.27212676, 0.07749717, None, 0.19712369,
-        None, None, None, 0.09932402, 0.09273402, 0.3270967, 0.10888247
+        0.1988969, 0.05710573, None, 0.0531293, 0.1435217, None, None, 0.27212676, 0.07749717,
+        None, 0.19712369, None, None, None, 0.09932402, 0.09273402, 0.3270967, 0.10888247
     ),
     "densenet121-res224-rsna": (
-        None, None, None, None, None, None, None, None, 0.13486601, None, None, None, None, None, None, None,
-        0.13511065, None
+        None, None, None, None, None, None, None, None, 0.13486601, None, None, None, None,
+        None, None, None, 0.13511065, None
     ),
     "densenet121-res224-mimic_nb": (
-        0.08558747, 0.011884617, None, 0.0040595434, 0.010733786, None, None, 0.118761964, 0.022924708, None,
-        0.06358637, None, None, None, 0.022143636, 0.017476924, 0.1258702, 0.014020768
+        0.08558747, 0.011884617, None, 0.0040595434, 0.010733786, None, None, 0.118761964,
+        0.022924708, None, 0.06358637, None, None, None, 0.022143636, 0.017476924, 0.1258702,
+        0.014020768
     ),
     "densenet121-res224-mimic_ch": (
-        0.09121389, 0.010573786, None, 0.005023008, 0.003698257, None, None, 0.08001232, 0.037242252, None,
-        0.05006329, None, None, None, 0.019866971, 0.03823637, 0.11303808, 0.0069147074
+        0.09121389, 0.010573786, None, 0.005023008, 0.003698257, None, None, 0.08001232,
+        0.037242252, None, 0.05006329, None, None, None, 0.019866971, 0.03823637, 0.11303808,
+        0.0069147074
     ),
 }
 # fmt: on
@@ -105,8 +111,10 @@ def import_torchxrayvision(
     Parameters
     ----------
     source : a `.pt` file, or its http(s) address, which needs `sha256`.
-    weights : which published weights these are, such as densenet121-res224-all; default: told by the file's name.
-        It decides the operating thresholds, and which of the findings were trained; the others are left out.
+    weights : which published weights these are, such as densenet121-res224-all; default: told by
+    the file's name.
+        It decides the operating thresholds, and which of the findings were trained; the others
+        are left out.
     finding : keep this one alone, as a classifier of one sigmoid unit with its operating threshold.
 
     Raises
@@ -148,7 +156,8 @@ def import_torchxrayvision(
         "threshold_source": f"operating point of {weights} in torchxrayvision 1.5.7"
         if only is not None
         else None,
-        "licence": "TorchXRayVision is Apache-2.0; each data set behind the weights has its own terms",
+        "licence": "TorchXRayVision is Apache-2.0; each data set behind the weights has its own "
+        "terms",
     }
     out.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return card
@@ -203,7 +212,8 @@ def _download(address: str, path: Path) -> str:
 def _check_hash(source: str, found: str, sha256: str | None) -> None:
     if sha256 is not None and found != sha256.lower():
         raise ModelError(
-            f"{source} is not the file that was asked for: its SHA-256 is {found}, expected {sha256.lower()}",
+            f"{source} is not the file that was asked for: its SHA-256 is {found}, "
+            f"expected {sha256.lower()}",
             "it was not opened; compare with the publisher's hash",
         )
 

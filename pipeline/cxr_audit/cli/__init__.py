@@ -22,6 +22,7 @@ from cxr_audit.cli.results import cohort, compare, render
 from cxr_audit.cli.screen import out
 from cxr_audit.cli.sealing import sign, verify
 from cxr_audit.errors import AuditError
+from cxr_audit.vocabulary import load_plugins
 
 EPILOG = (
     "Exit codes: 0 all audited, 1 unexpected, 2 config, 3 model, 4 finished with failed cases, "
@@ -76,6 +77,7 @@ def main() -> None:
     A named error becomes a message, a hint and its exit code; any other error becomes a traceback
     without messages.
     """
+    load_plugins()
     try:
         app()
     except AuditError as error:

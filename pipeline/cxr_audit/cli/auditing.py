@@ -21,20 +21,21 @@ from cxr_audit.vocabulary import MASKING_NUMBERS
 def run(
     config: ConfigFile,
     resume: Annotated[
-        bool, typer.Option("--resume", help="go on with a run that was broken off")
+        bool, typer.Option("--resume", help="continue a run that was interrupted")
     ] = False,
     limit: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="audit N cases only, spread over the list; --resume with more goes on"
-        ),
+        typer.Option(min=1, help="audit N cases only, evenly spaced; --resume with more continues"),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="folder for runs; overrides run.output")
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Audit every radiograph of a config; leaves PDFs, records and an index in <run.output>/<run.name>/."""
+    """Audit every radiograph of a config; writes PDFs, records and an index to a run folder.
+
+    The run folder is <run.output>/<run.name>/. One command at a time writes to it.
+    """
     from cxr_audit.cohort import in_words
     from cxr_audit.engines import run_audit
 
@@ -74,20 +75,21 @@ def explain(
         str, typer.Option(help="a .keras or .h5 file, or the word reference")
     ] = REFERENCE,
     class_names: Annotated[
-        str | None, typer.Option(help="names of the classes, with commas between")
+        str | None, typer.Option(help="names of the classes, separated by commas")
     ] = None,
     scaling: Annotated[
         str | None,
         typer.Option(help="value range of the model's input; default: read from the model"),
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="may be given again; the first gives the numbers")
+        list[str] | None,
+        typer.Option(help="method of the map; may be given again; numbers are of the first"),
     ] = None,
     layer: Annotated[
         str | None, typer.Option(help="target layer; cxr-audit inspect lists them")
     ] = None,
     output: Annotated[
-        Path, typer.Option(help="a new folder explain-1, explain-2, ... is made in it")
+        Path, typer.Option(help="folder in which a new folder explain-1, explain-2, ... is made")
     ] = Path("reports"),
     overrides: Overrides = None,
 ) -> None:
@@ -99,7 +101,7 @@ def explain(
 
     if not image.is_file():
         raise ConfigError(
-            f"{image} is no file", "give one radiograph; cxr-audit run audits folders"
+            f"{image} is not a file", "give one radiograph; cxr-audit run audits folders"
         )
     preprocess = _input_of(model)
     if scaling is not None:
@@ -146,9 +148,10 @@ def check(
     ] = False,
     overrides: Overrides = None,
 ) -> None:
-    """Everything that can be known without running: config, files, labels, model, layer, shapes, templates.
+    """Check config, files, labels, model, layer, shapes and templates, without an audit.
 
-    It writes the radiographs that ship, where they are the source, to <run.output>/reference-radiographs; nothing else.
+    Writes nothing, with one exception: where the source is "reference", the radiographs that ship are
+    written to <run.output>/reference-radiographs.
     """
     from cxr_audit.audit import (
         check_labels,
@@ -166,7 +169,7 @@ def check(
     audit_config = load(config, overrides)
     err.print("config: valid")
     sources = find_sources(audit_config, find_key(audit_config))
-    # A server has to send a whole file before its header can be read: one of them shows that it does.
+    # A server has to send a whole file before its header can be read: one shows that it does.
     probed = sources[:1] if isinstance(sources[0].location, ServerInstance) else sources
     problems = []
     with progress_bar() as progress:
@@ -189,7 +192,8 @@ def check(
     rows, columns = model.grid
     err.print(f"model: {escape(model.name)}, SHA-256 {model.sha256}", highlight=False)
     err.print(
-        f"classes: {escape(', '.join(model.class_names))}; explained: {escape(explainer.classifier.target_class)}"
+        f"classes: {escape(', '.join(model.class_names))}; "
+        f"explained: {escape(explainer.classifier.target_class)}"
     )
     err.print(
         f"target layer: {model.target_layer}, {rows}x{columns} cells; head: {model.head}",

@@ -23,7 +23,7 @@ def report_error(error: AuditError) -> None:
 
 
 def after_colon(hint: str) -> str:
-    """Small first letter, no full stop: those of ingest are sentences, since a case's PDF has them too."""
+    """A hint in one form: small first letter, no full stop. Those of cases are whole sentences."""
     first = hint.partition(" ")[0]
     return (hint[:1].lower() + hint[1:] if first.istitle() else hint).removesuffix(".")
 
@@ -31,7 +31,7 @@ def after_colon(hint: str) -> str:
 def unexpected(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """A traceback without messages and source lines: a library's message may quote a file name or an attribute."""
+    """Print a traceback without messages: those of a library may quote a file name or attribute."""
     if os.environ.get(MESSAGES):
         sys.__excepthook__(kind, error, trace)
         return

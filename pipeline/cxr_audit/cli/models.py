@@ -19,7 +19,7 @@ def inspect(
     model: Annotated[Path, typer.Argument(help="a .keras or .h5 file, or the word reference")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """What a model is: input, classes, layers with a grid, head, output activation, SHA-256."""
+    """Print what a model is: input, classes, layers with a grid, head, output, SHA-256."""
     from cxr_audit.classifier import inspect_model
 
     if str(model) == REFERENCE:
@@ -75,9 +75,7 @@ def inspect(
 
 
 def convert(
-    old: Annotated[
-        Path, typer.Argument(help="a model of Keras 2: .h5, .keras or a SavedModel folder")
-    ],
+    old: Annotated[Path, typer.Argument(help="a model of Keras 2: .h5 or .keras")],
     new: Annotated[Path, typer.Argument(help="the .keras file to write")],
 ) -> None:
     """Write a model of Keras 2 as a .keras file, and check that it answers the same."""

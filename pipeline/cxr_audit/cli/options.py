@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,14 @@ Overrides = Annotated[
 
 
 def load(config: Path, overrides: list[str] | None, output: Path | None = None) -> AuditConfig:
+    """The config of a file, with the overrides of the command line.
+
+    Parameters
+    ----------
+    config : the file.
+    overrides : SECTION.KEY=VALUE each.
+    output : takes the place of run.output.
+    """
     loaded = load_config(config, overrides or [])
     if output is None:
         return loaded
@@ -41,10 +50,14 @@ def load(config: Path, overrides: list[str] | None, output: Path | None = None) 
 
 
 def accept(cohort: CohortRecord) -> None:
-    """Raise where the acceptance criteria are not met."""
-    failed = [result.in_words for result in cohort.acceptance if not result.is_met]
-    if failed:
-        raise AcceptanceError(
-            f"{len(failed)} of {len(cohort.acceptance)} acceptance criteria not met: {'; '.join(failed)}",
-            "what was found stands in cohort.json; cxr-audit cohort RUN prints it",
-        )
+    """Raise `AcceptanceError` unless every acceptance criterion is met."""
+    open_criteria = [result for result in cohort.acceptance if not result.is_met]
+    if not open_criteria:
+        return
+    states = Counter((result.state or "not_met").replace("_", " ") for result in open_criteria)
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    names = "; ".join(result.in_words for result in open_criteria)
+    raise AcceptanceError(
+        f"of {len(cohort.acceptance)} acceptance criteria, {counts}: {names}",
+        "cohort.json has what was measured; cxr-audit cohort RUN prints it",
+    )

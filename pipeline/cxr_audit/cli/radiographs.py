@@ -26,7 +26,7 @@ def view(
     frame: Annotated[int | None, typer.Option(min=1, help="as ingest.frame")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """One file as the audit sees it, with every decision: for when two viewers disagree."""
+    """Show one file as the audit reads it, with every decision about its pixels."""
     from cxr_audit.ingest import Display, read
     from cxr_audit.report import encode_png
 
@@ -62,7 +62,8 @@ def view(
         *((decision.what, decision.how, decision.why) for decision in facts.decisions),
         (
             "shown",
-            f"{pixels.min():.4f} to {pixels.max():.4f}, mean {pixels.mean():.4f} (0 = black, 1 = white)",
+            f"{pixels.min():.4f} to {pixels.max():.4f}, mean {pixels.mean():.4f} "
+            "(0 = black, 1 = white)",
             f"{black:.1%} of the pixels are black, {white:.1%} white",
         ),
     ]
@@ -84,7 +85,7 @@ def lungs(
     ],
     output: Annotated[Path, typer.Option(help="folder for the masks and lungs.jsonl")],
 ) -> None:
-    """Find the lungs: a PNG mask for each radiograph (1 right lung, 2 left lung) and a line of lungs.jsonl."""
+    """Find the lungs of radiographs: a PNG mask each (1 right lung, 2 left lung), and lungs.jsonl."""
     from cxr_audit.lung_masks import write_lung_masks
 
     with progress_bar() as progress:
@@ -114,12 +115,12 @@ def phantom(
     shortcut: Annotated[
         list[str] | None,
         typer.Option(
-            help="plant this in every case with pneumonia and in no other: marker_r, marker_l, text, tube, leads,"
-            " border or bias; may be given again"
+            help="plant this in every case with pneumonia and in no other: marker_r, marker_l, "
+            "text, tube, leads, border or bias; may be given again"
         ),
     ] = None,
 ) -> None:
-    """Draw chest phantoms with known truth: half of them with pneumonia, every mask and box exact."""
+    """Draw chest phantoms with known truth: half with pneumonia, every mask and box exact."""
     from cxr_audit.reference.phantom.files import write_cases
     from cxr_audit.reference.phantom.phantom import cohort
 

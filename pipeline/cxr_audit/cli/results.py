@@ -23,7 +23,10 @@ def render(
         str | None, typer.Option(help="of the PDFs of cases, such as de; default: the run's")
     ] = None,
 ) -> None:
-    """Write the documents of a run again from its records, without the classifier."""
+    """Write the documents of a run again from its records, without the classifier.
+
+    The run is sealed again; a signature of it is removed.
+    """
     from cxr_audit.engines import render_run
 
     with progress_bar() as progress:
@@ -42,7 +45,7 @@ def cohort(
     as_json: Annotated[bool, typer.Option("--json", help="print the record as JSON")] = False,
     overrides: Overrides = None,
 ) -> None:
-    """Performance with intervals, subgroups, errors and acceptance, from the records of a run; writes nothing."""
+    """Print performance, subgroups, errors and acceptance of a run; writes nothing."""
     from cxr_audit.audit import cohort_of
     from cxr_audit.cohort import in_words
     from cxr_audit.evidence import require_unlocked
@@ -68,7 +71,7 @@ def compare(
     ] = None,
     template: Templates = None,
 ) -> None:
-    """What changed from one run to another: classes, scores, focus, flags, with intervals; as HTML, PDF and JSON."""
+    """Compare two runs: classes, scores, focus and flags, with intervals, as HTML, PDF and JSON."""
     from cxr_audit.compare import compare_runs
 
     found, folder = compare_runs(run_a, run_b, output, template)

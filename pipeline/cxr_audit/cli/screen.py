@@ -16,7 +16,7 @@ err = Console(stderr=True, soft_wrap=True)
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with cases a second and time left on a terminal, a plain line for each tenth otherwise."""
+    """On a terminal a bar with cases a second and time left, else a line for each tenth."""
     if not err.is_terminal:
         yield _plain_progress()
         return

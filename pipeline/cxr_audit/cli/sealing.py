@@ -46,9 +46,9 @@ def verify(
 ) -> None:
     """Check a run folder: is it consistent, who sealed it, can its cases be reproduced.
 
-    Consistent: every file fits SHA256SUMS and the chain of events, and cases.csv, cohort.json and the
-    files that PDFs carry follow from the records. Anyone can make a seal that fits; a signature shows
-    who made it. Exit code 7 where anything is wrong.
+    Consistent: every file fits SHA256SUMS and the chain of events; cases.csv, cohort.json and the
+    files that PDFs carry follow from the records. Anyone can make a seal that fits; only a signature
+    shows who made it. Exit code 7 where anything is wrong.
     """
     from cxr_audit.audit import verify_run
 
@@ -135,8 +135,8 @@ def sign(
 ) -> None:
     """Sign the SHA256SUMS of a run (CMS) and its PDFs (PAdES).
 
-    Set CXR_AUDIT_PASSPHRASE to the passphrase of the key or the PIN of the token. A certificate that
-    has expired or is not for signatures is refused.
+    Set CXR_AUDIT_PASSPHRASE to the passphrase of the key or the PIN of the token. A certificate
+    that has expired or is not for signatures is refused.
     """
     from cxr_audit.evidence import RunFolder, signing
 

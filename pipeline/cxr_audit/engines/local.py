@@ -19,6 +19,7 @@ from cxr_audit.audit.auditor import Auditor
 from cxr_audit.config import AuditConfig
 from cxr_audit.config import Engine as Settings
 from cxr_audit.engines.pool import Limits, Pool
+from cxr_audit.vocabulary import load_plugins
 
 TASKS_A_PROCESS = 2000
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -34,6 +35,7 @@ class LocalEngine:
     """
 
     def __init__(self, config: AuditConfig | None = None, workers: int | None = None) -> None:
+        load_plugins()
         settings = config.engine if config is not None else Settings()
         limits = Limits(settings.case_seconds, settings.case_mib)
         self.num_workers = workers or settings.workers or num_cores()

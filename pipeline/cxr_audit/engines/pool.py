@@ -30,7 +30,7 @@ from typing import Any
 
 from cxr_audit.audit.failures import RemoteTrace, WorkerLost, frames_of
 from cxr_audit.errors import EngineError
-from cxr_audit.vocabulary import Text, message
+from cxr_audit.vocabulary import Text, load_plugins, message
 
 WATCH_S = 0.1
 STARTS = 3  # attempts to start a process before the pool gives up
@@ -337,11 +337,12 @@ def work(connection: Connection, opener: bytes | None, environment: dict[str, st
     threading.Thread(target=_end_with_parent, daemon=True).start()
     holder: tuple[Any, ...] = ()
     flaw: Exception | None = None
-    if opener is not None:
-        try:
+    try:
+        load_plugins()
+        if opener is not None:
             holder = (pickle.loads(opener)(),)
-        except Exception as error:  # noqa: BLE001  that of each task
-            flaw = error
+    except Exception as error:  # noqa: BLE001  that of each task
+        flaw = error
     connection.send_bytes(pickle.dumps(("ready", None)))
     while True:
         try:

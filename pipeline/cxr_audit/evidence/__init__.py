@@ -2,18 +2,25 @@
 
 Two files bind the folder, and each other:
 
-    events.jsonl   a hash chain of what happened, in order: each case's record, and what stands beside it, by SHA-256,
-                   and last `sealed`: the SHA-256 of the lines of SHA256SUMS but its own
+    events.jsonl   a hash chain of what happened, in order: the SHA-256 of each case's record and
+                   of the files beside it; last `sealed`: that of the other lines of SHA256SUMS
     SHA256SUMS     every file with its SHA-256, events.jsonl among them, for `sha256sum -c`
 
-So a changed file does not fit SHA256SUMS, a SHA256SUMS made to fit does not fit the last event, and an event made to
-fit breaks the chain. Who makes all of them anew is found out only by what lies outside the folder: the signature of
-SHA256SUMS (`SHA256SUMS.p7s`, see `signing`), or its SHA-256 written down elsewhere. Every time the documents of a run
-are made again, the folder is sealed again and the chain says so. Two runs of the same config have the same cases and
-tables to the byte; their events differ, as their times do.
+A changed file does not fit SHA256SUMS. A SHA256SUMS made to fit does not fit the last event. An
+event made to fit breaks the chain. A folder made anew as a whole shows only in what lies outside of
+it: the signature of SHA256SUMS (`SHA256SUMS.p7s`, see `signing`), or its SHA-256 written down
+elsewhere. When the documents of a run are made again the folder is sealed again, and the chain says
+so. Two runs of one config have the same cases and tables to the byte; their events differ, since
+their times do.
 
-`folder` writes and reads, `private` keeps what names patients, `events` is the chain, `checksums` seals and verifies,
-`sbom` lists the software, `signing` signs.
+    folder       writes and reads
+    lock         one writer at a time
+    private      what names patients
+    code, sbom   which code and libraries ran
+    events       the chain
+    checksums    seals
+    differences  compares, and `remedies` says what to do
+    signing      signs, and checks signatures
 """
 
 from cxr_audit.evidence.checksums import seal

@@ -1,8 +1,8 @@
 """A run folder -> `SHA256SUMS`, which names every file with its SHA-256.
 
-The file has the format of coreutils' `sha256sum -c`. It leaves out itself and its signature, the lock,
-and `private/`, which may be kept elsewhere: its files are bound by the event `started` or `resumed`.
-The package says how it holds together with `events.jsonl`; `differences` compares.
+The file has the format of coreutils' `sha256sum -c`. It leaves out itself and its signature, the
+lock, and `private/`, which may be kept elsewhere: its files are bound by the event `started` or
+`resumed`. The package says how it holds together with `events.jsonl`; `differences` compares.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def read_sums(folder: RunFolder) -> dict[str, str]:
 
 
 def names_of(folder: RunFolder) -> list[str]:
-    """Every file that `SHA256SUMS` has to name; of folders only the empty ones, with / at the end."""
+    """Every file that `SHA256SUMS` has to name; of folders the empty ones, with / at the end."""
     names = []
     for path in folder.path.rglob("*"):
         name = path.relative_to(folder.path).as_posix()

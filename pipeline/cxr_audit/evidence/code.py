@@ -1,9 +1,9 @@
-"""The installed package -> which code runs: its version, a hash of its files, and whether they were changed.
+"""The installed package -> which code runs: version, hash of its files, whether they were changed.
 
-A version number says nothing about files that were edited after they were installed. The SHA-256 of a
-part is that of the lines "SHA-256, two spaces, path" of its files in order, as `sha256sum` prints
-them, so that it can be made without this program. The same files give the same hash in a wheel and in
-a checkout.
+A version number says nothing about files that were edited after they were installed. The SHA-256 of
+a part is that of the lines "SHA-256, two spaces, path" of its files in order, as `sha256sum` prints
+them, so that it can be made without this program. The same files give the same hash in a wheel and
+in a checkout.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def code_identity(parts: Mapping[str, Path]) -> CodeIdentity:
 
     Parameters
     ----------
-    parts : folders that ship beside the code, by name, such as templates and weights. A folder inside
-        the package counts as its own part, not as code.
+    parts : folders that ship beside the code, by name, such as templates and weights. A folder
+        inside the package counts as its own part, not as code.
     """
     return _code_identity(tuple(sorted(parts.items())))
 
@@ -92,7 +92,7 @@ def _own_version() -> str:
 
 
 def _version_of_checkout(commit: str | None, is_changed: bool) -> str:
-    """The version, and behind + how many commits after its tag, which commit, and "dirty" if edited."""
+    """The version, then + and: commits since its tag, which commit, "dirty" if edited."""
     version = _own_version()
     described = _git("describe", "--tags", "--long", "--abbrev=12", "--match", "v[0-9]*")
     local = [] if commit is None else [f"g{commit[:12]}"]
@@ -106,7 +106,7 @@ def _version_of_checkout(commit: str | None, is_changed: bool) -> str:
 
 
 def _is_in_checkout() -> bool:
-    """Whether git keeps the package's files: a virtual environment may stand in another checkout."""
+    """Whether git keeps the package: a virtual environment may stand in another checkout."""
     return _git("ls-files", "--error-unmatch", "__init__.py") is not None
 
 
@@ -145,7 +145,7 @@ def _own_distribution() -> metadata.Distribution | None:
 
 
 def _changed_since_install(distribution: metadata.Distribution) -> tuple[str, ...]:
-    """Files that are not as the wheel's RECORD has them, that are gone, and modules that were added."""
+    """Files that differ from the wheel's RECORD or are gone, and modules that were added."""
     changed = set()
     known = set()
     for file in distribution.files or ():

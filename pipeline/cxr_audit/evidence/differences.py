@@ -1,9 +1,9 @@
 """A sealed run folder -> every difference to its checksums and to its chain of events.
 
-While documents are written again `SHA256SUMS` stays as it was, and an event says that they are being
-written. Where that was interrupted, everything but the documents is bound as before, and `verify`
-names the command that completes it. Signing only appends to documents: what was sealed of them is
-still there, and is what is signed again.
+While documents are written again `SHA256SUMS` stays as it was, and an event says that they are
+being written. Where that was interrupted, everything but the documents is bound as before, and
+`verify` names the command that completes it. Signing only appends to documents: what was sealed of
+them is still there, and is what is signed again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ UNFINISHED = (BEGINNING, RENDERING, SIGNING)
 
 
 def verify(folder: RunFolder) -> list[Problem]:
-    """Every difference between the folder and its checksums and events; empty = nothing was changed.
+    """Every difference between the folder and its checksums and events; empty = no change.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def _with_events(
     found: Mapping[str, str],
     problems: set[Problem],
 ) -> set[Problem]:
-    """The problems with those of the events, and without those that an interrupted command excuses."""
+    """The problems with those of the events, without those that an interrupted command excuses."""
     name = folder.events.name
     is_older = run.schema_version < EVENTS_SINCE and name not in expected
     if name not in found:

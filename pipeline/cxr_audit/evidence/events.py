@@ -1,10 +1,11 @@
 """What happened to a run, in order -> `events.jsonl`, a hash chain.
 
-One JSON object a line: number, time (UTC), event, its facts, and `previous`, the SHA-256 of the line before, bytes
-and line end; the first line's `previous` is the identity of the run. So no line can be changed, dropped, added or
-moved without a break in all that follow (linking: Haber and Stornetta, J Cryptology 3, 1991). Lines are only ever
-added; a line that a kill has torn off is cut away when the run goes on, and an event says so. Refuses to go on from a
-broken chain, and with a case whose record is not the one of its event.
+One JSON object a line: number, time (UTC), event, its facts, and `previous`, the SHA-256 of the
+line before with its line end; the first line's `previous` is the identity of the run. No line can
+be changed, dropped, added or moved without a break in all that follow (linking: Haber and
+Stornetta, J Cryptology 3, 1991). Lines are only ever added. A line that a kill has torn off is
+cut away when the run goes on, and an event says so. Refuses to go on from a broken chain, and
+with a case whose record is not the one of its event.
 """
 
 from __future__ import annotations
@@ -118,9 +119,16 @@ class EventLog:
         self._beside |= cases_of([entry], "beside_sha256")
 
     def begin(self, folder: RunFolder, run: RunRecord, finished: Collection[str]) -> None:
-        """A run starts, or goes on with the cases that are finished; those not entered yet are entered now.
+        """A run starts, or goes on with finished cases; those not named yet are named now.
 
-        Raises `VerificationError` where a finished case's record, or what stands beside it, is not that of its event.
+        Parameters
+        ----------
+        folder, run : the run.
+        finished : ids of the cases whose records stand.
+
+        Raises
+        ------
+        VerificationError : a finished case's record, or a file beside it, is not that of its event.
         """
         self.append(
             "resumed" if self._number else "started",
@@ -136,25 +144,27 @@ class EventLog:
             if self._cases[case_id] is not None:
                 self.append("reopened", case_id=case_id, sha256=None)
         for case_id in finished:
-            known, now = self._cases.get(case_id), _sums_of_case(folder, case_id)
-            if known is None:
-                self.append("found", case_id=case_id, **now)
-            elif known != now["sha256"] or self._beside[case_id] not in (
-                None,
-                now["beside_sha256"],
-            ):
-                what = (
-                    "/case.json is not the record"
-                    if known != now["sha256"]
-                    else ": its files are not those"
-                )
-                raise VerificationError(
-                    f"changed: cases/{case_id}{what} that {self._path.name} has for this case",
-                    "remove the folder of this case, and --resume audits it again",
-                )
+            sums = _sums_of_case(folder, case_id)
+            if self._cases.get(case_id) is None:
+                self.append("found", case_id=case_id, **sums)
+            else:
+                self._require_known(case_id, sums)
+
+    def _require_known(self, case_id: str, sums: dict[str, str]) -> None:
+        """Refuse a finished case that is not the one of its event."""
+        if self._cases[case_id] != sums["sha256"]:
+            what = f"cases/{case_id}/case.json is not the record"
+        elif self._beside[case_id] not in (None, sums["beside_sha256"]):
+            what = f"cases/{case_id}: its files are not those"
+        else:
+            return
+        raise VerificationError(
+            f"changed: {what} that {self._path.name} names for this case",
+            "remove the folder of this case, and --resume audits it again",
+        )
 
     def adopt(self, folder: RunFolder, run: RunRecord) -> None:
-        """The cases of a finished run that is older than events are entered, before anything else happens to it."""
+        """Name the cases of a finished run older than events, before anything is changed."""
         case_ids = folder.case_ids()
         if run.schema_version < EVENTS_SINCE and not self._cases.keys() >= set(case_ids):
             self.begin(folder, run, case_ids)
@@ -178,12 +188,17 @@ def identity(run: RunRecord) -> str:
 
 
 def read_chain(data: bytes, origin: str) -> tuple[list[Event], str, str | None]:
-    """The events of whole lines, the SHA-256 that the next one has to follow, and what breaks the chain first.
+    """Read a chain up to its first break.
 
     Parameters
     ----------
-    data : the file.
+    data : the whole lines of the file.
     origin : what the first line follows, see `identity`.
+
+    Returns
+    -------
+    The events, the SHA-256 that the next line has to follow, and what breaks the chain, None =
+    nothing.
     """
     events: list[Event] = []
     head = origin
@@ -193,32 +208,25 @@ def read_chain(data: bytes, origin: str) -> tuple[list[Event], str, str | None]:
         except (ValueError, RecursionError):
             return events, head, f"line {number + 1} is no JSON"
         if not isinstance(entry, dict) or entry.get("number") != number:
-            return (
-                events,
-                head,
-                f"line {number + 1} has not the number {number}: a line was dropped, added or moved",
-            )
+            flaw = f"line {number + 1} has not the number {number}"
+            return events, head, f"{flaw}: a line was dropped, added or moved"
         if not all(isinstance(entry[name], kind) for name, kind in FACTS.items() if name in entry):
             return events, head, f"line {number + 1} is no event of a run"
         if entry.get("previous") != head:
-            broken = (
-                f"line {number} was changed"
-                if number
-                else "line 1 is of another run, or of another run.json"
-            )
-            return (
-                events,
-                head,
-                f"{broken}: line {number + 1} does not follow from it" if number else broken,
-            )
+            if number == 0:
+                return events, head, "line 1 is of another run, or of another run.json"
+            flaw = f"line {number} was changed: line {number + 1} does not follow from it"
+            return events, head, flaw
         events.append(entry)
         head = hashlib.sha256(line).hexdigest()
     return events, head, None
 
 
 def cases_of(events: list[Event], what: str = "sha256") -> dict[str, str | None]:
-    """The SHA-256 of each case's record after some events, or of what stands beside it; None where it was to be
-    audited again."""
+    """The SHA-256 of each case's record after some events, or of the files beside it.
+
+    None where the case was to be audited again.
+    """
     return {event["case_id"]: event.get(what) for event in events if "case_id" in event}
 
 
@@ -246,7 +254,7 @@ def _sums(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def _sums_of_case(folder: RunFolder, case_id: str) -> dict[str, str]:
-    """Of its record, and of the sums of all that stands beside it but its PDF, which may be written again."""
+    """Of its record, and of the files beside it but its PDF, which may be written again."""
     sums = _sums(folder.case(case_id).iterdir())
     record = sums.pop("case.json")
     sums.pop("report.pdf", None)

@@ -1,9 +1,9 @@
 """Records and files -> the run folder, whole or not at all.
 
-Every file is written under a temporary name beside its place and renamed, so that nothing half-written stands under
-a final name. `case.json` is a case's last file and the mark "done": before it gets its name all that stands beside it
-is brought to the disk (fsync), so that after a power cut no case looks done that is not. What that costs:
-`python -m benchmarks.durability`.
+Every file is written under a temporary name beside its place and renamed, so that nothing
+half-written has a final name. `case.json` is a case's last file and the mark "done": before it
+gets its name the files beside it are brought to the disk (fsync), so that after a power cut no
+case looks done that is not. What that costs: `python -m benchmarks.durability`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ MARKS = (
     CHECKSUMS,
     SIGNATURE_SUM,
 )  # each says that what stands beside it is whole
-MAKE_ROOM = "make room, then give the same command again; an audit goes on with cxr-audit run CONFIG --resume"
+MAKE_ROOM = (
+    "make room, then give the same command again; "
+    "an audit goes on with cxr-audit run CONFIG --resume"
+)
 
 Record = TypeVar("Record")
 
@@ -90,9 +93,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
-        """A new run folder. Raises `ConfigError` where there is one already or it cannot be written.
+        """A new run folder. Raises `ConfigError` where there is one or it cannot be written.
 
-        What a run has left that came to its end before its `run.json` stood is no run, and may be begun again.
+        What is left of a run that ended before its `run.json` was written is no run, and may be
+        used again.
         """
         if path.exists() and not _is_before_a_run(path):
             raise ConfigError(
@@ -145,7 +149,7 @@ class RunFolder:
         return (self.path / SIGNATURE).exists()
 
     def unseal(self) -> None:
-        """Take the checksums and their signature away, before anything that they name is written again."""
+        """Remove the checksums and their signature, before what they name is written again."""
         for name in SEALS:
             (self.path / name).unlink(missing_ok=True)
 
@@ -183,7 +187,7 @@ def _is_before_a_run(path: Path) -> bool:
 
 
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file so that it stands there whole or not at all; a mark only after all that stands beside it.
+    """Write a file whole or not at all; a mark only after the files beside it.
 
     Raises `EngineError` where the disk is full or the folder is gone.
     """
@@ -217,7 +221,7 @@ def write_whole(descriptor: int, data: bytes) -> None:
 
 
 def _settle(folder: Path) -> None:
-    """Bring the files in a folder and their names to the disk; together, which takes little longer than one."""
+    """Bring the files of a folder and their names to the disk; all at once takes little longer."""
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(_sync, [*(path for path in folder.iterdir() if path.is_file()), folder]))
 

@@ -1,14 +1,15 @@
 """One writer at a time: a lock file in the run folder, taken by every command that writes there.
 
-The lock is a file that names its holder: host, process, start time. It is made complete under a name
-of its own and then linked to the name of the lock: `link` either makes the name or fails, also on NFS
-(NFSv3 and later), and the number of links of the file says which, also where the answer of the server
-was lost. A file system without hard links gets an exclusive creation instead (`O_EXCL`).
+The lock is a file that names its holder: host, process, start time. It is made complete under a
+name of its own and then linked to the name of the lock: `link` either makes the name or fails,
+also on NFS (NFSv3 and later), and the number of links of the file says which, also where the
+answer of the server was lost. A file system without hard links gets an exclusive creation instead
+(`O_EXCL`).
 
-A lock whose process has ended is taken over, but only where that is certain: the same machine and the
-same process namespace, or the same machine since restarted. Two commands that take over at the same
-time are told apart by `flock` on the old file, which both of them see, since they run on one machine.
-Any other lock is refused with the name of its holder and how to remove it.
+A lock whose process has ended is taken over, but only where that is certain: the same machine and
+the same process namespace, or the same machine since restarted. Two commands that take over at
+the same time are told apart by `flock` on the old file, which both of them see, since they run on
+one machine. Any other lock is refused with the name of its holder and how to remove it.
 
 The lock is no evidence: `SHA256SUMS` does not name it, and it is gone when the command ends.
 """

@@ -1,7 +1,7 @@
 """What names patients: the secret of the case ids beside the runs, and the crosswalk in `private/`.
 
-Refuses a key that is no secret, a crosswalk that is not the run's own, and a `private/` that others may
-enter.
+Refuses a key that is no secret, a crosswalk that is not the run's own, and a `private/` that
+others may enter.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class CaseIdKey:
 
         Raises
         ------
-        ConfigError : the key cannot be read, can be guessed, or can be read by anyone on this machine.
+        ConfigError : the key cannot be read, can be guessed, or can be read by anyone on this
+        machine.
         """
         own = output / KEY_NAME
         given = os.fsencode(os.environ.get(KEY_VARIABLE, ""))
@@ -79,7 +80,7 @@ class CaseIdKey:
         return cls(value.strip())
 
     def keep(self) -> None:
-        """Write a new key for its owner only; one that another run has made meanwhile is not replaced."""
+        """Write a new key for its owner only; a key that another run has made is not replaced."""
         if self.path is None:
             return
         try:
@@ -91,7 +92,8 @@ class CaseIdKey:
         except OSError as error:
             raise ConfigError(
                 f"cannot write {self.path}: {error.strerror}",
-                "set run.output to a folder that you can write; if another run has just begun there, start this again",
+                "set run.output to a folder that you can write; "
+                "if another run has just begun there, start this one again",
             ) from error
 
 
@@ -118,7 +120,7 @@ def _secret_of(path: Path) -> bytes:
     if mode & 0o007:
         raise ConfigError(
             f"the key of the case ids can be read by everyone on this machine (mode {mode:03o})",
-            f"chmod 600 {path}; where others may have read it, make a new one: openssl rand -hex 32",
+            f"chmod 600 {path}; if others may have read it, make a new one: openssl rand -hex 32",
         )
     return value
 
@@ -161,38 +163,53 @@ def _has_word(value: bytes) -> bool:
 
 
 def write_crosswalk(folder: RunFolder, sources: Iterable[CaseSource]) -> str:
-    """`private/crosswalk.csv`, mode 0600: which file, patient and manifest columns a case id stands for.
+    """Write `private/crosswalk.csv`, mode 0600: file, patient and manifest columns of each case.
 
-    Returns its SHA-256, which the run record keeps. Raises `ConfigError` where others may enter `private/`.
+    Parameters
+    ----------
+    folder : the run.
+    sources : its cases, in order.
+
+    Returns
+    -------
+    The SHA-256 of the file, which the run record keeps.
+
+    Raises
+    ------
+    ConfigError : others than its owner may enter `private/`.
     """
     require_private(folder)
     sources = list(sources)
     columns = sorted({name for source in sources for name in source.metadata})
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(
-        [*CROSSWALK, *columns]
-    )  # a manifest's own may be called as one of ours: it comes after ours
-    for s in sources:
-        numbers = ((b.column_px, b.row_px, b.width_px, b.height_px) for b in s.boxes)
-        boxes = ";".join(",".join(f"{number:.10g}" for number in box) for box in numbers)
-        own = (
-            s.case_id,
-            s.relative_path,
-            s.file_sha256,
-            s.label,
-            s.patient_id,
-            s.split,
-            boxes,
-            s.mask,
-        )
-        table.writerow(
-            ["" if cell is None else cell for cell in own]
-            + [s.metadata.get(name, "") for name in columns]
-        )
+    # A manifest's own column may have the name of one of ours: it comes after ours.
+    table.writerow([*CROSSWALK, *columns])
+    for source in sources:
+        row = [
+            source.case_id,
+            source.relative_path,
+            source.file_sha256,
+            source.label,
+            source.patient_id,
+            source.split,
+            _boxes_in_words(source),
+            source.mask,
+            *(source.metadata.get(name, "") for name in columns),
+        ]
+        table.writerow(["" if cell is None else cell for cell in row])
     data = text.getvalue().encode("utf-8", "surrogateescape")
     write(folder.private / "crosswalk.csv", data, 0o600)
     return hashlib.sha256(data).hexdigest()
+
+
+def _boxes_in_words(source: CaseSource) -> str:
+    """x, y, width and height of each box, as a manifest gives them."""
+    boxes = []
+    for box in source.boxes:
+        numbers = (box.column_px, box.row_px, box.width_px, box.height_px)
+        boxes.append(",".join(f"{number:.10g}" for number in numbers))
+    return ";".join(boxes)
 
 
 def read_crosswalk(folder: RunFolder) -> list[CaseSource]:
@@ -230,7 +247,6 @@ def crosswalk_problems(folder: RunFolder, run: RunRecord) -> list[Problem]:
 
 
 def private_files(folder: RunFolder) -> list[Path]:
-    """What stands in `private/` and may be read: it is its owner's, and others verify a run without it."""
-    return [
-        path for path in folder.private.glob("*") if path.is_symlink() or os.access(path, os.R_OK)
-    ]
+    """The files of `private/` that can be read; others than its owner verify a run without them."""
+    paths = folder.private.glob("*")
+    return [path for path in paths if path.is_symlink() or os.access(path, os.R_OK)]

@@ -1,13 +1,14 @@
 """The environment and the models of a run -> `sbom.cdx.json`, a CycloneDX 1.6 bill of materials.
 
-The bill (ECMA-424) lists every installed distribution with its version, package URL and licence as it
-declares it (PEP 639, else the older fields), and the models with the SHA-256 of their files.
-Installers keep the SHA-256 of an archive only where it was installed directly (PEP 610); it is listed
-where it is known. In every case a property has the SHA-256 of RECORD, the list of the installed files
-with their hashes. The package itself is listed with the hash of the files that run, see `code`.
+The bill (ECMA-424) lists every installed distribution with its version, package URL and licence
+as it declares it (PEP 639, else the older fields), and the models with the SHA-256 of their
+files. Installers keep the SHA-256 of an archive only where it was installed directly (PEP 610);
+it is listed where it is known. In every case a property has the SHA-256 of RECORD, the list of
+the installed files with their hashes. The package itself is listed with the hash of the files
+that run, see `code`.
 
-The time is the start of the run and the serial number follows from the content: the same environment
-and run give the same bytes.
+The time is the start of the run and the serial number follows from the content: the same
+environment and run give the same bytes.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _is_whole(installed: metadata.Distribution) -> bool:
 
 
 def _licences(fields: metadata.PackageMetadata) -> list[License]:
-    """An SPDX expression where one is declared, else names as declared; empty where there is none."""
+    """An SPDX expression where one is declared, else names as declared; empty = none."""
     expression = _first(fields, "License-Expression")
     own = _first(fields, "License")
     for text in (expression, own):

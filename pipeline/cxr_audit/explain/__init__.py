@@ -2,12 +2,10 @@
 
 from cxr_audit.explain.controls import CONTROLS
 from cxr_audit.explain.explain import BatchResult, Explainer, Probing
-from cxr_audit.explain.methods import METHODS
 from cxr_audit.explain.variation import check_maps_vary, check_output_varies
 
 __all__ = [
     "CONTROLS",
-    "METHODS",
     "BatchResult",
     "Explainer",
     "Probing",

@@ -7,7 +7,6 @@ are the audit's numbers. Further methods, layers and classes follow, each with i
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,29 +21,19 @@ from cxr_audit.classifier.graph import run
 from cxr_audit.errors import ModelError
 from cxr_audit.explain import probing
 from cxr_audit.explain.controls import CONTROLS, generator
-from cxr_audit.explain.methods import METHODS, fuse
+from cxr_audit.explain.methods import GradientMethod, fuse, gradient_method, layercam
 from cxr_audit.records import ClassActivationMap, Floats, GridGeometry, MapFacts, MapStatus
-from cxr_audit.vocabulary import Message, Text, message
+from cxr_audit.vocabulary import METHODS, Message, Text, UnknownName, message
 
 EXACT = 1e-4
 GRADIENTS_AT_ONCE = 4  # a gradient keeps every activation of the model in memory
 
+LOGIT = "logit"
 FUSED = "layercam-fused"
 # The same map for global average pooling and one dense layer, where the gradient is one number a
 # channel.
 POOLED = ("grad-cam", "xgrad-cam", "hirescam")
 ON_INPUT = ("integrated-gradients", "smoothgrad")
-CLASS_BLIND = ("eigen-cam", *CONTROLS)
-# What is not named here is in logits a cell.
-UNITS = {
-    "layercam": "logit, positive gradients only",
-    "grad-cam++": "activation times positive gradient weights",
-    "eigen-cam": "activation",
-    "score-cam": "activation, channel weights of sum 1",
-    "smoothgrad": "logit per unit of model input",
-    FUSED: "share of each layer's maximum",
-    **dict.fromkeys(CONTROLS, "none: a control that does not ask the classifier"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +89,46 @@ class _Answer:
     is_lost: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """What a batch is at one layer: activations and gradients (N, h, w, channels)."""
+
+    split: Split
+    activations: Floats
+    gradients: Floats
+
+
+class _Collected:
+    """The maps of a batch, case by case.
+
+    Parameters
+    ----------
+    logits : (N, units) of the batch.
+    present : places of the batch that hold a case.
+    """
+
+    def __init__(self, explainer: Explainer, logits: Floats, present: list[int]) -> None:
+        self.explainer, self.logits, self.present = explainer, logits, present
+        self.maps: list[list[ClassActivationMap]] = [[] for _ in logits]
+
+    def add(
+        self,
+        key: str,
+        method: str,
+        layer: str,
+        subjects: Sequence[Subject | None],
+        answers: Mapping[int, _Answer] | Sequence[_Answer],
+        is_of_class: bool = False,
+    ) -> None:
+        """Add one map of each case that has a subject, which `is_of_class` puts into the key."""
+        for n in self.present:
+            subject = subjects[n]
+            if subject is not None:
+                name = f"{key}:{subject.in_key}" if is_of_class else key
+                made = self.explainer._map(name, method, layer, subject, self.logits[n], answers[n])
+                self.maps[n].append(made)
+
+
 class Explainer:
     """What to explain, set up once: one traced function a layer, used for every batch.
 
@@ -144,7 +173,7 @@ class Explainer:
         self.classes = tuple(name for name in classes if name != classifier.target_class)
         self.against = against
         self.probing = probing
-        self._sheet_method = next((m for m in self.methods if m in METHODS), "grad-cam")
+        self._sheet_method = next((m for m in self.methods if gradient_method(m)), "grad-cam")
         self._biases: dict[tuple[str, bytes], float | None] = {}
         self._input_gradients = tf.function(
             self._input_gradient_steps, reduce_retracing=True, autograph=False
@@ -206,59 +235,55 @@ class Explainer:
         present = [n for n in range(num) if is_present is None or is_present[n]]
         features, sides, logits, gradients = self.target.forward(batch, self._selectors(subjects))
         assert gradients is not None
-        activations = np.asarray(features, np.float32)
-        at_layers = [(split, *self._at(split, batch, subjects)) for split in self.layers]
-
-        cases: list[list[ClassActivationMap]] = [[] for _ in range(num)]
-
-        def add(
-            key: str, method: str, layer: str, subject: Subject, n: int, answer: _Answer
-        ) -> None:
-            cases[n].append(self._map(key, method, layer, subject, logits[n], answer))
-
-        done: dict[str, list[_Answer]] = {}
-        for method in self.methods:
-            layer = self.target.layer.name
-            if method in METHODS:
-                done[method] = self._cams(
-                    method, self.target, subjects, activations, gradients, done
-                )
-            elif method == FUSED:
-                done[method] = self._fused([(self.target, activations, gradients), *at_layers])
-            for n in present:
-                if method in done:
-                    answer = done[method][n]
-                else:
-                    layer = "input" if method in ON_INPUT else layer
-                    answer = self._probe(
-                        method, batch[n], activations[n], logits[n], subjects[n], num
-                    )
-                add(method, method, layer, subjects[n], n, answer)
-
+        at_target = _Layer(self.target, np.asarray(features, np.float32), gradients)
+        at_layers = [self._at(split, batch, subjects) for split in self.layers]
+        collected = _Collected(self, logits, present)
+        self._add_methods(collected, batch, subjects, at_target, at_layers)
         method = self._sheet_method
-        for split, layer_activations, layer_gradients in at_layers:
-            answers = self._cams(method, split, subjects, layer_activations, layer_gradients)
-            layer = split.layer.name
-            for n in present:
-                add(f"{method}@{layer}", method, layer, subjects[n], n, answers[n])
+        for layer in at_layers:
+            answers = self._cams(method, layer, subjects)
+            name = layer.split.layer.name
+            collected.add(f"{method}@{name}", method, name, subjects, answers)
         for wanted in self._further_subjects(logits, expected):
-            asked = [one or subjects[0] for one in wanted]
+            asked = [subject or subjects[0] for subject in wanted]
             class_gradients = self.target.gradients(features, sides, self._selectors(asked))
-            answers = self._cams(method, self.target, asked, activations, class_gradients)
-            for n in present:
-                if (subject := wanted[n]) is not None:
-                    add(
-                        f"{method}:{subject.in_key}",
-                        method,
-                        self.target.layer.name,
-                        subject,
-                        n,
-                        answers[n],
-                    )
+            layer = _Layer(self.target, at_target.activations, class_gradients)
+            answers = self._cams(method, layer, asked)
+            collected.add(method, method, self.target.layer.name, wanted, answers, True)
         controls: list[dict[str, Floats]] = [{} for _ in range(num)]
         for n in present:
             controls[n] = {name: self._control(name, batch[n]) for name in CONTROLS}
-        return BatchResult(logits, [tuple(case) for case in cases], controls)
+        return BatchResult(logits, [tuple(case) for case in collected.maps], controls)
+
+    def _add_methods(
+        self,
+        collected: _Collected,
+        batch: Floats,
+        subjects: list[Subject],
+        at_target: _Layer,
+        at_layers: list[_Layer],
+    ) -> None:
+        """The maps of the configured methods at the target layer, for the target class."""
+        done: dict[str, list[_Answer]] = {}
+        for method in self.methods:
+            layer = "input" if method in ON_INPUT else self.target.layer.name
+            answers: dict[int, _Answer] | list[_Answer]
+            if gradient_method(method):
+                answers = done[method] = self._cams(method, at_target, subjects, done)
+            elif method == FUSED:
+                answers = self._fused([at_target, *at_layers])
+            else:
+                answers = {}
+                for n in collected.present:
+                    answers[n] = self._probe(
+                        method,
+                        batch[n],
+                        at_target.activations[n],
+                        collected.logits[n],
+                        subjects[n],
+                        len(batch),
+                    )
+            collected.add(method, method, layer, subjects, answers)
 
     def ask(self, inputs: Iterable[Floats], at_once: int) -> Floats:
         """Logits (N, units) of any number of model inputs, made and asked `at_once` at a time."""
@@ -306,37 +331,36 @@ class Explainer:
     def _selectors(self, subjects: list[Subject]) -> Floats:
         return np.stack([self._selector(subject) for subject in subjects])
 
-    def _at(self, split: Split, batch: Floats, subjects: list[Subject]) -> tuple[Floats, Floats]:
+    def _at(self, split: Split, batch: Floats, subjects: list[Subject]) -> _Layer:
         features, _, _, gradients = split.forward(batch, self._selectors(subjects))
         assert gradients is not None
-        return np.asarray(features, np.float32), gradients
+        return _Layer(split, np.asarray(features, np.float32), gradients)
 
     def _cams(
         self,
         method: str,
-        split: Split,
+        layer: _Layer,
         subjects: list[Subject],
-        activations: Floats,
-        gradients: Floats,
         done: Mapping[str, list[_Answer]] = MappingProxyType({}),
     ) -> list[_Answer]:
-        """A method of `METHODS` on a whole batch; what is equal by definition is computed once."""
+        """A method that needs gradients on a whole batch; what is equal by definition is computed once."""
+        split, activations, gradients = layer.split, layer.activations, layer.gradients
         is_pooled = split.pooled_weights is not None and method in POOLED
         twin = next((name for name in done if name in POOLED), None) if is_pooled else None
         values = (
             [answer.values for answer in done[twin]]
             if twin
-            else METHODS[method](activations, gradients)
+            else _gradient_method(method)(activations, gradients)
         )
         return [
             _Answer(
                 values[n],
-                None if method in UNITS else self._bias(split, subject),
+                None if METHODS[method].unit != LOGIT else self._bias(split, subject),
                 self._how(twin, split, method, activations[n], gradients[n]),
                 is_promised=split.is_affine and (is_pooled or method == "hirescam"),
                 # A saturating head, not an absent pattern.
                 is_lost=bool(
-                    method not in CLASS_BLIND
+                    not METHODS[method].is_class_blind
                     and np.any(activations[n])
                     and not np.any(gradients[n])
                 ),
@@ -354,13 +378,13 @@ class Explainer:
             return message("explain.twin", method=twin)
         if len(split.views) > 1:
             return _branches(split, activations, gradients)
-        if split.sides and method not in CLASS_BLIND:
+        if split.sides and not METHODS[method].is_class_blind:
             return message("explain.other_paths", layer=split.layer.name)
         return None
 
-    def _fused(self, at_layers: list[tuple[Split, Floats, Floats]]) -> list[_Answer]:
-        names = ", ".join(split.layer.name for split, _, _ in at_layers)
-        maps = fuse([METHODS["layercam"](*seen) for _, *seen in at_layers])
+    def _fused(self, layers: list[_Layer]) -> list[_Answer]:
+        names = ", ".join(layer.split.layer.name for layer in layers)
+        maps = fuse([layercam(layer.activations, layer.gradients) for layer in layers])
         how = message("explain.fused", layers=names)
         return [_Answer(values, how=how) for values in maps]
 
@@ -419,7 +443,7 @@ class Explainer:
         status = _status(values, logits, answer.is_lost)
         if status == "not_finite":
             bias = None
-        elif method not in UNITS:
+        elif METHODS[method].unit == LOGIT:
             y = float(self._selector(subject).astype(np.float64) @ logits.astype(np.float64))
             gap = y - (bias or 0.0) - float(values.sum(dtype=np.float64))
             is_exact = answer.is_promised and abs(gap) <= EXACT * max(1.0, abs(y))
@@ -435,9 +459,9 @@ class Explainer:
             gap=gap,
             is_exact=is_exact,
             against=subject.against,
-            unit=UNITS.get(method, "logit"),
+            unit=METHODS[method].unit,
             how=answer.how,
-            is_class_blind=method in CLASS_BLIND,
+            is_class_blind=METHODS[method].is_class_blind,
             geometry=self._geometry(method, layer),
         )
         return ClassActivationMap(np.ascontiguousarray(values), facts)
@@ -480,14 +504,18 @@ class Explainer:
         return tape.gradient(explained, inputs, unconnected_gradients="zero")
 
 
-def _known_method(method: str) -> None:
-    known = (*METHODS, FUSED, "score-cam", *ON_INPUT, *CONTROLS)
-    if method not in known:
-        near = difflib.get_close_matches(method, known, 1, 0.4)
-        perhaps = f"; perhaps you meant {near[0]!r}" if near else ""
-        raise ModelError(
-            f"no method is called {method!r}{perhaps}", f"methods are {', '.join(known)}"
-        )
+def _gradient_method(key: str) -> GradientMethod:
+    function = gradient_method(key)
+    if function is None:
+        raise ValueError(f"{key} is not made from gradients")
+    return function
+
+
+def _known_method(key: str) -> None:
+    try:
+        METHODS[key]
+    except UnknownName as error:
+        raise ModelError(str(error), f"methods are {', '.join(METHODS.keys())}") from error
 
 
 def _branches(split: Split, activations: Floats, gradients: Floats) -> Message:

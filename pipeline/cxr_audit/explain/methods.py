@@ -8,12 +8,16 @@ needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
 from cxr_audit.records import Floats
+from cxr_audit.vocabulary import METHODS
+
+GradientMethod = Callable[[Floats, Floats], Floats]
+"""(activations, gradients), float32 (N, h, w, channels) each -> maps (N, h, w)."""
 
 
 def grad_cam(activations: Floats, gradients: Floats) -> Floats:
@@ -93,7 +97,7 @@ def _weighted_sum(activations: Floats, weights: Floats) -> Floats:
     return np.asarray(np.einsum("nhwk,nk->nhw", activations, weights), np.float32)
 
 
-METHODS = {
+FUNCTIONS: dict[str, GradientMethod] = {
     "grad-cam": grad_cam,
     "hirescam": hirescam,
     "grad-cam++": grad_cam_plus_plus,
@@ -101,3 +105,11 @@ METHODS = {
     "xgrad-cam": xgrad_cam,
     "eigen-cam": eigen_cam,
 }
+
+
+def gradient_method(key: str) -> GradientMethod | None:
+    """The function of a method that needs activations and gradients; None for any other method."""
+    row = METHODS[key]
+    if row.needs != "gradients":
+        return None
+    return row.function or FUNCTIONS[key]

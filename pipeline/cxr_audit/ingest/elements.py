@@ -36,7 +36,7 @@ MAX_NUMBER_CHARACTERS = 64
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[-+]?(\d+),(\d+)")
-WITH_UNIT = re.compile(rf"({NUMBER.pattern})\s*([A-Za-z%][A-Za-z0-9%/^.]*)")
+WITH_UNIT = re.compile(rf"({NUMBER.pattern})\s*([A-Za-z%][A-Za-z%/^.]*)")
 # A length in another unit would be wrong by a factor; for other attributes DCMTK ignores the unit.
 LENGTHS = frozenset({"PixelSpacing", "ImagerPixelSpacing"})
 

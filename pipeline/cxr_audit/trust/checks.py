@@ -25,13 +25,13 @@ import numpy as np
 from cxr_audit.config import Trust as Limits
 from cxr_audit.explain import Explainer
 from cxr_audit.explain.controls import generator
-from cxr_audit.explain.explain import CLASS_BLIND, EXACT, POOLED
+from cxr_audit.explain.explain import EXACT, POOLED
 from cxr_audit.explain.probing import baseline
 from cxr_audit.records import CascadeStage, Check, ClassActivationMap, Floats
 from cxr_audit.trust import faithfulness, randomisation
 from cxr_audit.trust.similarity import spearman
 from cxr_audit.trust.stability import CHANGES
-from cxr_audit.vocabulary import Message, Text, message
+from cxr_audit.vocabulary import METHODS, Message, Text, message
 
 FILL = "blurred"
 IG_GAP = 0.05
@@ -294,7 +294,7 @@ def _can_differ(first: ClassActivationMap, other: ClassActivationMap, is_pooled:
     mine, its = first.facts, other.facts
     if (its.class_name, its.against, its.layer) != (mine.class_name, mine.against, mine.layer):
         return False
-    if its.method in CLASS_BLIND or other.values.shape != first.values.shape:
+    if METHODS[its.method].is_class_blind or other.values.shape != first.values.shape:
         return False
     is_same_method = is_pooled and {its.method, mine.method} <= set(POOLED)
     return not is_same_method and _has_order(other.values)

@@ -1,9 +1,10 @@
-"""A key and a sealed run -> signatures of its `SHA256SUMS` and of its PDFs; and what they are worth.
+"""A key and a sealed run -> signatures of `SHA256SUMS` and of PDFs, and what they are worth.
 
-`SHA256SUMS.p7s` is a detached CMS signature (RFC 5652, CAdES). PDFs get an invisible PAdES signature
-(ETSI EN 319 142-1) with name and meaning. Both get a time-stamp (RFC 3161) where a server is given.
-Who signed, for what and which PDFs also stands in `events.jsonl`, which `SHA256SUMS` binds. Only the
-last signature of `SHA256SUMS` is kept: signing seals the folder again.
+`SHA256SUMS.p7s` is a detached CMS signature (RFC 5652, CAdES). PDFs get an invisible PAdES
+signature (ETSI EN 319 142-1) with name and meaning. Both get a time-stamp (RFC 3161) where a
+server is given. Who signed, for what and which PDFs also stands in `events.jsonl`, which
+`SHA256SUMS` binds. Only the last signature of `SHA256SUMS` is kept: signing seals the folder
+again.
 
 The only room that knows pyHanko, which comes with the extra `signing`.
 """

@@ -57,8 +57,8 @@ def sign(
 
     Raises
     ------
-    ConfigError : the run has not finished, there is no such PDF, or the key or the time-stamp server
-        cannot be used.
+    ConfigError : the run has not finished, there is no such PDF, or the key or the time-stamp
+        server cannot be used.
     VerificationError : the run was changed after it was sealed.
     RunLocked : another command writes to the run folder.
     """

@@ -10,4 +10,9 @@ MESSAGES: dict[str, Template] = {
     "audit.unexpected": "an unexpected error of the software: {kind} at {places}",
     "audit.report_unexpected": "please report this reason; the other cases are not affected",
     "audit.out_of_memory": "the case needs more memory than the process could get",
+    "audit.scale_of_run": (
+        "{percentile}th percentile of the maps' maxima over {num} cases spread over the run; "
+        "larger values are clipped"
+    ),
+    "audit.scale_of_case": "each map's own maximum",
 }

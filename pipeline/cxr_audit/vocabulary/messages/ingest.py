@@ -339,15 +339,16 @@ MESSAGES: dict[str, Template] = {
         "PS3.3 C.7.6.1.1.5: (0028,2110), (0028,2112), (0028,2114); what was lost cannot be undone"
     ),
     "ingest.not_stated": "not stated",
-    "ingest.derived": "the image type says DERIVED: computed from another image",
-    "ingest.secondary": "the image type says SECONDARY: made after the examination",
+    "ingest.derived": "The image type is DERIVED: computed from another image",
+    "ingest.secondary": "The image type is SECONDARY: made after the examination",
     "ingest.burned_in": (
-        "text is burned into the pixels; it may name the patient, or draw the classifier"
+        "The file states that text is burned into the pixels. Text may name the patient or "
+        "influence the classifier"
     ),
     "ingest.for_processing": (
-        "the image is FOR PROCESSING: raw detector values, not what a reader is shown"
+        "The image is FOR PROCESSING: raw detector values, not the image for readers"
     ),
-    "ingest.quality_control": "a quality-control image: a phantom, not a patient",
+    "ingest.quality_control": "A quality-control image: a phantom, not a patient",
     "ingest.processed": (
         "processing equipment has worked on the image; it may be the output of another model"
     ),

@@ -31,7 +31,7 @@ MESSAGES: dict[str, Template] = {
         "the {side:name} would cover {share:percent} of the image (expected {least:percent} to"
         " {largest:percent})"
     ),
-    "regions.lung_cut_off": "the {side:name} is cut off at the {edge:name} edge of the image",
+    "regions.lung_cut_off": "the {side:name} is cut off at an edge of the image ({edge:name})",
     "regions.lung_too_flat": "the {side:name} would be too narrow or too flat",
     "regions.lung_too_ragged": "the {side:name} would be too ragged",
     "regions.areas_differ": "the two sides differ too much in area",
