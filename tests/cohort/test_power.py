@@ -102,8 +102,12 @@ def test_a_table_of_criteria() -> None:
         Criterion(metric="ece", at_most=0.1),
         Criterion(metric="road"),
         Criterion(metric="flag_border", share_at_most=0),
+        Criterion(metric="failed", share_at_most=0.1),
     )
-    sensitivity, enrichment, marker, ece, road, border = power_table(Acceptance(criteria=criteria))
+    sensitivity, enrichment, marker, ece, road, border, failed = power_table(
+        Acceptance(criteria=criteria)
+    )
+    assert (failed.num_cases, failed.reason) == (None, message("cohort.power_of_count"))
     expected = cases_needed(0.8, 0.9, True, 0.8)
     assert (sensitivity.num_cases, enrichment.num_cases, marker.num_cases) == (expected,) * 3
     assert (sensitivity.cases, enrichment.cases) == (

@@ -78,13 +78,22 @@ def _need(criterion: Criterion, assumed: Mapping[str, float], power: float) -> N
     text, requirement = criterion_text(criterion), Requirement.of(criterion)
     best = 1.0 if requirement.is_lowest else 0.0
     true_value = assumed.get(name, (requirement.limit + best) / 2)
-    if name in ("brier", "ece"):
-        reason = message("cohort.power_of_error")
+    reason = _no_number(requirement)
+    if reason is not None:
         return Need(text, requirement.limit, true_value, reason=reason)
     number = auc_cases_needed if name == "auc" else cases_needed
     num_cases = number(requirement.limit, true_value, requirement.is_lowest, power)
     missing = None if num_cases else message("cohort.power_never", assumed=true_value)
     return Need(text, requirement.limit, true_value, num_cases, cases_of(criterion), missing)
+
+
+def _no_number(requirement: Requirement) -> Message | None:
+    """Why a criterion of a run has no number of cases."""
+    if requirement.bound == "estimate":
+        return message("cohort.power_of_count")
+    if requirement.metric in ("brier", "ece"):
+        return message("cohort.power_of_error")
+    return None
 
 
 def cases_of(criterion: Criterion) -> Message:

@@ -101,6 +101,7 @@ MESSAGES: dict[str, Template] = {
     "cohort.cases_of_each_class": "positive and as many negative cases",
     "cohort.power_of_check": "a check of the model has no number of cases",
     "cohort.power_of_error": "the number depends on how the outputs are distributed",
+    "cohort.power_of_count": "the estimate of the run decides, whatever its number of cases",
     "cohort.power_never": "no number of cases is enough if the true value is {assumed:g}",
     # comparison
     "cohort.matched_by_id": "case id, made with the same key",
