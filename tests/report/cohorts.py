@@ -22,7 +22,6 @@ from cxr_audit.records import (
 from cxr_audit.vocabulary import RUN_METRICS
 
 
-
 class MeanMap(NamedTuple):
     """As `cxr_audit.cohort.mean_maps` makes it."""
 

@@ -577,7 +577,10 @@ def test_the_printed_colour_bar_is_the_colour_map(renderer, make, run):
     cividis = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)[:, 0, ::-1].astype(int)
     bright = np.abs(page - cividis[-1]).max(-1) < 4
     bright[: page.shape[0] // 2] = False  # the contour has the colour of the scale's end
-    row, right = np.argwhere(bright)[len(np.argwhere(bright)) // 2][0], np.argwhere(bright)[:, 1].max()
+    row, right = (
+        np.argwhere(bright)[len(np.argwhere(bright)) // 2][0],
+        np.argwhere(bright)[:, 1].max(),
+    )
     width = round(27 * 300 / 25.4)
     found = page[row, right - width + 1 : right + 1]
     expected = cividis[np.linspace(0, 255, width).round().astype(int)]

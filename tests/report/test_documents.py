@@ -28,8 +28,15 @@ from cxr_audit.report.documents import data_folder
 from cxr_audit.report.words import BANNER, score, sentence
 from PIL import ImageFile
 
-from tests.report.cases import CASE_CHECKS, CHECKS, MODEL_CHECKS, failed, masked, pages, with_regions
-from tests.report.conftest import CARD
+from tests.report.cases import (
+    CASE_CHECKS,
+    CHECKS,
+    MODEL_CHECKS,
+    failed,
+    masked,
+    pages,
+    with_regions,
+)
 
 
 def test_the_same_records_give_the_same_bytes_in_any_process(renderer, make, run, tmp_path):
@@ -471,5 +478,3 @@ def test_index_says_where_the_outcome_hides_another_class(renderer, make, run):
 
 def test_index_of_no_cases(renderer, run):
     assert "Run kermany-test" in renderer.index_html([], run)
-
-

@@ -57,7 +57,10 @@ def test_every_fact_that_is_asked_for_is_known(run) -> None:
 
 def test_without_labels_no_accuracy_is_supplied(run) -> None:
     records = [a_case("a", None, 0.9), a_failure("f")]
-    states = {row["item"]: row for row in regulatory_rows(supply(audited(records), run, described(records)))}
+    states = {
+        row["item"]: row
+        for row in regulatory_rows(supply(audited(records), run, described(records)))
+    }
     accuracy = states["Accuracy with its uncertainty, compared with limits set before"]
     assert (accuracy["state"], accuracy["where"]) == ("not supplied", None)
     assert states["Reference standard"]["state"] == "not supplied"

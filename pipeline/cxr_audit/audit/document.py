@@ -252,10 +252,12 @@ def _marked(
     """The radiograph with the contour of the first map and the outline of the lungs."""
     is_drawn = class_map.facts.status in ("ok", "saturated")
     values = class_map.values if is_drawn else np.zeros_like(class_map.values)
+    rows, columns = background.shape
+    grid = class_map.facts.geometry
     return report.marked(
         background,
-        geometry.restore(values, placement, *background.shape, class_map.facts.geometry),
-        geometry.seen(placement, *background.shape, class_map.facts.geometry),
+        geometry.restore(values, placement, rows, columns, grid),
+        geometry.seen(placement, rows, columns, grid),
         found,
         threshold=record.threshold,
         has_contour=is_drawn and not record.is_faint,
