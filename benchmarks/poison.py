@@ -36,7 +36,7 @@ from cxr_audit.evidence import RunFolder, verify
 from cxr_audit.reference.phantom.files import write_cases
 from cxr_audit.reference.phantom.phantom import cohort
 
-SECONDS, MIB = 20, 600
+SECONDS, MIB = 60, 600  # seconds enough for a healthy case on a busy machine
 TOLERANCE = 1e-5
 
 
@@ -56,7 +56,6 @@ def fill() -> None:
     blocks = []
     while True:
         blocks.append(np.ones(16 * 2**17))
-        time.sleep(0.002)
 
 
 def fail() -> None:

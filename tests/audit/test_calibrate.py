@@ -67,7 +67,7 @@ def test_a_model_that_answers_differently_twice_is_recorded(
 
     class Noise(keras.layers.Layer):
         def call(self, x: Any) -> Any:
-            return x + keras.random.normal(keras.ops.shape(x))
+            return x + 1e-5 * keras.random.normal(keras.ops.shape(x))  # within parity
 
     image = keras.Input((32, 32, 3))
     x = keras.layers.GlobalAveragePooling2D()(Noise()(keras.layers.Conv2D(2, 3)(image)))
