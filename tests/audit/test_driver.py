@@ -39,10 +39,10 @@ def test_the_driver_never_imports_tensorflow(config_file: Path, tmp_path: Path) 
 
 
 def test_the_driver_holds_two_kib_a_case_at_most(config_file: Path) -> None:
-    """The state between batches, by its allocations; 400 cases with paths of 100 characters."""
+    """The state between batches, by its allocations; 160 cases with paths of 100 characters."""
     images = config_file.parent / "images" / "NORMAL"
     data = (images / "Doe^Jane_0.png").read_bytes()
-    for n in range(400):
+    for n in range(160):
         (images / f"{n:0>100}.png").write_bytes(data)
     held: list[tuple[int, int]] = []
 
@@ -65,7 +65,7 @@ def test_the_driver_holds_two_kib_a_case_at_most(config_file: Path) -> None:
         tracemalloc.stop()
     # The networks live in this process here: compare with the state after the first batches.
     (few, small), (many, large) = held[2], held[-1]
-    assert many == 408
+    assert many == 168
     assert (large - small) / (many - few) < 2048
     assert large > before
 
