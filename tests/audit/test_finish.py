@@ -115,7 +115,8 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     assert [(group.value, group.num_negative) for group in result.cohort.subgroups[0].groups] == [
         ("A", 3)
     ]
-    assert [one.is_met for one in result.cohort.acceptance] == [False, True]
+    assert [one.metric for one in result.cohort.acceptance] == ["failed", "brier"]
+    assert not result.cohort.acceptance[0].is_met
     of_cases = [
         row["is_correct"] == "True"
         for row in rows_of(folder)
