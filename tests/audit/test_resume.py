@@ -36,9 +36,9 @@ def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: P
     gate = record.checks[0]
     assert gate.name == "randomisation"
     assert [stage.layer for stage in record.cascade][::4] == ["output", "backbone/conv1"]
-    assert {check.name: check.reason for check in record.checks}["deletion"] == (
-        "8 of 8 sampled cases have a map, at least 16 are needed"
-    )
+    reason = {check.name: check.reason for check in record.checks}["deletion"]
+    assert reason.code == "trust.too_few"
+    assert (reason.values["num"], reason.values["needed"]) == (8, 16)
     met, not_made = folder.read_cohort().acceptance
     assert (met.metric, met.is_met) == ("randomisation", gate.state == "passed")
     assert not not_made.is_met
@@ -240,7 +240,9 @@ def test_a_run_goes_on_with_another_batch_size(config_file: Path) -> None:
     assert one.keys() == two.keys()
     for case_id, row in one.items():
         assert float(two[case_id]["logit"]) == pytest.approx(float(row["logit"]), rel=1e-6)
-        assert float(two[case_id]["entropy"]) == pytest.approx(float(row["entropy"]), rel=1e-5)
+        assert (two[case_id]["entropy"] == "") == (row["entropy"] == "")
+        if row["entropy"]:
+            assert float(two[case_id]["entropy"]) == pytest.approx(float(row["entropy"]), rel=1e-5)
     assert verify(folder) == []
 
 
@@ -271,7 +273,7 @@ def test_a_folder_that_is_deleted_meanwhile_ends_the_run(config_file: Path) -> N
         def light(self, function: Any, /, *arguments: Any) -> Any:
             future = super().light(function, *arguments)
             if function is document:
-                shutil.rmtree(arguments[2])
+                shutil.rmtree(arguments[2], ignore_errors=True)
             return future
 
     config = load_config(config_file)
