@@ -184,16 +184,15 @@ def forge_everything(run: Path) -> None:
 
 REWRITE = """
 import sys
-from concurrent.futures import Future
 from pathlib import Path
-from cxr_audit import cohort, evidence
-from cxr_audit.audit.run import cases_of_run, finish_run
+from cxr_audit import cohort
+from cxr_audit.audit.finish import finish_run, records_of
 from cxr_audit.audit.document import render_case
 from cxr_audit.config import measured_by
 from cxr_audit.evidence import EventLog, RunFolder
 from cxr_audit.records import to_json
 folder = RunFolder(Path(sys.argv[1]))
-run, records = folder.read_run(), list(cases_of_run(folder).values())
+run, records = folder.read_run(), records_of(folder)
 for case_id in folder.case_ids():
     (folder.case(case_id) / "case.json").write_bytes(to_json(folder.read_case(case_id)))
     render_case(folder.path, case_id, None, None)

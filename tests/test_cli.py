@@ -278,9 +278,13 @@ def test_init_from_a_model_then_check(config_file: Path, tmp_path: Path) -> None
     config = yaml.safe_load((tmp_path / "mine.yaml").read_text())
     assert config["classifier"]["path"] == "mine.keras"
     assert (config["preprocess"]["rows"], config["preprocess"]["channels"]) == (32, 3)
-    assert (
-        cxr_audit("check", tmp_path / "mine.yaml", "--set", "ingest.source=images").returncode == 0
-    )
+    # This model does not rescale its input: its value range is asked for, never guessed.
+    assert config["preprocess"]["scaling"] is None
+    check = ("check", tmp_path / "mine.yaml", "--set", "ingest.source=images")
+    unanswered = cxr_audit(*check)
+    assert unanswered.returncode == 2
+    assert "give either scaling" in unanswered.stderr
+    assert cxr_audit(*check, "--set", "preprocess.scaling=unit").returncode == 0
     assert cxr_audit("init", "mine.yaml", cwd=tmp_path).returncode == 2
 
 

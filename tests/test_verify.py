@@ -10,12 +10,10 @@ import secrets
 import shutil
 import subprocess
 import sys
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 from cxr_audit import load_config
 from cxr_audit.audit import audit, compare_originals, rerun, verify_run
@@ -25,25 +23,9 @@ from cxr_audit.evidence import RunFolder, locked
 from cxr_audit.evidence.signing import sign
 
 from benchmarks import tampering
+from tests.audit.runs import Inline, write_image
 from tests.classifier.models import nested
 from tests.evidence.test_signing import Identity, identity, issuer, reviewer  # noqa: F401
-
-
-class Inline:
-    """Runs everything here, at once."""
-
-    num_workers = 1
-
-    def submit(self, function: Any, /, *arguments: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(function(*arguments))
-        return future
-
-
-def write_image(path: Path, seed: int) -> None:
-    noise = np.random.default_rng(seed).random((60, 50)).astype(np.float32)
-    smooth = cv2.GaussianBlur(noise, (0, 0), 4)
-    cv2.imwrite(str(path), cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +49,8 @@ regions: {{lungs: none}}
 engine: {{batch_size: 2, workers: 1}}
 """
     )
-    return audit(load_config(folder / "audit.yaml"), Inline()).folder
+    config = load_config(folder / "audit.yaml")
+    return audit(config, Inline(config)).folder
 
 
 @pytest.fixture
@@ -76,7 +59,7 @@ def run(whole: Path, tmp_path: Path) -> Path:
 
 
 def run_again(config: Any, resume: bool, limit: int | None) -> Any:
-    return audit(config, Inline(), resume, limit)
+    return audit(config, Inline(config), resume, limit)
 
 
 def kinds(path: Path) -> dict[str, set[str]]:
@@ -277,7 +260,7 @@ def test_altered_code_is_seen_though_the_version_is_the_same(run: Path, tmp_path
     copy = tmp_path / "site" / "cxr_audit"
     shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(package.parents[1] / "templates", tmp_path / "templates")
-    with (copy / "preprocess.py").open("a") as file:
+    with (copy / "quality.py").open("a") as file:
         file.write("\n# one line more\n")
     config = run.parent / "audit.json"
     shutil.copy(run / "private" / "config.json", config)
@@ -289,9 +272,7 @@ def test_altered_code_is_seen_though_the_version_is_the_same(run: Path, tmp_path
     found = verify_run(tmp_path / "altered" / "test")
     assert found.problems == ()
     notes = " ".join(found.notes)
-    assert (
-        "made by other code than is installed here: 1 file differs, such as preprocess.py" in notes
-    )
+    assert "made by other code than is installed here: 1 file differs, such as quality.py" in notes
     assert "(copied files, not known whether edited)" in notes
     bill = json.loads((tmp_path / "altered" / "test" / "sbom.cdx.json").read_bytes())
     own = json.loads((run / "sbom.cdx.json").read_bytes())

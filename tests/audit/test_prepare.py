@@ -32,7 +32,7 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
         by_quality[name] for name in ("blank;contrast", "clipping", "duplicate_pixels")
     )
     assert (blank["status"], blank["error"], blank["probability"]) == ("excluded", "", "")
-    assert "the picture is blank" in blank["reason"]
+    assert "blank" in blank["reason"]
     assert (clipped["status"], clipped["error"], clipped["probability"]) == (
         "failed",
         "UnfitRadiograph",
@@ -42,10 +42,9 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
     (earlier,) = (row for row in rows if row["file_hmac"] == copy["file_hmac"] and row is not copy)
     record = folder.read_case(copy["case_id"])
     assert earlier["quality"] == ""
-    reasons = {check.name: check.reason for check in record.quality if check.state == "failed"}
-    assert reasons == {
-        "duplicate_pixels": f"the same pixels as case {earlier['case_id']}, earlier in the run"
-    }
+    (check,) = (check for check in record.quality if check.state == "failed")
+    assert check.name == "duplicate_pixels"
+    assert check.reason.values["case"] == earlier["case_id"]
     for row in rows:
         assert len(folder.read_case(row["case_id"]).quality) == 14
         assert (folder.case(row["case_id"]) / "report.pdf").is_file()

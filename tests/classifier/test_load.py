@@ -313,3 +313,21 @@ def test_a_loaded_model_is_saved_with_its_own_initializers(model_path: Path) -> 
     again = keras.saving.load_model(model_path.with_name("again.keras"))
     x = np.ones((1, 32, 32, 3), np.float32)
     np.testing.assert_array_equal(again(x), model(x))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_compiled_and_trained_model_opens(tmp_path: Path, suffix: str) -> None:
+    """Optimizer, loss and metrics are no part of the network, also of a network inside it."""
+    inner = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3), keras.layers.GlobalAveragePooling2D()]
+    )
+    inner.compile("sgd", "mse")
+    image = keras.Input((8, 8, 1))
+    model = keras.Model(image, keras.layers.Dense(1, activation="sigmoid")(inner(image)))
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy", keras.metrics.AUC()])
+    x = np.random.default_rng(1).random((4, 8, 8, 1), np.float32)
+    model.fit(x, np.asarray([0, 1, 0, 1]), verbose=0)
+    path = tmp_path / f"trained{suffix}"
+    model.save(path)
+    opened = load_keras(path)
+    np.testing.assert_allclose(opened.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-7)

@@ -98,7 +98,7 @@ def test_restore_uses_half_pixel_centres() -> None:
 def test_property_4_a_one_hot_cell_comes_back_to_its_place(
     resize: Resize, cells: int, shape: tuple[int, int]
 ) -> None:
-    """The maximum of the heatmap lies within 0.5 px of where the cell's centre is on the radiograph.
+    """The maximum of the heatmap lies within 0.5 px of the cell's centre on the radiograph.
 
     Flips are no part of a placement: radiographs are never flipped.
     """
@@ -107,7 +107,7 @@ def test_property_4_a_one_hot_cell_comes_back_to_its_place(
     one_hot = np.zeros((cells, cells), np.float32)
     one_hot[row, column] = 1
     heatmap = restore(one_hot, placement, *shape)
-    # By hand, independent of the code: input position of the centre, then the inverse of the affine.
+    # By hand, independent of the code: input position of the centre, then the affine's inverse.
     expected_row = ((row + 0.5) * 224 / cells - placement.offset_rows) / placement.scale_rows
     expected_column = (
         (column + 0.5) * 224 / cells - placement.offset_columns
@@ -149,7 +149,7 @@ def test_shares_of_cells_are_areas() -> None:
 
 
 def test_shares_of_cells_in_a_mask_are_areas_at_any_resolution() -> None:
-    # 100x200 letterboxed into 40x40: rows 10 to 30 hold it. 4x4 cells of 10 px = 50 px of the radiograph.
+    # 100x200 letterboxed into 40x40: rows 10 to 30 hold it. 4x4 cells of 10 px = 50 px of it.
     placement = place(100, 200, 40, 40, "letterbox")
     mask = np.zeros((100, 200), bool)
     mask[25:100, 60:150] = True
@@ -206,7 +206,8 @@ def test_half_a_cell_in_pixels_of_the_radiograph() -> None:
 
 
 def test_region_shares_of_a_letterbox_leave_the_padding_out() -> None:
-    # 50x100 letterboxed into 100x100: rows of cells 0 and 3 of 4 are padding, the mask is the upper half.
+    # 50x100 letterboxed into 100x100: rows of cells 0 and 3 of 4 are padding, the mask is the
+    # upper half.
     mask = np.zeros((1, 10, 20), bool)
     mask[0, :5] = True
     shares = region_shares(place(50, 100, 100, 100, "letterbox"), 4, 4, mask)

@@ -18,7 +18,7 @@ import pytest
 from cxr_audit.report import Renderer
 from cxr_audit.report.documents import data_folder
 
-from tests.report.test_documents import failed, with_regions
+from tests.report.cases import failed, with_regions
 
 GOLDEN = Path(__file__).parent / "golden"
 DPI = 36

@@ -10,10 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cxr_audit.records import CaseRecord, Flag, RegionFacts, RegionFocus, Trust
+from cxr_audit.records import (
+    AuditedCase,
+    CaseRecord,
+    Flag,
+    FlagsRecord,
+    RegionFacts,
+    RegionsRecord,
+    Trust,
+)
 from cxr_audit.report.documents import data_folder
 
-from tests.report.test_documents import failed
+from tests.report.cases import failed, in_region
 
 REASON = failed().reason
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -79,11 +87,11 @@ def test_ten_thousand_cases_are_sorted_and_filtered_and_laid_out_as_far_as_scrol
     assert cases(page) == [f"case-{number:05d}" for number in range(AT_ONCE)]
     assert page.locator("#shown").inner_text() == "10000"
     assert len(asked) < 60  # thumbnails near the window only
-    page.locator("th button", has_text="Output").click()
+    page.locator("th button", has_text="Score").click()
     assert cases(page)[:2] == ["case-00009", "case-00019"]  # failed: no output, below every number
-    page.locator("th button", has_text="Output").click()
+    page.locator("th button", has_text="Score").click()
     assert cases(page)[:2] == ["case-00000", "case-00001"]
-    page.get_by_label("Outcome").select_option("failed")
+    page.get_by_label("Outcome").select_option("Failed")
     assert page.locator("#shown").inner_text() == "1000"
     page.get_by_label("Text").fill("case-0999")
     assert cases(page) == ["case-09999"]
@@ -116,21 +124,22 @@ FLAGS = ("marker", "border", "diffuse", "exposure", "near_threshold")
 STATES = ("caution", "passed", "not_interpretable")
 
 
-def judged(record: CaseRecord, number: int) -> CaseRecord:
-    """Case 0 has no trust and no lungs; from there trust goes round, flags grow and the evidence leaves the lungs."""
+def judged(record: AuditedCase, number: int) -> AuditedCase:
+    """Case 0 has no trust and no lungs.
+
+    From there trust goes round, flags grow and the evidence leaves the lungs.
+    """
     if number == 0:
-        return replace(record, lungs_missing="too small")
+        return replace(record, regions=RegionsRecord(missing={"lungs": "too small"}))
     state = STATES[number % 3]
-    lungs = RegionFocus(
-        "lungs", 0.9 - number / 10, 0.3, 3 - number / 3, 0.5, True, 0.2, 0.3, 0.2, 0.3
-    )
+    lungs = in_region(0.9 - number / 10, 0.3)
     return replace(
         record,
         label="PNEUMONIA" if number < 4 else "NORMAL",
-        regions=(RegionFacts("lungs", "lungs", "by hand", 0.3),),
-        region_focus={record.maps[0].key: (lungs,)},
+        regions=RegionsRecord((RegionFacts("lungs", "lungs", "by hand", 0.3),)),
+        maps=(replace(record.maps[0], in_regions={"lungs": lungs}),),
         trust=Trust(state, () if state == "passed" else ("why",), ()),
-        flags=tuple(Flag(name, "why") for name in FLAGS[:number]),
+        flags=FlagsRecord(tuple(Flag(name, "why") for name in FLAGS[:number])),
     )
 
 
@@ -146,20 +155,20 @@ def test_sorted_by_error_trust_lungs_and_number_of_flags(opened):
     assert sorted_by("Lungs, ratio") == [0, 5, 4, 3, 2, 1]
     assert sorted_by("Flags") == [0, 1, 2, 3, 4, 5]
     assert sorted_by("Flags") == [5, 4, 3, 2, 1, 0]
-    assert sorted_by("Trust") == [4, 1, 3, 5, 2, 0]
+    assert sorted_by("Checks") == [4, 1, 3, 5, 2, 0]
     row = page.locator("#cases tbody tr", has_text="case-00005").inner_text()
     for words in (
-        "false positive",
+        "False positive",
         "40 %",
         "1.33 ×",
         "not interpretable",
-        "Map over most of the picture, The exposure counts",
+        "Map is diffuse, Output depends on image brightness",
     ):
         assert words in row
     assert "not found" in page.locator("#cases tbody tr", has_text="case-00000").inner_text()
-    page.get_by_label("Trust").select_option("caution")
+    page.get_by_label("Explanation checks").select_option("caution")
     assert cases(page) == ["case-00003"]
-    page.get_by_label("Flag").select_option(label="Near the threshold")
+    page.get_by_label("Flag").select_option(label="Output near the threshold")
     assert cases(page) == []
 
 
@@ -171,17 +180,17 @@ def test_flags_are_not_broken_within_a_word_nor_a_reason_into_a_column(opened):
     assert flags.count() == 11
     assert flags.evaluate_all(fits)
     row = page.locator("#cases tbody tr", has_text="case-00009")  # failed
-    assert row.locator("td:visible").all_inner_texts()[1:] == ["failed", "", REASON, ""]
+    assert row.locator("td:visible").all_inner_texts()[1:] == ["Failed", "", REASON, ""]
     assert row.bounding_box()["height"] < 90
     page.get_by_label("Text").fill("3,145,728")
     assert cases(page) == ["case-00009"]
     page.get_by_label("Text").fill("")
     ends = {
-        "Output": slice(1),
+        "Score": slice(1),
         "Lungs": slice(2),
         "High focus": slice(1),
         "Flags": slice(2),
-        "Trust": slice(-2, None),
+        "Checks": slice(-2, None),
     }
     for heading, end in ends.items():  # case 0 has no lungs, flags and trust either
         page.locator("th button", has_text=heading).click()
@@ -229,7 +238,7 @@ def test_the_slider_lays_the_map_over_its_own_radiograph(opened):
     page, _ = opened(10)
     page.locator("#cases tbody img").first.click()
     above, below = page.locator("#above"), page.locator("#below")
-    assert above.get_attribute("src").endswith("cases/case-00000/overlay-0.jpg")
+    assert above.get_attribute("src").endswith("cases/case-00000/map-0.jpg")
     assert below.get_attribute("src").endswith("cases/case-00000/radiograph.jpg")
     assert above.bounding_box() == below.bounding_box()
     slider = page.get_by_label("Opacity of the map")

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from cxr_audit.records import Region
 from cxr_audit.report.pictures import (
+    MOST_HAZE,
     colour_bar_stops,
     display,
     encode_jpeg,
     is_faint,
+    marked,
     outlines,
     overlay,
 )
@@ -26,12 +28,13 @@ def covered_everywhere(shape):
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        ((2500, 2000), (900, 720)),
+        ((2500, 2000), (1285, 1028)),  # 87 mm at 300 dpi are 1028 px
+        ((3000, 2000), (1322, 881)),  # 112 mm are 1322 px
         ((900, 700), (900, 700)),
         ((224, 224), (450, 450)),
-        ((3000, 300), (900, 90)),
-        ((300, 3000), (90, 900)),
-        ((3000, 1), (900, 1)),
+        ((3000, 300), (1322, 132)),
+        ((300, 3000), (103, 1028)),
+        ((3000, 1), (1322, 1)),
     ],
 )
 def test_display_keeps_the_aspect_and_a_useful_size(shape, expected):
@@ -257,3 +260,65 @@ def test_a_faint_map_is_drawn_without_a_contour():
     assert with_line.max() > 200  # the white line, between two dark ones
     assert without.max() < 100  # a breath of blue
     assert not np.array_equal(without[40, 50], without[0, 0])
+
+
+def a_warm_place(shape: tuple[int, int]) -> np.ndarray:
+    row, column = np.mgrid[0 : shape[0], 0 : shape[1]]
+    return np.exp(-((row - 200) ** 2 + (column - 150) ** 2) / 4000).astype(np.float32)
+
+
+def one_lung() -> Region:
+    mask = np.zeros((45, 45), bool)
+    mask[10:30, 25:40] = True
+    return Region.of(mask, "left lung", "lung", "by hand")
+
+
+def test_the_marked_picture_changes_nothing_but_its_lines():
+    """Inside the contour every pixel further than its width from the line is as it was."""
+    shape = (450, 450)
+    picture = RNG.integers(0, 256, shape, np.uint8)
+    heatmap = a_warm_place(shape)
+    drawn = marked(picture, heatmap, covered_everywhere(shape), [one_lung()])
+    inside = heatmap >= 0.5 * heatmap.max()
+    core = cv2.erode(inside.astype(np.uint8), np.ones((9, 9))).astype(bool)
+    assert core.any()
+    assert (drawn[core] == picture[core][:, None]).all()
+    changed = (drawn != picture[..., None]).any(axis=2)
+    assert 0.005 < changed.mean() < 0.05
+
+
+@pytest.mark.parametrize("grey", [0, 60, 128, 200, 255])
+def test_the_contour_is_seen_in_grey_print_on_any_background(grey):
+    """Line and halo differ from each other and one of them from the background by 80 of 255."""
+    shape = (450, 450)
+    picture = np.full(shape, grey, np.uint8)
+    drawn = marked(picture, a_warm_place(shape), covered_everywhere(shape))
+    printed = cv2.cvtColor(drawn, cv2.COLOR_RGB2GRAY).astype(int)
+    assert np.ptp(printed) > 150
+    assert max(abs(printed.max() - grey), abs(printed.min() - grey)) > 80
+
+
+def test_only_the_lungs_are_dashed():
+    shape = (450, 450)
+    picture = np.full(shape, 90, np.uint8)
+    drawn = marked(picture, np.zeros(shape, np.float32), covered_everywhere(shape), [one_lung()])
+    top = (drawn[95:105, 260:390] != 90).any(axis=(0, 2))
+    assert 0.5 < top.mean() < 0.9  # dashes with gaps
+    other = Region.of(one_lung().mask, "border", "border", "by hand")
+    plain = marked(picture, np.zeros(shape, np.float32), covered_everywhere(shape), [other])
+    assert (plain == 90).all()
+
+
+def test_haze_is_asked_for_and_at_most_a_third():
+    shape = (450, 450)
+    picture, heatmap = np.full(shape, 100, np.uint8), a_warm_place(shape)
+    drawn = marked(picture, heatmap, covered_everywhere(shape), haze=0.3)
+    assert drawn[200, 150].tolist() == [
+        round(0.7 * 100 + 0.3 * channel) for channel in (255, 234, 70)
+    ]
+    faint = marked(picture, heatmap, covered_everywhere(shape), has_contour=False, haze=0.3)
+    assert (faint == 100).all()
+    with pytest.raises(ValueError, match="haze"):
+        marked(picture, heatmap, covered_everywhere(shape), haze=MOST_HAZE + 0.01)
+    with pytest.raises(ValueError, match="shapes differ"):
+        marked(picture, heatmap[1:], covered_everywhere(shape))

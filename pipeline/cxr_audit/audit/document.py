@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 
 Pictures = dict[str, npt.NDArray[np.uint8]]
 
-REGIONS_PX = 600
+SMALL_PX = 600
+"""Longest side of the pictures of regions and maps, which are printed small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def describe(
     background = prepared.pictures["radiograph"]
     found = find_regions(case)
     names["regions"] = "regions.jpg"
-    small = report.display((background / 255).astype(np.float32), REGIONS_PX)
+    small = report.display((background / 255).astype(np.float32), SMALL_PX)
     pictures["regions.jpg"] = report.outlines(small, found)
     masks = np.stack([region.mask for region in found])
 
@@ -166,12 +167,15 @@ def describe(
 
     maps = []
     for number, class_map in enumerate(case.maps):
-        map_record, picture = _map(
-            class_map, placement, found, region_shares, background, run, config
-        )
+        map_record, picture = _map(class_map, placement, found, region_shares, small, run, config)
         file_name = f"map-{number}.jpg"
         maps.append(replace(map_record, picture=file_name))
         pictures[file_name] = picture
+    if maps:
+        names["marked"] = "marked.jpg"
+        pictures["marked.jpg"] = _marked(
+            case.maps[0], maps[0], placement, found, background, config
+        )
     missing: dict[str, Text] = {}
     if case.lungs is not None and case.lungs.reason is not None:
         missing["lungs"] = case.lungs.reason
@@ -235,6 +239,30 @@ def _map(
     picture = report.overlay(background, heatmap, seen, scale, threshold, edges, not is_faint)
     record = MapRecord(facts, threshold, metrics, in_regions, own_scale, None, is_faint)
     return record, picture
+
+
+def _marked(
+    class_map: ClassActivationMap,
+    record: MapRecord,
+    placement: Placement,
+    found: tuple[Region, ...],
+    background: npt.NDArray[np.uint8],
+    config: AuditConfig,
+) -> npt.NDArray[np.uint8]:
+    """The radiograph with the contour of the first map and the outline of the lungs."""
+    is_drawn = class_map.facts.status in ("ok", "saturated")
+    values = class_map.values if is_drawn else np.zeros_like(class_map.values)
+    rows, columns = background.shape
+    grid = class_map.facts.geometry
+    return report.marked(
+        background,
+        geometry.restore(values, placement, rows, columns, grid),
+        geometry.seen(placement, rows, columns, grid),
+        found,
+        threshold=record.threshold,
+        has_contour=is_drawn and not record.is_faint,
+        haze=config.report.haze,
+    )
 
 
 def find_regions(case: Explained) -> tuple[Region, ...]:

@@ -92,15 +92,25 @@ def find_key(config: AuditConfig) -> CaseIdKey:
     return CaseIdKey.find(config.run.output, config.privacy.key_file)
 
 
-def find_sources(config: AuditConfig, key: CaseIdKey) -> list[CaseSource]:
-    """The cases of a config; its labels must be names of classes."""
+def find_sources(
+    config: AuditConfig, key: CaseIdKey, skipped: ingest.Skipped | None = None
+) -> list[CaseSource]:
+    """The cases of a config; its labels must be names of classes.
+
+    `skipped` counts the files and folders that no case comes from, by their names.
+    """
     source = config.ingest.source
     if source == REFERENCE:
         from cxr_audit.reference.radiographs import write_radiographs
 
         source = str(write_radiographs(config.run.output / "reference-radiographs"))
     return ingest.discover(
-        source, config.ingest.labels, config.ingest.split, key.value, config.ingest.manifest
+        source,
+        config.ingest.labels,
+        config.ingest.split,
+        key.value,
+        config.ingest.manifest,
+        skipped,
     )
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 Picture = npt.NDArray[np.uint8]
 # Pictures for print: three pages with six of them, fonts and attachments in 0.6 MB.
-MOST_BYTES = 120_000
+MOST_BYTES = 150_000
 ROLES = ("radiograph", "model_input")
 
 

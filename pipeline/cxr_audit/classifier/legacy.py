@@ -199,7 +199,7 @@ def _adapt_object(node: dict[str, Any], factories: Factories) -> Any:
         del node["module"]
     if isinstance(settings.get("axis"), list) and len(settings["axis"]) == 1:
         (settings["axis"],) = settings["axis"]
-    for key in _UNUSED.get(kind, ()):
+    for key in (*_UNUSED.get(kind, ()), "rng_type"):  # the generator of tf-keras' random layers
         settings.pop(key, None)
     if kind == "LeakyReLU" and "alpha" in settings:
         settings["negative_slope"] = settings.pop("alpha")

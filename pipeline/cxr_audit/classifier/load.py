@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
             f"expected {sha256.lower()}",
             "audit the file that was meant, or set classifier.sha256 to the new value",
         )
+    content = replace(content, config=_without_training(content.config))
     check_classes(path, content.config)
     model = _build(path, content)
     _check_finite(path, model)
@@ -100,12 +102,25 @@ def _build(path: Path, content: ModelContent) -> keras.Model:
 
 
 def _as_keras_3(content: ModelContent, factories: Factories) -> Any:
-    """The network's JSON without what training needs, as Keras 3 reads it."""
+    """The network's JSON as Keras 3 reads it."""
     if content.kind == "h5":
         return adapt(content.config, factories)
     if (content.keras_version or "").startswith("2."):
         return adapt_archive(content.config, factories)
-    return {key: value for key, value in content.config.items() if key != "compile_config"}
+    return content.config
+
+
+def _without_training(config: Any) -> Any:
+    """A network's JSON without optimizer, loss and metrics, at any depth: they are never built."""
+    if isinstance(config, list):
+        return [_without_training(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: _without_training(value)
+        for key, value in config.items()
+        if not (key == "compile_config" and "class_name" in config)
+    }
 
 
 def _check_finite(path: Path, model: keras.Model) -> None:

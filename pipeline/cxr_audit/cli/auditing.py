@@ -162,13 +162,14 @@ def check(
         reading,
         sample,
     )
-    from cxr_audit.ingest import probe
+    from cxr_audit.ingest import Skipped, probe
     from cxr_audit.preprocess import SHIFTS
     from cxr_audit.report import Renderer
 
     audit_config = load(config, overrides)
     err.print("config: valid")
-    sources = find_sources(audit_config, find_key(audit_config))
+    skipped = Skipped()
+    sources = find_sources(audit_config, find_key(audit_config), skipped)
     # A server has to send a whole file before its header can be read: one shows that it does.
     probed = sources[:1] if isinstance(sources[0].location, ServerInstance) else sources
     problems = []
@@ -182,6 +183,9 @@ def check(
     asked = f", {len(probed)} retrieved" if len(probed) < len(sources) else ""
     readable = f"{len(probed) - len(problems)} readable by header"
     err.print(f"radiographs: {len(sources)} found{asked}, {readable}", highlight=False)
+    if skipped.num:
+        text = f"  {skipped.num} hidden files, or files that operating systems leave, were skipped"
+        err.print(text, highlight=False)
     for problem in problems:
         err.print(f"  {escape(problem)}", highlight=False)
     if problems and not names:
@@ -271,8 +275,7 @@ def _print_regions(regions: dict[str, Any]) -> None:
     table.title_justify = "left"
     for row in regions["rows"]:
         name = f"{'  ' if row.is_part else ''}{row.name}"
-        log_odds = row.log_odds.value if row.log_odds else ""
         style = "bold" if row.is_total else ""
-        table.add_row(name, row.evidence or "", row.ratio or "", log_odds, style=style)
+        table.add_row(name, row.evidence or "", row.ratio or "", row.log_odds or "", style=style)
     out.print()
     out.print(table, highlight=False)

@@ -85,7 +85,7 @@ def lungs(
     ],
     output: Annotated[Path, typer.Option(help="folder for the masks and lungs.jsonl")],
 ) -> None:
-    """Find the lungs of radiographs: a PNG mask each (1 right lung, 2 left lung), and lungs.jsonl."""
+    """Find the lungs: a PNG mask of each radiograph (1 right, 2 left lung), and lungs.jsonl."""
     from cxr_audit.lung_masks import write_lung_masks
 
     with progress_bar() as progress:

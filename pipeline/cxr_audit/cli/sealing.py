@@ -47,8 +47,8 @@ def verify(
     """Check a run folder: is it consistent, who sealed it, can its cases be reproduced.
 
     Consistent: every file fits SHA256SUMS and the chain of events; cases.csv, cohort.json and the
-    files that PDFs carry follow from the records. Anyone can make a seal that fits; only a signature
-    shows who made it. Exit code 7 where anything is wrong.
+    files that PDFs carry follow from the records. Anyone can make a seal that fits; only a
+    signature shows who made it. Exit code 7 where anything is wrong.
     """
     from cxr_audit.audit import verify_run
 

@@ -23,10 +23,13 @@ class Report(Section):
         description="colours: run = one scale for all cases, which compares; case = each map to its own maximum",
     )
     cells: bool = Field(False, description="draw the cells of the map's grid over it")
+    haze: Annotated[float, Field(ge=0, le=0.3)] = Field(
+        0.0, description="opacity of the colour inside the contour of page 1; 0 = the contour alone"
+    )
     paper: Literal["a4", "letter"] = Field("a4", description="size of the PDFs' pages")
     language: Literal["en", "de"] = Field(
         "en",
-        description="of the PDF of a case; records, run report, index and comparison are in English",
+        description="of the PDFs and the index; records and comparisons are in English",
     )
 
 

@@ -68,6 +68,8 @@ ASK_A_SECOND = frozenset(
         uid.JPEGLSNearLossless,
     }
 )
+# The process of the codecs ended, or was ended because it took too long.
+ENDED = ("TimeoutError", "EndOfDecoder")
 JPEG_LS = frozenset({uid.JPEGLSLossless, uid.JPEGLSNearLossless})
 
 DICOM_ROOT = "1.2.840.10008."
@@ -166,10 +168,11 @@ def decode_frame(frame: bytes, options: dict[str, Any]) -> Decoded:
     plugins = choose_plugins(syntax, options["bits_stored"])
     for number, (plugin, distribution) in enumerate(plugins):
         for codestream in frames:
-            try:
-                answer = _ask(codestream, options | {"decoding_plugin": plugin})
-            except CaseError as error:
-                failure = failure or error
+            answer = _ask(codestream, options | {"decoding_plugin": plugin})
+            if isinstance(answer, str):
+                failure = failure or _refused(answer)
+                if answer in ENDED:  # the others would take as long again
+                    raise failure
                 continue
             decoder = f"{distribution} {installed_version(distribution)}"
             return Decoded(*answer[:2], decoder, answer[2], number > 0)
@@ -184,10 +187,9 @@ def is_damaged_jpeg(data: bytes, rows: int, columns: int) -> bool:
         "columns": columns,
         "samples_per_pixel": 4,
     }
-    try:
-        return _ask(data, options)[2]
-    except CaseError:
-        return True  # the libjpeg that listens ended or ran out of its limits
+    answer = _ask(data, options)
+    # no answer: the libjpeg that listens ended or ran out of its limits
+    return True if isinstance(answer, str) else answer[2]
 
 
 def _refused(error: str) -> CaseError:
@@ -199,8 +201,8 @@ def _refused(error: str) -> CaseError:
     return UnreadableFile(problem, message("ingest.copy_again"))
 
 
-def _ask(frame: bytes, options: dict[str, Any]) -> tuple[npt.NDArray[Any], str, bool]:
-    """Samples, photometric interpretation and whether the data is damaged, of one decoder."""
+def _ask(frame: bytes, options: dict[str, Any]) -> tuple[npt.NDArray[Any], str, bool] | str:
+    """Samples, photometric interpretation and damage by one decoder, or the name of its error."""
     global _process
     pixels = options["rows"] * options["columns"]
     seconds = CPU_SECONDS_A_FRAME + CPU_SECONDS_A_MEGAPIXEL * pixels // 1_000_000
@@ -209,16 +211,13 @@ def _ask(frame: bytes, options: dict[str, Any]) -> tuple[npt.NDArray[Any], str, 
         if _process is None or not _process.is_ours():
             _process = _CodecProcess()
         try:
-            answer = _process.ask(options, limits, frame)
+            return _process.ask(options, limits, frame)
         except TimeoutError:
             end()
-            answer = "TimeoutError"
+            return "TimeoutError"
         except (EOFError, OSError):
             end()
-            answer = "EndOfDecoder"
-    if isinstance(answer, str):
-        raise _refused(answer)
-    return answer
+            return "EndOfDecoder"
 
 
 class _CodecProcess:

@@ -34,8 +34,10 @@ class Alert:
             return self.title
         return joined(": ", (self.title, self.reason))
 
-    def short(self, longest: int = 110) -> str:
-        """The sentence as page 1 has room for it."""
+    def short(self, longest: int = 85) -> str:
+        """The sentence as page 1 has room for it: without the reason, where that is long."""
+        if self.reason is not None and len(self.text) > longest:
+            return clipped(self.title, longest)
         return clipped(self.text, longest)
 
 

@@ -32,7 +32,7 @@ from cxr_audit.vocabulary import FLAGS, Text
 MOST_ALERTS = 3
 LEAST_CASES = 20
 """Validation cases in a bin below which no share of them is shown."""
-LIMITS_LENGTH = 130
+LIMITS_LENGTH = 110
 MAP_MM = 27.0
 INPUT_MM = 30.0
 
@@ -50,7 +50,7 @@ REACHED = {
     "at": N_("(at the threshold of {threshold})"),
 }
 CHECKED = {
-    "passed": N_("The map reflects this model: its checks passed (page 2)."),
+    "passed": N_("The map reflects this model (checks: page 2)."),
     "caution": N_("Read the map with caution: see Alerts."),
     "not_interpretable": N_("Do not interpret the map: see Alerts."),
 }
@@ -119,7 +119,7 @@ def first_page(case: AuditedCase, run: RunRecord, pictures: Mapping[str, str], p
         "checked": _(CHECKED[case.trust.state]) if case.trust else _("The map was not checked."),
         "alerts": [alert.short() for alert in alerts[:MOST_ALERTS]],
         "more": max(0, len(alerts) - MOST_ALERTS),
-        "not_assessed": clipped(not_assessed_names(case), 90),
+        "not_assessed": clipped(not_assessed_names(case), 70),
         "limits": _limits(run),
     }
 
@@ -136,7 +136,7 @@ def scope(case: AuditedCase, card: ModelCard | None) -> Scope:
     else:
         population = quoted(clipped(card.population, 70))
         sentences.append(_("Model made for: {population}.", population=population))
-    return Scope(state, _(SCOPES[state]), clipped(joined(" ", sentences), 190))
+    return Scope(state, _(SCOPES[state]), clipped(joined(" ", sentences), 150))
 
 
 def _scope(case: AuditedCase) -> tuple[str, Text | None]:
@@ -182,7 +182,7 @@ def output(prediction: Prediction, card: ModelCard | None, label: str | None) ->
         source = clipped(stopped_short(said(prediction.threshold_source)), 60)
         notes.append(_("Threshold: {source}.", source=source))
     if card is None or card.temperature is None:
-        notes.insert(0, _("The score is not a calibrated probability."))
+        notes.insert(0, _("Not a calibrated probability."))
     notes.append(_reference(prediction, label))
     return Output(main, threshold, joined(" ", notes))
 
@@ -254,7 +254,7 @@ def _size(case: AuditedCase) -> str:
     facts = case.radiograph
     size = _("{size} px", size=times(facts.rows, facts.columns))
     if facts.pixel_spacing_mm is None:
-        return _("{size}, pixel spacing not known", size=size)
+        return size
     rows, columns = facts.pixel_spacing_mm
     height, width = facts.rows * rows / 10, facts.columns * columns / 10
     return _("{size}, {area} cm", size=size, area=times(height, width))
@@ -274,13 +274,13 @@ def _key(case: AuditedCase, first: MapRecord | None, is_marked: bool) -> str:
         share = _("half") if first.threshold == 0.5 else percent(first.threshold)
         sentences.append(
             _(
-                "Solid line: strongest evidence for {name} (from {share} of the map's maximum).",
+                "Solid: strongest evidence for {name} (from {share} of the maximum).",
                 name=class_name,
                 share=share,
             )
         )
     if is_marked and case.regions.first("lungs"):
-        sentences.append(_("Dashed: lungs as found."))
+        sentences.append(_("Dashed: lungs."))
     sentences.append(_cell(case, first))
     return " ".join(sentences)
 
@@ -291,9 +291,9 @@ def _cell(case: AuditedCase, first: MapRecord) -> str:
     rows = placement.input_rows / first.facts.grid_rows / placement.scale_rows
     columns = placement.input_columns / first.facts.grid_columns / placement.scale_columns
     if facts.pixel_spacing_mm is None:
-        return _("One map cell: {size} px.", size=times(rows, columns))
+        return _("Map cell: {size} px.", size=times(rows, columns))
     row_mm, column_mm = facts.pixel_spacing_mm
-    return _("One map cell: {size} mm.", size=times(rows * row_mm, columns * column_mm))
+    return _("Map cell: {size} mm.", size=times(rows * row_mm, columns * column_mm))
 
 
 def _marked_alt(case: AuditedCase, first: MapRecord | None) -> str:

@@ -13,8 +13,8 @@ MOSTLY = 0.5
 """Share from which the evidence lies mostly in one place."""
 TOGETHER = 0.6
 """Share from which two places together hold most of it."""
-IN_BAR = 0.14
-"""Share from which a part of the bar is wide enough for its words."""
+BAR_MM = 112.0
+LETTER_MM = 1.3
 
 # lung -> its zones, and their names behind the lung's
 ZONES = {
@@ -47,6 +47,13 @@ class Part:
     width: str
     is_labelled: bool
 
+    @classmethod
+    def of(cls, name: str, share: float) -> Part:
+        """A part with its words, where they fit into it."""
+        text = f"{name} {percent(share)}"
+        is_wide = share * BAR_MM > LETTER_MM * len(text) + 1
+        return cls(text, f"{int(1000 * share) / 10:.1f}%", is_wide)
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -72,16 +79,8 @@ def find_evidence(case: AuditedCase, first: MapRecord) -> Evidence:
     shares = find_shares(case, first)
     if not shares:
         return Evidence(_centre(case, first), (), _notes(case, first))
-    parts = [
-        Part(
-            f"{region_name(name, case.radiograph) if name != 'outside' else _(OUTSIDE)} "
-            f"{percent(share)}",
-            f"{int(1000 * share) / 10:.1f}%",
-            share >= IN_BAR,
-        )
-        for name, share in shares.items()
-        if share >= 0.005
-    ]
+    names = {name: region_name(name, case.radiograph) for name in shares} | {"outside": _(OUTSIDE)}
+    parts = [Part.of(names[name], share) for name, share in shares.items() if share >= 0.005]
     small = [part.text for part in parts if not part.is_labelled]
     notes = _notes(case, first)
     if small:

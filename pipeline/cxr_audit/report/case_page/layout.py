@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # paper -> width and height of the box of each of the two pictures on page 1
-PICTURE_MM = {"a4": (87.0, 112.0), "letter": (90.0, 97.0)}
+PICTURE_MM = {"a4": (87.0, 112.0), "letter": (90.0, 95.0)}
 LEAST_MM = 4.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cxr_audit.records import (
@@ -42,7 +42,6 @@ from cxr_audit.vocabulary import MAP_METRICS, REGION_KINDS, REGION_METRICS
 from cxr_audit.vocabulary.regions import kinds_of_cases
 
 REGIONS_MM = 44.0
-BAR_MM = 14.0
 MARKERS_LISTED = 2
 IN_TABLE = ("relevance_mass_accuracy", "chance", "enrichment")
 """Metrics of a region that the table of regions has columns for."""
@@ -68,15 +67,6 @@ def class_scores(prediction: Prediction) -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """A signed number with its bar."""
-
-    value: str
-    width_mm: str
-    is_against: bool
-
-
-@dataclass(frozen=True, slots=True)
 class RegionRow:
     """A row of the table of regions.
 
@@ -97,7 +87,7 @@ class RegionRow:
     controls: str | None = None
     ratio: str | None = None
     reason: str | None = None
-    log_odds: Bar | None = None
+    log_odds: str | None = None
 
 
 def regions_view(case: AuditedCase, pictures: Mapping[str, str]) -> View | None:
@@ -115,7 +105,7 @@ def regions_view(case: AuditedCase, pictures: Mapping[str, str]) -> View | None:
     return {
         "rows": rows,
         "has_evidence": not is_undefined,
-        "has_controls": any(row.controls for row in rows),
+        "controls": "; ".join(row.controls for row in rows if row.controls),
         "has_log_odds": case.budget is not None,
         "undefined": reasons.pop() if is_undefined and len(reasons) == 1 else None,
         "picture": picture,
@@ -129,30 +119,29 @@ def regions_view(case: AuditedCase, pictures: Mapping[str, str]) -> View | None:
 
 def region_rows(case: AuditedCase) -> list[RegionRow]:
     """Regions in order, then the parts of the logit that lie in none, then the logit."""
-    bars = _bars(case)
+    log_odds = _log_odds(case)
     unlisted = _unlisted_markers(case)
     rows = []
     for region in case.regions.found:
         kind = REGION_KINDS.get(region.kind)
         is_listed = kind is None or kind.is_listed
         if is_listed and region.name not in unlisted:
-            rows.append(_region_row(case, region, bars.pop(region.name, None)))
+            rows.append(_region_row(case, region, log_odds.pop(region.name, None)))
     if case.budget is None:
         return rows
     if unlisted:
         total = sum(value for name, value in case.budget.parts if name in unlisted)
         words = plural("{num} more marker", "{num} more markers", len(unlisted))
-        rows.append(RegionRow(words, log_odds=_bar(total, _reach(case))))
-    for name, bar in bars.items():
+        rows.append(RegionRow(words, log_odds=signed(total)))
+    for name, value in log_odds.items():
         if name not in unlisted:
             words = sentence(region_name(name, case.radiograph))
-            rows.append(RegionRow(words, log_odds=bar))
-    logit = _bar(case.budget.logit, _reach(case))
-    rows.append(RegionRow(_("Logit"), is_total=True, log_odds=logit))
+            rows.append(RegionRow(words, log_odds=value))
+    rows.append(RegionRow(_("Logit"), is_total=True, log_odds=signed(case.budget.logit)))
     return rows
 
 
-def _region_row(case: AuditedCase, region: RegionFacts, log_odds: Bar | None) -> RegionRow:
+def _region_row(case: AuditedCase, region: RegionFacts, log_odds: str | None) -> RegionRow:
     assert case.first_map is not None
     measured = case.first_map.in_regions.get(region.name, Measurements())
     share, ratio = measured.number("relevance_mass_accuracy"), measured.number("enrichment")
@@ -162,7 +151,9 @@ def _region_row(case: AuditedCase, region: RegionFacts, log_odds: Bar | None) ->
         name=f"{region_title(region, case.radiograph)} ({percent(region.area_fraction)})",
         is_part=region.kind == "zone",
         evidence=None if share is None else percent(share),
-        controls=_controls(controls) if controls and share is not None else None,
+        controls=f"{region_name(region.name, case.radiograph)} {_controls(controls)}"
+        if controls and share is not None
+        else None,
         ratio=None if ratio is None else number(ratio, 1),
         reason=said(reason),
         log_odds=log_odds,
@@ -187,29 +178,15 @@ def _unlisted_markers(case: AuditedCase) -> list[str]:
     return sorted(markers, key=share, reverse=True)[MARKERS_LISTED:]
 
 
-def _bars(case: AuditedCase) -> dict[str, Bar]:
+def _log_odds(case: AuditedCase) -> dict[str, str]:
     """The parts of the logit by name; the lungs have the sum of their zones."""
     if case.budget is None:
         return {}
     values = dict(case.budget.parts)
-    zones = [region.name for region in case.regions.of_kind("zone")]
+    zones = [region.name for region in case.regions.of_kind("zone") if region.name in values]
     if zones:
-        values["lungs"] = sum(values.get(name, 0.0) for name in zones)
-    return {name: _bar(value, _reach(case)) for name, value in values.items()}
-
-
-def _reach(case: AuditedCase) -> float:
-    """The largest size of a bar."""
-    assert case.budget is not None
-    values = dict(case.budget.parts)
-    zones = [values.get(region.name, 0.0) for region in case.regions.of_kind("zone")]
-    unlisted = [values.get(name, 0.0) for name in _unlisted_markers(case)]
-    sizes = [abs(value) for value in (*values.values(), sum(zones), sum(unlisted))]
-    return max(1e-9, abs(case.budget.logit), *sizes)
-
-
-def _bar(value: float, reach: float) -> Bar:
-    return Bar(signed(value), f"{BAR_MM * abs(value) / reach:.1f}", value < 0)
+        values["lungs"] = sum(values[name] for name in zones)
+    return {name: signed(value) for name, value in values.items()}
 
 
 def _outlined(case: AuditedCase) -> list[str]:
@@ -269,17 +246,17 @@ def trust_view(case: AuditedCase, run: RunRecord) -> View | None:
 
 
 def _check_row(check: Check, scope: str) -> tuple[str, str]:
-    """For example "Stability (case)", "passed: 0.93; at least 0.90 (mean rank correlation)"."""
+    """For example "Stability (case)", "passed 0.93 (at least 0.90)"."""
     name = _("{check} ({scope})", check=check_title(check.name), scope=_(scope))
     state = _(CHECK_STATES[check.state])
     if check.state == "not_run":
-        return name, f"{state}: {said(check.reason)}"
-    facts: Sequence[str | None] = (
-        None if check.value is None else _small(check.value),
-        said(check.limit),
-        check_meaning(check),
-    )
-    return name, f"{state}: {'; '.join(fact for fact in facts if fact)}"
+        return name, f"{state} ({said(check.reason)})"
+    facts = [] if check.value is None else [_small(check.value)]
+    if check.limit:
+        facts.append(f"({said(check.limit)})")
+    if check.state == "failed":
+        facts += [said(check.reason or ""), f"({check_meaning(check)})"]
+    return name, f"{state} {' '.join(facts)}".rstrip()
 
 
 def _small(value: float) -> str:

@@ -41,16 +41,13 @@ MEASURED_IN = {"rotation": (1, "\N{DEGREE SIGN}"), "burned_in_annotation": (0, "
 def provenance(case: CaseRecord, run: RunRecord) -> View:
     """What page 3 prints."""
     card = run.model.card
-    versions = [f"{name} {version}" for name, version in sorted(run.versions.items())]
     return {
         "hashes": _hashes(case, run),
-        "versions": ", ".join(versions),
         "groups": _case_groups(case) + _run_groups(case, run) + _regions(case),
         "card": _card(card) if card else [],
         "checks": check_rows(case.quality),
         "decisions": _decisions(case),
         "cautions": find_cautions(case),
-        "card_limits": [quoted(text) for text in card.limits] if card else [],
     }
 
 
@@ -84,9 +81,8 @@ def _case_groups(case: CaseRecord) -> list[View]:
             (_("Orientation"), orientation),
         ]
         groups.append({"title": _("Source"), "rows": rows})
-    if isinstance(case, AuditedCase):
-        rows = _placement(case.input.placement)
-        groups.append({"title": _("Placement in the model input"), "rows": rows})
+        if isinstance(case, AuditedCase):
+            rows += _placement(case.input.placement)
     if facts and facts.attributes:
         rows = sorted(facts.attributes.items())
         groups.append({"title": _("DICOM attributes used"), "rows": rows})
@@ -107,11 +103,13 @@ def _run_groups(case: CaseRecord, run: RunRecord) -> list[View]:
         (_("Parameters"), grouped(model.parameters)),
         (_("Repeated inference gives identical results"), repeated[model.is_deterministic]),
     ]
+    versions = [f"{name} {version}" for name, version in sorted(run.versions.items())]
     run_rows = [
         (_("Name"), run.name),
         (_("Started"), utc(run.started)),
         (_("Seed"), str(run.seed)),
         (_("Record schema"), str(case.schema_version)),
+        (_("Versions"), ", ".join(versions)),
     ]
     return [{"title": _("Model"), "rows": model_rows}, {"title": _("Run"), "rows": run_rows}]
 
@@ -143,6 +141,8 @@ def _card(card: ModelCard) -> Rows:
         (_("Intended use"), quoted(card.intended_use)),
         (_("Population"), quoted(card.population)),
     ]
+    if card.limits:
+        stated.append((_("Limits"), " ".join(quoted(text) for text in card.limits)))
     return stated + [(data, "; ".join(figures)) for data, figures in measured.items()]
 
 
@@ -169,17 +169,14 @@ def _placement(placement: Placement) -> Rows:
     ]
 
 
-def _decisions(case: CaseRecord) -> list[View]:
-    steps: dict[str, Sequence[Decision]] = {}
+def _decisions(case: CaseRecord) -> list[str]:
+    """Of ingestion, then of preprocessing."""
+    decisions: list[Decision] = []
     if case.radiograph:
-        steps[_("Decisions of ingestion")] = case.radiograph.decisions
+        decisions += case.radiograph.decisions
     if isinstance(case, AuditedCase):
-        steps[_("Decisions of preprocessing")] = case.input.preprocessing
-    return [
-        {"title": title, "rows": [_decision(decision) for decision in decisions]}
-        for title, decisions in steps.items()
-        if decisions
-    ]
+        decisions += case.input.preprocessing
+    return [_decision(decision) for decision in decisions]
 
 
 def _decision(decision: Decision) -> str:
