@@ -26,6 +26,7 @@ from cxr_audit.records import (
     CascadeStage,
     CaseSource,
     Check,
+    ClassActivationMap,
     Floats,
     ModelFacts,
     ModelInput,
@@ -136,22 +137,25 @@ class Auditor:
         ModelError : the network that is audited is not the model of the file.
         """
         from cxr_audit.classifier import check_parity
+        from cxr_audit.explain import check_maps_vary, check_output_varies
 
         clock = Clock()
         inputs: list[ModelInput] = []
         peaks: dict[str, list[float]] = {}
-        is_deterministic, num_mapped, primary = None, 0, ""
+        probabilities: list[float] = []
+        first_maps: list[ClassActivationMap] = []
+        is_deterministic, primary = None, ""
         for batch in batches:
             ready, _ = self.ready_batch(batch)
             if is_deterministic is None and any(_is_audited(case) for case in ready):
                 is_deterministic = self._answers_alike(ready)
             inputs += [case.model_input for case in ready if case and case.model_input]
-            if self.config.report.scale == "case":
-                continue  # each map has its own scale
             for case in self._explain(ready):
-                maps = case.maps if case else ()
-                num_mapped += bool(maps)
-                for class_map in maps:
+                if case is None or case.prediction is None:
+                    continue
+                probabilities.append(case.prediction.probability)
+                first_maps += case.maps[:1]
+                for class_map in case.maps:
                     key = scale_key(class_map.facts)
                     primary = primary or key
                     if class_map.facts.status == "ok":
@@ -163,13 +167,14 @@ class Auditor:
             tensors = np.stack([model_input.tensor for model_input in inputs])
             parity = check_parity(self.classifier, tensors)
             checks, cascade = self.checks.of_model(tensors)
+            checks += (check_output_varies(probabilities), check_maps_vary(first_maps))
         spread = self._logit_spread(inputs)
         clock.mark("calibration")
         return Calibration(
             is_deterministic,
             peaks,
             primary,
-            num_mapped,
+            len(first_maps),
             checks,
             cascade,
             spread,

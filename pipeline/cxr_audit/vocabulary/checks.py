@@ -152,6 +152,20 @@ TRUST_CHECKS = Registry(
             is_criterion=True,
         ),
         TrustCheck(
+            key="output_variation",
+            label="output variation",
+            definition="Spread of the reported probability over the sample, 5th to 95th percentile.",
+            scope=("model",),
+            is_criterion=True,
+        ),
+        TrustCheck(
+            key="map_variation",
+            label="map variation",
+            definition="Mean rank correlation between the maps of different radiographs.",
+            scope=("model",),
+            is_criterion=True,
+        ),
+        TrustCheck(
             key="deletion",
             label="deletion",
             definition="Log-odds lost by blurring the highest cells first, beyond a random order.",
