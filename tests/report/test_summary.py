@@ -132,9 +132,9 @@ def test_acceptance_stands_first_then_the_six_stages(renderer, run) -> None:
     ]
     places = [text.index(head) for head in heads]
     assert places == sorted(places)
-    assert "2 of 3 acceptance criteria not met. 1 of them could not be assessed." in found[0]
-    unjudged = "Not assessed Check of the model: randomisation randomisation"
-    assert f"{unjudged} The check was not made: counts as not met. passed undefined" in found[0]
+    assert "2 of 3 acceptance criteria not met. Not examined: 1." in found[0]
+    unjudged = "Not examined Check of the model: randomisation randomisation"
+    assert f"{unjudged} The check was not made. passed undefined" in found[0]
     assert "Not met Share of cases that failed failed at most 0 0.04" in found[0]
     assert re.search(r"Met AUC auc at least 0\.5 0\.\d\d", found[0])
     assert "25: 24 audited, 0 excluded, 1 failed" in found[0]

@@ -176,7 +176,7 @@ class Acceptance(Section):
         "deviations of the logit",
     )
     dependence_exposure_spread: Annotated[FiniteFloat, Field(ge=0)] = Field(
-        0.59,
+        0.62,
         description="exposure_dependence: over one image darker and brighter the logit spreads by "
         "more, in standard deviations of the logit between images",
     )

@@ -66,7 +66,12 @@ TRUST_WORDS = {
     "not_interpretable": N_("not interpretable"),
     "none": N_("not checked"),
 }
-CHECK_STATES = {"passed": N_("passed"), "failed": N_("failed"), "not_run": N_("not run")}
+CHECK_STATES = {
+    "passed": N_("passed"),
+    "failed": N_("failed"),
+    "undecided": N_("undecided"),
+    "not_run": N_("not run"),
+}
 
 UNITS = {
     "logit": N_("log-odds per cell"),

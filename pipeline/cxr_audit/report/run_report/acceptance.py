@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from cxr_audit.records import CohortRecord, CriterionResult
+from cxr_audit.records import CohortRecord, CriterionResult, CriterionState
 from cxr_audit.report.language import N_, _, plural, said
 from cxr_audit.report.run_report.estimates import counted_reasons, estimate_view
 from cxr_audit.report.words import DASH, View, full_stop, sentence
 from cxr_audit.vocabulary import Message
 
-MET, UNMET, UNJUDGED = (
-    ("circle", N_("Met")),
-    ("square", N_("Not met")),
-    ("triangle", N_("Not assessed")),
-)
+STATES: dict[CriterionState, tuple[str, str]] = {
+    "met": ("circle", N_("Met")),
+    "not_met": ("square", N_("Not met")),
+    "undecided": ("triangle", N_("Undecided")),
+    "not_examined": ("triangle", N_("Not examined")),
+}
 
 LENIENT = {"upper": "cohort.at_least", "lower": "cohort.at_most"}
 """End of the interval -> code of the limit that it meets most easily."""
@@ -41,11 +42,11 @@ def _verdict(cohort: CohortRecord) -> tuple[str, str]:
             total,
         )
     verdict = _("{missed} of {total} acceptance criteria not met.", missed=len(missed), total=total)
-    unjudged = sum(result.reason is not None for result in missed)
-    if unjudged:
-        verdict += " " + plural(
-            "{num} of them could not be assessed.", "{num} of them could not be assessed.", unjudged
-        )
+    states = [state_of(result) for result in missed]
+    if "undecided" in states:
+        verdict += " " + _("Undecided: {num}.", num=states.count("undecided"))
+    if "not_examined" in states:
+        verdict += " " + _("Not examined: {num}.", num=states.count("not_examined"))
     return "square", verdict
 
 
@@ -62,22 +63,32 @@ def _criterion(result: CriterionResult) -> View:
     }
 
 
+def state_of(result: CriterionResult) -> CriterionState:
+    """The state; an older record says only whether it is met, and why it was not examined."""
+    if result.state is not None:
+        return result.state
+    if result.is_met:
+        return "met"
+    return "not_examined" if result.reason else "not_met"
+
+
 def _state(result: CriterionResult) -> tuple[str, str]:
-    unmet = UNJUDGED if result.reason else UNMET
-    shape, words = MET if result.is_met else unmet
+    shape, words = STATES[state_of(result)]
     return shape, _(words)
 
 
 def _note(result: CriterionResult) -> str:
     notes = []
     if result.reason:
-        reason = sentence(said(result.reason))
-        notes.append(full_stop(_("{reason}: counts as not met", reason=reason)))
+        notes.append(full_stop(sentence(said(result.reason))))
     elif result.limit_value is None and not result.is_met and result.found.reason:
         notes.append(full_stop(said(result.found.reason)))
     if result.undefined:
         reasons = counted_reasons(result.undefined)
-        notes.append(_("Undefined, and counted against it: {reasons}.", reasons=reasons))
+        words = N_("Not assessed: {reasons}.")
+        if result.state is None:  # an older record
+            words = N_("Undefined, and counted against it: {reasons}.")
+        notes.append(_(words, reasons=reasons))
     return " ".join(notes)
 
 

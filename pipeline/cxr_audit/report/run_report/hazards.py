@@ -157,7 +157,11 @@ def _explained(cases: Sequence[AuditedCase], run: RunRecord) -> str | None:
         words.append(_("largest difference to the logit {gap}", gap=f"{max(gaps):.0e}"))
     if run.checks:
         states = Counter[str](check.state for check in run.checks)
-        counts = [f"{states[state]} {_(words)}" for state, words in CHECK_STATES.items()]
+        counts = [
+            f"{states[state]} {_(words)}"
+            for state, words in CHECK_STATES.items()
+            if states[state] or state != "undecided"  # what only a check of the run can be
+        ]
         words.append(_("checks: {counts}", counts=", ".join(counts)))
     return "; ".join(words) or None
 
