@@ -163,9 +163,9 @@ def boxes(panels: Sequence[Panel], labels: Sequence[str], width_mm: float, heigh
     with _drawn(width_mm, height_mm) as (figure, done):
         left, gap = 26 / width_mm, 5 / width_mm
         width = (1 - left - gap * (len(panels) - 1) - 2 / width_mm) / len(panels)
-        for number, panel in enumerate(panels):
+        for place, panel in enumerate(panels):
             axes = figure.add_axes(
-                (left + number * (width + gap), 7 / height_mm, width, 1 - 13 / height_mm)
+                (left + place * (width + gap), 7 / height_mm, width, 1 - 13 / height_mm)
             )
             axes.set_title(panel.title, loc="left", pad=3)
             if panel.chance is not None:
@@ -176,10 +176,10 @@ def boxes(panels: Sequence[Panel], labels: Sequence[str], width_mm: float, heigh
             ends = [end for box in panel.boxes if box for end in box]
             axes.set_xlim(min([0.0, *ends]), 1.04 * max([1.0, *ends]))
             axes.set_ylim(len(labels) - 0.4, -0.6)
-            axes.set_yticks(range(len(labels)), labels if number == 0 else [])
+            axes.set_yticks(range(len(labels)), labels if place == 0 else [])
             axes.tick_params(axis="y", length=0)
             axes.locator_params(axis="x", nbins=4)
-            axes.xaxis.set_major_formatter(lambda value, _place: f"{value:g}".replace(".", point))
+            axes.xaxis.set_major_formatter(lambda value, _tick: f"{value:g}".replace(".", point))
             axes.spines[["top", "right", "left"]].set_visible(False)
     return done[0]
 
