@@ -1,8 +1,9 @@
-"""A run's records, repeated to 10,000 cases -> how long the index page takes in Chromium: load, filter, sort, scroll.
+"""A run's records, repeated to 10,000 cases -> how long the index page takes in Chromium.
 
     .venv/bin/python -m benchmarks.index_page reports/kermany [--cases 10000]
 
-Milliseconds from the action to the next painted frame, median of five. Needs Playwright and Debian's chromium.
+Milliseconds from the action (load, filter, sort, scroll) to the next painted frame, median of five.
+Needs Playwright and Debian's chromium.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ TO_NEXT_FRAME = """action => new Promise(done => {
   requestAnimationFrame(() => setTimeout(() => done(performance.now() - start)));
 })"""
 ACTIONS = {
-    "filter by text": "text = document.querySelector('[name=text]'); text.value = text.value ? '' : '7';"
+    "filter by text": "text = document.querySelector('[name=text]');"
+    "text.value = text.value ? '' : '7';"
     "text.dispatchEvent(new Event('input', { bubbles: true }))",
     "sort by a number": "document.querySelectorAll('thead button')[4].click()",
     "sort by words": "document.querySelectorAll('thead button')[0].click()",
     "next 100 rows": "document.querySelector('#more').click()",
-    "open a case": "document.querySelector('#viewer').close(); document.querySelector('tbody th button').click()",
+    "open a case": "document.querySelector('#viewer').close();"
+    "document.querySelector('tbody th button').click()",
 }
 
 
@@ -53,9 +56,8 @@ def main() -> None:
     ]
     start = time.process_time()
     html = Renderer().index_html(many, folder.read_run())
-    print(
-        f"{len(many)} cases: written in {time.process_time() - start:.1f} s CPU, {len(html.encode()) / 1e6:.1f} MB"
-    )
+    seconds, size = time.process_time() - start, len(html.encode()) / 1e6
+    print(f"{len(many)} cases: written in {seconds:.1f} s CPU, {size:.1f} MB")
     with tempfile.TemporaryDirectory() as where, sync_playwright() as driver:
         (Path(where) / "index.html").write_text(html, "utf-8")
         browser = driver.chromium.launch(
@@ -63,9 +65,8 @@ def main() -> None:
         )
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto((Path(where) / "index.html").as_uri())
-        print(
-            f"load: {page.evaluate('performance.timing.loadEventEnd - performance.timing.navigationStart')} ms"
-        )
+        loaded = "performance.timing.loadEventEnd - performance.timing.navigationStart"
+        print(f"load: {page.evaluate(loaded)} ms")
         for name, action in ACTIONS.items():
             print(f"{name}: {milliseconds(page, action):.0f} ms")
         browser.close()

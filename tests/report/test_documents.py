@@ -176,9 +176,9 @@ def test_the_fetcher_denies_everything_else(renderer, tmp_path, make, run):
         'p { background: url("file:///etc/passwd") } body { color: red }'
     )
     (tmp_path / "secret.txt").write_text("secret")
-    from cxr_audit.report.documents import TEMPLATE_URL, _Fetcher
+    from cxr_audit.report.pdf import TEMPLATE_URL, Fetcher
 
-    fetcher = _Fetcher(Renderer(tmp_path)._template_file, {})
+    fetcher = Fetcher(Renderer(tmp_path)._template_file, {})
     for url in (
         "file:///etc/passwd",
         "http://example.org/a.png",
@@ -408,7 +408,7 @@ def test_a_dicom_case_of_many_attributes_and_decisions_is_three_pages(renderer, 
 def test_objects_serialised_once_are_the_same_bytes(renderer, make, run, monkeypatch):
     record, folder = make()
     quick = renderer.case_pdf(record, run, folder)
-    monkeypatch.setattr("cxr_audit.report.documents._Serialised", lambda one: one)
+    monkeypatch.setattr("cxr_audit.report.pdf._Serialised", lambda one: one)
     assert quick == renderer.case_pdf(record, run, folder)
 
 
@@ -424,7 +424,7 @@ def test_the_quick_parser_reads_the_same_page(renderer, make, run, tmp_path, mon
     renderer.case_pdf(record, run, folder)
     monkeypatch.undo()
     monkeypatch.setattr(
-        "cxr_audit.report.documents.ElementTree.fromstring",
+        "cxr_audit.report.pdf.ElementTree.fromstring",
         Mock(side_effect=ElementTree.ParseError),
     )
     assert quick == (

@@ -78,10 +78,10 @@ def test_pages_look_as_they_did(renderer, documents, name):
 @pytest.mark.parametrize(
     "accident",
     [
-        ".left { float: none }",
-        ".facts { display: none }",
+        ".pictures figure { float: none }",
+        ".scope { display: none }",
         "h2 { margin-bottom: 2.4mm }",
-        ".track b { display: none }",
+        ".bar b { display: none }",
         "@page { margin-left: 18mm }",
         "html { font-family: serif }",
     ],

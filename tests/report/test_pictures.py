@@ -7,14 +7,12 @@ import cv2
 import numpy as np
 import pytest
 from cxr_audit.records import Region
+from cxr_audit.report.contours import MOST_HAZE, marked, outlines
 from cxr_audit.report.pictures import (
-    MOST_HAZE,
     colour_bar_stops,
     display,
     encode_jpeg,
     is_faint,
-    marked,
-    outlines,
     overlay,
 )
 

@@ -1,4 +1,4 @@
-"""Records and pictures -> case PDF and browsable index. The only room that knows Jinja2 and WeasyPrint.
+"""Records and pictures -> case PDF, run report and index. Only here: Jinja2, WeasyPrint, Babel.
 
 `pictures` is NumPy and OpenCV only; `Renderer` is looked up late, so that a worker that draws
 overlays does not pay for WeasyPrint.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cxr_audit.report.contours import marked, outlines
 from cxr_audit.report.pictures import (
     colour_bar_stops,
     display,
     encode_jpeg,
     encode_png,
     is_faint,
-    marked,
-    outlines,
     overlay,
 )
 

@@ -35,7 +35,16 @@ from babel.numbers import format_decimal, get_decimal_symbol
 from markupsafe import Markup, escape
 
 from cxr_audit.errors import ConfigError
-from cxr_audit.vocabulary import MESSAGES, Filler, Message, Plural, Text, fill
+from cxr_audit.vocabulary import (
+    MESSAGES,
+    REGION_METRICS,
+    Filler,
+    Message,
+    Plural,
+    Text,
+    fill,
+)
+from cxr_audit.vocabulary.regions import kinds_of_cases
 
 SOURCE = "en"
 FOLDER = Path(__file__).with_name("languages")
@@ -128,7 +137,7 @@ class AsRecorded(str):
     def __new__(cls, text: str, html: Markup | None = None) -> AsRecorded:
         recorded = super().__new__(cls, text)
         if html is None:
-            html = Markup('<span lang="en">{}</span>').format(text)
+            html = Markup('<span lang="en">{}</span>').format(str(text))
         recorded.html = html
         return recorded
 
@@ -219,14 +228,30 @@ def named(name: str) -> str:
     if not name:
         return name
     gettext = current().translations.gettext
+    if name in _region_labels():
+        template, region = _region_labels()[name]
+        return gettext(template).format(region=gettext(region))
     words, _space, number = name.rpartition(" ")
     if words and number.isdecimal():
         return f"{gettext(words)} {number}"
     return gettext(name)
 
 
+@cache
+def _region_labels() -> dict[str, tuple[str, str]]:
+    """Label of a metric in a region -> the label's template, and the region's name."""
+    return {
+        metric.label.format(region=kind.label): (metric.label, kind.label)
+        for kind in kinds_of_cases()
+        for metric in REGION_METRICS
+    }
+
+
 def in_line(title: str) -> str:
-    """A title within a sentence. English writes it small; in other languages a noun keeps its capital."""
+    """A title within a sentence.
+
+    English writes it small; in other languages a noun keeps its capital.
+    """
     first = title.split(" ", 1)[0]
     is_word = first[1:] == first[1:].lower()
     if _spoken.get() == SOURCE and is_word:

@@ -1,13 +1,12 @@
 """Pixels and heatmaps -> the pictures of a case, at print size. Pure NumPy and OpenCV.
 
-Colours are cividis (Nunez et al., PLoS ONE 2018): perceptually uniform, the same to colour-blind eyes,
-and monotone in grey print. The scale is fixed by the run, never stretched to one case.
-Refuses arrays that are not of the stated type and shape.
+Colours are cividis (Nunez et al., PLoS ONE 2018): perceptually uniform, the same to colour-blind
+eyes, and monotone in grey print. The scale is fixed by the run, never stretched to one case. Lines:
+`contours`. Refuses arrays that are not of the stated type and shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -15,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cxr_audit.records import Mask, Region
+from cxr_audit.records import Mask
+from cxr_audit.report.contours import contour
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -23,13 +23,8 @@ Bytes = npt.NDArray[np.uint8]
 PRINTED_PX = (1322, 1028)
 SHORTEST_PX = 450
 MOST_OPAQUE = 0.65
-MOST_HAZE = 0.3
-FAINT = 0.25  # of the colour scale; a contour around less would show a place where the model sees next to nothing
-_HALO = (24, 24, 24)
-_LINE = (255, 255, 255)
-_SOFT = (190, 190, 190)
-_MARK = (255, 234, 70)  # the bright end of cividis
-_LUNG = (120, 205, 245)
+FAINT = 0.25
+"""Share of the colour scale: a contour around less would show next to nothing as a place."""
 
 
 def display(pixels: npt.NDArray[np.float32], longest_px: int | None = None) -> Bytes:
@@ -38,8 +33,8 @@ def display(pixels: npt.NDArray[np.float32], longest_px: int | None = None) -> B
     Parameters
     ----------
     pixels : float32 (rows, columns) in [0, 1].
-    longest_px : the longer side is reduced to this by area averaging; None = to the size that page 1
-        prints at 300 dpi.
+    longest_px : the longer side is reduced to this by area averaging; None = to the size that page
+        1 prints at 300 dpi.
 
     Returns
     -------
@@ -62,7 +57,13 @@ def display(pixels: npt.NDArray[np.float32], longest_px: int | None = None) -> B
 
 
 def encode_png(pixels: npt.NDArray[np.float32], bits: int) -> bytes:
-    """PNG of a radiograph, float32 (rows, columns) in [0, 1], at full size with 8 or 16 bits a pixel."""
+    """PNG of a radiograph, float32 (rows, columns) in [0, 1], at full size.
+
+    Parameters
+    ----------
+    pixels : float32 (rows, columns) in [0, 1].
+    bits : 8 or 16 a pixel.
+    """
     if bits not in (8, 16):
         raise ValueError(f"expected 8 or 16 bits, received {bits}")
     white = (1 << bits) - 1
@@ -75,9 +76,13 @@ def encode_png(pixels: npt.NDArray[np.float32], bits: int) -> bytes:
 
 
 def encode_jpeg(image: Bytes, most_bytes: int | None = None) -> bytes:
-    """JPEG of a grey (r, c) or RGB (r, c, 3) picture; colour is not subsampled (4:4:4). Deterministic.
+    """JPEG of a grey (r, c) or RGB (r, c, 3) picture, colour not subsampled (4:4:4). Deterministic.
 
-    The quality is 90, and lower, to 60 at least, where the file would be larger than `most_bytes`: noise has no limit.
+    Parameters
+    ----------
+    image : uint8.
+    most_bytes : the quality is 90, and lower, to 60 at least, where the file would be larger: noise
+        has no limit.
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise ValueError(
@@ -97,7 +102,7 @@ def encode_jpeg(image: Bytes, most_bytes: int | None = None) -> bytes:
 
 
 def is_faint(highest: float, scale: float) -> bool:
-    """Whether a map with this maximum has evidence, but nowhere a quarter of the colour scale: it gets no contour."""
+    """Whether a map with this maximum has evidence, but nowhere a quarter of the colour scale."""
     return 0 < highest < FAINT * scale
 
 
@@ -118,9 +123,10 @@ def overlay(
     heatmap : float32 (r, c), signed
     covered : bool (r, c), True where the model saw the radiograph; elsewhere nothing is drawn
     scale : upper end of the colour scale, in the heatmap's units
-    threshold : the contour encloses heatmap >= threshold * its maximum, the region that
-        `FocusMetrics.high_focus_fraction` measures
-    edges : rows and columns, in pixels of the picture, of the lines between the map's cells; None = not drawn
+    threshold : the contour encloses heatmap >= threshold * its maximum, the region that the metric
+        `high_focus_fraction` measures
+    edges : rows and columns, in pixels of the picture, of the lines between the map's cells; None =
+        not drawn
     has_contour : False for a map that `is_faint`
 
     Returns
@@ -143,106 +149,7 @@ def overlay(
     drawn = cv2.add(cv2.cvtColor(below, cv2.COLOR_GRAY2RGB), cv2.applyColorMap(level, colour))
     if edges is not None:
         _cells(drawn, edges)
-    return _contour(drawn, (evidence >= threshold * highest) & covered) if has_contour else drawn
-
-
-def marked(
-    picture: Bytes,
-    heatmap: npt.NDArray[np.float32],
-    covered: Mask,
-    regions: Sequence[Region] = (),
-    threshold: float = 0.5,
-    has_contour: bool = True,
-    haze: float = 0.0,
-) -> Bytes:
-    """A radiograph with one contour around the strongest evidence and the lungs dashed.
-
-    Legible in grey print: the contour is bright with a dark halo on both sides, and only the lungs
-    are dashed. Inside and outside the lines the radiograph stays as it is, unless haze is asked for.
-
-    Parameters
-    ----------
-    picture : uint8 (r, c).
-    heatmap : float32 (r, c), signed.
-    covered : bool (r, c), True where the model saw the radiograph.
-    regions : those of the kind "lung" are dashed; their masks cover the picture at any resolution.
-    threshold : the contour encloses heatmap >= threshold * its maximum.
-    has_contour : False for a map that `is_faint`.
-    haze : opacity of the colour inside the contour, 0 to 0.3.
-
-    Returns
-    -------
-    uint8 RGB (r, c, 3).
-    """
-    if not picture.shape == heatmap.shape == covered.shape:
-        raise ValueError(f"shapes differ: {picture.shape}, {heatmap.shape}, {covered.shape}")
-    if not 0 <= haze <= MOST_HAZE:
-        raise ValueError(f"expected haze from 0 to {MOST_HAZE}, received {haze}")
-    drawn: Bytes = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-    rows, columns = picture.shape
-    width = max(1, round(max(picture.shape) / 450))
-    for region in regions:
-        if region.facts.kind == "lung":
-            for outline in _outlines(region.mask, rows, columns):
-                _dashes(drawn, outline, width)
-    evidence = np.where(covered, heatmap, np.float32(0))
-    highest = float(evidence.max())
-    if not has_contour or not 0 < highest < np.inf or np.isnan(evidence.min()):
-        return drawn
-    inside = (evidence >= threshold * highest) & covered
-    if haze:
-        colour = (1 - haze) * drawn[inside] + haze * np.asarray(_MARK, np.float32)
-        drawn[inside] = np.rint(colour).astype(np.uint8)
-    return _contour(drawn, inside, _MARK, 2)
-
-
-def _dashes(drawn: Bytes, outline: npt.NDArray[np.int32], width: int) -> None:
-    """A dashed line with a dark halo, in place: 12 pixels and a gap of 8, times the width."""
-    points = outline[:, 0]
-    steps = np.hypot(*np.diff(points, axis=0, append=points[:1]).T)
-    along = np.concatenate([[0.0], np.cumsum(steps)[:-1]])
-    is_dash = (along % (20 * width)) < 12 * width
-    ends = np.flatnonzero(np.diff(is_dash.astype(np.int8)) != 0) + 1
-    for part in np.split(np.arange(len(points)), ends):
-        if is_dash[part[0]]:
-            dash = [points[part].reshape(-1, 1, 2)]
-            cv2.polylines(drawn, dash, False, _HALO, 3 * width, cv2.LINE_AA)
-            cv2.polylines(drawn, dash, False, _LUNG, width, cv2.LINE_AA)
-
-
-def outlines(picture: Bytes, regions: Sequence[Region]) -> Bytes:
-    """A radiograph with the outlines of its lungs, thin lines between their zones, a frame around each marker, and
-    dots along what is annotated.
-
-    Parameters
-    ----------
-    picture : uint8 (r, c)
-    regions : their masks cover the picture at any resolution
-
-    Returns
-    -------
-    uint8 RGB (r, c, 3).
-    """
-    drawn: Bytes = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-    rows, columns = picture.shape
-    width = max(1, round(max(picture.shape) / 450))
-    for kind, colour, thickness in (("zone", _SOFT, width), ("lung", _LINE, 2 * width)):
-        for region in regions:
-            if region.facts.kind == kind:
-                found = _outlines(region.mask, rows, columns)
-                cv2.drawContours(drawn, found, -1, _HALO, thickness + 2 * width, cv2.LINE_AA)
-                cv2.drawContours(drawn, found, -1, colour, thickness, cv2.LINE_AA)
-    for region in regions:
-        if region.facts.kind == "annotation":
-            for outline in _outlines(region.mask, rows, columns):
-                for column, row in outline[:: 8 * width, 0].tolist():
-                    for colour, radius in ((_HALO, 3 * width), (_MARK, 2 * width)):
-                        cv2.circle(drawn, (column, row), radius, colour, cv2.FILLED, cv2.LINE_AA)
-        if region.facts.kind == "marker" and region.mask.any():
-            top, bottom, left, right = _frame(region.mask, rows, columns, 3 * width)
-            for colour, thickness in ((_HALO, 4 * width), (_MARK, 2 * width)):
-                cv2.rectangle(drawn, (left, top), (right, bottom), colour, thickness, cv2.LINE_AA)
-    return drawn
+    return contour(drawn, (evidence >= threshold * highest) & covered) if has_contour else drawn
 
 
 def mean_map_picture(
@@ -265,7 +172,7 @@ def mean_map_picture(
         cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), alpha=255 / scale
     )
     inside = cv2.resize(lungs, size, interpolation=cv2.INTER_LINEAR) >= 0.5
-    return _contour(np.ascontiguousarray(_cividis()[level]), inside)
+    return contour(np.ascontiguousarray(_cividis()[level]), inside)
 
 
 def colour_bar_stops() -> list[str]:
@@ -291,7 +198,7 @@ def _ramp() -> tuple[Bytes, Bytes]:
 
 
 def _cells(drawn: Bytes, edges: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]) -> None:
-    """Thin lines between cells, in place, half see-through so that the radiograph stays in sight."""
+    """Thin lines between cells, in place, half see-through."""
     rows, columns = (np.rint(at).astype(int) for at in edges)
     rows, columns = (
         rows[(rows > 0) & (rows < drawn.shape[0])],
@@ -299,36 +206,3 @@ def _cells(drawn: Bytes, edges: tuple[npt.NDArray[np.float64], npt.NDArray[np.fl
     )
     drawn[rows] = drawn[rows] // 2 + 64
     drawn[:, columns] = drawn[:, columns] // 2 + 64
-
-
-def _contour(
-    drawn: Bytes, region: Mask, line: tuple[int, int, int] = _LINE, times: int = 1
-) -> Bytes:
-    """One line with a dark halo around the region, in place; widths grow with the picture."""
-    lines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    width = max(1, round(max(region.shape) / 450))
-    for colour, thickness in ((_HALO, (times + 2) * width), (line, times * width)):
-        cv2.drawContours(drawn, lines, -1, colour, thickness, cv2.LINE_AA)
-    return drawn
-
-
-def _outlines(mask: Mask, rows: int, columns: int) -> Sequence[Any]:
-    """The outlines of a mask on a picture of (rows, columns): (n, 1, 2) as (column, row) each."""
-    enlarged = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR)
-    found, _ = cv2.findContours(
-        (enlarged >= 0.5).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
-    )
-    return list(found)
-
-
-def _frame(mask: Mask, rows: int, columns: int, margin: int) -> tuple[int, int, int, int]:
-    """Top, bottom, left, right of a mask's box on a picture of (rows, columns), with a margin."""
-    edges = []
-    for axis, size in ((1, rows), (0, columns)):
-        inside = np.flatnonzero(mask.any(axis))
-        scale = size / mask.shape[1 - axis]
-        edges += [
-            max(0, int(inside[0] * scale) - margin),
-            min(size - 1, int((inside[-1] + 1) * scale) + margin),
-        ]
-    return edges[0], edges[1], edges[2], edges[3]

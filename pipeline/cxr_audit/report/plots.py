@@ -1,9 +1,9 @@
-"""Numbers of a run -> line drawings as SVG text: ROC, reliability, focus by outcome,
-randomisation.
+"""Numbers of a run -> line drawings as SVG: ROC, reliability, focus by outcome, randomisation.
 
-The only place that knows matplotlib; it is imported when the first picture is drawn. The same numbers give the same
-bytes: fixed ids, no date, and text as text, laid out with matplotlib's own font and set in the report's. Reliability
-diagram: Niculescu-Mizil and Caruana, ICML 2005. No colour carries a meaning that its shape or place does not.
+The only place that knows matplotlib; it is imported when the first picture is drawn. The same
+numbers give the same bytes: fixed ids, no date, and text as text, laid out with matplotlib's own
+font and set in the report's. Reliability diagram: Niculescu-Mizil and Caruana, ICML 2005. No colour
+carries a meaning that its shape or place does not.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from cxr_audit.report.language import _
+from cxr_audit.report.words import number
+
 INK, SOFT, HAIR, DEEP, FILL = "#15202b", "#55616d", "#c4ccd3", "#00224e", "#b9c0ca"
 RING: dict[str, Any] = {
     "markersize": 3.8,
@@ -23,7 +26,8 @@ RING: dict[str, Any] = {
 }
 FONT = "Plex"  # as report/case.css calls it
 STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib, is wider than ours: labels keep clear of each other
+    # Ships with matplotlib, and is wider than ours: labels keep clear of each other.
+    "font.family": "DejaVu Sans",
     "font.size": 6.6,
     "axes.labelsize": 6.6,
     "axes.titlesize": 7,
@@ -50,7 +54,14 @@ Box = tuple[float, float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One metric of several groups; a group without a value is None. `chance` is drawn as a dashed line."""
+    """One metric of several groups.
+
+    Parameters
+    ----------
+    title : of the metric.
+    boxes : of each group; None where it has no value.
+    chance : drawn as a dashed line.
+    """
 
     title: str
     boxes: tuple[Box | None, ...]
@@ -69,9 +80,10 @@ def roc(
     ----------
     false_positive, true_positive : fractions, from (0, 0) to (1, 1).
     point : where the threshold lies on it; None = there is no threshold.
+    size_mm : of the picture.
     """
     with _drawn(size_mm, size_mm) as (figure, done):
-        axes = _square(figure, "1 − specificity", "Sensitivity")
+        axes = _square(figure, _("1 − specificity"), _("Sensitivity"))
         axes.plot([0, 1], [0, 1], color=HAIR, linewidth=0.6, linestyle=(0, (3, 2)))
         axes.plot(false_positive, true_positive, color=DEEP, linewidth=1.1, clip_on=False)
         if point is not None:
@@ -86,10 +98,11 @@ def reliability(
 
     Parameters
     ----------
-    bins : mean output, observed share, its 95 % interval or None (drawn open); bins with cases only.
+    bins : mean output, observed share, its 95 % interval or None (drawn open); those with cases.
+    size_mm : of the picture.
     """
     with _drawn(size_mm, size_mm) as (figure, done):
-        axes = _square(figure, "Mean output of the bin", "Observed share")
+        axes = _square(figure, _("Mean output of the bin"), _("Observed share"))
         axes.plot([0, 1], [0, 1], color=HAIR, linewidth=0.6, linestyle=(0, (3, 2)))
         for mean, share, interval in bins:
             if interval is not None:
@@ -105,12 +118,13 @@ def cascade(stages: Sequence[tuple[int, float, float]], width_mm: float, height_
     Parameters
     ----------
     stages : number of layers without trained weights, mean rank correlation, mean SSIM.
+    width_mm, height_mm : of the picture.
     """
     with _drawn(width_mm, height_mm) as (figure, done):
         axes = figure.add_axes((8 / width_mm, 9 / height_mm, 1 - 40 / width_mm, 1 - 11 / height_mm))
         across, *likeness = zip((0, 1.0, 1.0), *stages, strict=True)
         for values, marker, filled, name in zip(
-            likeness, "os", (DEEP, "white"), ("Rank correlation", "SSIM"), strict=True
+            likeness, "os", (DEEP, "white"), (_("Rank correlation"), "SSIM"), strict=True
         ):
             axes.plot(
                 across,
@@ -126,22 +140,32 @@ def cascade(stages: Sequence[tuple[int, float, float]], width_mm: float, height_
         axes.set(
             xlim=(0, across[-1]),
             ylim=(min(-0.05, *map(min, likeness)), 1),
-            xlabel="Layers without trained weights",
+            xlabel=_("Layers without trained weights"),
         )
-        axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_yticks([0, 0.5, 1], ["0", number(0.5, 1), "1"])
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return done[0]
 
 
 def boxes(panels: Sequence[Panel], labels: Sequence[str], width_mm: float, height_mm: float) -> str:
-    """Metrics side by side, groups one below the other: a line from 5 to 95 %, a box from 25 to 75 %, the median."""
+    """Metrics side by side, groups one below the other.
+
+    A line from 5 to 95 %, a box from 25 to 75 %, the median.
+
+    Parameters
+    ----------
+    panels : one a metric.
+    labels : of the groups.
+    width_mm, height_mm : of the picture.
+    """
+    point = number(0.5, 1)[1]
     with _drawn(width_mm, height_mm) as (figure, done):
         left, gap = 26 / width_mm, 5 / width_mm
         width = (1 - left - gap * (len(panels) - 1) - 2 / width_mm) / len(panels)
-        for number, panel in enumerate(panels):
+        for place, panel in enumerate(panels):
             axes = figure.add_axes(
-                (left + number * (width + gap), 7 / height_mm, width, 1 - 13 / height_mm)
+                (left + place * (width + gap), 7 / height_mm, width, 1 - 13 / height_mm)
             )
             axes.set_title(panel.title, loc="left", pad=3)
             if panel.chance is not None:
@@ -152,9 +176,10 @@ def boxes(panels: Sequence[Panel], labels: Sequence[str], width_mm: float, heigh
             ends = [end for box in panel.boxes if box for end in box]
             axes.set_xlim(min([0.0, *ends]), 1.04 * max([1.0, *ends]))
             axes.set_ylim(len(labels) - 0.4, -0.6)
-            axes.set_yticks(range(len(labels)), labels if number == 0 else [])
+            axes.set_yticks(range(len(labels)), labels if place == 0 else [])
             axes.tick_params(axis="y", length=0)
             axes.locator_params(axis="x", nbins=4)
+            axes.xaxis.set_major_formatter(lambda value, _tick: f"{value:g}".replace(".", point))
             axes.spines[["top", "right", "left"]].set_visible(False)
     return done[0]
 
@@ -170,8 +195,8 @@ def _square(figure: Any, across: str, up: str) -> Any:
     """Axes from 0 to 1 both ways."""
     axes = figure.add_axes((0.17, 0.16, 0.79, 0.79))
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=across, ylabel=up, aspect="equal")
-    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_xticks([0, 0.5, 1], ["0", number(0.5, 1), "1"])
+    axes.set_yticks([0, 0.5, 1], ["0", number(0.5, 1), "1"])
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 

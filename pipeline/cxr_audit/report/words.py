@@ -24,7 +24,7 @@ ROWS = (N_("upper third"), N_("middle third"), N_("lower third"))
 COLUMNS = (N_("image left"), N_("image centre"), N_("image right"))
 SIDES = {"left": N_("patient's left"), "right": N_("patient's right")}
 
-STATUSES = {"ok": N_("audited"), "excluded": N_("excluded"), "failed": N_("failed")}
+STATUSES = {"ok": N_("audited"), "excluded": N_("excluded"), "failed": N_("failed (error)")}
 OUTCOMES = {
     "true_positive": N_("True positive"),
     "false_positive": N_("False positive"),

@@ -44,7 +44,8 @@ def _masking_rows(case: AuditedCase) -> list[tuple[bool, str]]:
         is_bad = [masking.is_bad_news for masking in maskings]
         text = _("{part} replaced: {changes}.", part=_part(name, case), changes=_changes(maskings))
         if any(is_bad) and not all(is_bad):
-            text = f"{text} {_('Seen with one fill only; not flagged.')}"
+            note = _("Seen with one fill only; not flagged.")
+            text = f"{text} {note}"
         rows.append((all(is_bad), sentence(text)))
     if few:
         largest = max(abs(masking.change) for name in few for masking in by_part[name])

@@ -2,10 +2,11 @@
 
 A clause number stands here only where it was checked against public text: Regulation (EU) 2024/1689
 (AI Act) Articles 9 to 15 and Annex IV; Regulation (EU) 2017/745 (MDR) Annex II, 1.1, 5, 6.1; 21 CFR
-11.10, 11.50, 11.70; FDA, Health Canada, MHRA: Good Machine Learning Practice, ten principles (2021);
-FDA draft guidance "Artificial Intelligence-Enabled Device Software Functions" (January 2025); IEC
-62304:2006, 8.1.2, as manufacturers quote it in public. Named without a number, their text not being
-public or not found: ISO 14971:2019; STARD-AI (Sounderajah et al., Nature Medicine, 2025).
+11.10, 11.50, 11.70; FDA, Health Canada, MHRA: Good Machine Learning Practice, ten principles
+(2021); FDA draft guidance "Artificial Intelligence-Enabled Device Software Functions" (January
+2025); IEC 62304:2006, 8.1.2, as manufacturers quote it in public. Named without a number, their
+text not being public or not found: ISO 14971:2019; STARD-AI (Sounderajah et al., Nature Medicine,
+2025).
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Evidence:
 EVIDENCE = (
     Evidence(
         item=N_("Intended use and population of the model"),
-        sources="AI Act Annex IV 1(a), Art. 13(3)(b)(i); MDR Annex II 1.1(a), (c); FDA 2025 draft V",
+        sources=(
+            "AI Act Annex IV 1(a), Art. 13(3)(b)(i); MDR Annex II 1.1(a), (c); FDA 2025 draft V"
+        ),
         claim=(3,),
         where=N_("section 1, annex B"),
         needs=("card",),
