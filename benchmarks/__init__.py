@@ -1,1 +1,1 @@
-"""The figures that the README quotes, each by one command."""
+"""The figures of docs/measured.md, each by one command."""

@@ -1,8 +1,9 @@
-"""A finished run -> the mean logit budget by kind of region and outcome: what the classifier lives on.
+"""A finished run -> mean logit budget by kind of region and outcome.
 
     .venv/bin/python -m benchmarks.budget reports/kermany
 
-Only cases whose lungs were found; the others are counted. Reads records, writes nothing.
+The budget says how much of the logit comes from each kind of region. Only cases with lungs found
+take part; the others are counted. Reads records, writes nothing.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Two findings of the audit on the reference classifier, checked by hand: without any code of the audit.
+"""Two findings on the reference classifier, checked without any code of the audit.
 
     .venv/bin/python -m benchmarks.by_hand [--every 1]
 
-The audit flags `exposure` and `border` on the paediatric test split. Here the same question is asked in other ways than
-the audit's own: exposure by the display curve (gamma, which moves neither black nor white) and by a lift of black
-alone; the border by a crop to the inner 90 %, enlarged again, which leaves a whole picture without any filling.
-Printed: the mean change of the logit by class, with 95 % of the mean, and what becomes of sensitivity and specificity.
+The audit flags `exposure` and `border` on the paediatric test split. Here the same is tested in
+other ways. Brightness: the display curve (gamma, which changes neither black nor white) and a lift
+of black alone. Border: a crop to the inner 90 %, enlarged again, which fills nothing. Prints the
+mean change of the logit by class with its 95 % interval, sensitivity and specificity.
 """
 
 from __future__ import annotations

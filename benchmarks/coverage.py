@@ -1,13 +1,13 @@
-"""How often the 95 % intervals of a run's metrics hold the truth, by simulation.
+"""How often the 95 % intervals of a run's metrics contain the true value, by simulation.
 
     .venv/bin/python -m benchmarks.coverage [--samples 1000] [--rounds 500]
 
-Each sample draws patients with one or more images; a patient's images share a part `alike` of their score's variance
-and, unless mixed, one label. Scores are normal, 1 apart in variance and `distance` apart in mean, so that AUC,
-sensitivity, specificity and predictive values are known in closed form, Brier score and ECE by integration. `sharpen`
-multiplies the calibrated log-odds: 1 = calibrated. Three columns: ours; the percentile bootstrap of patients;
-ours with images taken for patients. A sample in which a metric has no interval (see MIN_PATIENTS) is left out of
-its coverage and counted.
+Each sample draws patients with one or more images. Images of one patient share a part `alike` of
+the variance of their score and, unless mixed, one label. Scores are normal with variance 1 and
+means that lie `distance` apart, so AUC, sensitivity, specificity and predictive values are known
+in closed form, Brier score and ECE by integration. `sharpen` multiplies the calibrated log-odds;
+1 = calibrated. Three columns: ours; the percentile bootstrap of patients; ours with images taken
+as patients. A sample in which a metric has no interval (see MIN_PATIENTS) is left out and counted.
 """
 
 from __future__ import annotations

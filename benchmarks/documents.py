@@ -1,11 +1,11 @@
-"""Case PDFs of a finished run -> CPU ms a document, beside the same pictures on a bare page.
+"""CPU ms of a case PDF, beside the same pictures on a bare WeasyPrint page.
 
     .venv/bin/python -m benchmarks.documents reports/kermany [--limit 40] [--profile]
 
-One process, rounds interleaved, CPU time of the process; the first case of each is thrown away (it
-warms caches). The bare page is what WeasyPrint costs before anything is said: the case's pictures
-and a table of 40 rows, the same font, no PDF/A, no tags, no attachments. Reads the run, writes
-nothing. Without TensorFlow.
+One process, interleaved rounds, CPU time of the process. The first case is left out, since it warms
+caches. The bare page shows what WeasyPrint itself costs: the pictures of the case and a table of 40
+rows in the same font, without PDF/A, tags and attachments. Reads the run, writes nothing, does not
+use TensorFlow.
 """
 
 from __future__ import annotations

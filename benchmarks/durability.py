@@ -1,9 +1,9 @@
-"""What it costs that every file of a case is on the disk before the case counts as done.
+"""What fsync costs a case.
 
-    python -m benchmarks.durability [FOLDER] [CASES]
+    .venv/bin/python -m benchmarks.durability [FOLDER] [CASES]
 
-Writes the files of a case, as large as those of the demo, to a folder on the disk in question, with fsync and without,
-in turns, and prints the milliseconds a case.
+A case counts as done only when all its files are on the disk. Writes files as large as those of a
+case of the demo into a folder, with and without fsync in turn. Prints the milliseconds a case.
 """
 
 from __future__ import annotations

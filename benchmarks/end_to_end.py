@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.end_to_end [--cases 200] [--model reference | densenet121]
 
-Radiographs: the Kermany test split where it is (../shared/data), else phantoms.
-DenseNet121 is the nested `Sequential(backbone, pooling, Dropout, Dense)` at 224 with random weights.
-`--records-only` leaves the PDFs out: the difference is what they cost.
+Radiographs are those of the Kermany test split (../shared/data); where it is missing, phantoms.
+DenseNet121 is the nested `Sequential(backbone, pooling, Dropout, Dense)` at 224 px with random
+weights. `--records-only` makes no PDFs; the difference is what they cost.
 """
 
 from __future__ import annotations

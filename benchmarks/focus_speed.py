@@ -1,10 +1,10 @@
-"""What stage 6 costs a case: every focus metric of one map, in all regions, and the controls, in CPU time.
+"""CPU time of all metrics of one map, in all regions, with controls.
 
     .venv/bin/python -m benchmarks.focus_speed [--grid 7] [--rounds 200]
 
-A drawn radiograph of 1024 x 860 with lungs, zones, mediastinum, border, corners, two markers and an annotation: 19
-regions on their grid of 256. Goal: 10 ms or less. What comes before, finding the regions, and what comes after, the
-pictures, is timed beside it.
+A drawn radiograph of 1024 x 860 px with lungs, zones, mediastinum, border, corners, two markers and
+an annotation: 19 regions on their grid of 256. Goal: at most 10 ms. Finding the regions and drawing
+the pictures are timed separately.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A run's records, repeated to 10,000 cases -> how long the index page takes in Chromium.
+"""Time to load, filter, sort and scroll an index page of 10,000 cases in Chromium.
 
     .venv/bin/python -m benchmarks.index_page reports/kermany [--cases 10000]
 
-Milliseconds from the action (load, filter, sort, scroll) to the next painted frame, median of five.
-Needs Playwright and Debian's chromium.
+The records of a run are repeated to that number. Prints milliseconds from the action to the next
+painted frame, median of five. Needs Playwright and Debian's chromium.
 """
 
 from __future__ import annotations

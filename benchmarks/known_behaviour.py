@@ -1,19 +1,22 @@
-"""Classifiers of known behaviour -> does the audit flag what they live on, by the right name, and clear the others?
+"""Classifiers of known behaviour -> does the audit flag the cues that they use, and only these?
 
     .venv/bin/python -m benchmarks.known_behaviour --out build/known-behaviour [--part development]
 
-Radiographs are phantoms that carry a letter, a bright frame and a brighter exposure, each by the toss of a coin; those
-audited have 512 px, the grid of the marker search. Trained classifiers (96 px, a few convolutions, global average
-pooling) saw each of these cues as often in ill phantoms as in well ones, but for their own: it stood in a share (the
-strength) of the ill and as rarely in the well. What is true of a trained classifier is measured without the audit, on
-the phantoms' twins. Of a run: how much AUC it loses where its cue stands by the toss of a coin instead of in the ill
-only; from `STRONG` on the run has to be flagged, up to `NONE` it must not be. Of a case: how far the logit moves when
-nothing but the cue is taken off the picture; from `MOVES` on the case has to be flagged, up to `STAYS` it must not be.
-What lies between is not counted. Hand-built classifiers see one place only, so that their truth is exact; the one of
-ink is balanced on phantoms without frame and exposure, so that a letter, and not a frame's corner, makes its answer.
+Radiographs are phantoms that carry a letter, a bright frame and a brighter exposure, each at
+random. The audited ones have 512 px, the grid of the marker search. For a trained classifier (96
+px, a few convolutions, global average pooling) its own cue occurred in a share (the strength) of
+the ill training phantoms and as rarely in the well; other cues occurred equally often in both.
 
-Rules are chosen and limits set on the development and validation parts, each with trained classifiers and audited
-phantoms of its own. The last part is held out.
+The truth about a trained classifier is measured without the audit, on twins of the phantoms. Run:
+the AUC that it loses where its cue occurs at random instead of in the ill only. From `STRONG` on
+the run has to be flagged; up to `NONE` it must not be. Case: the change of the logit when only the
+cue is removed. From `MOVES` on the case has to be flagged; up to `STAYS` it must not be. What lies
+between is not counted. Hand-built classifiers see one place only, so their truth is exact. The one
+that sees ink is balanced on phantoms without frame and exposure, so that it answers to a letter and
+not to the corner of a frame.
+
+Rules are chosen and limits set on the development and validation parts. Each part has trained
+classifiers and audited phantoms of its own. The last part is held out.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""The lung segmenter's figures against their limits, measured now: Dice, boxes, refusals, CPU time a case.
+"""The lung segmenter against its limits: Dice, boxes, refusals, CPU time a case.
 
     .venv/bin/python -m benchmarks.lungs [--data ../shared/data] [--sheets FOLDER]
 
-Refused must be: the measured images turned by 90 and 180 degrees, their halves and middle quarters, and what is no
-chest (CT, MR, ultrasound, photographs and an extremity among pydicom's test files). `--sheets` writes
-pictures: the ten worst of each set, and forty others; right lung yellow, left lung blue, refused red, truth green.
+These must be refused: the measured images turned by 90 and 180 degrees, their halves and middle
+quarters, and images that show no chest (CT, MR, ultrasound, photographs and an extremity among the
+test files of pydicom). `--sheets` writes pictures: the ten worst of each set, and forty others;
+right lung yellow, left lung blue, refused red, truth green.
 """
 
 from __future__ import annotations

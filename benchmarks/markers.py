@@ -1,14 +1,16 @@
-"""Markers: recall by size on planted ones, false finds a case on labelled real radiographs, time a case.
+"""Marker search: recall by size of planted markers, false finds a case, time a case.
 
     .venv/bin/python -m benchmarks.markers [--cases 400] [--sheets FOLDER]
 
-Planted: letters, framed letters and lines of text of five sizes at 1024 (letter height), bright, or black on a bright
-plate, in corners, beside and over the body, on the real radiographs of ../shared/data (adult: their own 1024 pixels;
-lungs: enlarged to it) and on noise over ramps; nowhere with less than 50 grey levels of contrast. And on phantoms.
-Found: the finds that lie mostly on it (its box, a tenth or 3 px more) cover half of its ink.
-False: a find on `lungs/images` that is none of the real markers in `markers_labels.json`, marked by eye as (row,
-column, height, width) in pixels of the file, on radiographs drawn by chance; `held_out` was not used for tuning.
-Intervals: bootstrap over cases, 95 %.
+Planted: letters, framed letters and lines of text in five sizes at 1024 px (letter height), bright,
+or black on a bright plate, in corners, beside and over the body. Backgrounds: the real radiographs
+of ../shared/data (adult: their own 1024 pixels; lungs: enlarged to it) and noise over ramps; and
+phantoms. The contrast is at least 50 grey levels. Found: the finds that lie mostly on the marker
+(its box, a tenth or 3 px more) cover half of its ink.
+
+False: a find on `lungs/images` that is none of the real markers in `markers_labels.json`. These
+were marked by eye as (row, column, height, width) in pixels of the file, on radiographs drawn at
+random; `held_out` was not used for tuning. Intervals: bootstrap over cases, 95 %.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A run over a real PACS: Orthanc on loopback, the radiographs that ship put into it, and an audit of them, labelled
-by a manifest.
+"""A run on a real PACS: Orthanc on this machine, with the radiographs that ship.
 
     make demo-orthanc        installs the Debian packages orthanc and orthanc-dicomweb first
 
-Prints what the audit prints, and whether each case is the same as in an audit of the files themselves.
+A manifest brings the labels. Prints what the audit prints, and whether each case has the same
+result as in an audit of the files themselves.
 """
 
 from __future__ import annotations

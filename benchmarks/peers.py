@@ -1,14 +1,17 @@
-"""Our maps beside those of pytorch-grad-cam, Captum and Xplique, on the same weights and the native grid.
+"""Our maps beside those of pytorch-grad-cam, Captum and Xplique, on the same weights and grid.
 
-An environment of its own; nothing of it is a dependency (on a machine with little disk, PyTorch's CPU build will do):
+The peers need an environment of their own; cxr-audit does not depend on them. On a machine with
+little disk, use PyTorch's CPU build:
 
     python3 -m venv ../peers
-    ../peers/bin/pip install torch torchvision torchxrayvision grad-cam captum xplique deprecated pytest -e .
+    ../peers/bin/pip install torch torchvision torchxrayvision grad-cam captum xplique
+    ../peers/bin/pip install deprecated pytest -e .
     ../peers/bin/python -m benchmarks.peers
 
-The network is TorchXRayVision's DenseNet121 with random weights, in PyTorch and, imported by ours, in Keras. Two
-layers: the last ReLU, whose head is affine, and the end of block 3, whose head is a whole dense block. The lowest
-Pearson correlation over the images is printed; below 0.999 without an explanation the command fails.
+The network is TorchXRayVision's DenseNet121 with random weights, in PyTorch and, imported by
+cxr-audit, in Keras. Two layers: the last ReLU, whose head is affine, and the end of block 3, whose
+head is a whole dense block. Prints the lowest Pearson correlation over the images; below 0.999
+without an explanation the command fails.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""Phantoms beside real radiographs, as one picture to look at; and what a phantom costs.
+"""Phantoms beside real radiographs in one picture; and the CPU time of a phantom.
 
-    .venv/bin/python -m benchmarks.phantom_sheet /tmp/sheet.png [--kind child | adult] [--seed 1] [--tile 320]
+    .venv/bin/python -m benchmarks.phantom_sheet /tmp/sheet.png [--kind child | adult] [--seed 1]
+        [--tile 320]
     .venv/bin/python -m benchmarks.phantom_sheet --time
 
-Every second column is real (../shared/data: Kermany for children, Montgomery, Shenzhen and Cohen for adults), the
-others are phantoms. Upper half NORMAL, lower half PNEUMONIA. The picture holds real radiographs: never commit it.
+Every second column is real (../shared/data: Kermany for children; Montgomery, Shenzhen and Cohen
+for adults), the others are phantoms. Upper half NORMAL, lower half PNEUMONIA. The picture contains
+real radiographs: never commit it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""The checks of the input: how often they are not passed on real radiographs, how much of what is planted they find.
+"""Checks of the input: how often real radiographs fail them, how many planted faults they find.
 
     .venv/bin/python -m benchmarks.quality [--data ../shared/data] [--every 1] [--planted 40]
 
-Where the defaults of the config's section `quality` come from. Real: children (Kermany, test and train split), adults
-standing (Montgomery, Shenzhen), adults mostly lying (COVID-19 Image Data Collection), and phantoms. Planted, on some of
-each: see `PLANTED`; as no chest pydicom's test files of `benchmarks.lungs`, noise and a test object. Checks of the
-header have no limit and are left out. Adults lying are no good radiographs throughout: lungs cut off are what it is.
+The defaults of the config section `quality` come from here. Real: children (Kermany, test and train
+split), adults standing (Montgomery, Shenzhen), adults mostly lying (COVID-19 Image Data
+Collection), and phantoms. Planted, on some of each: see `PLANTED`. Images without a chest: the test
+files of `benchmarks.lungs`, noise and a test object. Checks of the header have no limit and are
+left out. Radiographs of lying adults are often poor: lungs that are cut off there are real.
 """
 
 from __future__ import annotations

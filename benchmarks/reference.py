@@ -1,9 +1,10 @@
-"""What ships, measured again against its limits: phantom, lung segmenter, marker detector, reference classifier.
+"""Everything that ships, measured against its limits.
 
     .venv/bin/python -m benchmarks.reference [--data ../shared/data]
 
-About ten minutes on two cores. Ends with exit code 1 where a limit is not met. Each part has its own command:
-benchmarks.phantom_sheet, .lungs, .markers; cxr_audit.reference.train_classifier --card-only.
+Phantom, lung segmenter, marker search, reference classifier. About ten minutes on two cores. Exit
+code 1 if a limit is not met. Each part has its own command: benchmarks.phantom_sheet, .lungs,
+.markers; cxr_audit.reference.train_classifier --card-only.
 """
 
 from __future__ import annotations
