@@ -172,9 +172,10 @@ def _function_of(operation: Any, args: Any, kwargs: Any) -> Any:
         TypeError,
         ValueError,
     ) as error:
+        lines = (str(error).strip() or type(error).__name__).splitlines()
         raise ModelError(
             f"the model {operation.name!r} is a subclass of keras.Model whose call() cannot be "
-            f"read as a graph: {(str(error).strip() or type(error).__name__).splitlines()[0][:200]}",
+            f"read as a graph: {lines[0][:200]}",
             "use layers and keras.ops only in call(), or rebuild it as "
             "keras.Model(inputs, outputs)",
         ) from error

@@ -343,7 +343,9 @@ class Explainer:
         subjects: list[Subject],
         done: Mapping[str, list[_Answer]] = MappingProxyType({}),
     ) -> list[_Answer]:
-        """A method that needs gradients on a whole batch; what is equal by definition is computed once."""
+        """A method that needs gradients on a whole batch; what is equal by definition is computed
+        once.
+        """
         split, activations, gradients = layer.split, layer.activations, layer.gradients
         is_pooled = split.pooled_weights is not None and method in POOLED
         twin = next((name for name in done if name in POOLED), None) if is_pooled else None

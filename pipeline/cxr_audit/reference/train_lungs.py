@@ -145,7 +145,7 @@ def smooth_noise(rng: np.random.Generator, cells: int) -> Floats:
 
 
 def move(image: Floats, mask: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Mirror, rotation (mostly within 8 degrees, at most 25), zoom (rows and columns apart), shift."""
+    """Mirror, rotation (mostly within 8 degrees, at most 25), zoom of rows and columns, shift."""
     if rng.random() < 0.5:
         image, mask = image[:, ::-1], mask[:, ::-1]
     angle = np.deg2rad(np.clip(rng.normal(0, 7), -25, 25))

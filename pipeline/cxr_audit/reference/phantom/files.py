@@ -268,7 +268,7 @@ def _modality(dataset: Dataset, options: DicomOptions) -> tuple[float, float]:
 def _voi(
     dataset: Dataset, options: DicomOptions, ends: tuple[float, float]
 ) -> Callable[[Floats], Doubles]:
-    """Write VOI LUT or window into the header; return its inverse, from display to modality values."""
+    """Write VOI LUT or window into the header; return its inverse, display to modality values."""
     low, high = ends
     span = high - low
     if options.voi_lut is not None:
@@ -559,10 +559,19 @@ def manifest_row(folder: Path, name: str, phantom: Phantom) -> tuple[object, ...
     spec, boxes = phantom.spec, phantom.boxes
     finding_boxes = [boxes[finding] for finding in spec.findings if finding in boxes]
     return (
-        name, spec.label, f"PHANTOM-{spec.seed}", spec.sex, spec.age_band, "+".join(spec.findings),
-        "+".join(spec.shortcuts), spec.seed, *phantom.pixels.shape, ";".join(map(_box_text, finding_boxes)),
-        masks.as_posix(), json.dumps(boxes),
-    )  # fmt: skip
+        name,
+        spec.label,
+        f"PHANTOM-{spec.seed}",
+        spec.sex,
+        spec.age_band,
+        "+".join(spec.findings),
+        "+".join(spec.shortcuts),
+        spec.seed,
+        *phantom.pixels.shape,
+        ";".join(map(_box_text, finding_boxes)),
+        masks.as_posix(),
+        json.dumps(boxes),
+    )
 
 
 def _box_text(box: Sequence[int]) -> str:
