@@ -20,7 +20,7 @@ from cxr_audit.vocabulary import MASKING_NUMBERS
 
 if TYPE_CHECKING:
     from cxr_audit.explain import Explainer
-    from cxr_audit.trust import Checks
+    from cxr_audit.trust.checks import Checks
 
 
 def run(

@@ -145,9 +145,7 @@ class Criterion(Section):
 
 
 class Acceptance(Section):
-    """What a case is flagged for, and what a run has to show; if it does not, the command ends with
-    exit code 6.
-    """
+    """Limits of the flags, and criteria for the run; exit code 6 if a criterion is not met."""
 
     flag_outside_lungs_controls: Annotated[FiniteFloat, Field(ge=0)] = Field(
         1.0,

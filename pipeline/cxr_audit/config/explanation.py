@@ -120,9 +120,7 @@ class Focus(Section):
 
 
 class Masking(Section):
-    """The causal check: the classifier is asked again with lungs, all but lungs, markers and border
-    replaced.
-    """
+    """The causal check: the logit with lungs, all but lungs, markers and border replaced."""
 
     cases: Annotated[int, Field(ge=1)] | Literal["all", "none"] = Field(
         64,

@@ -158,11 +158,10 @@ class Preprocess(Section):
 
 
 class Validation(Section):
-    """How often validation cases had the target class's label, by the classifier's output: page 1
-    says it of each case.
+    """How often validation cases had the label of the target class, by the output; for page 1.
 
-    `cohort.json` of a run over these cases has such bins under `reliability`: of its `num_cases`,
-    the share `value`.
+    `cohort.json` of a run over these cases has such bins under `reliability`: `num_cases`, and the
+    share `value` of them that have the label.
     """
 
     data: Name = Field(description="which cases, in a few words")
@@ -194,9 +193,7 @@ class Validation(Section):
 
 
 class Card(Section):
-    """What its developer says of the classifier, printed in quotation marks in the case PDFs and
-    the run report.
-    """
+    """What the developer says of the classifier; quoted in the case PDFs and the run report."""
 
     intended_use: Words = Field(description="what it is for, for whom")
     population: Words = Field(description="whose radiographs it was made for")

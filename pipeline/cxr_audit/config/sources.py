@@ -102,9 +102,7 @@ class Privacy(Section):
 
 
 class Quality(Section):
-    """Whether a radiograph is fit to be audited. One beyond a limit is audited with a caution,
-    unless listed here.
-    """
+    """Limits of quality; a radiograph beyond one is audited with a caution, unless listed here."""
 
     exclude: tuple[QualityCheck, ...] = Field(
         default_factory=lambda: by_default("exclude"),
