@@ -58,12 +58,12 @@ class ParameterBudget:
 
 
 def _own_initializers() -> dict[str, type[keras.Initializer]]:
-    found: dict[str, type[keras.Initializer]] = {}
+    initializers: dict[str, type[keras.Initializer]] = {}
     for value in vars(keras.initializers).values():
         if inspect.isclass(value) and issubclass(value, keras.Initializer):
-            found[value.__name__] = value
-    found.pop("Initializer", None)
-    return found
+            initializers[value.__name__] = value
+    initializers.pop("Initializer", None)
+    return initializers
 
 
 INITIALIZERS = _own_initializers()

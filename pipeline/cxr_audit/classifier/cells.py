@@ -57,10 +57,8 @@ class View:
             tensor = tf.transpose(tensor, (0, 2, 1, 3))
         tensor = self._reversed(tensor)
         if self.spread is not None:
-            rows, columns = (
-                tf.cast(matrix / matrix.sum(0, keepdims=True), tensor.dtype)
-                for matrix in self.spread
-            )
+            shares = [matrix / matrix.sum(0, keepdims=True) for matrix in self.spread]
+            rows, columns = (tf.cast(matrix, tensor.dtype) for matrix in shares)
             tensor = tf.einsum("fi,nijk,gj->nfgk", rows, tensor, columns)
         return tensor
 

@@ -175,15 +175,15 @@ class Classifier:
         steps = self.graph.steps
         convolutions = {s.outputs[0] for s in steps if "Conv" in type(s.operation).__name__}
         convolved = descendants(steps, convolutions)
-        found = {}
+        grids = {}
         for step, shape in self.shapes:
             value = step.outputs[0]
             grid = grid_of(self.places[value], shape) if value in convolved else None
             if grid is not None:
                 kind = type(step.operation).__name__
                 candidate = Candidate(step.name, kind, grid.size, int(shape[3]), grid.geometry)
-                found[step.name] = step, grid, candidate
-        return found
+                grids[step.name] = step, grid, candidate
+        return grids
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -235,10 +235,9 @@ class Classifier:
 
     def _views(self, names: tuple[str, ...]) -> tuple[View, ...]:
         chosen = [self._grids[name] for name in names]
-        views = tuple(
-            View(name, step.outputs[0], grid, candidate.channels)
-            for name, (step, grid, candidate) in zip(names, chosen, strict=True)
-        )
+        views = []
+        for name, (step, grid, candidate) in zip(names, chosen, strict=True):
+            views.append(View(name, step.outputs[0], grid, candidate.channels))
         return common_grid(views)
 
     def _known_grid(self, layer: str) -> None:
@@ -281,10 +280,10 @@ class Classifier:
         stays as it is.
         """
         other = copy.copy(self)
-        steps = (
-            dataclasses.replace(step, operation=operations.get(id(step.operation), step.operation))
-            for step in self.graph.steps
-        )
+        steps = []
+        for step in self.graph.steps:
+            operation = operations.get(id(step.operation), step.operation)
+            steps.append(dataclasses.replace(step, operation=operation))
         other.graph = dataclasses.replace(self.graph, steps=tuple(steps))
         for kept in ("shapes", "places", "_grids", "last_grids"):
             other.__dict__.pop(kept, None)
@@ -437,9 +436,8 @@ class Split:
         """(kernel (channels, units), bias (units,)) where the head is global average pooling, then
         one Dense.
         """
-        steps = [
-            step.operation for step in self.head if type(step.operation).__name__ not in IDENTITY
-        ]
+        operations = [step.operation for step in self.head]
+        steps = [layer for layer in operations if type(layer).__name__ not in IDENTITY]
         kinds = [type(operation).__name__ for operation in steps]
         is_pooling = kinds in (
             ["GlobalAveragePooling2D", "Logits"],
@@ -467,8 +465,8 @@ class Split:
     @functools.cached_property
     def precision(self) -> str:
         """What the head computes in: float32, or the half precision of a mixed-precision model."""
-        found = {str(getattr(step.operation, "compute_dtype", None)) for step in self.head}
-        return next((dtype for dtype in ("float16", "bfloat16") if dtype in found), "float32")
+        precisions = {str(getattr(step.operation, "compute_dtype", None)) for step in self.head}
+        return next((dtype for dtype in ("float16", "bfloat16") if dtype in precisions), "float32")
 
     @property
     def head_in_words(self) -> Message:
@@ -521,7 +519,17 @@ class Split:
         return features, sides, np.asarray(logits), np.asarray(gradients)
 
     def gradients(self, features: Any, sides: tuple[Any, ...], selectors: Floats) -> Floats:
-        """dy/dA (N, h, w, channels) for other classes on features already computed."""
+        """dy/dA for other classes on features already computed.
+
+        Parameters
+        ----------
+        features, sides : as `forward` gives them.
+        selectors : float32 (N, units), y = selector . logits of each case.
+
+        Returns
+        -------
+        float32 (N, h, w, channels).
+        """
         if self.pooled_weights is not None:
             return self._closed_form(selectors)
         return np.asarray(self._head_gradients(features, sides, tf.constant(selectors))[1])
@@ -613,9 +621,8 @@ def _check_input(graph: Graph, shape: tuple[int, int, int]) -> tuple[int, int, i
             f"the model takes {expected}, expected one image (batch, rows, columns, channels)",
             "audit an image classifier of one input",
         )
-    if any(
-        want is not None and want != have for want, have in zip(expected[1:], shape, strict=True)
-    ):
+    fixed = [have if want is None else want for want, have in zip(expected[1:], shape, strict=True)]
+    if tuple(fixed) != tuple(shape):
         rows, columns, channels = expected[1:]
         raise ModelError(
             f"the model takes {rows}x{columns}x{channels} (rows x columns x channels), "
@@ -638,10 +645,9 @@ def _count_units(graph: Graph) -> int:
 
 
 def _is_affine(operation: Any) -> bool:
-    if getattr(operation, "quantization_mode", None) or getattr(
-        getattr(operation, "dense", None), "quantization_mode", None
-    ):
-        return False  # its inputs are rounded
+    for layer in (operation, getattr(operation, "dense", None)):
+        if getattr(layer, "quantization_mode", None):
+            return False  # its inputs are rounded
     if type(operation).__name__ == "Cast":
         return str(operation.dtype) in ("float32", "float64")
     return type(operation).__name__ in _AFFINE and activation_of(operation) == "linear"

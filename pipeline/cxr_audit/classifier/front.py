@@ -4,7 +4,7 @@ The steps in front (augmentation, rescaling, x / 255, normalisation, a `preproce
 are run on constant grey images, whatever their order and number: that shows the scale and the
 offset they apply to a pixel. A model that changes nothing does not say what it was trained on, and
 neither does the name of its backbone: programs that fine-tune ResNet50 use `preprocess_input` as
-well as 1/255. Then the user is asked.
+well as 1/255. The user then has to state it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ValueRange:
 
     Parameters
     ----------
-    scaling : for `preprocess.scaling`; None = it cannot be read, and the user has to be asked.
+    scaling : for `preprocess.scaling`; None = it cannot be read, and the user has to state it.
     reason : what was read, or why nothing could be.
     """
 
@@ -62,9 +62,9 @@ def read_value_range(classifier: Classifier) -> ValueRange:
     if not fronts:
         return ValueRange(None, "the model has no convolution and no dense layer")
     answers = _answers(classifier, fronts)
-    found = {_read(answer, classifier) for answer in answers}
-    if len(found) == 1:
-        return found.pop()
+    ranges = {_read(answer, classifier) for answer in answers}
+    if len(ranges) == 1:
+        return ranges.pop()
     return ValueRange(None, "the branches of the model change the value range differently")
 
 
@@ -72,10 +72,14 @@ def _fronts(classifier: Classifier) -> list[int]:
     """The values that go into a first layer of weights, each once."""
     steps = classifier.graph.steps
     mixing = [step for step in steps if _has_kernel(step)]
-    behind = descendants(steps, {value for step in mixing for value in step.outputs})
+    mixed = set[int]().union(*(step.outputs for step in mixing))
+    behind = descendants(steps, mixed)
     firsts = [step for step in mixing if not behind.intersection(step.inputs)]
     start = descendants(steps, {classifier.graph.input})
-    return list(dict.fromkeys(v for step in firsts for v in step.inputs if v in start))
+    fronts: dict[int, None] = {}
+    for step in firsts:
+        fronts.update(dict.fromkeys(value for value in step.inputs if value in start))
+    return list(fronts)
 
 
 def _has_kernel(step: Step) -> bool:
@@ -90,15 +94,15 @@ def _answers(classifier: Classifier, fronts: list[int]) -> list[np.ndarray[Any, 
     graph = classifier.graph
     needed = ancestors(graph.steps, set(fronts))
     steps = [step for step in graph.steps if needed.intersection(step.outputs)]
-    found: list[list[Any]] = [[] for _ in fronts]
+    answers: list[list[Any]] = [[] for _ in fronts]
     for grey in _GREYS:
         image = np.full((1, rows, columns, channels), grey, np.float32)
         values = run(steps, {graph.input: image})
-        for pixels, front in zip(found, fronts, strict=True):
+        for pixels, front in zip(answers, fronts, strict=True):
             tensor = np.asarray(values[front], np.float64)
             middle = tuple(size // 2 for size in tensor.shape[1:-1])
             pixels.append(tensor[(0, *middle)])
-    return [np.stack(pixels) for pixels in found]
+    return [np.stack(pixels) for pixels in answers]
 
 
 def _read(answer: np.ndarray[Any, Any], classifier: Classifier) -> ValueRange:
@@ -106,9 +110,8 @@ def _read(answer: np.ndarray[Any, Any], classifier: Classifier) -> ValueRange:
     scales = answer[4] - answer[1]  # of 1 and of 0
     offsets = answer[1]
     expected = _GREYS[:, None] * scales + offsets
-    if not np.isfinite(answer).all() or np.abs(answer - expected).max() > 1e-3 * max(
-        1.0, np.abs(expected).max()
-    ):
+    tolerance = 1e-3 * max(1.0, np.abs(expected).max())
+    if not np.isfinite(answer).all() or np.abs(answer - expected).max() > tolerance:
         return ValueRange(
             None, "the model changes its input by more than a scale and an offset of each pixel"
         )

@@ -119,20 +119,20 @@ def _make_plain(operation: Any) -> None:
 
 def ancestors(steps: Sequence[Step], values: set[int]) -> set[int]:
     """`values` and all values they are computed from."""
-    found = set(values)
+    reached = set(values)
     for step in reversed(steps):
-        if found.intersection(step.outputs):
-            found.update(step.inputs)
-    return found
+        if reached.intersection(step.outputs):
+            reached.update(step.inputs)
+    return reached
 
 
 def descendants(steps: Sequence[Step], values: set[int]) -> set[int]:
     """`values` and all values computed from them."""
-    found = set(values)
+    reached = set(values)
     for step in steps:
-        if found.intersection(step.inputs):
-            found.update(step.outputs)
-    return found
+        if reached.intersection(step.inputs):
+            reached.update(step.outputs)
+    return reached
 
 
 def run(steps: Iterable[Step], values: dict[int, Any]) -> dict[int, Any]:
@@ -172,9 +172,10 @@ def _function_of(operation: Any, args: Any, kwargs: Any) -> Any:
         TypeError,
         ValueError,
     ) as error:
+        lines = (str(error).strip() or type(error).__name__).splitlines()
         raise ModelError(
             f"the model {operation.name!r} is a subclass of keras.Model whose call() cannot be "
-            f"read as a graph: {(str(error).strip() or type(error).__name__).splitlines()[0][:200]}",
+            f"read as a graph: {lines[0][:200]}",
             "use layers and keras.ops only in call(), or rebuild it as "
             "keras.Model(inputs, outputs)",
         ) from error
@@ -183,30 +184,37 @@ def _function_of(operation: Any, args: Any, kwargs: Any) -> Any:
 def _inline(
     function: Any, inputs: tuple[int, ...], prefix: str, steps: list[Step], counter: Any
 ) -> tuple[int, ...]:
-    values = {
-        id(tensor): Value(index) for tensor, index in zip(function.inputs, inputs, strict=True)
-    }
+    """Write out the steps of a network on the values `inputs`; return the values of its outputs."""
+    values = {}
+    for tensor, index in zip(function.inputs, inputs, strict=True):
+        values[id(tensor)] = Value(index)
     for depth in sorted(function._nodes_by_depth, reverse=True):
         for node in function._nodes_by_depth[depth]:
             if not node.operation or node.is_input:
                 continue
-            args, kwargs = node.arguments.fill_in(values)
-            name = f"{prefix}{node.operation.name}"
-            if isinstance(node.operation, keras.Model):
-                placeholders = {
-                    id(t): keras.Input(batch_shape=t.shape, dtype=t.dtype)
-                    for t in node.input_tensors
-                }
-                inner = _function_of(node.operation, *node.arguments.fill_in(placeholders))
-                given = tuple(v.index for v in tree.flatten((args, kwargs)) if isinstance(v, Value))
-                outputs = _inline(inner, given, f"{name}/", steps, counter)
-            else:
-                outputs = tuple(next(counter) for _ in node.outputs)
-                steps.append(
-                    Step(name, node.operation, args, kwargs, outputs, tuple(node.outputs[0].shape))
-                )
-            values.update((id(t), Value(i)) for t, i in zip(node.outputs, outputs, strict=True))
+            outputs = _inline_node(node, values, prefix, steps, counter)
+            for tensor, index in zip(node.outputs, outputs, strict=True):
+                values[id(tensor)] = Value(index)
     return tuple(values[id(tensor)].index for tensor in function.outputs)
+
+
+def _inline_node(
+    node: Any, values: dict[int, Value], prefix: str, steps: list[Step], counter: Any
+) -> tuple[int, ...]:
+    """Write out one call: a step, or the steps of a nested network; return its output values."""
+    args, kwargs = node.arguments.fill_in(values)
+    name = f"{prefix}{node.operation.name}"
+    if not isinstance(node.operation, keras.Model):
+        outputs = tuple(next(counter) for _ in node.outputs)
+        shape = tuple(node.outputs[0].shape)
+        steps.append(Step(name, node.operation, args, kwargs, outputs, shape))
+        return outputs
+    placeholders = {}
+    for tensor in node.input_tensors:
+        placeholders[id(tensor)] = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
+    inner = _function_of(node.operation, *node.arguments.fill_in(placeholders))
+    given = tuple(v.index for v in tree.flatten((args, kwargs)) if isinstance(v, Value))
+    return _inline(inner, given, f"{name}/", steps, counter)
 
 
 def _unique_names(steps: Iterable[Step]) -> Iterable[Step]:

@@ -23,9 +23,8 @@ def inspect_model(path: Path) -> dict[str, Any]:
     """Plain facts of a model, JSON-ready.
 
     `layers` are those with a grid, from the first convolution to the logit. A model card beside
-    the file (the same name with the suffix .json, as `import-torchxrayvision`
-    writes it) is believed where its SHA-256 is the file's. Raises `ModelError` as `load_keras`
-    and `Classifier` do.
+    the file (the same name with the suffix .json, as `import-torchxrayvision` writes it) is used
+    where its SHA-256 is that of the file. Raises `ModelError` as `load_keras` and `Classifier` do.
     """
     model = load_keras(path)
     sha256 = file_sha256(path)
@@ -42,12 +41,10 @@ def inspect_model(path: Path) -> dict[str, Any]:
     classifier = Classifier(model, (rows, columns, channels))
     target = classifier.split()
     card = _card(path, sha256)
-    value_range = (
-        ValueRange(card["scaling"], "its model card")
-        if "scaling" in card
-        else read_value_range(classifier)
-    )
-    fields = receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)
+    if "scaling" in card:
+        value_range = ValueRange(card["scaling"], "its model card")
+    else:
+        value_range = read_value_range(classifier)
     return {
         "file": path.name,
         "sha256": sha256,
@@ -69,18 +66,27 @@ def inspect_model(path: Path) -> dict[str, Any]:
         "target_layer": target.layer.name,
         "head": target.head_in_words,
         "logit_is_sum_of_cells": target.is_affine,
-        "layers": [
+        "layers": _layers(classifier),
+    }
+
+
+def _layers(classifier: Classifier) -> list[dict[str, Any]]:
+    """The layers with a grid, from the first convolution to the logit."""
+    fields = receptive_fields(classifier.graph, classifier.shapes, classifier.input_shape)
+    layers = []
+    for candidate in classifier.candidates:
+        is_affine = classifier.split(candidate.name).is_affine
+        layers.append(
             {
                 "name": candidate.name,
                 "kind": candidate.kind,
                 "grid": f"{candidate.grid[0]}x{candidate.grid[1]}",
                 "channels": candidate.channels,
                 "receptive_field": _in_words(fields[candidate.name]),
-                "head": "affine" if classifier.split(candidate.name).is_affine else "not affine",
+                "head": "affine" if is_affine else "not affine",
             }
-            for candidate in classifier.candidates
-        ],
-    }
+        )
+    return layers
 
 
 def _card(path: Path, sha256: str) -> dict[str, Any]:
@@ -99,8 +105,6 @@ def _in_words(field: Field) -> str | None:
     if field is None:
         return None
     sizes = [axis.size_px for axis in field]
-    return (
-        "whole image"
-        if not all(map(math.isfinite, sizes))
-        else "x".join(f"{size:.0f}" for size in sizes) + " px"
-    )
+    if not all(map(math.isfinite, sizes)):
+        return "whole image"
+    return "x".join(f"{size:.0f}" for size in sizes) + " px"

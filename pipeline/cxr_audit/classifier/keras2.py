@@ -18,9 +18,8 @@ def convert(old: Path, new: Path) -> None:
 
     Raises
     ------
-    ModelError : code in the file, a network that Keras 3 cannot build, a SavedModel folder; a new
-    file
-        that answers otherwise.
+    ModelError : code in the file, a network that Keras 3 cannot build, a SavedModel folder, or a
+        new file whose outputs differ.
     """
     if new.suffix != ".keras":
         raise ModelError(f"{new} has not the suffix .keras", "give a name such as classifier.keras")

@@ -46,6 +46,8 @@ _RENAMED = {
     "SyncBatchNormalization": "BatchNormalization",
     "Experimental>SyncBatchNormalization": "BatchNormalization",
 }
+# Keys of an entry that hold names of layers.
+_WITH_NAMES = ("name", "keras_history", "inbound_nodes", "input_layers", "output_layers")
 _ELLIPSIS: dict[str, Any] = {"class_name": "ellipsis of a slice", "config": {}}
 _OPERATIONS = (ops.numpy, ops.nn, ops.math, ops.core)
 
@@ -109,10 +111,8 @@ def adapt(config: Any, factories: Factories) -> Any:
         return config
     node = {}
     for key, value in config.items():
-        node[key] = _mark_ellipsis(value) if key == "inbound_nodes" else adapt(value, factories)
-    for key in ("name", "keras_history", "inbound_nodes", "input_layers", "output_layers"):
-        if key in node:
-            node[key] = _without_slash(node[key])
+        adapted = _mark_ellipsis(value) if key == "inbound_nodes" else adapt(value, factories)
+        node[key] = _without_slash(adapted) if key in _WITH_NAMES else adapted
     if "layers" in node and "output_layers" in node:
         _adapt_network(node)
     if isinstance(node.get("class_name"), str) and isinstance(node.get("config"), dict):
@@ -147,10 +147,11 @@ def _rename_tensors(value: Any) -> Any:
     if isinstance(value, list):
         return [_rename_tensors(item) for item in value]
     if isinstance(value, dict):
-        return {
-            key: _without_slash(item) if key == "keras_history" else _rename_tensors(item)
-            for key, item in value.items()
-        }
+        renamed = {}
+        for key, item in value.items():
+            rename = _without_slash if key == "keras_history" else _rename_tensors
+            renamed[key] = rename(item)
+        return renamed
     return value
 
 
@@ -194,26 +195,40 @@ def _adapt_object(node: dict[str, Any], factories: Factories) -> Any:
         return _operation_of_keras_2(node, factories)
     if node["class_name"] in ("Policy", "DTypePolicy") and set(settings) == {"name"}:
         return settings["name"]
-    kind = node["class_name"] = _RENAMED.get(node["class_name"], node["class_name"])
+    node["class_name"] = _RENAMED.get(node["class_name"], node["class_name"])
     if str(node.get("module", "")).startswith("tf_keras"):
         del node["module"]
+    _adapt_settings(node["class_name"], settings)
+    if not node.get("inbound_nodes"):
+        return node
+    settings.pop("batch_input_shape", None)  # the network says what such a layer gets
+    make = _operation_of_keras_3(node["class_name"], settings)
+    if make is not None:
+        return _operation(node, make, node["inbound_nodes"], factories)
+    node["inbound_nodes"] = [_call(call) for call in node["inbound_nodes"]]
+    return node
+
+
+def _adapt_settings(kind: str, settings: dict[str, Any]) -> None:
     if isinstance(settings.get("axis"), list) and len(settings["axis"]) == 1:
         (settings["axis"],) = settings["axis"]
     for key in (*_UNUSED.get(kind, ()), "rng_type"):  # the generator of tf-keras' random layers
         settings.pop(key, None)
     if kind == "LeakyReLU" and "alpha" in settings:
         settings["negative_slope"] = settings.pop("alpha")
-    if not node.get("inbound_nodes"):
-        return node
-    settings.pop("batch_input_shape", None)  # the network says what such a layer gets
-    if settings.keys().isdisjoint(("trainable", "dtype", "layers")):  # every layer has one of them
-        operation = _operation_class(kind)
-        if operation is not None:
-            settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-            make = functools.partial(operation, **settings)
-            return _operation(node, make, node["inbound_nodes"], factories)
-    node["inbound_nodes"] = [_call(call) for call in node["inbound_nodes"]]
-    return node
+
+
+def _operation_of_keras_3(kind: str, settings: dict[str, Any]) -> Callable[[], Any] | None:
+    """What makes the operation that an entry names; None where the entry is a layer."""
+    if not settings.keys().isdisjoint(("trainable", "dtype", "layers")):
+        return None  # every layer has one of these settings
+    operation = _operation_class(kind)
+    if operation is None:
+        return None
+    arguments = {}
+    for key, value in settings.items():
+        arguments[key] = tuple(value) if isinstance(value, list) else value
+    return functools.partial(operation, **arguments)
 
 
 def _operation_class(kind: str) -> Any:
@@ -228,11 +243,7 @@ def _call(call: Any) -> Any:
     if not isinstance(call, list) or not call:
         return call
     inputs = [call] if isinstance(call[0], str) else call
-    if not all(isinstance(item, list) and len(item) >= 3 for item in inputs):
-        return call
-    arguments = inputs[-1][3] if len(inputs[-1]) > 3 else {}
-    if not isinstance(arguments, dict):
-        return call
+    arguments = _arguments(inputs)
     if not any(_is_tensor(value) for value in arguments.values()):
         return call
     tensors = [_tensor(item) for item in inputs]
@@ -241,6 +252,14 @@ def _call(call: Any) -> Any:
         "args": [first],
         "kwargs": {key: _argument(value) for key, value in arguments.items()},
     }
+
+
+def _arguments(inputs: list[Any]) -> dict[str, Any]:
+    """The arguments of a call beside its inputs, each [name, call, output, arguments]."""
+    if not all(isinstance(item, list) and len(item) >= 3 for item in inputs):
+        return {}
+    arguments = inputs[-1][3] if len(inputs[-1]) > 3 else {}
+    return arguments if isinstance(arguments, dict) else {}
 
 
 def _is_tensor(value: Any) -> bool:

@@ -238,7 +238,7 @@ def _array(dataset: Any, place: str) -> Array:
 
 def _attributes(node: Any) -> dict[str, Any]:
     """The attributes that are text, numbers, or rows of text."""
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for name in node.attrs:
         if name in ("model_config", "training_config"):
             continue
@@ -248,8 +248,8 @@ def _attributes(node: Any) -> dict[str, Any]:
         if isinstance(value, np.ndarray) and value.dtype.kind in "SOU" and value.ndim == 1:
             value = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in value]
         if isinstance(value, (str, int, float, list)):
-            found[name] = value
-    return found
+            attributes[name] = value
+    return attributes
 
 
 def _check_total(arrays: list[Array], size: int) -> None:

@@ -38,7 +38,8 @@ def check_parity(classifier: Classifier, inputs: Floats) -> Parity:
     inputs : float32 (N, rows, columns, channels), real model inputs, N >= 1.
 
     Returns
-    ------- The largest differences, which are within the tolerance: 1e-4, or the rounding of a
+    -------
+    The largest differences, which are within the tolerance: 1e-4, or the rounding of a
     half-precision output.
 
     Raises
@@ -77,12 +78,11 @@ def _predict(classifier: Classifier, inputs: Floats) -> tuple[Doubles, float]:
     """(outputs of the model (N, units), the tolerance of their precision)."""
     raw = classifier.model.predict(inputs, batch_size=AT_ONCE, verbose=0)
     outputs = np.asarray(raw).reshape(len(inputs), classifier.num_units)
-    precisions = {
-        str(getattr(step.operation, "compute_dtype", "float32"))
-        for step in classifier.raw_graph.steps[-3:]
-    } | {str(outputs.dtype)}
     rounding = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
-    tolerance = max([TOLERANCE, *(rounding[name] for name in precisions if name in rounding)])
+    tolerance = max(TOLERANCE, rounding.get(str(outputs.dtype), 0.0))
+    for step in classifier.raw_graph.steps[-3:]:
+        precision = str(getattr(step.operation, "compute_dtype", "float32"))
+        tolerance = max(tolerance, rounding.get(precision, 0.0))
     return np.asarray(outputs, np.float64), tolerance
 
 
@@ -92,9 +92,9 @@ def _rebuild(classifier: Classifier, inputs: Floats) -> tuple[Doubles, Doubles]:
     logits: list[Doubles] = []
     for start in range(0, len(inputs), AT_ONCE):
         batch = keras.ops.convert_to_tensor(inputs[start : start + AT_ONCE])
-        for graph, found in ((classifier.raw_graph, outputs), (classifier.graph, logits)):
+        for graph, results in ((classifier.raw_graph, outputs), (classifier.graph, logits)):
             values = run(graph.steps, {graph.input: batch})
-            found.append(_array(values[graph.output], classifier.num_units))
+            results.append(_array(values[graph.output], classifier.num_units))
     return np.concatenate(outputs), np.concatenate(logits)
 
 
@@ -114,34 +114,47 @@ def _require_finite(outputs: Doubles) -> None:
 
 def _check_meaning(classifier: Classifier, outputs: Doubles) -> None:
     """Raise where the outputs contradict what they are said to be, or where nothing says it."""
-    low, high = float(outputs.min()), float(outputs.max())
-    is_within = low >= 0 and high <= 1
-    sums = outputs.sum(1)
-    is_one = bool(np.abs(sums - 1).max() <= SUM) and is_within
-    several = outputs.shape[1] > 1
-    found = f"over {len(outputs)} inputs they lie from {low:.4g} to {high:.4g}"
     if classifier.output.kind == "probabilities":
-        if not is_within:
-            raise ModelError(
-                f"classifier.output is probabilities, but the outputs are none: {found}",
-                "set classifier.output: logits, softmax, sigmoid or multi_label",
-            )
-        if several and classifier.output.is_stated and not is_one:
-            raise ModelError(
-                "classifier.output is probabilities, but those of a case do not sum to 1: "
-                f"{float(sums.min()):.4g} to {float(sums.max()):.4g}",
-                "save the model with a sigmoid for each label, or a softmax over its classes",
-            )
+        _check_probabilities(outputs, classifier.output.is_stated)
         return
     if classifier.output.is_read or classifier.output.is_stated:
         return
-    if is_within:
-        sum_to_one = ", and those of a case sum to 1" if several and is_one else ""
+    if _lie_in_0_1(outputs):
+        several = outputs.shape[1] > 1
+        sum_to_one = ", and those of a case sum to 1" if several and _sum_to_1(outputs) else ""
         raise ModelError(
             "the last layer of the model has no activation, but its outputs look like "
-            f"probabilities: {found}{sum_to_one}. Are they probabilities or logits?",
+            f"probabilities: {_range(outputs)}{sum_to_one}. Are they probabilities or logits?",
             f"set classifier.output: one of {_CHOICES}",
         )
+
+
+def _check_probabilities(outputs: Doubles, is_stated: bool) -> None:
+    if not _lie_in_0_1(outputs):
+        raise ModelError(
+            f"classifier.output is probabilities, but the outputs are none: {_range(outputs)}",
+            "set classifier.output: logits, softmax, sigmoid or multi_label",
+        )
+    if outputs.shape[1] > 1 and is_stated and not _sum_to_1(outputs):
+        sums = outputs.sum(1)
+        raise ModelError(
+            "classifier.output is probabilities, but those of a case do not sum to 1: "
+            f"{float(sums.min()):.4g} to {float(sums.max()):.4g}",
+            "save the model with a sigmoid for each label, or a softmax over its classes",
+        )
+
+
+def _lie_in_0_1(outputs: Doubles) -> bool:
+    return float(outputs.min()) >= 0 and float(outputs.max()) <= 1
+
+
+def _sum_to_1(outputs: Doubles) -> bool:
+    return bool(np.abs(outputs.sum(1) - 1).max() <= SUM)
+
+
+def _range(outputs: Doubles) -> str:
+    low, high = float(outputs.min()), float(outputs.max())
+    return f"over {len(outputs)} inputs they lie from {low:.4g} to {high:.4g}"
 
 
 def _expected(classifier: Classifier, outputs: Doubles) -> Doubles:

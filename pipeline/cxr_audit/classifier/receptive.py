@@ -157,9 +157,20 @@ class Grid:
 def receptive_fields(
     graph: Graph, shapes: Sequence[tuple[Step, Shape]], input_shape: tuple[int, int, int]
 ) -> dict[str, Field]:
-    """Layer name -> (rows, columns), None where it is no grid; `shapes` as `Classifier.shapes`."""
-    found = places(graph, shapes, input_shape)
-    return {step.name: _field(found[step.outputs[0]]) for step in graph.steps}
+    """The receptive field of every layer.
+
+    Parameters
+    ----------
+    graph : the steps.
+    shapes : every step with its output's shape at the audit's input size (`Classifier.shapes`).
+    input_shape : (rows, columns, channels) of the model input, in pixels.
+
+    Returns
+    -------
+    Layer name -> axes along rows and columns; None where the layer is no grid.
+    """
+    known = places(graph, shapes, input_shape)
+    return {step.name: _field(known[step.outputs[0]]) for step in graph.steps}
 
 
 def places(
@@ -173,14 +184,14 @@ def places(
     input_shape : (rows, columns, channels) of the model input, in pixels.
     """
     start = tuple(Axis(1, 0, 0, 0, axis, 0, size - 1) for axis, size in enumerate(input_shape[:2]))
-    found: dict[int, Places] = {graph.input: (*start, None)}
+    known: dict[int, Places] = {graph.input: (*start, None)}
     sizes: dict[int, Shape] = {graph.input: (None, *input_shape)}
     for step, shape in shapes:
-        after = _follow(step, shape, found, sizes)
+        after = _follow(step, shape, known, sizes)
         for value in step.outputs:
-            found[value] = after if len(step.outputs) == 1 else UnknownPlace(step.name)
+            known[value] = after if len(step.outputs) == 1 else UnknownPlace(step.name)
             sizes[value] = shape
-    return found
+    return known
 
 
 def grid_of(where: Places, shape: Shape) -> Grid | None:
@@ -217,10 +228,10 @@ def _field(where: Places) -> Field:
     return None if rows is None or columns is None else (rows, columns)
 
 
-def _follow(step: Step, shape: Shape, found: dict[int, Places], sizes: dict[int, Shape]) -> Places:
+def _follow(step: Step, shape: Shape, known: dict[int, Places], sizes: dict[int, Shape]) -> Places:
     before: list[Axes] = []
     for value in step.inputs:
-        where = found[value]
+        where = known[value]
         if isinstance(where, UnknownPlace):
             return where
         before.append(where)
@@ -233,10 +244,10 @@ def _follow(step: Step, shape: Shape, found: dict[int, Places], sizes: dict[int,
         return UnknownPlace(step.name)
     if len(after) != len(shape) - 1:
         return UnknownPlace(step.name)
-    return tuple(
-        axis if axis is None else _bounded(axis, size)
-        for axis, size in zip(after, shape[1:], strict=True)
-    )
+    bounded: list[Axis | None] = []
+    for axis, size in zip(after, shape[1:], strict=True):
+        bounded.append(None if axis is None else _bounded(axis, size))
+    return tuple(bounded)
 
 
 def _bounded(axis: Axis, cells: int) -> Axis:
@@ -288,11 +299,10 @@ def _merged(before: list[Axes], given: list[Shape], shape: Shape) -> Axes:
         raise _NotFollowed
     for place in range(length):
         at = place - length  # shapes are aligned at their ends
-        present = [
-            (axes[at], size[at])
-            for axes, size in zip(before, given, strict=True)
-            if -at <= len(axes)
-        ]
+        present = []
+        for axes, size in zip(before, given, strict=True):
+            if -at <= len(axes):
+                present.append((axes[at], size[at]))
         merged.append(_union(present, int(shape[at])))
     return tuple(merged)
 
@@ -319,20 +329,21 @@ def _union(present: list[tuple[Axis | None, Any]], cells: int) -> Axis | None:
     if not spatial:
         return None
     others = [size for axis, size in present if axis is None or size != cells]
-    if any(size != 1 for size in others):
-        raise _NotFollowed
     first = spatial[0]
-    if any(axis.of != first.of or axis.jump != first.jump for axis in spatial):
+    has_same_steps = all((axis.of, axis.jump) == (first.of, first.jump) for axis in spatial)
+    if not has_same_steps or any(size != 1 for size in others):
         raise _NotFollowed
-    return Axis(
-        first.jump,
-        -math.inf if others else min(axis.first for axis in spatial),
-        math.inf if others else max(axis.last for axis in spatial),
-        sum(axis.centre for axis in spatial) / len(spatial),
-        first.of,
-        min(axis.low for axis in spatial),
-        max(axis.high for axis in spatial),
+    merged = replace(
+        first,
+        first=min(axis.first for axis in spatial),
+        last=max(axis.last for axis in spatial),
+        centre=sum(axis.centre for axis in spatial) / len(spatial),
+        low=min(axis.low for axis in spatial),
+        high=max(axis.high for axis in spatial),
     )
+    if others:  # a tensor of one cell, which sees the whole image
+        return replace(merged, first=-math.inf, last=math.inf)
+    return merged
 
 
 def _through_windows(layer: Any, kind: str, axes: Axes, size: Shape) -> Axes:
@@ -397,13 +408,19 @@ def _sees_all(axes: Axes) -> Axes:
     )
 
 
+def _axes_of(axis: Any, length: int) -> set[int]:
+    """The axes of an operation, counted from 0; the batch must not be among them."""
+    numbers = axis if isinstance(axis, list | tuple) else (axis,)
+    over = {number % length for number in numbers}
+    if 0 in over:
+        raise _NotFollowed
+    return over
+
+
 def _normalised(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
     """A normalisation or a softmax: over the channels of a cell, or over cells too."""
     kind, axis = type(step.operation).__name__, step.operation.axis
-    asked = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
-    over = {a % len(shape) for a in asked}
-    if 0 in over:
-        raise _NotFollowed
+    over = _axes_of(axis, len(shape))
     is_of_cells = kind == "GroupNormalization" or any(axes[a - 1] is not None for a in over)
     return _sees_all(axes) if is_of_cells else axes
 
@@ -416,13 +433,11 @@ def _reduced(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
     axis = step.operation.axis
     if axis is None:
         raise _NotFollowed
-    over = {a % len(size) for a in (axis if isinstance(axis, list | tuple) else (axis,))}
-    if 0 in over:
-        raise _NotFollowed
+    over = _axes_of(axis, len(size))
     left = []
-    for place, one in enumerate(axes, start=1):
+    for place, axis_before in enumerate(axes, start=1):
         if place not in over:
-            left.append(one)
+            left.append(axis_before)
         elif step.operation.keepdims:
             left.append(None)
     return tuple(left)
@@ -441,9 +456,7 @@ def _permuted(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
 
 
 def _reshaped(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
-    """Axes in front and at the end that keep their length stay what they are; the rest has no
-    place.
-    """
+    """Keep axes in front and at the end whose length stays the same; the others have no place."""
     old, new = list(size[1:]), list(shape[1:])
     if None in old or None in new or math.prod(old) != math.prod(new):
         raise _NotFollowed
@@ -501,13 +514,11 @@ def _flipped(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
     axis = step.operation.axis
     if axis is None:
         raise _NotFollowed
-    over = {a % len(size) for a in (axis if isinstance(axis, list | tuple) else (axis,))}
-    if 0 in over:
-        raise _NotFollowed
-    return tuple(
-        _strided(one, size[place] - 1, -1) if place in over else one
-        for place, one in enumerate(axes, start=1)
-    )
+    over = _axes_of(axis, len(size))
+    flipped = list(axes)
+    for place in over:
+        flipped[place - 1] = _strided(axes[place - 1], size[place] - 1, -1)
+    return tuple(flipped)
 
 
 def _strided(axis: Axis | None, start: int, step: int) -> Axis | None:
@@ -515,11 +526,10 @@ def _strided(axis: Axis | None, start: int, step: int) -> Axis | None:
     return None if moved is None else replace(moved, jump=moved.jump * step)
 
 
-def _sliced(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
-    """x[:, a:b:c, ...]; the batch stays whole."""
-    arguments = [
-        leaf for leaf in (*step.args, *step.kwargs.values()) if not isinstance(leaf, Value)
-    ]
+def _keys(step: Step, length: int) -> list[Any]:
+    """The key of a slice with an entry for each axis; the batch stays whole."""
+    leaves = (*step.args, *step.kwargs.values())
+    arguments = [leaf for leaf in leaves if not isinstance(leaf, Value)]
     key = arguments[0] if len(arguments) == 1 else None
     if not isinstance(key, list | tuple):
         raise _NotFollowed
@@ -528,10 +538,16 @@ def _sliced(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
         raise _NotFollowed
     if Ellipsis in keys:
         at = keys.index(Ellipsis)
-        keys[at : at + 1] = [slice(None)] * (len(size) - len(keys) + 1)
-    keys += [slice(None)] * (len(size) - len(keys))
+        keys[at : at + 1] = [slice(None)] * (length - len(keys) + 1)
+    keys += [slice(None)] * (length - len(keys))
     if keys[0] != slice(None):
         raise _NotFollowed
+    return keys
+
+
+def _sliced(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
+    """x[:, a:b:c, ...]; the batch stays whole."""
+    keys = _keys(step, len(size))
     after = []
     for chosen, axis, cells in zip(keys[1:], axes, size[1:], strict=True):
         if isinstance(chosen, slice):

@@ -47,8 +47,7 @@ FINDINGS = (
     "Enlarged Cardiomediastinum",
 )
 # From torchxrayvision 1.5.7, `models.model_urls`: probability at the operating point of each of
-# FINDINGS; None where
-# the weights were not trained for it. Below each name: how its published file begins.
+# FINDINGS; None where the weights were not trained for it.
 # fmt: off
 THRESHOLDS: dict[str, tuple[float | None, ...]] = {
     "densenet121-res224-all": (
@@ -86,6 +85,7 @@ THRESHOLDS: dict[str, tuple[float | None, ...]] = {
     ),
 }
 # fmt: on
+# How a published file begins -> its weights.
 _FILES = {
     "nih-pc-chex-mimic_ch-google-openi-kaggle": "densenet121-res224-all",
     "nih": "densenet121-res224-nih",
@@ -106,16 +106,21 @@ def import_torchxrayvision(
     sha256: str | None = None,
     finding: str | None = None,
 ) -> dict[str, Any]:
-    """Write `out` (.keras) and its card, `out` with the suffix .json; returns the card.
+    """Write the network as `out` (.keras) and its card as `out` with the suffix .json.
 
     Parameters
     ----------
     source : a `.pt` file, or its http(s) address, which needs `sha256`.
-    weights : which published weights these are, such as densenet121-res224-all; default: told by
-    the file's name.
-        It decides the operating thresholds, and which of the findings were trained; the others
-        are left out.
+    out : the file to write.
+    weights : name of the published weights, such as densenet121-res224-all; default: from the name
+        of the file. It decides the operating thresholds, and which findings were trained; the
+        others are left out.
+    sha256 : expected SHA-256 of the source; optional for a file.
     finding : keep this one alone, as a classifier of one sigmoid unit with its operating threshold.
+
+    Returns
+    -------
+    The card.
 
     Raises
     ------
@@ -126,36 +131,25 @@ def import_torchxrayvision(
     if weights is not None and weights not in THRESHOLDS:
         raise ModelError(f"no weights {weights!r} are known", f"one of {', '.join(THRESHOLDS)}")
     with _opened(source, sha256) as path:
-        found = file_sha256(path)
+        source_sha256 = file_sha256(path)
         arrays = read_checkpoint(path)
     weights = weights or _FILES.get(source.rsplit("/", 1)[-1].split("-densenet121")[0])
-    thresholds = THRESHOLDS[weights] if weights else None
     _check_arrays(arrays)
-    units = [n for n in range(len(FINDINGS)) if thresholds is None or thresholds[n] is not None]
+    operating = _operating_thresholds(weights)
     if finding is not None:
-        if finding not in (trained := [FINDINGS[n] for n in units]):
+        if finding not in operating:
             raise ModelError(
-                f"these weights have no finding {finding!r}", f"one of {', '.join(trained)}"
+                f"these weights have no finding {finding!r}", f"one of {', '.join(operating)}"
             )
-        units = [FINDINGS.index(finding)]
-    _network(arrays, units).save(out)
-    operating = {FINDINGS[n]: thresholds[n] if thresholds else None for n in units}
-    only = operating[finding] if finding is not None else None
+        operating = {finding: operating[finding]}
+    _network(arrays, [FINDINGS.index(name) for name in operating]).save(out)
     card = {
         "name": f"TorchXRayVision {weights or 'DenseNet121'}",
         "weights": out.name,
         "sha256": file_sha256(out),
         "source": source.rsplit("/", 1)[-1],
-        "source_sha256": found,
-        "class_names": [f"no {finding}", finding] if finding is not None else list(operating),
-        "scaling": "txv",
-        "resize": "center_crop",
-        "input": "224x224x1, the middle square, grey values in [-1024, 1024]",
-        "operating_thresholds": operating,
-        "threshold": only,
-        "threshold_source": f"operating point of {weights} in torchxrayvision 1.5.7"
-        if only is not None
-        else None,
+        "source_sha256": source_sha256,
+        **_classes_and_threshold(operating, finding, weights),
         "licence": "TorchXRayVision is Apache-2.0; each data set behind the weights has its own "
         "terms",
     }
@@ -163,13 +157,42 @@ def import_torchxrayvision(
     return card
 
 
+def _operating_thresholds(weights: str | None) -> dict[str, float | None]:
+    """The findings that the weights were trained for, with their operating points if known."""
+    if weights is None:
+        return dict.fromkeys(FINDINGS)
+    thresholds = dict(zip(FINDINGS, THRESHOLDS[weights], strict=True))
+    return {name: value for name, value in thresholds.items() if value is not None}
+
+
+def _classes_and_threshold(
+    operating: dict[str, float | None], finding: str | None, weights: str | None
+) -> dict[str, Any]:
+    """The entries of the card that depend on whether one finding is kept alone."""
+    class_names, threshold, threshold_source = list(operating), None, None
+    if finding is not None:
+        class_names = [f"no {finding}", finding]
+        threshold = operating[finding]
+    if threshold is not None:
+        threshold_source = f"operating point of {weights} in torchxrayvision 1.5.7"
+    return {
+        "class_names": class_names,
+        "scaling": "txv",
+        "resize": "center_crop",
+        "input": "224x224x1, the middle square, grey values in [-1024, 1024]",
+        "operating_thresholds": operating,
+        "threshold": threshold,
+        "threshold_source": threshold_source,
+    }
+
+
 @contextmanager
 def _opened(source: str, sha256: str | None) -> Iterator[Path]:
-    """The file, or what lies at the address, once its hash is what was asked for."""
+    """The file, or a copy of the file at the address; its hash is checked."""
     if not source.startswith(("http://", "https://")):
         path = Path(source)
-        found = file_sha256(path)
-        _check_hash(source, found, sha256)
+        digest = file_sha256(path)
+        _check_hash(source, digest, sha256)
         yield path
         return
     if sha256 is None:
@@ -209,10 +232,10 @@ def _download(address: str, path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_hash(source: str, found: str, sha256: str | None) -> None:
-    if sha256 is not None and found != sha256.lower():
+def _check_hash(source: str, digest: str, sha256: str | None) -> None:
+    if sha256 is not None and digest != sha256.lower():
         raise ModelError(
-            f"{source} is not the file that was asked for: its SHA-256 is {found}, "
+            f"{source} is not the file that was asked for: its SHA-256 is {digest}, "
             f"expected {sha256.lower()}",
             "it was not opened; compare with the publisher's hash",
         )
@@ -244,42 +267,29 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def _check_arrays(arrays: Arrays) -> None:
-    wanted = [
-        f"{theirs}.{part}"
-        for ours, theirs in _names()
-        for part in (_NORM if ours.endswith("bn") else ("weight",))
-    ]
-    missing = [
-        name for name in (*wanted, "classifier.weight", "classifier.bias") if name not in arrays
-    ]
-    shapes = {"features.conv0.weight": (64, 1, 7, 7), "classifier.weight": (len(FINDINGS), 1024)}
-    other = [
-        f"{name} is {arrays[name].shape}"
-        for name, shape in shapes.items()
-        if arrays.get(name) is not None
-    ]
+    wanted: list[str] = []
+    for ours, theirs in _names():
+        parts = _NORM if ours.endswith("bn") else ("weight",)
+        wanted += [f"{theirs}.{part}" for part in parts]
+    wanted += ["classifier.weight", "classifier.bias"]
+    missing = [name for name in wanted if name not in arrays]
     if missing:
         raise ModelError(
             f"these are not the weights of TorchXRayVision's DenseNet121: {missing[0]} is missing "
-            f"({len(missing)} of {len(wanted) + 2})",
+            f"({len(missing)} of {len(wanted)})",
             "only DenseNet121 is imported; rebuild other networks in Keras",
         )
+    shapes = {"features.conv0.weight": (64, 1, 7, 7), "classifier.weight": (len(FINDINGS), 1024)}
     if any(arrays[name].shape != shape for name, shape in shapes.items()):
+        sizes = ", ".join(f"{name} is {arrays[name].shape}" for name in shapes)
         raise ModelError(
-            f"these are not the weights of TorchXRayVision's DenseNet121: {', '.join(other)}; "
+            f"these are not the weights of TorchXRayVision's DenseNet121: {sizes}; "
             f"expected {', '.join(map(str, shapes.values()))}",
             "only its DenseNet121 of one channel and 18 findings is imported",
         )
-    bad = next(
-        (
-            name
-            for name, array in arrays.items()
-            if not np.isfinite(array).all() and name != "op_threshs"
-        ),
-        None,
-    )
-    if bad is not None:
-        raise ModelError(f"the weight {bad} is not finite", "the file is damaged; use another")
+    for name, array in arrays.items():
+        if name != "op_threshs" and not np.isfinite(array).all():
+            raise ModelError(f"the weight {name} is not finite", "the file is damaged; use another")
 
 
 def _network(arrays: Arrays, units: list[int]) -> keras.Model:

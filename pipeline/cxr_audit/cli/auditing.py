@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.markup import escape
@@ -14,8 +15,12 @@ from cxr_audit.cli.options import ConfigFile, Overrides, accept, load
 from cxr_audit.cli.screen import err, out, progress_bar
 from cxr_audit.config import REFERENCE, AuditConfig
 from cxr_audit.errors import CaseError, ConfigError
-from cxr_audit.records import Fill, ServerInstance
+from cxr_audit.records import CaseSource, Fill, ModelFacts, ServerInstance
 from cxr_audit.vocabulary import MASKING_NUMBERS
+
+if TYPE_CHECKING:
+    from cxr_audit.explain import Explainer
+    from cxr_audit.trust.checks import Checks
 
 
 def run(
@@ -93,7 +98,7 @@ def explain(
     ] = Path("reports"),
     overrides: Overrides = None,
 ) -> None:
-    """Explain one radiograph without a config: the figures here, the PDF in a folder of its own."""
+    """Explain one radiograph without a config: print the figures, write the PDF to a new folder."""
     from cxr_audit.config import config_of
     from cxr_audit.engines import run_audit
     from cxr_audit.evidence import RunFolder
@@ -103,20 +108,9 @@ def explain(
         raise ConfigError(
             f"{image} is not a file", "give one radiograph; cxr-audit run audits folders"
         )
-    preprocess = _input_of(model)
-    if scaling is not None:
-        preprocess |= {"scaling": scaling, "scaling_source": "--scaling"}
-    elif preprocess["scaling"] is None:
-        if not any(override.startswith("preprocess.") for override in overrides or []):
-            raise ConfigError(
-                "the value range of the model's input cannot be read: "
-                f"{preprocess['scaling_source']}",
-                "give --scaling unit, minus_one_one, imagenet, caffe, raw_255 or txv, as the program "
-                "that trained the model does",
-            )
-        preprocess = {key: preprocess[key] for key in ("rows", "columns", "channels")}
+    preprocess = _preprocess_keys(model, scaling, overrides or [])
     number = next(n for n in itertools.count(1) if not (output / f"explain-{n}").exists())
-    asked: dict[str, dict[str, Any]] = {
+    settings: dict[str, dict[str, Any]] = {
         "run": {"name": f"explain-{number}", "output": str(output)},
         "ingest": {"source": str(image)},
         "preprocess": preprocess,
@@ -125,7 +119,7 @@ def explain(
         "report": {"scale": "case"},
         "engine": {"workers": 1, "batch_size": 1},
     }
-    result = run_audit(config_of(asked, overrides or []))
+    result = run_audit(config_of(settings, overrides or []))
     err.print(
         f"value range: {preprocess.get('scaling', 'as --set says')}, "
         f"from: {preprocess.get('scaling_source', '--set')}",
@@ -141,6 +135,22 @@ def explain(
     out.print(str(folder.case(case_id) / "report.pdf"), highlight=False)
 
 
+def _preprocess_keys(model: str, scaling: str | None, overrides: list[str]) -> dict[str, Any]:
+    """The keys of `preprocess` for `explain`: from the model, --scaling or --set."""
+    keys = _input_of(model)
+    if scaling is not None:
+        return keys | {"scaling": scaling, "scaling_source": "--scaling"}
+    if keys["scaling"] is not None:
+        return keys
+    if not any(override.startswith("preprocess.") for override in overrides):
+        raise ConfigError(
+            f"the value range of the model's input cannot be read: {keys['scaling_source']}",
+            "give --scaling unit, minus_one_one, imagenet, caffe, raw_255 or txv, as the program "
+            "that trained the model does",
+        )
+    return {key: keys[key] for key in ("rows", "columns", "channels")}
+
+
 def check(
     config: ConfigFile,
     names: Annotated[
@@ -150,8 +160,8 @@ def check(
 ) -> None:
     """Check config, files, labels, model, layer, shapes and templates, without an audit.
 
-    Writes nothing, with one exception: where the source is "reference", the radiographs that ship are
-    written to <run.output>/reference-radiographs.
+    Writes nothing, with one exception: where the source is "reference", the radiographs that ship
+    are written to <run.output>/reference-radiographs.
     """
     from cxr_audit.audit import (
         check_labels,
@@ -159,40 +169,62 @@ def check(
         find_sources,
         open_checks,
         open_classifier,
-        reading,
-        sample,
     )
-    from cxr_audit.ingest import Skipped, probe
-    from cxr_audit.preprocess import SHIFTS
+    from cxr_audit.ingest import Skipped
     from cxr_audit.report import Renderer
 
     audit_config = load(config, overrides)
     err.print("config: valid")
     skipped = Skipped()
     sources = find_sources(audit_config, find_key(audit_config), skipped)
+    problems = _check_headers(audit_config, sources, skipped.num, names)
+    err.print("model: loading ...")
+    explainer, model = open_classifier(audit_config)
+    check_labels(sources, model.labels, names)
+    _print_model(explainer, model)
+    for method, num in explainer.passes.items():
+        total = f"{num * len(sources):,} for {len(sources)} radiographs"
+        err.print(
+            f"cost of {method}: {num} further model inputs a radiograph, {total}", highlight=False
+        )
+    _print_costs(audit_config, open_checks(audit_config, explainer), sources)
+    Renderer()
+    err.print("templates: complete")
+    if problems:
+        raise typer.Exit(CaseError.exit_code)
+
+
+def _check_headers(
+    config: AuditConfig, sources: Sequence[CaseSource], num_skipped: int, names: bool
+) -> list[str]:
+    """Read the header of every file; print how many are readable, and return the problems."""
+    from cxr_audit.audit import reading
+    from cxr_audit.ingest import probe
+
     # A server has to send a whole file before its header can be read: one shows that it does.
     probed = sources[:1] if isinstance(sources[0].location, ServerInstance) else sources
     problems = []
     with progress_bar() as progress:
         for done, source in enumerate(probed, 1):
             try:
-                probe(source, **reading(audit_config))
+                probe(source, **reading(config))
             except CaseError as error:
                 problems.append(f"{source.relative_path if names else f'file {done}'}: {error}")
             progress("headers", done, len(probed))
-    asked = f", {len(probed)} retrieved" if len(probed) < len(sources) else ""
+    retrieved = f", {len(probed)} retrieved" if len(probed) < len(sources) else ""
     readable = f"{len(probed) - len(problems)} readable by header"
-    err.print(f"radiographs: {len(sources)} found{asked}, {readable}", highlight=False)
-    if skipped.num:
-        text = f"  {skipped.num} hidden files, or files that operating systems leave, were skipped"
+    err.print(f"radiographs: {len(sources)} found{retrieved}, {readable}", highlight=False)
+    if num_skipped:
+        text = f"  {num_skipped} hidden files, or files that operating systems leave, were skipped"
         err.print(text, highlight=False)
     for problem in problems:
         err.print(f"  {escape(problem)}", highlight=False)
     if problems and not names:
         err.print("  --names prints the names of these files", highlight=False)
-    err.print("model: loading ...")
-    explainer, model = open_classifier(audit_config)
-    check_labels(sources, model.labels, names)
+    return problems
+
+
+def _print_model(explainer: Explainer, model: ModelFacts) -> None:
     rows, columns = model.grid
     err.print(f"model: {escape(model.name)}, SHA-256 {model.sha256}", highlight=False)
     err.print(
@@ -203,18 +235,20 @@ def check(
         f"target layer: {model.target_layer}, {rows}x{columns} cells; head: {model.head}",
         highlight=False,
     )
-    for method, num in explainer.passes.items():
-        total = f"{num * len(sources):,} for {len(sources)} radiographs"
-        err.print(
-            f"cost of {method}: {num} further model inputs a radiograph, {total}", highlight=False
-        )
-    checks = open_checks(audit_config, explainer)
+
+
+def _print_costs(config: AuditConfig, checks: Checks, sources: list[CaseSource]) -> None:
+    """The number of model inputs of each check, and their time on this machine."""
+    from cxr_audit.audit import sample
+    from cxr_audit.preprocess import SHIFTS
+
     seconds = checks.seconds_an_input()
     cost = checks.num_inputs(len(sources))
-    # Of a case with one marker: darker, brighter, marker and border as usual; each part by each fill.
+    # Of a case with one marker: darker, brighter, marker and border as usual; each part by each
+    # fill.
     cost["exposure, markers and border"] = len((*SHIFTS, "marker", "border")) * len(sources)
     masked = len(MASKING_NUMBERS) * len(get_args(Fill))
-    cost["causal masking"] = masked * len(sample(sources, audit_config.masking.cases))
+    cost["causal masking"] = masked * len(sample(sources, config.masking.cases))
     for what, num in cost.items():
         err.print(
             f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s", highlight=False
@@ -222,14 +256,10 @@ def check(
     err.print(
         f"  at {1000 * seconds:.1f} ms an input, timed now; a gradient costs more", highlight=False
     )
-    Renderer()
-    err.print("templates: complete")
-    if problems:
-        raise typer.Exit(CaseError.exit_code)
 
 
 def _input_of(model: str) -> dict[str, Any]:
-    """The keys of `preprocess` that fit a model; and where its value range is known from; None = not known."""
+    """The keys of `preprocess` that fit a model; `scaling` is None where it is not known."""
     if model == REFERENCE:
         return {
             "channels": 1,
@@ -247,7 +277,7 @@ def _input_of(model: str) -> dict[str, Any]:
 
 
 def _print_case(view: dict[str, Any]) -> None:
-    """A case's numbers on the screen, in the words of its PDF."""
+    """Print the numbers of a case in the words of its PDF."""
     answer, first = view["clinician"]["output"], view["primary"]
     out.print(f"\n{answer.main} {answer.threshold}", highlight=False, markup=False)
     title = f"{first.method} for {first.class_name}, layer {first.layer}, {first.grid}"
@@ -260,8 +290,8 @@ def _print_case(view: dict[str, Any]) -> None:
     if len(view["maps"]) > 1:
         maps = Table("Map", "Grid", "State", *view["map_heads"], box=None)
         maps.pad_edge = False
-        for found in view["maps"]:
-            maps.add_row(found.key, found.grid, found.state, *found.columns)
+        for row in view["maps"]:
+            maps.add_row(row.key, row.grid, row.state, *row.columns)
         out.print()
         out.print(maps, highlight=False)
     if view["regions"]:

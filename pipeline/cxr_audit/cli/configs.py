@@ -14,6 +14,9 @@ from cxr_audit.cli.screen import err
 from cxr_audit.config import REFERENCE, json_schema, starter
 from cxr_audit.errors import ConfigError
 
+# section -> key -> value and its remark
+Values = dict[str, dict[str, tuple[Any, str]]]
+
 
 def init(
     path: Annotated[Path, typer.Argument(help="the config to write")] = Path("audit.yaml"),
@@ -22,11 +25,10 @@ def init(
         typer.Option(help="fill the config in from this .keras or .h5 file, or the word reference"),
     ] = None,
 ) -> None:
-    """Write a commented config; with --model, filled in from that model."""
-    values: dict[str, dict[str, tuple[Any, str]]] = {
-        "run": {
-            "name": (re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "audit", "")
-        },
+    """Write a commented config; --model fills it in from a model file."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "audit"
+    values: Values = {
+        "run": {"name": (name, "")},
         "ingest": {"source": ("radiographs" if model else REFERENCE, "")},
         "preprocess": {
             "channels": (1, "as the reference classifier's input"),
@@ -35,36 +37,7 @@ def init(
         "classifier": {"path": ("reference", "")},
     }
     if model is not None and str(model) != REFERENCE:
-        from cxr_audit.classifier import inspect_model
-
-        facts = inspect_model(model)
-        values["preprocess"] = {
-            key: (facts[key], "as the model's input") for key in ("rows", "columns", "channels")
-        }
-        values["preprocess"]["scaling"] = (
-            facts["scaling_guess"],
-            f"{facts['scaling_reason']}; set it as the program that trained the model does",
-        )
-        if facts["scaling_guess"] is not None:
-            values["preprocess"]["scaling_source"] = (
-                facts["scaling_reason"],
-                "printed in every report; once it is checked, say against what",
-            )
-        values["classifier"] = {
-            "path": (os.path.relpath(model, path.resolve().parent), ""),
-            "sha256": (facts["sha256"], ""),
-            "class_names": (
-                facts["class_names"]
-                or [f"class {n}" for n in range(max(2, facts["output_units"]))],
-                "the names of the classes, in the order of the model's output",
-            ),
-        }
-        if facts["resize"] is not None:
-            values["preprocess"]["resize"] = (facts["resize"], "as its model card says")
-        if facts["threshold"] is not None:
-            values["classifier"]["threshold"] = (facts["threshold"], "")
-            values["classifier"]["threshold_source"] = (facts["threshold_source"], "")
-        values["explain"] = {"target_layer": (facts["target_layer"], "the last layer with a grid")}
+        values |= _values_of(model, path.resolve().parent)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(starter(values))
@@ -77,6 +50,44 @@ def init(
     err.print(
         f"wrote {path}; next: edit ingest.source, then cxr-audit check {path}", highlight=False
     )
+
+
+def _values_of(model: Path, folder: Path) -> Values:
+    """What a model file says about a config in `folder`."""
+    from cxr_audit.classifier import inspect_model
+
+    facts = inspect_model(model)
+    preprocess = {}
+    for key in ("rows", "columns", "channels"):
+        preprocess[key] = (facts[key], "as the model's input")
+    preprocess["scaling"] = (
+        facts["scaling_guess"],
+        f"{facts['scaling_reason']}; set it as the program that trained the model does",
+    )
+    if facts["scaling_guess"] is not None:
+        preprocess["scaling_source"] = (
+            facts["scaling_reason"],
+            "printed in every report; once it is checked, say against what",
+        )
+    if facts["resize"] is not None:
+        preprocess["resize"] = (facts["resize"], "as its model card says")
+    numbered = [f"class {number}" for number in range(max(2, facts["output_units"]))]
+    classifier = {
+        "path": (os.path.relpath(model, folder), ""),
+        "sha256": (facts["sha256"], ""),
+        "class_names": (
+            facts["class_names"] or numbered,
+            "the names of the classes, in the order of the model's output",
+        ),
+    }
+    if facts["threshold"] is not None:
+        classifier["threshold"] = (facts["threshold"], "")
+        classifier["threshold_source"] = (facts["threshold_source"], "")
+    return {
+        "preprocess": preprocess,
+        "classifier": classifier,
+        "explain": {"target_layer": (facts["target_layer"], "the last layer with a grid")},
+    }
 
 
 def schema() -> None:

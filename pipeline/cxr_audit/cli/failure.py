@@ -23,7 +23,7 @@ def report_error(error: AuditError) -> None:
 
 
 def after_colon(hint: str) -> str:
-    """A hint in one form: small first letter, no full stop. Those of cases are whole sentences."""
+    """A hint with a small first letter and no full stop; hints of cases are whole sentences."""
     first = hint.partition(" ")[0]
     return (hint[:1].lower() + hint[1:] if first.istitle() else hint).removesuffix(".")
 

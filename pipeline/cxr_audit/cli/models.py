@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -19,7 +19,7 @@ def inspect(
     model: Annotated[Path, typer.Argument(help="a .keras or .h5 file, or the word reference")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Print what a model is: input, classes, layers with a grid, head, output, SHA-256."""
+    """Print the input, classes, layers with a grid, head, output and SHA-256 of a model."""
     from cxr_audit.classifier import inspect_model
 
     if str(model) == REFERENCE:
@@ -28,57 +28,61 @@ def inspect(
     if as_json:
         print(json.dumps(facts, indent=2))
         return
+    _print_facts(facts)
+    _print_layers(facts["layers"])
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
     unit = "unit" if facts["output_units"] == 1 else "units"
-    exact = facts["logit_is_sum_of_cells"]
-    for name, value in {
+    unnamed = ["not in the file: classifier.class_names names them"]
+    budget = "not exact; the gap is recorded"
+    if facts["logit_is_sum_of_cells"]:
+        budget = "exact: the logit is a bias plus the sum of the cells"
+    lines = {
         "file": facts["file"],
         "SHA-256": facts["sha256"],
         "parameters": f"{facts['parameters']:,}",
         "input": facts["input"],
         "value range": f"{facts['scaling_guess'] or 'not known'} ({facts['scaling_reason']})",
         "output": f"{facts['output_units']} {unit}, {facts['output_activation']}",
-        "classes": ", ".join(
-            facts["class_names"] or ["not in the file: classifier.class_names names them"]
-        ),
+        "classes": ", ".join(facts["class_names"] or unnamed),
         "target layer": f"{facts['target_layer']} (auto: the last with a grid)",
         "head": facts["head"],
-        "logit budget": "exact: the logit is a bias plus the sum of the cells"
-        if exact
-        else "not exact; the gap is recorded",
-    }.items():
-        out.print(f"{name:13} {value}", highlight=False, markup=False)
-    # The last layer of each grid, and the last few: where one would want to look.
-    last_of_grid = {
-        layer["grid"]: layer for layer in facts["layers"] if layer["kind"] != "ZeroPadding2D"
+        "logit budget": budget,
     }
-    chosen = [x for x in facts["layers"] if x in (*last_of_grid.values(), *facts["layers"][-4:])]
+    for name, value in lines.items():
+        out.print(f"{name:13} {value}", highlight=False, markup=False)
+
+
+def _print_layers(layers: list[dict[str, Any]]) -> None:
+    """A table of the last layer of each grid and of the last four layers."""
+    last_of_grid = {layer["grid"]: layer for layer in layers if layer["kind"] != "ZeroPadding2D"}
+    shown = (*last_of_grid.values(), *layers[-4:])
+    chosen = [layer for layer in layers if layer in shown]
     out.print(
-        f"\n{len(chosen)} of {len(facts['layers'])} layers with a grid; --json lists all",
-        highlight=False,
+        f"\n{len(chosen)} of {len(layers)} layers with a grid; --json lists all", highlight=False
     )
-    layers = Table(
+    table = Table(
         "cells", "channels", "a cell sees", "budget", "kind", "layer", box=None, pad_edge=False
     )
-    layers.columns[-1].overflow = "fold"
+    table.columns[-1].overflow = "fold"
     for layer in chosen:
-        budget = "exact" if layer["head"] == "affine" else "not exact"
-        seen = layer["receptive_field"] or "not known"
-        layers.add_row(
+        table.add_row(
             layer["grid"],
             str(layer["channels"]),
-            seen,
-            budget,
+            layer["receptive_field"] or "not known",
+            "exact" if layer["head"] == "affine" else "not exact",
             layer["kind"],
             escape(layer["name"]),
         )
-    out.print(layers)
+    out.print(table)
 
 
 def convert(
     old: Annotated[Path, typer.Argument(help="a model of Keras 2: .h5 or .keras")],
     new: Annotated[Path, typer.Argument(help="the .keras file to write")],
 ) -> None:
-    """Write a model of Keras 2 as a .keras file, and check that it answers the same."""
+    """Write a model of Keras 2 as a .keras file, and check that its outputs stay the same."""
     from cxr_audit.classifier import convert as convert_model
 
     convert_model(old, new)

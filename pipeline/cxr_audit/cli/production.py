@@ -24,7 +24,7 @@ def parity(
     config: ConfigFile,
     overrides: Overrides = None,
 ) -> None:
-    """Which preprocessing reproduces the outputs of the pipeline in production."""
+    """Find the preprocessing that reproduces the outputs of the pipeline in production."""
     from cxr_audit.audit import find_key, find_sources, open_classifier
     from cxr_audit.audit.parity import try_pipelines
 
@@ -41,8 +41,8 @@ def parity(
     best = trials[0].parity
     if not best.is_within:
         raise ModelError(
-            f"no preprocessing reproduces the production outputs to {best.tolerance:g}; the nearest "
-            f"is off by {best.largest_difference:.3f}",
+            f"no preprocessing reproduces the production outputs to {best.tolerance:g}; "
+            f"the nearest is off by {best.largest_difference:.3f}",
             "see the steps of the pipeline in production: window, crop, contrast, value range",
         )
 

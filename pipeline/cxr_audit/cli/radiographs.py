@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from cxr_audit.cli.screen import err, out, progress_bar
 from cxr_audit.errors import CaseError, ConfigError
-from cxr_audit.records import CaseSource, VoiTransform, to_json
+from cxr_audit.records import CaseSource, Radiograph, VoiTransform, to_json
 
 
 def view(
@@ -45,9 +45,16 @@ def view(
     if as_json:
         print(to_json(radiograph.facts).decode(), end="")
         return
+    _print_radiograph(radiograph)
+
+
+def _print_radiograph(radiograph: Radiograph) -> None:
+    """The size, every decision about the pixels, the attributes and the warnings."""
     facts, pixels = radiograph.facts, radiograph.pixels
     source = facts.source
+    syntax = source.transfer_syntax or "as the file holds them"
     black, white = float((pixels == 0).mean()), float((pixels == 1).mean())
+    mean = f"mean {pixels.mean():.4f} (0 = black, 1 = white)"
     lines = [
         (
             "size",
@@ -56,14 +63,13 @@ def view(
         ),
         (
             "pixels",
-            f"{source.transfer_syntax or 'as the file holds them'}, decoded by {source.decoder}",
+            f"{syntax}, decoded by {source.decoder}",
             f"SHA-256 of the stored values {source.pixel_sha256}",
         ),
         *((decision.what, decision.how, decision.why) for decision in facts.decisions),
         (
             "shown",
-            f"{pixels.min():.4f} to {pixels.max():.4f}, mean {pixels.mean():.4f} "
-            "(0 = black, 1 = white)",
+            f"{pixels.min():.4f} to {pixels.max():.4f}, {mean}",
             f"{black:.1%} of the pixels are black, {white:.1%} white",
         ),
     ]

@@ -55,9 +55,9 @@ def cohort(
             "--set overrides keys of a config, but no --config is given", "add --config CONFIG"
         )
     require_unlocked(run_folder)
-    found = cohort_of(run_folder, load(config, overrides) if config else None)
-    print(to_json(found).decode().rstrip() if as_json else in_words(found))
-    accept(found)
+    record = cohort_of(run_folder, load(config, overrides) if config else None)
+    print(to_json(record).decode().rstrip() if as_json else in_words(record))
+    accept(record)
 
 
 def compare(
@@ -74,7 +74,9 @@ def compare(
     """Compare two runs: classes, scores, focus and flags, with intervals, as HTML, PDF and JSON."""
     from cxr_audit.compare import compare_runs
 
-    found, folder = compare_runs(run_a, run_b, output, template)
-    moved = sum(case.is_another_class for case in found.changed)
-    err.print(f"{found.num_matched} cases in both runs, {moved} changed class", highlight=False)
+    comparison, folder = compare_runs(run_a, run_b, output, template)
+    moved = sum(case.is_another_class for case in comparison.changed)
+    err.print(
+        f"{comparison.num_matched} cases in both runs, {moved} changed class", highlight=False
+    )
     out.print(str(folder / "compare.html"), highlight=False)

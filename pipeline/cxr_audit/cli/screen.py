@@ -1,4 +1,4 @@
-"""Where words go: data to stdout, everything else to stderr; and the progress bar."""
+"""Print data to stdout and everything else to stderr; show the progress bar."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -52,55 +53,59 @@ def verify(
     """
     from cxr_audit.audit import verify_run
 
-    found = verify_run(run_folder, trust)
-    if rerun and not found.problems:
-        found = _rerun(found, rerun, config, key_file)
-    if originals is not None and not found.problems:
-        found = _with_originals(found, originals, key_file)
-    for line in _statements(found):
+    verification = verify_run(run_folder, trust)
+    if rerun and not verification.problems:
+        verification = _rerun(verification, rerun, config, key_file)
+    if originals is not None and not verification.problems:
+        verification = _with_originals(verification, originals, key_file)
+    for line in _statements(verification):
         err.print(line, highlight=False, markup=False)
-    if found.problems:
-        num = len(found.problems)
+    if verification.problems:
+        num = len(verification.problems)
         findings = "1 finding" if num == 1 else f"{num} findings"
-        lines = "\n".join(map(str, found.problems))
+        lines = "\n".join(map(str, verification.problems))
         raise VerificationError(
-            f"{run_folder}: {findings}\n{lines}", evidence.remedy(found.problems)
+            f"{run_folder}: {findings}\n{lines}", evidence.remedy(verification.problems)
         )
 
 
 def _rerun(
-    found: Verification, num: int, config: Path | None, key_file: Path | None
+    verification: Verification, num: int, config: Path | None, key_file: Path | None
 ) -> Verification:
     from cxr_audit.audit import rerun
     from cxr_audit.engines import run_audit
 
-    asked = None if config is None else load(config, None)
+    settings = None if config is None else load(config, None)
     with progress_bar() as progress:
 
         def run_again(config: AuditConfig, resume: bool, limit: int | None) -> RunResult:
             return run_audit(config, resume, limit, progress)
 
-        reproduction = rerun(found.folder, num, run_again, asked, key_file)
-    problems = (*found.problems, *reproduction.problems)
-    return replace(found, problems=problems, reproduction=reproduction)
+        reproduction = rerun(verification.folder, num, run_again, settings, key_file)
+    problems = (*verification.problems, *reproduction.problems)
+    return replace(verification, problems=problems, reproduction=reproduction)
 
 
-def _with_originals(found: Verification, originals: Path, key_file: Path | None) -> Verification:
+def _with_originals(
+    verification: Verification, originals: Path, key_file: Path | None
+) -> Verification:
     from cxr_audit.audit import compare_originals
 
-    compared = compare_originals(found.folder, originals, key_file)
-    problems = (*found.problems, *compared.problems)
-    return replace(found, problems=problems, notes=(*found.notes, f"originals: {compared}"))
+    compared = compare_originals(verification.folder, originals, key_file)
+    problems = (*verification.problems, *compared.problems)
+    return replace(
+        verification, problems=problems, notes=(*verification.notes, f"originals: {compared}")
+    )
 
 
-def _statements(found: Verification) -> list[str]:
+def _statements(verification: Verification) -> list[str]:
     """What `verify` prints: the three statements, then notes."""
-    lines = [f"consistent: {found.consistent}"]
-    lines += [f"sealed by: {line}" for line in found.sealed_by]
-    lines.append(f"reproduced: {found.reproduced}")
-    lines += [f"note: {note}" for note in found.notes]
-    if not found.problems:
-        lines.append(evidence.in_words(found.folder))
+    lines = [f"consistent: {verification.consistent}"]
+    lines += [f"sealed by: {line}" for line in verification.sealed_by]
+    lines.append(f"reproduced: {verification.reproduced}")
+    lines += [f"note: {note}" for note in verification.notes]
+    if not verification.problems:
+        lines.append(evidence.in_words(verification.folder))
     return lines
 
 
@@ -140,19 +145,7 @@ def sign(
     """
     from cxr_audit.evidence import RunFolder, signing
 
-    secret = os.environ.get("CXR_AUDIT_PASSPHRASE")
-    match (key and cert, pkcs12, pkcs11):
-        case (Path(), None, None):
-            signer = signing.signer_of_files(cast(Path, key), cast(Path, cert), chain or (), secret)
-        case (None, Path(), None):
-            signer = signing.signer_of_pkcs12(pkcs12, secret)
-        case (None, None, Path()):
-            signer = signing.signer_of_pkcs11(pkcs11, token, label, secret)
-        case _:
-            raise ConfigError(
-                "expected one key",
-                "give --key and --cert, or --pkcs12, or --pkcs11 with --token and --label",
-            )
+    signer = _signer(key, cert, chain or (), pkcs12, pkcs11, token, label)
     folder = RunFolder.open(run_folder)
     documents = document or []
     if document is None and (folder.path / "summary.pdf").is_file():
@@ -167,3 +160,30 @@ def sign(
     for file in (*documents, "SHA256SUMS"):
         err.print(f"signed {file}", highlight=False)
     out.print(str(folder.path / "SHA256SUMS.p7s"), highlight=False)
+
+
+def _signer(
+    key: Path | None,
+    cert: Path | None,
+    chain: Sequence[Path],
+    pkcs12: Path | None,
+    pkcs11: Path | None,
+    token: str,
+    label: str,
+) -> Any:
+    """The signer of the options; raises `ConfigError` unless they give exactly one key."""
+    from cxr_audit.evidence import signing
+
+    secret = os.environ.get("CXR_AUDIT_PASSPHRASE")
+    match (key and cert, pkcs12, pkcs11):
+        case (Path(), None, None):
+            return signing.signer_of_files(cast(Path, key), cast(Path, cert), chain, secret)
+        case (None, Path(), None):
+            return signing.signer_of_pkcs12(pkcs12, secret)
+        case (None, None, Path()):
+            return signing.signer_of_pkcs11(pkcs11, token, label, secret)
+        case _:
+            raise ConfigError(
+                "expected one key",
+                "give --key and --cert, or --pkcs12, or --pkcs11 with --token and --label",
+            )

@@ -33,11 +33,16 @@ class Cohort(Section):
     )
     subgroups: tuple[Name, ...] = Field(
         ("ViewPosition", "PatientSex", "PatientAge"),
-        description="DICOM attributes that ingestion allows, and manifest columns; their values are printed",
+        description=(
+            "DICOM attributes that ingestion allows, and manifest columns; their values are printed"
+        ),
     )
     min_cases: Annotated[int, Field(ge=1)] = Field(
         20,
-        description="labelled cases below which a subgroup is not shown; a share of 20 is known to within 0.20",
+        description=(
+            "labelled cases below which a subgroup is not shown; a share of 20 is known to "
+            "within 0.20"
+        ),
     )
     rounds: Annotated[int, Field(ge=200, le=100_000)] = Field(
         2000, description="times that patients are resampled"
@@ -46,10 +51,9 @@ class Cohort(Section):
     @field_validator("subgroups")
     @classmethod
     def _name_no_patient(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
-        if private := [
-            name for name in columns if re.sub(r"[\W_]", "", name.lower()) in PRIVATE_COLUMNS
-        ]:
-            raise ValueError(f"{private[0]!r} names patients")
+        for name in columns:
+            if re.sub(r"[\W_]", "", name.lower()) in PRIVATE_COLUMNS:
+                raise ValueError(f"{name!r} names patients")
         return columns
 
 
@@ -57,12 +61,16 @@ class Criterion(Section):
     """One thing that a run has to show."""
 
     metric: Annotated[Name, CriterionName()] = Field(
-        description="a metric of the run; a number of each case, or what is true or false of it; or "
-        "a check of the model, which has no limit here"
+        description=(
+            "a metric of the run; a number of each case, or what is true or false of it; or "
+            "a check of the model, which has no limit here"
+        )
     )
     cases: Literal["all", Outcome] = Field(
         "all",
-        description="which cases a share is of: all | true_positive | false_positive | true_negative | ...",
+        description=(
+            "which cases a share is of: all | true_positive | false_positive | true_negative | ..."
+        ),
     )
     above: FiniteFloat | None = Field(
         None, description="a case counts where its number is above this"
@@ -72,8 +80,11 @@ class Criterion(Section):
     )
     bound: Bound | None = Field(
         None,
-        description="what is compared with the limit: estimate, or the lower or upper end of its 95 % "
-        "interval; default: the less favourable end (of failed and excluded: the estimate)",
+        description=(
+            "what is compared with the limit: estimate, or the lower or upper end of its "
+            "95 % interval; default: the less favourable end (of failed and excluded: the "
+            "estimate)"
+        ),
     )
     at_least: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="limit of a metric of the run"
@@ -99,43 +110,49 @@ class Criterion(Section):
 
     @model_validator(mode="after")
     def _fits_its_metric(self) -> Criterion:
-        given = {key for key in type(self).model_fields if getattr(self, key) is not None} - {
-            "metric",
-            "bound",
-        }
-        given -= {"cases"} if self.cases == "all" else set()
+        given = {key for key in type(self).model_fields if getattr(self, key) is not None}
+        given -= {"metric", "bound"}
+        if self.cases == "all":
+            given.discard("cases")
         if self.metric in criteria_of_model():
-            if given or self.cases != "all":
+            if given:
                 raise ValueError(f"{self.metric} is passed or not: give no limit and no cases")
         elif self.metric in RUN_METRICS:
             if len(given) != 1 or not given <= {"at_least", "at_most"}:
                 raise ValueError(
-                    f"{self.metric} is one number of the run: give either at_least or at_most, no more"
+                    f"{self.metric} is one number of the run: "
+                    "give either at_least or at_most, no more"
                 )
-        elif len(given & {"share_at_least", "share_at_most"}) != 1 or given & {
-            "at_least",
-            "at_most",
-        }:
+        else:
+            self._fits_each_case(given)
+        return self
+
+    def _fits_each_case(self, given: set[str]) -> None:
+        """Refuse keys that do not fit a metric of each case; `given` are those that are set."""
+        shares = given & {"share_at_least", "share_at_most"}
+        if len(shares) != 1 or given & {"at_least", "at_most"}:
             raise ValueError(
                 f"{self.metric} is of each case: give either share_at_least or share_at_most"
             )
-        elif len(given & {"above", "below"}) != (self.metric not in case_yes_or_no()):
-            count = "neither above nor" if self.metric in case_yes_or_no() else "either above or"
-            raise ValueError(
-                f"{self.metric} is {'yes or no' if self.metric in case_yes_or_no() else 'a number'}: give {count} below"
-            )
-        elif self.metric in ("failed", "excluded") and self.cases != "all":
+        num_limits = len(given & {"above", "below"})
+        if self.metric in case_yes_or_no():
+            if num_limits != 0:
+                raise ValueError(f"{self.metric} is yes or no: give neither above nor below")
+        elif num_limits != 1:
+            raise ValueError(f"{self.metric} is a number: give either above or below")
+        if self.metric in ("failed", "excluded") and self.cases != "all":
             raise ValueError(f"{self.metric} cases have no outcome: leave cases out")
-        return self
 
 
 class Acceptance(Section):
-    """What a case is flagged for, and what a run has to show; if it does not, the command ends with exit code 6."""
+    """Limits of the flags, and criteria for the run; exit code 6 if a criterion is not met."""
 
     flag_outside_lungs_controls: Annotated[FiniteFloat, Field(ge=0)] = Field(
         1.0,
-        description="outside_lungs: most of the evidence lies outside the lungs, and they hold at most "
-        "so many times what the control maps centre or edges have there;",
+        description=(
+            "outside_lungs: most of the evidence lies outside the lungs, and they hold at "
+            "most so many times what the control maps centre or edges have there;"
+        ),
     )
     flag_outside_lungs_contour: Annotated[float, Field(ge=0, le=1)] = Field(
         0.25,
@@ -143,11 +160,15 @@ class Acceptance(Section):
     )
     flag_marker_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
         0.5,
-        description="marker: replaced by the run's mean radiograph, it moves the logit by this or more;",
+        description=(
+            "marker: replaced by the run's mean radiograph, it moves the logit by this or more;"
+        ),
     )
     flag_border_log_odds: Annotated[FiniteFloat, Field(gt=0)] = Field(
         0.7,
-        description="border: replaced by the run's mean radiograph, it moves the logit by this or more",
+        description=(
+            "border: replaced by the run's mean radiograph, it moves the logit by this or more"
+        ),
     )
     flag_border_spread: Annotated[FiniteFloat, Field(ge=0)] = Field(
         0.35, description="and by so much of the standard deviation of the run's logits;"
@@ -182,6 +203,9 @@ class Acceptance(Section):
     )
     criteria: tuple[Criterion, ...] = Field(
         (),
-        description="a list of {metric: auc, bound: lower, at_least: 0.9} (or at_most: ), or of {metric: "
-        "lungs_enrichment, cases: true_positive, above: 1.5, share_at_least: 0.8} (or below: , share_at_most: )",
+        description=(
+            "a list of {metric: auc, bound: lower, at_least: 0.9} (or at_most: ), or of "
+            "{metric: lungs_enrichment, cases: true_positive, above: 1.5, share_at_least: "
+            "0.8} (or below: , share_at_most: )"
+        ),
     )

@@ -52,13 +52,9 @@ class AuditConfig(BaseModel):
 
     def sha256(self) -> str:
         """Identity of what the config asks for: of all but `PLACES`."""
-        asked = {
-            section: kept
-            for section, keys in self.resolved().items()
-            if (
-                kept := {
-                    key: value for key, value in keys.items() if f"{section}.{key}" not in PLACES
-                }
-            )
-        }
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        settings: dict[str, dict[str, Any]] = {}
+        for section, values in self.resolved().items():
+            for key, value in values.items():
+                if f"{section}.{key}" not in PLACES:
+                    settings.setdefault(section, {})[key] = value
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

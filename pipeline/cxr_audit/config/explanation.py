@@ -31,11 +31,16 @@ class Explain(Section):
     classes: tuple[ClassName, ...] = Field((), description="further classes, drawn side by side")
     against: tuple[ClassName, ...] = Field(
         (),
-        description="classes to contrast with the target (more than two classes): its logit minus theirs",
+        description=(
+            "classes to contrast with the target (more than two classes): its logit minus theirs"
+        ),
     )
     baseline: Literal["black", "blurred", "mean"] = Field(
         "black",
-        description="the input without evidence, for integrated-gradients and score-cam: black | blurred | mean",
+        description=(
+            "the input without evidence, for integrated-gradients and score-cam: black | "
+            "blurred | mean"
+        ),
     )
     steps: Annotated[int, Field(ge=1, le=1024)] = Field(
         32, description="path steps of integrated-gradients, noisy copies of smoothgrad"
@@ -63,14 +68,18 @@ class Trust(Section):
 
     sample: Annotated[int, Field(ge=1, le=256)] = Field(
         32,
-        description="radiographs, spread over the run, for checks once a model and for the colour scale",
+        description=(
+            "radiographs, spread over the run, for checks once a model and for the colour scale"
+        ),
     )
     randomisation: bool = Field(
         True, description="does the map depend on the trained weights; once a model"
     )
     faithfulness: Literal["all", "sample", "none"] = Field(
         "sample",
-        description="deletion, insertion, ROAD: sample = once a model | all = of each case as well | none",
+        description=(
+            "deletion, insertion, ROAD: sample = once a model | all = of each case as well | none"
+        ),
     )
     stability: Literal["all", "sample", "none"] = Field(
         "all",
@@ -111,9 +120,12 @@ class Focus(Section):
 
 
 class Masking(Section):
-    """The causal check: the classifier is asked again with lungs, all but lungs, markers and border replaced."""
+    """The causal check: the logit with lungs, all but lungs, markers and border replaced."""
 
     cases: Annotated[int, Field(ge=1)] | Literal["all", "none"] = Field(
         64,
-        description="a number (so many cases, spread evenly over the run) | all | none; about ten passes a case",
+        description=(
+            "a number (so many cases, spread evenly over the run) | all | none; about ten "
+            "passes a case"
+        ),
     )

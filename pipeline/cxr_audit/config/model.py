@@ -78,12 +78,17 @@ class Preprocess(Section):
     )
     scaling: Literal["unit", "minus_one_one", "imagenet", "caffe", "raw_255", "txv"] | None = Field(
         None,
-        description="unit [0, 1] | minus_one_one [-1, 1] | imagenet (mean and deviation, RGB) | caffe (BGR minus "
-        "mean, 0-255) | raw_255 [0, 255] | txv [-1024, 1024]; or give scale and offset instead",
+        description=(
+            "unit [0, 1] | minus_one_one [-1, 1] | imagenet (mean and deviation, RGB) | "
+            "caffe (BGR minus mean, 0-255) | raw_255 [0, 255] | txv [-1024, 1024]; or give "
+            "scale and offset instead"
+        ),
     )
     scaling_source: Origin | None = Field(
         None,
-        description="where the value range is known from, or that it is a guess; printed in every report",
+        description=(
+            "where the value range is known from, or that it is a guess; printed in every report"
+        ),
     )
     scale: float | None = Field(
         None, description="explicit: input = pixel * scale + offset, pixel in [0, 1]"
@@ -153,14 +158,18 @@ class Preprocess(Section):
 
 
 class Validation(Section):
-    """How often validation cases had the target class's label, by the classifier's output: page 1 says it of each case.
+    """How often validation cases had the label of the target class, by the output; for page 1.
 
-    `cohort.json` of a run over these cases has such bins under `reliability`: of its `num_cases`, the share `value`.
+    `cohort.json` of a run over these cases has such bins under `reliability`: `num_cases`, and the
+    share `value` of them that have the label.
     """
 
     data: Name = Field(description="which cases, in a few words")
     bins: Annotated[tuple[tuple[Share, Share, Count, Count], ...], Field(min_length=1)] = Field(
-        description="each [from, to, cases with an output from here to below there, how many of these have the label]"
+        description=(
+            "each [from, to, cases with an output from here to below there, how many of "
+            "these have the label]"
+        )
     )
 
     @field_validator("bins")
@@ -184,7 +193,7 @@ class Validation(Section):
 
 
 class Card(Section):
-    """What its developer says of the classifier, printed in quotation marks in the case PDFs and the run report."""
+    """What the developer says of the classifier; quoted in the case PDFs and the run report."""
 
     intended_use: Words = Field(description="what it is for, for whom")
     population: Words = Field(description="whose radiographs it was made for")
@@ -210,35 +219,47 @@ class Classifier(Section):
     )
     class_names: tuple[ClassName, ...] = Field(
         (),
-        description="one name an output unit, in order; two for one sigmoid unit: [negative, positive]",
+        description=(
+            "one name an output unit, in order; two for one sigmoid unit: [negative, positive]"
+        ),
     )
     target_class: ClassName | None = Field(
         None, description="the class to explain; default: the last of class_names"
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="probability from which the target class is predicted (one or two classes); default 0.5",
+        description=(
+            "probability from which the target class is predicted (one or two classes); default 0.5"
+        ),
     )
     threshold_source: Origin | None = Field(
         None, description="where the threshold comes from; printed in every report"
     )
     output: Literal["logits", "probabilities", "softmax", "sigmoid", "multi_label"] | None = Field(
         None,
-        description="what the outputs are, where the last layer does not say: logits | probabilities | "
-        "softmax | sigmoid | multi_label (the last three: logits of that); default: read from the model",
+        description=(
+            "what the outputs are, where the last layer does not say: logits | "
+            "probabilities | softmax | sigmoid | multi_label (the last three: logits of "
+            "that); default: read from the model"
+        ),
     )
     reference_outputs: Path | None = Field(
         None,
-        description="a .csv with the outputs of the pipeline in production: a column path (or case) "
-        "and one for each class, with probabilities; the run is refused if they differ",
+        description=(
+            "a .csv with the outputs of the pipeline in production: a column path (or case) "
+            "and one for each class, with probabilities; the run is refused if they differ"
+        ),
     )
     tolerance: Annotated[float, Field(gt=0, le=1)] = Field(
         0.01, description="largest difference to reference_outputs that is the same pipeline"
     )
     card: Card | None = Field(
         None,
-        description="its model card: {intended_use: ..., population: ..., limits: [...], data: ..., data_licence: ..., "
-        "validation: {data: ..., bins: [[from, to, cases, of these with the label], ...]}}; reference has its own",
+        description=(
+            "its model card: {intended_use: ..., population: ..., limits: [...], data: ..., "
+            "data_licence: ..., validation: {data: ..., bins: [[from, to, cases, of these "
+            "with the label], ...]}}; reference has its own"
+        ),
     )
 
     # Checked key by key, so that a mistake elsewhere in the section does not hide these.

@@ -20,7 +20,10 @@ class Report(Section):
     )
     scale: Literal["run", "case"] = Field(
         "run",
-        description="colours: run = one scale for all cases, which compares; case = each map to its own maximum",
+        description=(
+            "colours: run = one scale for all cases, which compares; case = each map to its "
+            "own maximum"
+        ),
     )
     cells: bool = Field(False, description="draw the cells of the map's grid over it")
     haze: Annotated[float, Field(ge=0, le=0.3)] = Field(

@@ -36,8 +36,11 @@ class Ingest(Section):
     """Which radiographs, and where their labels come from."""
 
     source: Annotated[str, Field(min_length=1, max_length=4096)] = Field(
-        description="a folder, a glob, one file, a manifest (.csv, .parquet), a .zip, a DICOMDIR, a DICOMweb server "
-        "(dicomweb+https://HOST/PATH?Modality=DX), or the word reference (radiographs that ship)"
+        description=(
+            "a folder, a glob, one file, a manifest (.csv, .parquet), a .zip, a DICOMDIR, a "
+            "DICOMweb server (dicomweb+https://HOST/PATH?Modality=DX), or the word reference "
+            "(radiographs that ship)"
+        )
     )
     labels: Name = Field(
         "none", description="none | folder (the parent folder's name) | a manifest column"
@@ -47,20 +50,28 @@ class Ingest(Section):
     )
     manifest: Path | None = Field(
         None,
-        description="of a DICOMweb server: a .csv or .parquet whose column SOPInstanceUID says which of the "
-        "radiographs found are audited, with a column for the labels, split and the rest",
+        description=(
+            "of a DICOMweb server: a .csv or .parquet whose column SOPInstanceUID says which "
+            "of the radiographs found are audited, with a column for the labels, split and "
+            "the rest"
+        ),
     )
     voi_transform: VoiTransform = Field(
         "if_present",
-        description="DICOM grey values: if_present (VOI LUT, else window, else own range) | lut, window, required "
-        "(either), or the file is refused | off (own range) | percentile (own range without its ends)",
+        description=(
+            "DICOM grey values: if_present (VOI LUT, else window, else own range) | lut, "
+            "window, required (either), or the file is refused | off (own range) | "
+            "percentile (own range without its ends)"
+        ),
     )
     window: Annotated[int, Field(ge=1)] | Name = Field(
         1, description="which of several DICOM windows: its number from 1 on, or its explanation"
     )
     frame: Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="which frame of a multi-frame DICOM file, from 1 on; empty = such files are refused",
+        description=(
+            "which frame of a multi-frame DICOM file, from 1 on; empty = such files are refused"
+        ),
     )
     max_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
         64_000_000,
@@ -83,13 +94,15 @@ class Privacy(Section):
 
     key_file: Path | None = Field(
         None,
-        description="the secret of the case ids, at least 16 bytes; else CXR_AUDIT_CASE_ID_KEY, else a key made once "
-        "in <run.output>/.case-id-key. The same key gives the same ids",
+        description=(
+            "the secret of the case ids, at least 16 bytes; else CXR_AUDIT_CASE_ID_KEY, else "
+            "a key made once in <run.output>/.case-id-key. The same key gives the same ids"
+        ),
     )
 
 
 class Quality(Section):
-    """Whether a radiograph is fit to be audited. One beyond a limit is audited with a caution, unless listed here."""
+    """Limits of quality; a radiograph beyond one is audited with a caution, unless listed here."""
 
     exclude: tuple[QualityCheck, ...] = Field(
         default_factory=lambda: by_default("exclude"),
@@ -104,7 +117,10 @@ class Quality(Section):
     )
     contrast_range: Share = Field(
         0.15,
-        description="contrast: least span of the grey values inside the exposed field, without 5 % at either end",
+        description=(
+            "contrast: least span of the grey values inside the exposed field, without 5 % "
+            "at either end"
+        ),
     )
     clipped_fraction: Share = Field(
         0.05,
@@ -121,14 +137,19 @@ class Quality(Section):
     )
     lungs_fraction: Share = Field(
         0.07,
-        description="not_a_chest: least share of the picture that looks like lung, where no two lungs are found",
+        description=(
+            "not_a_chest: least share of the picture that looks like lung, where no two "
+            "lungs are found"
+        ),
     )
     views: tuple[ViewPosition, ...] = Field(
         (), description="view: those in scope; empty = the model card's, else PA and AP"
     )
     age_years: tuple[Year, Year] | None = Field(
         None,
-        description="age: first and last year in scope, for example [18, 89]; empty = the model card's",
+        description=(
+            "age: first and last year in scope, for example [18, 89]; empty = the model card's"
+        ),
     )
 
     @model_validator(mode="after")

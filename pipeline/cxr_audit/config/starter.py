@@ -16,7 +16,10 @@ from cxr_audit.vocabulary import load_plugins
 
 WIDTH = 110
 HEAD = (
-    "# An audit config. Paths are relative to this file; keys with a # before them show their default.",
+    (
+        "# An audit config. Paths are relative to this file; keys with a # before them show "
+        "their default."
+    ),
     "#   cxr-audit check FILE    what can be known without running",
     "#   cxr-audit run FILE      the audit",
 )
@@ -60,7 +63,7 @@ def commented(
     for name, section in AuditConfig.model_fields.items():
         kind: Any = section.annotation
         given = values.get(name, {})
-        lines += ["", *_comment(kind.__doc__, "")]
+        lines += ["", *_comment(" ".join(kind.__doc__.split()), "")]
         lines.append(f"{name}:" if given else f"# {name}:")
         for key, field in kind.model_fields.items():
             remark = (remarks or {}).get((name, key)) or _description(field)
@@ -85,12 +88,12 @@ def _description(field: Any) -> str:
 
 def _range(annotation: Any, metadata: Any) -> str:
     """The range of a number, for example "0 to 1" or "above 0"."""
-    ends = {
-        name: getattr(limit, name)
-        for limit in (*metadata, *(part for part in get_args(annotation) if part is not None))
-        for name in ("gt", "ge", "lt", "le")
-        if getattr(limit, name, None) is not None
-    }
+    ends = {}
+    for limit in (*metadata, *get_args(annotation)):
+        for name in ("gt", "ge", "lt", "le"):
+            end = getattr(limit, name, None)
+            if end is not None:
+                ends[name] = end
     low, high = ends.get("ge", ends.get("gt")), ends.get("le", ends.get("lt"))
     if low is not None and high is not None:
         return f"{low} to {high}"
@@ -106,12 +109,12 @@ def _choices(annotation: Any, metadata: Any = ()) -> list[str]:
             return list(extra.keys())
     if get_origin(annotation) is Literal:
         return [str(choice) for choice in get_args(annotation)]
-    found: list[str] = []
+    choices: list[str] = []
     for part in get_args(annotation):
         if isinstance(part, Known):
             return list(part.keys())
-        found += [choice for choice in _choices(part) if choice not in found]
-    return found
+        choices += [choice for choice in _choices(part) if choice not in choices]
+    return choices
 
 
 def _comment(text: str, indent: str) -> list[str]:

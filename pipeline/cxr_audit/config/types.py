@@ -26,7 +26,9 @@ REFERENCE = "reference"
 
 
 def printable(text: str) -> str:
-    """What is printed must show itself: no control character, and none that turns the direction of what follows."""
+    """What is printed must show itself: no control character, and none that turns the direction of
+    what follows.
+    """
     if text.isspace() or not text.isprintable():
         raise ValueError("holds nothing but spaces, or a character that cannot be printed")
     return text

@@ -48,14 +48,14 @@ def files_of(folder: Path, without: Iterable[Path] = ()) -> dict[str, str]:
     without : folders below it that do not count.
     """
     left_out = tuple(without)
-    found = {}
+    digests = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if NO_CODE & set(name.parts) or any(path.is_relative_to(other) for other in left_out):
             continue
         if path.is_file():
-            found[name.as_posix()] = file_sha256(path)
-    return found
+            digests[name.as_posix()] = file_sha256(path)
+    return digests
 
 
 def sum_of_files(files: Mapping[str, str]) -> str:

@@ -66,8 +66,8 @@ def verify(folder: RunFolder) -> list[Problem]:
     ConfigError : a run of its schema version cannot be read here.
     """
     expected = read_sums(folder)
-    found = {name: digest_of(folder.path / name) for name in names_of(folder)}
-    problems = _file_problems(expected, found)
+    digests = {name: digest_of(folder.path / name) for name in names_of(folder)}
+    problems = _file_problems(expected, digests)
     problems |= _seal_problems(folder, expected)
     try:
         run = folder.read_run()
@@ -76,10 +76,10 @@ def verify(folder: RunFolder) -> list[Problem]:
             raise
         return sorted([*problems, Problem("unreadable", str(error))])
     problems |= set(crosswalk_problems(folder, run))
-    problems = _with_events(folder, run, expected, found, problems)
+    problems = _with_events(folder, run, expected, digests, problems)
     if any(is_signature_gone(problem) for problem in problems):
         temporary = f".{SIGNATURE}{TEMPORARY[1:]}"
-        problems = {one for one in problems if not PurePath(one.name).match(temporary)}
+        problems = {problem for problem in problems if not PurePath(problem.name).match(temporary)}
     return sorted(problems)
 
 
@@ -143,13 +143,13 @@ def put_back(folder: RunFolder) -> None:
             write(folder.path / name, data)
 
 
-def _file_problems(expected: Mapping[str, str], found: Mapping[str, str]) -> set[Problem]:
+def _file_problems(expected: Mapping[str, str], digests: Mapping[str, str]) -> set[Problem]:
     """Files that are not what `SHA256SUMS` names."""
-    problems = {Problem("added", name) for name in found if name not in expected}
+    problems = {Problem("added", name) for name in digests if name not in expected}
     for name, sha256 in expected.items():
-        if name not in found:
+        if name not in digests:
             problems.add(Problem("missing", name))
-        elif found[name] != sha256:
+        elif digests[name] != sha256:
             problems.add(Problem("changed", name))
     return problems
 
@@ -208,31 +208,31 @@ def _with_events(
     folder: RunFolder,
     run: RunRecord,
     expected: Mapping[str, str],
-    found: Mapping[str, str],
+    digests: Mapping[str, str],
     problems: set[Problem],
 ) -> set[Problem]:
     """The problems with those of the events, without those that an interrupted command excuses."""
     name = folder.events.name
     is_older = run.schema_version < EVENTS_SINCE and name not in expected
-    if name not in found:
+    if name not in digests:
         return problems if is_older else problems | {Problem("missing", name)}
     chain = _read(folder, run, expected.get(name), is_older)
     events = chain.events
     flaw = chain.flaw
     if _is_interrupted(folder, chain, is_older):
-        sealed = {file: digest for file, digest in expected.items() if file in found}
+        sealed = {file: digest for file, digest in expected.items() if file in digests}
         rewritten, interrupted = _interrupted(folder, chain.since, sealed)
         problems = {problem for problem in problems if not _is_excused(problem, rewritten)}
         problems.add(interrupted)
         events = events[: chain.num_sealed]
-        found = {**found, name: expected.get(name, "")}
+        digests = {**digests, name: expected.get(name, "")}
     elif chain.is_torn and flaw is None:
         flaw = "the last line is torn off"
     if flaw is not None:
         return problems | {Problem("broken", name, flaw)}
     if chain.since and is_older:
         return problems
-    return problems | set(_event_problems(folder, events, found, expected))
+    return problems | set(_event_problems(folder, events, digests, expected))
 
 
 def _is_interrupted(folder: RunFolder, chain: _Chain, is_older: bool) -> bool:
@@ -283,27 +283,27 @@ def _num_named(log: bytes, sha256: str | None) -> int | None:
 
 
 def _event_problems(
-    folder: RunFolder, events: list[Event], found: Mapping[str, str], expected: Mapping[str, str]
+    folder: RunFolder, events: list[Event], digests: Mapping[str, str], expected: Mapping[str, str]
 ) -> Iterator[Problem]:
     """What the chain says against the folder: it binds each record and, when sealed, all files."""
-    yield from _record_problems(folder, events, found, expected)
+    yield from _record_problems(folder, events, digests, expected)
     yield from _private_problems(folder, events)
     yield from _signature_problems(folder, events)
-    yield from _last_event_problems(folder, events, found, expected)
+    yield from _last_event_problems(folder, events, digests, expected)
     yield from _seals_by_hand(folder, events)
 
 
 def _record_problems(
-    folder: RunFolder, events: list[Event], found: Mapping[str, str], expected: Mapping[str, str]
+    folder: RunFolder, events: list[Event], digests: Mapping[str, str], expected: Mapping[str, str]
 ) -> Iterator[Problem]:
     records = cases_of(events)
     for case_id in sorted({*records, *folder.case_ids()}):
         file = f"cases/{case_id}/case.json"
-        fits_sums = found.get(file) == expected.get(file)
-        if not fits_sums or found.get(file) == records.get(case_id):
+        fits_sums = digests.get(file) == expected.get(file)
+        if not fits_sums or digests.get(file) == records.get(case_id):
             continue
         kind: Difference = "changed" if case_id in records else "added"
-        if file not in found:
+        if file not in digests:
             kind = "missing"
         why = f"not the record that {folder.events.name} names for this case"
         yield Problem(kind, file, why)
@@ -334,14 +334,14 @@ def _signature_problems(folder: RunFolder, events: list[Event]) -> Iterator[Prob
 
 
 def _last_event_problems(
-    folder: RunFolder, events: list[Event], found: Mapping[str, str], expected: Mapping[str, str]
+    folder: RunFolder, events: list[Event], digests: Mapping[str, str], expected: Mapping[str, str]
 ) -> Iterator[Problem]:
     """Whether the last event seals the very lines of `SHA256SUMS`."""
     name = folder.events.name
     others = {file: digest for file, digest in expected.items() if file != name}
     last = events[-1] if events else {}
     is_sealed = last.get("event") == "sealed" and last.get("sha256") == sum_of_lines(others)
-    is_named = found.get(name) == expected.get(name)
+    is_named = digests.get(name) == expected.get(name)
     if is_named and not is_sealed:
         why = f"not the one that the last line of {name} has sealed"
         yield Problem("changed", CHECKSUMS, why)

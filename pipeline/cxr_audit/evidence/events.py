@@ -232,12 +232,12 @@ def cases_of(events: list[Event], what: str = "sha256") -> dict[str, str | None]
 
 def clock_reversals(events: list[Event]) -> list[tuple[int, int]]:
     """Where the clock went back: the number of the later event, and by how many seconds."""
-    found = []
+    steps_back = []
     for earlier, later in itertools.pairwise(events):
         before, after = _time_of(earlier), _time_of(later)
         if before is not None and after is not None and after < before:
-            found.append((later["number"], round((before - after).total_seconds())))
-    return found
+            steps_back.append((later["number"], round((before - after).total_seconds())))
+    return steps_back
 
 
 def _time_of(event: Event) -> datetime | None:

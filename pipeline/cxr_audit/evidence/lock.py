@@ -109,9 +109,9 @@ def holder_of(path: Path) -> tuple[Holder, State] | None:
 
 def require_unlocked(path: Path) -> None:
     """Raise `RunLocked` where another process is writing to a run folder at this moment."""
-    found = holder_of(path)
-    if found is not None and found[1] == "held":
-        raise _refusal(path / LOCK, *found)
+    holder = holder_of(path)
+    if holder is not None and holder[1] == "held":
+        raise _refusal(path / LOCK, *holder)
 
 
 def _take(lock: Path) -> str:

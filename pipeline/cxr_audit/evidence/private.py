@@ -228,13 +228,13 @@ def read_crosswalk(folder: RunFolder) -> list[CaseSource]:
         io.StringIO(path.read_bytes().decode("utf-8", "surrogateescape"), newline="")
     )
     columns, num = header[len(CROSSWALK) :], len(CROSSWALK)
-    found = []
+    sources = []
     for row in rows:
         case_id, name, sha256, label, patient_id, split = row[:6]
         further = dict(zip(columns, row[num:], strict=True))
         known = (sha256 or None, label or None, patient_id or None)
-        found.append(CaseSource(case_id, Path(name), name, *known, further, split or None))
-    return found
+        sources.append(CaseSource(case_id, Path(name), name, *known, further, split or None))
+    return sources
 
 
 def crosswalk_problems(folder: RunFolder, run: RunRecord) -> list[Problem]:

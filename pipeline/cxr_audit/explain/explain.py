@@ -245,10 +245,12 @@ class Explainer:
             name = layer.split.layer.name
             collected.add(f"{method}@{name}", method, name, subjects, answers)
         for wanted in self._further_subjects(logits, expected):
-            asked = [subject or subjects[0] for subject in wanted]
-            class_gradients = self.target.gradients(features, sides, self._selectors(asked))
+            round_subjects = [subject or subjects[0] for subject in wanted]
+            class_gradients = self.target.gradients(
+                features, sides, self._selectors(round_subjects)
+            )
             layer = _Layer(self.target, at_target.activations, class_gradients)
-            answers = self._cams(method, layer, asked)
+            answers = self._cams(method, layer, round_subjects)
             collected.add(method, method, self.target.layer.name, wanted, answers, True)
         controls: list[dict[str, Floats]] = [{} for _ in range(num)]
         for n in present:
@@ -289,11 +291,11 @@ class Explainer:
         """Logits (N, units) of any number of model inputs, made and asked `at_once` at a time."""
         left = iter(inputs)
         batches = iter(lambda: list(islice(left, at_once)), [])
-        asked = [
+        logits = [
             self.target.forward(_filled(np.stack(some), at_once), None)[2][: len(some)]
             for some in batches
         ]
-        return np.concatenate([np.zeros((0, self.classifier.num_units), np.float32), *asked])
+        return np.concatenate([np.zeros((0, self.classifier.num_units), np.float32), *logits])
 
     def _further_subjects(
         self, logits: Floats, expected: list[str | None]
@@ -343,7 +345,9 @@ class Explainer:
         subjects: list[Subject],
         done: Mapping[str, list[_Answer]] = MappingProxyType({}),
     ) -> list[_Answer]:
-        """A method that needs gradients on a whole batch; what is equal by definition is computed once."""
+        """A method that needs gradients on a whole batch; what is equal by definition is computed
+        once.
+        """
         split, activations, gradients = layer.split, layer.activations, layer.gradients
         is_pooled = split.pooled_weights is not None and method in POOLED
         twin = next((name for name in done if name in POOLED), None) if is_pooled else None

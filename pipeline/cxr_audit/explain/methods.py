@@ -87,7 +87,10 @@ def fuse(maps: Sequence[Floats]) -> Floats:
         highest = positive.max((1, 2), keepdims=True)
         scaled = np.tanh(2 * np.divide(positive, highest, out=positive * 0, where=highest != 0))
         fused.append(
-            [cv2.resize(one, (columns, rows), interpolation=cv2.INTER_LINEAR) for one in scaled]
+            [
+                cv2.resize(layer_map, (columns, rows), interpolation=cv2.INTER_LINEAR)
+                for layer_map in scaled
+            ]
         )
     return np.asarray(np.max(fused, axis=0), np.float32)
 

@@ -66,7 +66,11 @@ def check_maps_vary(maps: Sequence[ClassActivationMap]) -> Check:
     ------- The mean Spearman correlation over the pairs of up to 32 maps, spread over the sample;
     failed above 0.95, not run for fewer than 8 maps.
     """
-    chosen = [one.values.ravel() for one in maps if one.facts.status in ("ok", "negative_only")]
+    chosen = [
+        case_map.values.ravel()
+        for case_map in maps
+        if case_map.facts.status in ("ok", "negative_only")
+    ]
     chosen = [values for values in chosen if np.ptp(values) > 0]
     if len(chosen) < FEWEST:
         return _not_run(MAPS, len(chosen))

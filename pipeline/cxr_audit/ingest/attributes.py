@@ -76,8 +76,8 @@ def attributes(dataset: Dataset, notes: Notes) -> dict[str, str]:
         if known:
             kept[keyword] = "\\".join(known)
     for keyword in NUMBERS:
-        found = numbers(dataset, keyword, notes)
-        if found and None not in found:
+        values = numbers(dataset, keyword, notes)
+        if values and None not in values:
             kept[keyword] = "\\".join(_as_written(dataset, keyword))[:64]
     band = _age_band(dataset, notes)
     if band is not None:

@@ -54,9 +54,9 @@ def _warn_about_aspect(dataset: Dataset, spacing: Spacing | None, notes: Notes) 
 def _spacing(dataset: Dataset, keyword: str, notes: Notes) -> Spacing | None:
     if not is_present(dataset, keyword):
         return None
-    found = numbers(dataset, keyword, notes)
-    if len(found) == 2:
-        row, column = found
+    values = numbers(dataset, keyword, notes)
+    if len(values) == 2:
+        row, column = values
         if row is not None and column is not None and row > 0 and column > 0:
             return row, column
     if keyword not in notes.not_understood:

@@ -122,7 +122,7 @@ def read_dicom(
                 pixels = grey(dataset, header, stored, display, notes)
             else:
                 pixels = colour(header, stored, decoded.photometric_interpretation, notes)
-        found = _header_facts(dataset, header, raw, notes)
+        header_facts = _header_facts(dataset, header, raw, notes)
         instance = _instance(dataset)
     _refuse_unreadable(display, notes)
     if parser_warnings:
@@ -133,10 +133,10 @@ def read_dicom(
         rows=header.rows,
         columns=header.columns,
         source=source,
-        pixel_spacing_mm=found.spacing,
-        view_position=found.view,
-        patient_orientation=found.orientation,
-        attributes=found.attributes,
+        pixel_spacing_mm=header_facts.spacing,
+        view_position=header_facts.view,
+        patient_orientation=header_facts.orientation,
+        attributes=header_facts.attributes,
         decisions=tuple(notes.decisions),
         warnings=tuple(notes.warnings),
         not_understood=dict(sorted(notes.not_understood.items())),

@@ -59,11 +59,11 @@ def _referenced(root: Path, parts: list[str]) -> Path:
             parts = []
     if not parts:
         raise ConfigError("the DICOMDIR names a file that is not on its medium", NAME_THE_FOLDER)
-    found = _matches(root, parts)
-    if len(found) > 1:
+    matches = _matches(root, parts)
+    if len(matches) > 1:
         problem = "the DICOMDIR names a file for which several on the medium fit"
         raise ConfigError(problem, NAME_THE_FOLDER)
-    return found[0] if found else root.joinpath(*parts)
+    return matches[0] if matches else root.joinpath(*parts)
 
 
 def _matches(folder: Path, parts: list[str]) -> list[Path]:

@@ -162,12 +162,12 @@ def numbers(dataset: Dataset, keyword: str, notes: Notes) -> tuple[Number, ...]:
         notes.warn(message("ingest.blank_values", keyword=keyword))
         while parts and not parts[-1]:
             parts.pop()
-    found = tuple(_number(part, keyword, notes) for part in parts)
-    num_bad = sum(number is None for number in found)
+    values = tuple(_number(part, keyword, notes) for part in parts)
+    num_bad = sum(number is None for number in values)
     if num_bad:
-        problem = message("ingest.not_numbers", num=num_bad, total=len(found))
+        problem = message("ingest.not_numbers", num=num_bad, total=len(values))
         notes.misread(keyword, problem)
-    return found
+    return values
 
 
 def _number(text: str, keyword: str, notes: Notes) -> Number:
@@ -197,18 +197,18 @@ def _finite(text: str) -> Number:
 
 def number(dataset: Dataset, keyword: str, notes: Notes) -> Number:
     """The number of an element that has one; the first of several, as DCMTK takes it."""
-    found = numbers(dataset, keyword, notes)
-    if len(found) > 1:
-        notes.warn(message("ingest.several_values", keyword=keyword, num=len(found)))
-    return found[0] if found else None
+    values = numbers(dataset, keyword, notes)
+    if len(values) > 1:
+        notes.warn(message("ingest.several_values", keyword=keyword, num=len(values)))
+    return values[0] if values else None
 
 
 def integer(dataset: Dataset, keyword: str, notes: Notes) -> int | None:
     """The integer of an element that has one, None where it is absent or no integer."""
-    found = number(dataset, keyword, notes)
-    if found is None:
+    value = number(dataset, keyword, notes)
+    if value is None:
         return None
-    if not found.is_integer():
+    if not value.is_integer():
         notes.misread(keyword, message("ingest.no_integer"))
         return None
-    return int(found)
+    return int(value)

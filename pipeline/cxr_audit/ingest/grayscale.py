@@ -103,13 +103,13 @@ def grayscale_table(
 
 def _voi(chain: VoiInput, notes: Notes) -> Values:
     """The first VOI transform that the config allows and the header has."""
-    asked = chain.display.voi_transform
-    for step in VOI_TRANSFORMS[asked]:
+    voi_transform = chain.display.voi_transform
+    for step in VOI_TRANSFORMS[voi_transform]:
         shown = step(chain, notes)
         if shown is not None:
             return shown
     raise UnsupportedRadiograph(
-        message("ingest.no_voi_transform", voi_transform=asked),
+        message("ingest.no_voi_transform", voi_transform=voi_transform),
         message("ingest.no_voi_transform_hint"),
     )
 

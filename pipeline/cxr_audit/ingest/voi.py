@@ -131,13 +131,13 @@ def _is_usable(center: float, width: float, function: str) -> bool:
 
 def _window_order(chain: VoiInput, num: int, notes: Notes) -> list[int]:
     """Window numbers, the one that was asked for first. An explanation is never echoed."""
-    asked = chain.display.window
-    if isinstance(asked, str):
+    window = chain.display.window
+    if isinstance(window, str):
         explanations = [text.strip().casefold() for text in chain.explanations[:num]]
-        name = asked.strip().casefold()
+        name = window.strip().casefold()
         chosen = explanations.index(name) + 1 if name in explanations else 0
     else:
-        chosen = asked if asked <= num else 0
+        chosen = window if window <= num else 0
     if num and not chosen:
         notes.warn(message("ingest.window_absent"))
     return sorted(range(1, num + 1), key=lambda number: number != chosen)
@@ -207,10 +207,10 @@ def _range(chain: VoiInput, cut: float, notes: Notes) -> Values:
 
 def _decide_range(chain: VoiInput, low: float, high: float, cut: float, notes: Notes) -> None:
     """Say why the header's own curve or window was not used: asked for, absent or unusable."""
-    asked = chain.display.voi_transform
-    if asked != "if_present":
+    voi_transform = chain.display.voi_transform
+    if voi_transform != "if_present":
         reason = message("ingest.range_asked")
-        why = message("ingest.range_asked_why", voi_transform=asked)
+        why = message("ingest.range_asked_why", voi_transform=voi_transform)
     else:
         is_absent = chain.states_nothing
         reason = message("ingest.range_none" if is_absent else "ingest.range_unusable")

@@ -44,8 +44,8 @@ def recipe_of(settings: Preprocess) -> Recipe:
     """What a config asks for; the config refused what its preset cannot do."""
     pad_value = settings.pad_value / 255
     frames_first = settings.resize in ("crop_resize", "pad_resize")
-    asked = (settings.preset, settings.interpolation, settings.antialias)
-    if asked == (None, None, None):
+    choices = (settings.preset, settings.interpolation, settings.antialias)
+    if choices == (None, None, None):
         return Recipe(
             rounding=settings.rounding or "none", pad_value=pad_value, frames_first=frames_first
         )

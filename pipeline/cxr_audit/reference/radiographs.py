@@ -1,7 +1,8 @@
 """A seed -> the radiographs that ship for the demo, and their manifest.
 
-A real chest (RG1 of the NEMA sample set, from the PyPI package pydicom-data), eleven chest phantoms, one phantom that
-is no chest, and one file that is no radiograph. They are for trying the tool, not for measuring a classifier.
+A real chest (RG1 of the NEMA sample set, from the PyPI package pydicom-data), eleven chest
+phantoms, one phantom that is no chest, and one file that is no radiograph. They are for trying the
+tool, not for measuring a classifier.
 """
 
 from __future__ import annotations
@@ -103,9 +104,18 @@ FORMATS = {".png": "png", ".jpg": "jpeg", ".dcm": "dicom"}
 def write_radiographs(folder: Path, seed: int = 1) -> Path:
     """Write the demo's files and `manifest.csv` into `folder`; the same seed gives the same bytes.
 
-    Returns the manifest's path; its columns are `COLUMNS`, its paths relative to `folder`. The masks of what was
-    planted lie in `masks/`.
-    Raises `ConfigError` where pydicom-data is not installed or the folder cannot be written.
+    The manifest has the columns `COLUMNS`; its paths are relative to `folder`. The masks of lungs,
+    findings and shortcuts lie in `masks/`.
+
+    Returns
+    -------
+    Path
+        The manifest.
+
+    Raises
+    ------
+    ConfigError
+        pydicom-data is not installed, or the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -134,11 +144,33 @@ def write_radiographs(folder: Path, seed: int = 1) -> Path:
     return write_manifest(folder / "manifest.csv", COLUMNS, rows)
 
 
+TEST_OBJECT = Exposure(
+    quanta=2e5,
+    electronic=6,
+    scatter=0.2,
+    blur_mm=0.2,
+    latitude=0,
+    detail=0.3,
+    contrast=1,
+    brightness=0,
+    hardness=3,
+)
+
+
 def draw_test_object(seed: int, rows: int = 640, columns: int = 640) -> Floats:
-    """An image-quality test object: plate, step wedge, line pairs, discs; float32 (rows, columns) in [0, 1]."""
-    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32) / np.float32(
-        max(rows, columns)
-    ) - np.float32(0.5)
+    """Draw an image-quality test object: plate, step wedge, line pairs, discs.
+
+    Parameters
+    ----------
+    seed : of the noise
+    rows, columns : size in pixels
+
+    Returns
+    -------
+    float32 (rows, columns) in [0, 1]
+    """
+    pixel = np.float32(max(rows, columns))
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32) / pixel - np.float32(0.5)
     plate = (np.abs(x) < 0.42) & (np.abs(y) < 0.42)
     water = 60.0 * plate
     wedge = (np.abs(y - 0.28) < 0.07) & (np.abs(x) < 0.36)
@@ -147,29 +179,12 @@ def draw_test_object(seed: int, rows: int = 640, columns: int = 640) -> Floats:
     for row in range(3):
         for column in range(5):
             radius = 0.012 + 0.006 * column
-            water += (
-                9.0
-                * (row + 1)
-                * (np.hypot(x + 0.24 - 0.12 * column, y + 0.28 - 0.11 * row) < radius)
-            )
+            away = np.hypot(x + 0.24 - 0.12 * column, y + 0.28 - 0.11 * row)
+            water += 9.0 * (row + 1) * (away < radius)
     for group, period in enumerate((0.04, 0.026, 0.016, 0.01)):
-        bars = (
-            (np.mod(x, period) < period / 2)
-            & (np.abs(x + 0.27 - 0.18 * group) < 0.07)
-            & (np.abs(y - 0.13) < 0.05)
-        )
+        is_in_group = (np.abs(x + 0.27 - 0.18 * group) < 0.07) & (np.abs(y - 0.13) < 0.05)
+        bars = (np.mod(x, period) < period / 2) & is_in_group
         metal = metal + 0.8 * bars
-    how = Exposure(
-        quanta=2e5,
-        electronic=6,
-        scatter=0.2,
-        blur_mm=0.2,
-        latitude=0,
-        detail=0.3,
-        contrast=1,
-        brightness=0,
-        hardness=3,
-    )
     rng = np.random.default_rng((seed, 12))
     return expose(
         rng,
@@ -178,11 +193,11 @@ def draw_test_object(seed: int, rows: int = 640, columns: int = 640) -> Floats:
         np.asarray(metal, np.float32),
         plate,
         250 / rows,
-        how,
+        TEST_OBJECT,
     )
 
 
 def _other(name: str, patient_id: str, kind: str) -> tuple[object, ...]:
-    """A manifest line of what is no phantom of a chest."""
+    """A manifest line of a file that is no phantom of a chest."""
     known = {"path": name, "patient_id": patient_id, "kind": kind}
     return tuple(known.get(column, "") for column in COLUMNS)

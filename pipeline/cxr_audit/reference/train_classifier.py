@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from cxr_audit.reference.phantom import training_pixels
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-
 Doubles = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 Statistic = Callable[[Labels, Doubles], float]
@@ -46,11 +46,41 @@ OUTSIDE = {
 }
 # The figures of the second and third: cxr-audit run configs/kermany.yaml, then benchmarks.budget.
 LIMITS = (
-    "It was trained on children of 1 to 5 years and on phantoms; every adult radiograph is outside its population.",
-    "On true positives the audit finds as much evidence in the mediastinum (+2.5 log-odds) as in the lungs (+2.7).",
-    "Its classes differ in aspect ratio, cropping, exposure and markers; markers move its logit by 0.4 at most.",
+    (
+        "It was trained on children of 1 to 5 years and on phantoms; every adult radiograph "
+        "is outside its population."
+    ),
+    (
+        "On true positives the audit finds as much evidence in the mediastinum (+2.5 "
+        "log-odds) as in the lungs (+2.7)."
+    ),
+    (
+        "Its classes differ in aspect ratio, cropping, exposure and markers; markers move "
+        "its logit by 0.4 at most."
+    ),
     "It knows two classes only, and patients are told apart by file name: splits may share some.",
 )
+
+
+TEXTS: dict[str, Any] = {
+    "name": "cxr-audit reference pneumonia classifier",
+    "input": "224x224x1, stretched, grey values in [0, 1]",
+    "intended_use": "to show and to test cxr-audit; not for any clinical use",
+    "population": (
+        "frontal chest radiographs of children of 1 to 5 years, one hospital (Guangzhou); "
+        "chest phantoms"
+    ),
+    "data": (
+        "Kermany, Zhang, Goldbaum: Labeled Optical Coherence Tomography (OCT) and Chest X-Ray "
+        "Images for Classification, Mendeley Data, doi 10.17632/rscbjbr9sj; resized to 224x224. "
+        "Phantoms of cxr-audit"
+    ),
+    "data_licence": "CC BY 4.0",
+    "limits": LIMITS,
+    "threshold_source": (
+        "largest Youden index on the validation split, patients kept apart by file name"
+    ),
+}
 
 
 def build_classifier() -> keras.Model:
@@ -107,11 +137,12 @@ def _read(data: bytes) -> Pixels:
 
 
 def augment(image: Floats, rng: np.random.Generator) -> Floats:
-    """Shift (8 %), rotation (8 degrees), zoom (20 %, rows and columns apart), contrast, gamma, blur.
+    """Shift (8 %), rotation (8 degrees), zoom (20 %, rows and columns apart), contrast, gamma,
+    blur.
 
-    The files were stretched to squares, and height and width of the originals differ by class: without the
-    two zooms a network learns the aspect ratio (test AUC 0.95 with one zoom of 10 %; with the same weights,
-    0.98 or 0.86 when the test images were made 20 % flatter or narrower).
+    The files were stretched to squares, and height and width of the originals differ by class:
+    without the two zooms a network learns the aspect ratio (test AUC 0.95 with one zoom of 10 %;
+    with the same weights, 0.98 or 0.86 when the test images were made 20 % flatter or narrower).
     """
     angle = np.deg2rad(rng.uniform(-8, 8))
     rotation = np.asarray([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -161,7 +192,24 @@ def bootstrap(
     seed: int,
     rounds: int = 2000,
 ) -> tuple[float, float]:
-    """95 % percentile interval of a statistic, resampling patients; samples of one class are drawn again."""
+    """95 % percentile interval of a statistic, with patients resampled.
+
+    A sample with one class only is drawn again.
+
+    Parameters
+    ----------
+    statistic : of labels and scores
+    labels : (N,), 0 or 1
+    scores : (N,) in [0, 1]
+    patients : N names
+    seed : of the resampling
+    rounds : number of samples
+
+    Returns
+    -------
+    float, float
+        Lower and upper end.
+    """
     rng = np.random.default_rng(seed)
     names, index = np.unique(patients, return_inverse=True)
     members = [np.flatnonzero(index == k) for k in range(len(names))]
@@ -175,15 +223,29 @@ def bootstrap(
 
 
 def expected_calibration_error(labels: Labels, scores: Doubles, bins: int = 10) -> float:
-    """Mean distance of observed frequency and mean score over bins of equal width, weighted by their cases
-    (Guo et al., arXiv 1706.04599, eq. 3)."""
+    """Mean distance of observed frequency and mean score, weighted by the cases of each bin.
+
+    Guo et al., arXiv 1706.04599, eq. 3.
+
+    Parameters
+    ----------
+    labels : (N,), 0 or 1
+    scores : (N,) in [0, 1]
+    bins : number of bins of equal width
+
+    Returns
+    -------
+    float in [0, 1]
+    """
     bin_of = np.minimum((scores * bins).astype(int), bins - 1)
     members = [bin_of == k for k in range(bins) if (bin_of == k).any()]
     return float(sum(m.mean() * abs(labels[m].mean() - scores[m].mean()) for m in members))
 
 
 def temperature_of(labels: Labels, logits: Doubles) -> float:
-    """The T > 0 for which logits / T have the smallest log-loss (Guo et al., arXiv 1706.04599, section 4.2)."""
+    """The T > 0 for which logits / T have the smallest log-loss (Guo et al., arXiv 1706.04599,
+    section 4.2).
+    """
 
     def log_loss(log_t: float) -> float:
         z = logits / np.exp(log_t)
@@ -202,26 +264,26 @@ def choose_threshold(labels: Labels, scores: Doubles) -> float:
 
 
 def train(arguments: argparse.Namespace, weights: Path) -> float:
-    """Fit and write `weights`: first on radiographs alone, then on radiographs and phantoms. Returns the temperature.
+    """Fit first on radiographs alone, then on radiographs and phantoms; write `weights`.
 
-    Goes on where a broken-off training stopped. The second stage may start from given weights of the first.
+    An interrupted training continues from its last epoch. The second stage may start from given
+    weights of the first. Returns the temperature.
     """
     pixels, labels, patients, _ = read_split(arguments.data / "train")
     is_validation = held_out(patients, arguments.seed)
+    training, training_labels = pixels[~is_validation], labels[~is_validation]
     keras.utils.set_random_seed(arguments.seed)
     first = arguments.start_from or arguments.output / "radiographs.keras"
     if not first.exists():
         model = build_classifier()
-        fit(
-            model, pixels[~is_validation], labels[~is_validation], arguments.epochs, 2e-3, arguments
-        )
+        fit(model, training, training_labels, arguments.epochs, 2e-3, arguments)
         model.save(first)
     model = keras.saving.load_model(first, compile=False)
     drawn, drawn_labels = draw_phantoms(range(PHANTOMS))
     fit(
         model,
-        np.concatenate([pixels[~is_validation], drawn]),
-        np.concatenate([labels[~is_validation], drawn_labels]),
+        np.concatenate([training, drawn]),
+        np.concatenate([training_labels, drawn_labels]),
         arguments.phantom_epochs,
         5e-4,
         arguments,
@@ -245,7 +307,17 @@ def fit(
     rate: float,
     arguments: argparse.Namespace,
 ) -> None:
-    """AdamW, one epoch of warm-up, then a cosine; classes weighted to count alike."""
+    """Fit with AdamW: one epoch of warm-up, then a cosine; both classes have the same weight.
+
+    Parameters
+    ----------
+    model : changed in place
+    pixels : uint8 (N, 224, 224)
+    labels : (N,), 0 or 1
+    epochs : how many
+    rate : highest learning rate
+    arguments : batch, seed and output of the command line
+    """
     batches = Batches(pixels, labels, arguments.batch, arguments.seed)
     warmup = len(batches)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -267,12 +339,11 @@ def fit(
 
 
 def draw_phantoms(seeds: Sequence[int]) -> tuple[Pixels, Labels]:
-    """Phantoms (N, 224, 224) and their labels: every second one has pneumonia; what else is in them is chance."""
+    """Phantoms (N, 224, 224) and their labels; every second one has pneumonia."""
     labels = [seed % 2 for seed in seeds]
-    drawn = [
-        training_pixels(seed, CLASS_NAMES[label], SIZE)
-        for seed, label in zip(seeds, labels, strict=True)
-    ]
+    drawn = []
+    for seed, label in zip(seeds, labels, strict=True):
+        drawn.append(training_pixels(seed, CLASS_NAMES[label], SIZE))
     return np.asarray(np.rint(np.stack(drawn) * 255), np.uint8), np.asarray(labels)
 
 
@@ -283,17 +354,91 @@ def held_out(patients: list[str], seed: int) -> npt.NDArray[np.bool_]:
     return np.asarray([patient in chosen for patient in patients])
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Labels (N,), scores (N,) and patients of a set of radiographs."""
+
+    labels: Labels
+    scores: Doubles
+    patients: list[str]
+
+
 def describe(arguments: argparse.Namespace, weights: Path, temperature: float | None) -> ModelCard:
-    """The model card of `weights`: what it is for, its data, and figures measured now."""
+    """Measure `weights` and write the model card.
+
+    Parameters
+    ----------
+    arguments : of the command line
+    weights : the .keras file
+    temperature : by which the logits were divided; None = not known
+
+    Returns
+    -------
+    ModelCard
+    """
     model = keras.saving.load_model(weights, compile=False)
     pixels, labels, patients, train_hash = read_split(arguments.data / "train")
     is_validation = held_out(patients, arguments.seed)
-    val_labels, validation = labels[is_validation], predict(model, pixels[is_validation])
-    val_patients = [p for p, v in zip(patients, is_validation, strict=True) if v]
-    threshold = round(choose_threshold(val_labels, validation), 4)
-    test_pixels, test_labels, test_patients, test_hash = read_split(arguments.data / "test")
-    drawn, drawn_labels = draw_phantoms(range(PHANTOMS, PHANTOMS + 400))
+    validation = Scored(
+        labels[is_validation],
+        predict(model, pixels[is_validation]),
+        np.asarray(patients)[is_validation].tolist(),
+    )
+    threshold = round(choose_threshold(validation.labels, validation.scores), 4)
+    pixels, labels, patients, test_hash = read_split(arguments.data / "test")
+    test = Scored(labels, predict(model, pixels), patients)
+    pixels, labels = draw_phantoms(range(PHANTOMS, PHANTOMS + 400))
+    phantoms = Scored(labels, predict(model, pixels), [str(n) for n in range(len(pixels))])
+    sets = {
+        "Kermany validation split": validation,
+        "Kermany test split": test,
+        "chest phantoms": phantoms,
+    }
+    measured = _figures(sets, threshold, arguments.seed)
+    measured += _shares_outside(arguments, model, threshold)
+    return ModelCard(
+        **TEXTS,
+        weights=weights.name,
+        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        parameters=int(model.count_params()),
+        data_sha256={"train": train_hash, "test": test_hash},
+        num_cases={
+            "train": int((~is_validation).sum()),
+            "phantoms": PHANTOMS,
+            "validation": len(validation.labels),
+            "test": len(test.labels),
+        },
+        measured=tuple(measured),
+        training=_training(arguments),
+        class_names=CLASS_NAMES,
+        threshold=threshold,
+        temperature=temperature,
+        age_years=(1, 5),
+        views=("AP", "PA"),
+        validation=Validation(
+            "Kermany validation split, children of 1 to 5 years",
+            CLASS_NAMES[1],
+            _counted(validation.labels, validation.scores),
+        ),
+    )
 
+
+def _training(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The entry `training` of the card."""
+    return {
+        "command": "python -m cxr_audit.reference.train_classifier --data ../shared/data/kermany",
+        "seed": arguments.seed,
+        "epochs": [arguments.epochs, arguments.phantom_epochs],
+        "versions": {
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+        },
+    }
+
+
+def _figures(sets: Mapping[str, Scored], threshold: float, seed: int) -> list[Measured]:
+    """Every statistic on every set, with its interval."""
     statistics: dict[str, Statistic] = {
         "AUC": roc_auc_score,
         "sensitivity": lambda y, p: float((p[y == 1] >= threshold).mean()),
@@ -301,102 +446,40 @@ def describe(arguments: argparse.Namespace, weights: Path, temperature: float | 
         "calibration error (ECE)": expected_calibration_error,
         "Brier score": lambda y, p: float(((p - y) ** 2).mean()),
     }
-    sets = {
-        "Kermany validation split": (val_labels, validation, val_patients),
-        "Kermany test split": (test_labels, predict(model, test_pixels), test_patients),
-        "chest phantoms": (
-            drawn_labels,
-            predict(model, drawn),
-            [str(n) for n in range(len(drawn))],
-        ),
-    }
-    measured = [
-        Measured(
-            what, data, statistic(y, p), len(y), bootstrap(statistic, y, p, who, arguments.seed)
-        )
-        for data, (y, p, who) in sets.items()
-        for what, statistic in statistics.items()
-    ]
-    for data, (scores, of) in _elsewhere(arguments, model).items():
-        measured.append(
-            Measured(
-                "share at or above the threshold", data, float((scores >= threshold).mean()), of
-            )
-        )
-    return ModelCard(
-        name="cxr-audit reference pneumonia classifier",
-        weights=weights.name,
-        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        parameters=int(model.count_params()),
-        input="224x224x1, stretched, grey values in [0, 1]",
-        intended_use="to show and to test cxr-audit; not for any clinical use",
-        population="frontal chest radiographs of children of 1 to 5 years, one hospital (Guangzhou); chest phantoms",
-        data="Kermany, Zhang, Goldbaum: Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for "
-        "Classification, Mendeley Data, doi 10.17632/rscbjbr9sj; resized to 224x224. Phantoms of cxr-audit",
-        data_licence="CC BY 4.0",
-        data_sha256={"train": train_hash, "test": test_hash},
-        num_cases={
-            "train": int((~is_validation).sum()),
-            "phantoms": PHANTOMS,
-            "validation": int(is_validation.sum()),
-            "test": len(test_labels),
-        },
-        measured=tuple(measured),
-        limits=LIMITS,
-        training={
-            "command": "python -m cxr_audit.reference.train_classifier --data ../shared/data/kermany",
-            "seed": arguments.seed,
-            "epochs": [arguments.epochs, arguments.phantom_epochs],
-            "versions": {
-                "keras": keras.__version__,
-                "numpy": np.__version__,
-                "opencv": cv2.__version__,
-            },
-        },
-        class_names=CLASS_NAMES,
-        threshold=threshold,
-        threshold_source="largest Youden index on the validation split, patients kept apart by file name",
-        temperature=temperature,
-        age_years=(1, 5),
-        views=("AP", "PA"),
-        validation=Validation(
-            "Kermany validation split, children of 1 to 5 years",
-            CLASS_NAMES[1],
-            _counted(val_labels, validation),
-        ),
-    )
+    measured = []
+    for data, scored in sets.items():
+        labels, scores = scored.labels, scored.scores
+        for name, statistic in statistics.items():
+            interval = bootstrap(statistic, labels, scores, scored.patients, seed)
+            value = statistic(labels, scores)
+            measured.append(Measured(name, data, value, len(labels), interval))
+    return measured
+
+
+def _shares_outside(
+    arguments: argparse.Namespace, model: keras.Model, threshold: float
+) -> list[Measured]:
+    """The share of positive outputs in sets outside the population, where the sets exist."""
+    measured = []
+    for data, pattern in OUTSIDE.items():
+        paths = sorted(arguments.data.parent.glob(pattern))
+        if paths:
+            scores = predict(model, np.stack([_read(path.read_bytes()) for path in paths]))
+            share = float((scores >= threshold).mean())
+            measured.append(Measured("share at or above the threshold", data, share, len(paths)))
+    return measured
 
 
 def _counted(labels: Labels, scores: Doubles, bins: int = 10) -> tuple[OutputBin, ...]:
     """How many cases have an output of each tenth, and how many of these are positive."""
     bin_of = np.minimum((scores * bins).astype(int), bins - 1)
-    found = []
+    counted = []
     for k in np.unique(bin_of).tolist():
         num_cases, positive = int((bin_of == k).sum()), int(labels[bin_of == k].sum())
-        interval = binomtest(positive, num_cases).proportion_ci(method="wilson")
-        found.append(
-            OutputBin(
-                k / bins,
-                (k + 1) / bins,
-                num_cases,
-                positive,
-                (float(interval.low), float(interval.high)),
-            )
-        )
-    return tuple(found)
-
-
-def _elsewhere(arguments: argparse.Namespace, model: keras.Model) -> dict[str, tuple[Doubles, int]]:
-    """Scores outside the population, where the sets are there: by set, with their number."""
-    found = {}
-    for data, pattern in OUTSIDE.items():
-        paths = sorted(arguments.data.parent.glob(pattern))
-        if paths:
-            found[data] = (
-                predict(model, np.stack([_read(path.read_bytes()) for path in paths])),
-                len(paths),
-            )
-    return found
+        wilson = binomtest(positive, num_cases).proportion_ci(method="wilson")
+        interval = float(wilson.low), float(wilson.high)
+        counted.append(OutputBin(k / bins, (k + 1) / bins, num_cases, positive, interval))
+    return tuple(counted)
 
 
 def _logit(probability: Doubles) -> Doubles:

@@ -1,13 +1,15 @@
 """Montgomery and Shenzhen lung masks -> the lung segmenter, its figures and its model card.
 
-    python -m cxr_audit.reference.train_lungs --data ../shared/data/lungs --adult ../shared/data/adult
+    python -m cxr_audit.reference.train_lungs
+        --data ../shared/data/lungs --adult ../shared/data/adult
 
-A small U-Net (Ronneberger et al., arXiv 1505.04597) on one 256x256 channel. The parts for training, validation
-and test are drawn in each source apart; in both sources a patient has one image. Augmentation stands in for
-what these erect adult PA images do not show: portable and paediatric ones, opacities over the lung, tubes,
-markers, collimation. What is no upright chest (turned by 90 or 180 degrees, tiles in disorder, drawn shapes,
-noise) is shown with an empty mask, so that the network leaves it empty. The test part is read once, at the end.
-An interrupted training goes on from its last epoch when the command is given again.
+A small U-Net (Ronneberger et al., arXiv 1505.04597) on one 256x256 channel. The parts for training,
+validation and test are drawn in each source apart; in both sources a patient has one image.
+Augmentation stands in for what these erect adult PA images do not show: portable and paediatric
+ones, opacities over the lung, tubes, markers, collimation. What is no upright chest (turned by 90
+or 180 degrees, tiles in disorder, drawn shapes, noise) is shown with an empty mask, so that the
+network leaves it empty. The test part is read once, at the end. An interrupted training goes on
+from its last epoch when the command is given again.
 """
 
 from __future__ import annotations
@@ -34,11 +36,22 @@ Pixels = npt.NDArray[np.uint8]
 CHANNELS = (16, 32, 64, 96, 128)
 NEGATIVE_FRACTION = 0.15
 LIMITS = (
-    "It was trained on erect adults; on portable and paediatric radiographs it has been looked at, and measured "
-    "against boxes only.",
-    "The heart's shadow and the lung behind it and behind the diaphragm are no lung here, as in the masks it learnt.",
-    "A lung that is white throughout may be left out in part or whole; then lungs are not found or confidence is low.",
-    "The right lung is the one on the left of the image; a mirrored radiograph gets them exchanged.",
+    (
+        "It was trained on erect adults; on portable and paediatric radiographs it has been "
+        "looked at, and measured against boxes only."
+    ),
+    (
+        "The heart's shadow and the lung behind it and behind the diaphragm are no lung "
+        "here, as in the masks it learnt."
+    ),
+    (
+        "A lung that is white throughout may be left out in part or whole; then lungs are "
+        "not found or confidence is low."
+    ),
+    (
+        "The right lung is the one on the left of the image; a mirrored radiograph gets them "
+        "exchanged."
+    ),
     "Lateral views, and chests turned by 30 to 60 degrees, were not part of its training.",
 )
 # What must be refused, made of the images that are measured: quarter turns to the left.
@@ -48,7 +61,8 @@ TURNS = {"turned left": 1, "head down": 2, "turned right": 3}
 def build_segmenter() -> keras.Model:
     """U-Net, (256, 256, 1) in [0, 1] -> probability of lung (256, 256, 1).
 
-    Its finest features lie on the 128x128 grid, which makes it four times as fast as one on 256x256.
+    Its finest features lie on the 128x128 grid, which makes it four times as fast as one on
+    256x256.
     """
     layers = keras.layers
 
@@ -89,7 +103,9 @@ def read_grey(path: Path, digest: Any) -> Pixels:
 
 
 def read_data(folder: Path) -> tuple[Pixels, Pixels, list[str], str]:
-    """Images (N, 256, 256), masks (N, 256, 256) of 0 and 255, names, and one SHA-256 over all files in order."""
+    """Images (N, 256, 256), masks (N, 256, 256) of 0 and 255, names, and one SHA-256 over all files
+    in order.
+    """
     digest, pairs, names = hashlib.sha256(), [], []
     for path in sorted((folder / "images").iterdir()):
         files = (path, folder / "masks" / f"{path.stem}.png")
@@ -105,7 +121,9 @@ def read_data(folder: Path) -> tuple[Pixels, Pixels, list[str], str]:
 
 
 def parts_of(names: list[str], seed: int) -> npt.NDArray[np.str_]:
-    """ "test" (a fifth), "validation" (a twelfth) or "train" for each image, drawn in each source apart."""
+    """ "test" (a fifth), "validation" (a twelfth) or "train" for each image, drawn in each source
+    apart.
+    """
     sources = np.asarray([name.split("_")[0] for name in names])
     parts = np.full(len(names), "train", "<U10")
     for source in np.unique(sources):
@@ -127,7 +145,7 @@ def smooth_noise(rng: np.random.Generator, cells: int) -> Floats:
 
 
 def move(image: Floats, mask: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Mirror, rotation (mostly within 8 degrees, at most 25), zoom (rows and columns apart), shift."""
+    """Mirror, rotation (mostly within 8 degrees, at most 25), zoom of rows and columns, shift."""
     if rng.random() < 0.5:
         image, mask = image[:, ::-1], mask[:, ::-1]
     angle = np.deg2rad(np.clip(rng.normal(0, 7), -25, 25))
@@ -209,7 +227,9 @@ def overlay(image: Floats, rng: np.random.Generator) -> Floats:
 
 
 def expose(image: Floats, rng: np.random.Generator) -> Floats:
-    """Gamma, saturation at both ends, uneven exposure, blur, noise, coarse pixels. Never an inversion."""
+    """Gamma, saturation at both ends, uneven exposure, blur, noise, coarse pixels. Never an
+    inversion.
+    """
     image = np.asarray(np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.35)), np.float32)
     if rng.random() < 0.3:
         image = image + (smooth_noise(rng, 2) - 0.5) * np.float32(rng.uniform(0, 0.5))
@@ -230,7 +250,9 @@ def expose(image: Floats, rng: np.random.Generator) -> Floats:
 
 
 def no_chest(image: Floats, rng: np.random.Generator) -> Floats:
-    """What is to be left empty: a chest on its side or head down, its tiles in disorder, shapes, noise, nothing."""
+    """What is to be left empty: a chest on its side or head down, its tiles in disorder, shapes,
+    noise, nothing.
+    """
     kind = rng.random()
     if kind < 0.7:
         return np.ascontiguousarray(np.rot90(image, rng.choice([1, 2, 3], p=[0.4, 0.2, 0.4])))
@@ -267,7 +289,9 @@ def no_chest(image: Floats, rng: np.random.Generator) -> Floats:
 
 
 def augment(image: Pixels, mask: Pixels, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """One training pair, both (256, 256): what the network sees, and the share of lung in each pixel."""
+    """One training pair, both (256, 256): what the network sees, and the share of lung in each
+    pixel.
+    """
     picture, lung = move(unit(image), unit(mask), rng)
     if rng.random() < 0.6:
         picture = cloud(picture, lung, rng)
@@ -339,8 +363,9 @@ def dice(one: Mask, other: Mask) -> float:
 
 
 def measure_boxes(lungs: Lungs, annotation: dict[str, Any]) -> dict[str, float]:
-    """Share of the masks inside the radiologists' two lung boxes, and the mean IoU of the boxes round the masks
-    with theirs; 0 and 0 where the lungs were not found."""
+    """Share of the masks inside the radiologists' two lung boxes, and the mean IoU of the boxes
+    round the masks with theirs; 0 and 0 where the lungs were not found.
+    """
     scale = np.asarray([SIZE / annotation["width"], SIZE / annotation["height"]] * 2)
     boxes = {
         box["label"]: np.asarray([box[key] for key in "xywh"]) * scale
@@ -376,7 +401,9 @@ SETS = {
 
 
 def is_development(name: str) -> bool:
-    """A third of the adult set, by the hash of the file name: looked at during development; the rest once."""
+    """A third of the adult set, by the hash of the file name: looked at during development; the
+    rest once.
+    """
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 3 == 0
 
 
@@ -392,7 +419,9 @@ def mean_with_interval(
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A radiograph: what the network saw (256, 256), what was found, and figures against the truth, if any."""
+    """A radiograph: what the network saw (256, 256), what was found, and figures against the truth,
+    if any.
+    """
 
     name: str
     image: Floats
@@ -403,8 +432,9 @@ class Case:
 def measure(
     arguments: argparse.Namespace, segmenter: LungSegmenter
 ) -> tuple[dict[str, list[Case]], dict[str, str]]:
-    """The sets "test" (figure dice), "adult" (inside_boxes, box_iou) and "children" (none), and a SHA-256 of the
-    data of each. Not found counts as 0."""
+    """The sets "test" (figure dice), "adult" (inside_boxes, box_iou) and "children" (none), and a
+    SHA-256 of the data of each. Not found counts as 0.
+    """
     _, masks, names, lungs_hash = read_data(arguments.data)
     is_test = parts_of(names, arguments.seed) == "test"
     truth = dict(zip(names, masks > 127, strict=True))
@@ -453,8 +483,9 @@ def measure(
 def summarise(
     measured: dict[str, list[Case]], segmenter: LungSegmenter, seed: int
 ) -> tuple[Measured, ...]:
-    """The card's figures: means with intervals, how often nothing was found, and how often what is turned was
-    refused."""
+    """The card's figures: means with intervals, how often nothing was found, and how often what is
+    turned was refused.
+    """
     figures: list[Measured] = []
 
     def add(what: str, data: str, values: list[float], resampled: bool = True) -> None:
@@ -515,15 +546,23 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         parameters=segmenter.parameters,
         input=f"{SIZE}x{SIZE}x1, stretched, 1st to 99th percentile spread over [0, 1], CLAHE",
-        intended_use="to say which part of a frontal chest radiograph is lung, for cxr-audit; not for any clinical use",
+        intended_use=(
+            "to say which part of a frontal chest radiograph is lung, for cxr-audit; not for "
+            "any clinical use"
+        ),
         population="adults, erect postero-anterior radiographs, two tuberculosis programmes "
         "(Montgomery County, USA; Shenzhen, China)",
-        data="Jaeger et al.: Two public chest X-ray datasets for computer-aided screening of pulmonary diseases, "
-        "Quant Imaging Med Surg 2014, 4(6), 475-477; U.S. National Library of Medicine. Measured also on the lung "
-        "boxes of Cohen et al.: COVID-19 Image Data Collection, arXiv 2006.11988, and on paediatric radiographs of "
-        "Kermany et al., Mendeley Data, doi 10.17632/rscbjbr9sj",
-        data_licence="Montgomery, Shenzhen: public, to be cited; COVID-19: CC BY or CC BY-SA by image; "
-        "Kermany: CC BY 4.0",
+        data=(
+            "Jaeger et al.: Two public chest X-ray datasets for computer-aided screening of "
+            "pulmonary diseases, Quant Imaging Med Surg 2014, 4(6), 475-477; U.S. National "
+            "Library of Medicine. Measured also on the lung boxes of Cohen et al.: COVID-19 "
+            "Image Data Collection, arXiv 2006.11988, and on paediatric radiographs of "
+            "Kermany et al., Mendeley Data, doi 10.17632/rscbjbr9sj"
+        ),
+        data_licence=(
+            "Montgomery, Shenzhen: public, to be cited; COVID-19: CC BY or CC BY-SA by "
+            "image; Kermany: CC BY 4.0"
+        ),
         data_sha256=hashes,
         num_cases={part: int((parts == part).sum()) for part in ("train", "validation", "test")}
         | {name: len(cases) for name, cases in measured.items() if name != "test"},

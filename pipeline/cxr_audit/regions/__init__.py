@@ -80,7 +80,7 @@ def find_regions(
 
 
 def _of_other_packages(grey: Floats) -> list[Region]:
-    """Regions of the kinds that other packages have added: grey values in [0, 1] -> mask or None."""
+    """Regions of the kinds that plug-ins add: grey values in [0, 1] -> mask or None."""
     regions = []
     for kind in REGION_KINDS:
         mask = None if kind.function is None else kind.function(grey)

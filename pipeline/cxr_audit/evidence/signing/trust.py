@@ -61,12 +61,12 @@ def distrust(
     roots : those that its chain has to end in.
     moment : when it has to be valid: time of a trusted time-stamp, else now.
     """
-    found = [
+    doubts = [
         ("chain", _chain_problem(certificate, others, roots, moment)),
         ("dates", date_problem(certificate, moment)),
         ("usage", usage_problem(certificate)),
     ]
-    return [f"{what}: {why}" for what, why in found if why is not None]
+    return [f"{what}: {why}" for what, why in doubts if why is not None]
 
 
 def date_problem(certificate: x509.Certificate, moment: datetime) -> str | None:

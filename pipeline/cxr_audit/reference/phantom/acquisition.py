@@ -1,8 +1,9 @@
-"""Path lengths -> the pixels of a radiograph: Beer-Lambert, scatter veil, blur, quantum and electronic noise, display.
+"""Path lengths -> the pixels of a radiograph: Beer-Lambert, scatter veil, blur, quantum and
+electronic noise, display.
 
-Monochromatic at the effective energy of a chest tube voltage (near 60 keV): NIST XCOM gives 0.0206/mm for water; bone
-is what cortical bone adds to it. The display curve is that of a processed radiograph: logarithm, some of the wide range
-traded for detail, an S-shaped curve.
+Monochromatic at the effective energy of a chest tube voltage (near 60 keV): NIST XCOM gives
+0.0206/mm for water; bone is what cortical bone adds to it. The display curve is that of a processed
+radiograph: logarithm, some of the wide range traded for detail, an S-shaped curve.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ import numpy as np
 from cxr_audit.reference.phantom.projection import Floats, Mask, blur
 
 WATER_PER_MM, BONE_PER_MM, LEAD_PER_MM = 0.0206, 0.05, 0.5
-DIRECT = (
-    0.35  # optical depth below which the detector is saturated: the air beside the body is black
-)
+# Below this optical depth the detector is saturated: the air beside the body is black.
+DIRECT = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,22 @@ def expose(
     pixel_mm: float,
     how: Exposure,
 ) -> Floats:
-    """Take the radiograph: float32 (rows, columns) in [0, 1], 0 = black as displayed."""
+    """Take the radiograph.
+
+    Parameters
+    ----------
+    rng : random stream of the noise
+    water, bone, metal : float32 (rows, columns), mm
+        Path lengths.
+    body : bool (rows, columns)
+        Where the body is; it sets the range of the display.
+    pixel_mm : size of a pixel
+    how : the exposure and the display curve
+
+    Returns
+    -------
+    float32 (rows, columns) in [0, 1], 0 = black as displayed
+    """
     depth = WATER_PER_MM * water + BONE_PER_MM * bone + LEAD_PER_MM * metal
     primary = np.exp(-depth)
     signal = blur(primary, how.blur_mm / pixel_mm) + how.scatter * blur(primary, 32 / pixel_mm)
@@ -62,7 +77,5 @@ def expose(
     level = (density - low) / max(high - low, 1e-3)
     shown = 1 / (1 + np.exp(-how.hardness * (how.contrast * (level - 0.5) + how.brightness)))
     ends = 1 / (1 + np.exp(how.hardness * 0.62)), 1 / (1 + np.exp(-how.hardness * 0.62))
-    return np.asarray(
-        np.clip(depth / DIRECT, 0, 1) * np.clip((shown - ends[0]) / (ends[1] - ends[0]), 0, 1),
-        np.float32,
-    )
+    grey = np.clip((shown - ends[0]) / (ends[1] - ends[0]), 0, 1)
+    return np.asarray(np.clip(depth / DIRECT, 0, 1) * grey, np.float32)

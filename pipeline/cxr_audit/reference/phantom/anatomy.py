@@ -1,8 +1,9 @@
-"""A body and a grid -> path lengths in mm through soft tissue and bone, and where the lungs and the heart are.
+"""A body and a grid -> path lengths in mm through soft tissue and bone, and where the lungs and the
+heart are.
 
-Lengths are those of a standard adult; `Body.scale` makes the person of it. The proportions follow what the adult and
-paediatric radiographs of the public sets show (Jaeger 2014, Kermany 2018): a child is wider for its height, its heart
-larger, its ribs flatter and thinner, its arms raised.
+Lengths are those of a standard adult; `Body.scale` makes the person of it. The proportions follow
+what the adult and paediatric radiographs of the public sets show (Jaeger 2014, Kermany 2018): a
+child is wider for its height, its heart larger, its ribs flatter and thinner, its arms raised.
 """
 
 from __future__ import annotations
@@ -57,14 +58,30 @@ class Body:
 
 
 def draw_body(rng: np.random.Generator, sex: Sex, age_band: AgeBand, inspiration: float) -> Body:
-    """A person of that sex and age. `inspiration` in [0, 1]: 0 = breathed out, 1 = deep."""
+    """Draw a person.
+
+    Parameters
+    ----------
+    rng : random stream of the person's body
+    sex : "F" or "M"
+    age_band : "child", "adult" or "elderly"
+    inspiration : in [0, 1]
+        0 = breathed out, 1 = deep.
+
+    Returns
+    -------
+    Body
+    """
     is_child, is_old = age_band == "child", age_band == "elderly"
     uniform = rng.uniform
     lift = 34 * (inspiration - 0.75)
     shallow = 1 - inspiration
-    scale = (
-        uniform(0.52, 0.68) if is_child else uniform(0.9, 1.0) if sex == "F" else uniform(0.98, 1.1)
-    )
+    if is_child:
+        scale = uniform(0.52, 0.68)
+    elif sex == "F":
+        scale = uniform(0.9, 1.0)
+    else:
+        scale = uniform(0.98, 1.1)
     right = -lift + uniform(-7, 7) - 14 * is_child
     return Body(
         sex=sex,
@@ -92,8 +109,9 @@ def draw_body(rng: np.random.Generator, sex: Sex, age_band: AgeBand, inspiration
 class Chest:
     """Projected anatomy; all (rows, columns). Lengths in mm of the standard adult.
 
-    `cavity` is the path through both lungs, `right` and `left` the lung fields that are seen (the shadows of the heart,
-    the mediastinum and the diaphragm excluded, as in the Montgomery and Shenzhen masks).
+    `cavity` is the path through both lungs, `right` and `left` the lung fields that are seen (the
+    shadows of the heart, the mediastinum and the diaphragm excluded, as in the Montgomery and
+    Shenzhen masks).
     """
 
     body: Body
@@ -109,7 +127,19 @@ class Chest:
 
 
 def build(rng: np.random.Generator, body: Body, grid: Grid) -> Chest:
-    """Project a person."""
+    """Project a person.
+
+    Parameters
+    ----------
+    rng : random stream of the anatomy
+    body : the person
+    grid : where the path lengths are taken
+
+    Returns
+    -------
+    Chest
+        Path lengths and masks, all of the grid's shape.
+    """
     x, y = np.asarray(grid.x / body.wide, np.float32), grid.y
     water, trunk = _trunk(body, x, y)
     fields = {side: _lung(body, x, y, side) for side in (-1, 1)}
@@ -192,17 +222,20 @@ def _floor(body: Body, x: Floats, side: int) -> Floats:
 
 
 def _trunk(body: Body, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Water path of neck, shoulders and trunk without its cavities, and its squared margin (> 0 inside)."""
+    """Water path of neck, shoulders and trunk without its cavities, and its squared margin (> 0
+    inside).
+    """
     fat = body.fat_mm
     child = body.age_band == "child"
     shoulder = (158 if child else 206) + 0.5 * fat
     width = {
-        -200: 56, -16: 58, 4: 74, 22: 118, 40: 0.8 * shoulder, 60: 0.94 * shoulder, 90: shoulder, 125: shoulder - 2,
-        150: shoulder - 12, 175: 140 + fat, 205: 138 + fat, 260: 143 + fat, 340: 146 + fat, 520: 150 + fat,
+        -200: 56, -16: 58, 4: 74, 22: 118, 40: 0.8 * shoulder, 60: 0.94 * shoulder,
+        90: shoulder, 125: shoulder - 2, 150: shoulder - 12, 175: 140 + fat,
+        205: 138 + fat, 260: 143 + fat, 340: 146 + fat, 520: 150 + fat,
     }  # fmt: skip
     depth = {
-        -200: 130, 0: 140, 40: 170, 80: 192, 130: 206 + fat, 200: 210 + 1.4 * fat, 270: 216 + 1.6 * fat,
-        340: 216 + 1.8 * fat,
+        -200: 130, 0: 140, 40: 170, 80: 192, 130: 206 + fat, 200: 210 + 1.4 * fat,
+        270: 216 + 1.6 * fat, 340: 216 + 1.8 * fat,
     }  # fmt: skip
     half, thick = curve(width, y, 7), curve(depth, y, 12)
     u = x / half
@@ -324,11 +357,9 @@ def _arm_path(body: Body) -> Doubles:
 
 def vertebra_y(number: float) -> float:
     """Middle of a thoracic vertebra; T1 = 1, cervical ones below 1."""
-    return (
-        26 + 19.5 * (number - 1) + 0.42 * max(number - 1, 0) ** 2
-        if number >= 1
-        else 26 + 15.5 * (number - 1)
-    )
+    if number < 1:
+        return 26 + 15.5 * (number - 1)
+    return 26 + 19.5 * (number - 1) + 0.42 * max(number - 1, 0) ** 2
 
 
 def _skeleton(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
@@ -377,68 +408,105 @@ def _ribs(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     return 1.4 * tubes(grid, hoop, np.stack(heights), np.stack(depths), wall=0.8, inner=0.22)
 
 
+@dataclass(frozen=True, slots=True)
+class _Vertebra:
+    """One vertebral body, seen from the front; lengths in mm."""
+
+    x: float
+    y: float
+    half_width: float
+    half_height: float
+    depth: float
+
+
+def _vertebra(number: int, bend: float) -> _Vertebra:
+    """The vertebra of that number in a spine that bends to the side by `bend` mm."""
+    y = vertebra_y(number)
+    pitch = vertebra_y(number + 0.5) - vertebra_y(number - 0.5)
+    return _Vertebra(
+        x=bend * np.sin(y / 110),
+        y=y,
+        half_width=11.5 + 0.75 * max(number, 0),
+        half_height=0.4 * pitch,
+        depth=10 + 0.9 * max(number, 0),
+    )
+
+
 def _spine(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     """Bodies with their end plates, pedicles, transverse and spinous processes."""
-    total = np.zeros(grid.shape, np.float32)
     step_mm = min(grid.pixel_mm)
     bend = rng.uniform(-3.5, 3.5)
+    density = 0.5 if body.age_band == "child" else 0.36
     bars, rings, spines = [], [], []
-    ring = np.linspace(0, 2 * np.pi, 25)
     xs, ys, volumes = [], [], []
     for number in range(-6, 16):
-        middle = vertebra_y(number)
-        pitch = vertebra_y(number + 0.5) - vertebra_y(number - 0.5)
-        half_height, half_width = 0.4 * pitch, 11.5 + 0.75 * max(number, 0)
-        depth = 10 + 0.9 * max(number, 0)
-        x0 = bend * np.sin(middle / 110)
-        a = (np.arange(round(2 * half_width / step_mm) + 1) + 0.5) / (
-            round(2 * half_width / step_mm) + 1
-        ) * 2 - 1
-        b = (np.arange(round(2 * half_height / step_mm) + 1) + 0.5) / (
-            round(2 * half_height / step_mm) + 1
-        ) * 2 - 1
-        shell = 2 * depth * (np.sqrt(1 - a**2) - 0.87 * np.sqrt(np.clip(0.9 - a**2, 0, None)))
-        plates = 0.55 * depth * np.clip((np.abs(b) - 0.82) / 0.12, 0, 1)
-        chord = shell[None] + plates[:, None] * np.sqrt(1 - a**2)[None] + 1.5
-        waist = 1 - 0.09 * (1 - b**2)
-        xs.append((x0 + half_width * a[None] * waist[:, None]).ravel())
-        ys.append(np.broadcast_to((middle + half_height * b)[:, None], chord.shape).ravel())
-        volumes.append(
-            (
-                (0.5 if body.age_band == "child" else 0.36)
-                * chord
-                * 4
-                * half_width
-                * half_height
-                / chord.size
-            ).ravel()
-        )
+        vertebra = _vertebra(number, bend)
+        x, y, volume = _vertebral_body(vertebra, step_mm, density)
+        xs.append(x)
+        ys.append(y)
+        volumes.append(volume)
         for side in (-1, 1):
-            cx, cy = x0 + side * 0.62 * half_width, middle - 0.25 * half_height
-            rings.append(
-                np.stack(
-                    [
-                        cx + 2.6 * np.cos(ring),
-                        cy + 0.42 * half_height * np.sin(ring),
-                        0 * ring - 78,
-                    ],
-                    axis=1,
-                )
-            )
-            out = x0 + side * np.linspace(6, 9 + half_width, 25)
-            lift = 4 * np.abs(np.linspace(0, 1, 25))
-            bars.append(np.stack([out, middle - 2 - lift, np.full(25, -84.0)], axis=1))
-        drop = np.linspace(0, 1, 25)
-        spines.append(np.stack([x0 + 0 * drop, middle + (2 + 8 * drop), -84 - 14 * drop], axis=1))
+            rings.append(_pedicle(vertebra, side))
+            bars.append(_transverse_process(vertebra, side))
+        spines.append(_spinous_process(vertebra))
     volumes_all = np.concatenate(volumes)
-    places = np.stack(
-        [np.concatenate(xs), np.concatenate(ys), np.full(volumes_all.size, -62.0)], axis=1
-    )
+    depths = np.full(volumes_all.size, -62.0)
+    places = np.stack([np.concatenate(xs), np.concatenate(ys), depths], axis=1)
     seen = grid.project(places)
+    total = np.zeros(grid.shape, np.float32)
     total += grid.gather(seen[:, 0], seen[:, 1], volumes_all)
     total += tubes(grid, np.stack(rings), 1.1)
     total += 0.7 * tubes(grid, np.stack(bars), 3.2, wall=0.8, inner=0.3)
     return total + tubes(grid, np.stack(spines), 2.4, wall=0.8, inner=0.25)
+
+
+def _vertebral_body(
+    vertebra: _Vertebra, step_mm: float, density: float
+) -> tuple[Doubles, Doubles, Doubles]:
+    """Places x, y (mm) and volumes (mm3) of the bone of a vertebral body: shell and end plates."""
+    half_width, half_height = vertebra.half_width, vertebra.half_height
+    across = _cell_centres(half_width, step_mm)
+    down = _cell_centres(half_height, step_mm)
+    hollow = np.sqrt(np.clip(0.9 - across**2, 0, None))
+    shell = 2 * vertebra.depth * (np.sqrt(1 - across**2) - 0.87 * hollow)
+    plates = 0.55 * vertebra.depth * np.clip((np.abs(down) - 0.82) / 0.12, 0, 1)
+    chord = shell[None] + plates[:, None] * np.sqrt(1 - across**2)[None] + 1.5
+    waist = 1 - 0.09 * (1 - down**2)
+    x = vertebra.x + half_width * across[None] * waist[:, None]
+    y = np.broadcast_to((vertebra.y + half_height * down)[:, None], chord.shape)
+    volume = density * chord * 4 * half_width * half_height / chord.size
+    return x.ravel(), y.ravel(), volume.ravel()
+
+
+def _cell_centres(half_mm: float, step_mm: float) -> Doubles:
+    """Centres of equal cells of about `step_mm` that fill -half_mm .. half_mm, in [-1, 1]."""
+    number = round(2 * half_mm / step_mm) + 1
+    return (np.arange(number) + 0.5) / number * 2 - 1
+
+
+def _pedicle(vertebra: _Vertebra, side: int) -> Doubles:
+    """Its outline, (25, 3)."""
+    turn = np.linspace(0, 2 * np.pi, 25)
+    x = vertebra.x + side * 0.62 * vertebra.half_width + 2.6 * np.cos(turn)
+    y = vertebra.y - 0.25 * vertebra.half_height + 0.42 * vertebra.half_height * np.sin(turn)
+    return np.stack([x, y, 0 * turn - 78], axis=1)
+
+
+def _transverse_process(vertebra: _Vertebra, side: int) -> Doubles:
+    """Its middle line, (25, 3)."""
+    x = vertebra.x + side * np.linspace(6, 9 + vertebra.half_width, 25)
+    lift = 4 * np.abs(np.linspace(0, 1, 25))
+    return np.stack([x, vertebra.y - 2 - lift, np.full(25, -84.0)], axis=1)
+
+
+def _spinous_process(vertebra: _Vertebra) -> Doubles:
+    """Its middle line, (25, 3)."""
+    drop = np.linspace(0, 1, 25)
+    return np.stack([vertebra.x + 0 * drop, vertebra.y + (2 + 8 * drop), -84 - 14 * drop], axis=1)
+
+
+ALONG = np.linspace(0, 1, 40)  # positions along a bone of the shoulder
+FLIPS = np.asarray([[-1, 1, 1], [1, 1, 1]])[:, None]  # the left bone -> the right and the left one
 
 
 def _shoulders(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
@@ -446,63 +514,76 @@ def _shoulders(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     is_child = body.age_band == "child"
     reach = (118 if is_child else 142) * body.wide
     lift = rng.uniform(-8, 8) + (-8 if is_child else 0) - 10 * body.arms_up
+    total = _clavicles(grid, reach, lift)
+    for bone in (*_scapulae(body, grid, reach, lift), *_humeri(body, grid)):
+        total = total + bone
+    return total
+
+
+def _clavicles(grid: Grid, reach: float, lift: float) -> Floats:
+    rise = 84 + (55 + lift - 84) * ALONG**0.9 - 7 * np.sin(1.9 * np.pi * ALONG)
+    depth = 62 - 70 * ALONG + 14 * np.sin(2 * np.pi * ALONG)
+    line = _both(np.stack([12 + (reach - 12) * ALONG, rise, depth], axis=1))
+    ends = np.clip(12 * np.minimum(ALONG, 1 - ALONG), 0.2, 1)
+    thick = (5.0 + 1.8 * (2 * ALONG - 1) ** 2) * ends
+    return np.asarray(1.7 * tubes(grid, line, thick, wall=1.5, inner=0.3), np.float32)
+
+
+def _scapulae(body: Body, grid: Grid, reach: float, lift: float) -> tuple[Floats, Floats, Floats]:
+    """Borders, spine and plate of both.
+
+    A scapula is a thin plate between three corners, with a thicker outer border and a spine that
+    ends as acromion.
+    """
     out = 12 + 10 * body.arms_up
-    along = np.linspace(0, 1, 40)
-    flips = np.asarray([[-1, 1, 1], [1, 1, 1]])[:, None]
-
-    def both(line: Doubles) -> Doubles:
-        return np.asarray(line * flips, np.float64)
-
-    def between(start: Doubles, end: Doubles, bulge: float = 0.0) -> Doubles:
-        line = start + (end - start) * along[:, None]
-        line[:, 0] += bulge * np.sin(np.pi * along)
-        return line
-
-    rise = 84 + (55 + lift - 84) * along**0.9 - 7 * np.sin(1.9 * np.pi * along)
-    depth = 62 - 70 * along + 14 * np.sin(2 * np.pi * along)
-    clavicle = both(np.stack([12 + (reach - 12) * along, rise, depth], axis=1))
-    # Scapula: a thin plate between three corners, a thicker outer border, a spine that ends as acromion.
-    upper, lower = (
-        np.asarray([94 + out, 64 + lift, -70.0]),
-        np.asarray([106 + out, 184 + lift, -84.0]),
-    )
-    socket, acromion = (
-        np.asarray([reach + 2, 90 + lift, -40.0]),
-        np.asarray([reach + 14, 56 + lift, -20.0]),
-    )
-    outer, inner = both(between(lower, socket, -7.0)), both(between(upper, lower, -6.0))
-    spine = both(between(upper + np.asarray([4, 22, 0]), acromion))
-    thick = (5.0 + 1.8 * (2 * along - 1) ** 2) * np.clip(12 * np.minimum(along, 1 - along), 0.2, 1)
-    total = 1.7 * tubes(grid, clavicle, thick, wall=1.5, inner=0.3)
-    total += 0.7 * tubes(grid, outer, np.linspace(1.8, 4, 40), wall=1.1, inner=0.4) + 0.6 * tubes(
-        grid, inner, 1.1
-    )
-    total += 0.8 * tubes(
-        grid,
-        spine,
-        np.linspace(1.8, 7, 40) * np.clip(12 * (1 - along), 0.2, 1),
-        3.0,
-        wall=1.0,
-        inner=0.3,
-    )
+    upper = np.asarray([94 + out, 64 + lift, -70.0])
+    lower = np.asarray([106 + out, 184 + lift, -84.0])
+    socket = np.asarray([reach + 2, 90 + lift, -40.0])
+    acromion = np.asarray([reach + 14, 56 + lift, -20.0])
+    outer = _both(_bow(lower, socket, -7.0))
+    inner = _both(_bow(upper, lower, -6.0))
+    spine = _both(_bow(upper + np.asarray([4, 22, 0]), acromion))
+    outer_border = 0.7 * tubes(grid, outer, np.linspace(1.8, 4, 40), wall=1.1, inner=0.4)
+    borders = outer_border + 0.6 * tubes(grid, inner, 1.1)
+    height = np.linspace(1.8, 7, 40) * np.clip(12 * (1 - ALONG), 0.2, 1)
+    ridge = 0.8 * tubes(grid, spine, height, 3.0, wall=1.0, inner=0.3)
+    top = _bow(socket, upper, 4.0)
     plate = np.zeros(grid.shape, np.float32)
-    row_mm, column_mm = grid.pixel_mm
     for side in range(2):
-        edge = grid.project(
-            np.concatenate([inner[side], outer[side], between(socket, upper, 4.0) * flips[side]])
-        )
-        edge = (edge - [grid.x[0, 0], grid.y[0, 0]]) / [column_mm, row_mm]
-        shape = np.zeros(grid.shape, np.uint8)
-        cv2.fillPoly(shape, [np.round(edge * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-        plate += shape / np.float32(255)
-    total += 1.0 * blur(plate, 1.5 / min(grid.pixel_mm))
-    # The humerus: a round head in the socket, a shaft whose wall is thick.
-    thin = 0.72 if is_child else 1.0
+        plate += _filled(grid, np.concatenate([inner[side], outer[side], top * FLIPS[side]]))
+    return borders, ridge, 1.0 * blur(plate, 1.5 / min(grid.pixel_mm))
+
+
+def _humeri(body: Body, grid: Grid) -> tuple[Floats, Floats]:
+    """Round heads in the sockets, and shafts whose wall is thick."""
+    thin = 0.72 if body.age_band == "child" else 1.0
     shaft = _arm_path(body)
-    head = shaft[:, :1] + np.stack([0 * along, 40 * along - 16, 0 * along], axis=1)
-    ball = 21 * thin * np.sqrt(np.clip(1.02 - (2 * along - 1) ** 2, 0.05, 1))
-    total += 0.8 * tubes(grid, head, ball, wall=0.9, inner=0.4)
-    return total + tubes(grid, shaft[:, 1:], np.linspace(12, 10, 11) * thin, wall=2.4, inner=0.1)
+    head = shaft[:, :1] + np.stack([0 * ALONG, 40 * ALONG - 16, 0 * ALONG], axis=1)
+    ball = 21 * thin * np.sqrt(np.clip(1.02 - (2 * ALONG - 1) ** 2, 0.05, 1))
+    heads = 0.8 * tubes(grid, head, ball, wall=0.9, inner=0.4)
+    width = np.linspace(12, 10, 11) * thin
+    return heads, tubes(grid, shaft[:, 1:], width, wall=2.4, inner=0.1)
+
+
+def _both(line: Doubles) -> Doubles:
+    """The line of a left bone -> those of the right and the left one, (2, points, 3)."""
+    return np.asarray(line * FLIPS, np.float64)
+
+
+def _bow(start: Doubles, end: Doubles, bulge: float = 0.0) -> Doubles:
+    """A line between two points that bulges to the side by `bulge` mm, (40, 3)."""
+    line = start + (end - start) * ALONG[:, None]
+    line[:, 0] += bulge * np.sin(np.pi * ALONG)
+    return line
+
+
+def _filled(grid: Grid, outline: Doubles) -> Floats:
+    """The share of each pixel inside a projected outline, in [0, 1]."""
+    row_mm, column_mm = grid.pixel_mm
+    edge = (grid.project(outline) - [grid.x[0, 0], grid.y[0, 0]]) / [column_mm, row_mm]
+    shape = np.zeros(grid.shape, np.uint8)
+    cv2.fillPoly(shape, [np.round(edge * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return np.asarray(shape / np.float32(255), np.float32)
 
 
 def _sternum(body: Body, grid: Grid) -> Floats:
@@ -516,23 +597,7 @@ def _sternum(body: Body, grid: Grid) -> Floats:
 
 def _vessels(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
     """Arteries and veins that branch and thin out from the hila, in three dimensions."""
-    stems = 8
-    angle = np.deg2rad(
-        np.concatenate([np.linspace(-72, 82, stems)] * 2) + rng.normal(0, 7, 2 * stems)
-    )
-    side = np.repeat([-1.0, 1.0], stems)
-    place = np.stack(
-        [
-            side * 30,
-            np.where(side < 0, 160, 150) + rng.normal(0, 7, 2 * stems),
-            rng.normal(0, 6, 2 * stems),
-        ],
-        axis=1,
-    )
-    direction = np.stack(
-        [side * np.cos(angle), np.sin(angle), rng.normal(0, 0.5, 2 * stems)], axis=1
-    )
-    radius = 4.5 * (1 + 0.22 * np.sin(angle)) * rng.uniform(0.85, 1.15, 2 * stems) * body.vessels
+    place, direction, radius = _stems(rng, body)
     total = np.zeros(grid.shape, np.float32)
     along = np.linspace(0, 1, 8)
     least = max(0.32, 0.3 * min(grid.pixel_mm))
@@ -558,6 +623,21 @@ def _vessels(rng: np.random.Generator, body: Body, grid: Grid) -> Floats:
         kept = radius > least
         place, direction, radius = place[kept], direction[kept], radius[kept]
     return total
+
+
+def _stems(rng: np.random.Generator, body: Body) -> tuple[Doubles, Doubles, Doubles]:
+    """Places (16, 3), directions (16, 3) and radii (16,) of the vessels at both hila, in mm."""
+    stems = 8
+    fan = np.concatenate([np.linspace(-72, 82, stems)] * 2)
+    angle = np.deg2rad(fan + rng.normal(0, 7, 2 * stems))
+    side = np.repeat([-1.0, 1.0], stems)
+    y = np.where(side < 0, 160, 150) + rng.normal(0, 7, 2 * stems)
+    z = rng.normal(0, 6, 2 * stems)
+    place = np.stack([side * 30, y, z], axis=1)
+    forward = rng.normal(0, 0.5, 2 * stems)
+    direction = np.stack([side * np.cos(angle), np.sin(angle), forward], axis=1)
+    radius = 4.5 * (1 + 0.22 * np.sin(angle)) * rng.uniform(0.85, 1.15, 2 * stems) * body.vessels
+    return place, direction, radius
 
 
 def _unit(vectors: Doubles) -> Doubles:

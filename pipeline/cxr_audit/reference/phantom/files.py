@@ -1,9 +1,11 @@
-"""Pixels -> PNG, JPEG or DICOM files that show exactly these pixels; cases -> a folder with its ground truth.
+"""Pixels -> PNG, JPEG or DICOM files that show exactly these pixels; cases -> a folder with its
+ground truth.
 
-`write_dicom` goes through the grayscale chain of PS3.3 C.7.6.3, C.11.1, C.11.2 backwards: display value, inversion, VOI
-LUT or window, modality LUT or rescale, stored value. So every flavour of header shows the same picture, which makes the
-phantom the generator of ingestion tests. The same pixels and options give the same bytes. Refuses (`ConfigError`)
-combinations that the standard or a codec does not know. HTJ2K is missing: no installed library writes it.
+`write_dicom` goes through the grayscale chain of PS3.3 C.7.6.3, C.11.1, C.11.2 backwards: display
+value, inversion, VOI LUT or window, modality LUT or rescale, stored value. So every flavour of
+header shows the same picture, which makes the phantom the generator of ingestion tests. The same
+pixels and options give the same bytes. Refuses (`ConfigError`) combinations that the standard or a
+codec does not know. HTJ2K is missing: no installed library writes it.
 """
 
 from __future__ import annotations
@@ -57,11 +59,8 @@ COMPRESSED: dict[str, tuple[uid.UID, int, bool, bool]] = {
     "jpeg 2000 lossy": (uid.JPEG2000, 16, True, True),
 }
 BY_GDCM = ("jpeg extended", "jpeg lossless", "jpeg lossless sv1")
-BYTES_ONLY = (
-    "rle",
-    "jpeg baseline",
-    "jpeg extended",
-)  # their encoders do not write 8 bits stored in 16
+# Their encoders do not write 8 bits stored in 16.
+BYTES_ONLY = ("rle", "jpeg baseline", "jpeg extended")
 LOSS: dict[str, dict[str, Any]] = {
     "jpeg-ls near": {"jls_error": 2},
     "jpeg 2000 lossy": {"j2k_psnr": [70]},
@@ -73,9 +72,8 @@ LOSSY_METHODS = {
     "jpeg 2000 lossy": "ISO_15444_1",
 }
 LUT_BULGE = 0.4  # a table's curve in [0, 1]: t + LUT_BULGE * t * (1 - t)
-SIGMOID_REACH = (
-    6.0  # width / range of the sigmoid: the ends are shown within 1 / (1 + e^12) of black and white
-)
+# Range over width of the sigmoid: its ends are shown within 1 / (1 + e^12) of black and white.
+SIGMOID_REACH = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +82,11 @@ class DicomOptions:
 
     rescale: slope and intercept, or None
     modality_lut: a table from stored values instead of a rescale
-    window: LINEAR, LINEAR_EXACT, SIGMOID over all values, or None: the reader then takes the image's own range
+    window: LINEAR, LINEAR_EXACT, SIGMOID over all values, or None: the reader then takes the
+        image's own range
     voi_lut: a table of this many bits instead of a window, or None
-    padding: how many stored values, from the lowest on, mean "no image" (0 = none, 2 and more = a range)
+    padding: how many stored values, from the lowest on, mean "no image"; 0 = none, 2 and more = a
+        range
     """
 
     sop_class: Literal["CR", "DX"] = "DX"
@@ -105,58 +105,68 @@ class DicomOptions:
     patient_id: str = "PHANTOM"
 
     def __post_init__(self) -> None:
-        allocated = self.allocated
-        checks = (
-            (8 <= self.bits_stored <= 16, f"bits stored {self.bits_stored}", "Give 8 .. 16."),
+        for is_right, what, hint in (*self._bit_checks(), *self._grayscale_checks()):
+            if not is_right:
+                raise ConfigError(f"phantom file: {what} cannot be written", hint)
+        self._check_transfer_syntax()
+
+    def _bit_checks(self) -> tuple[tuple[bool, str, str], ...]:
+        """(is it right, what was given, hint) for the numbers of bits and values."""
+        bits, allocated = self.bits_stored, self.allocated
+        lut_bits = self.voi_lut
+        return (
+            (8 <= bits <= 16, f"bits stored {bits}", "Give 8 .. 16."),
             (
-                allocated in (8, 16) and allocated >= self.bits_stored,
+                allocated in (8, 16) and allocated >= bits,
                 f"bits allocated {allocated}",
                 "Give 8 or 16.",
             ),
             (
-                0 <= self.padding < 1 << (self.bits_stored - 1),
+                0 <= self.padding < 1 << (bits - 1),
                 f"padding {self.padding}",
                 "Give 0 .. half the values.",
             ),
             (
-                self.voi_lut is None or 8 <= self.voi_lut <= 16,
-                f"VOI LUT of {self.voi_lut} bits",
+                lut_bits is None or 8 <= lut_bits <= 16,
+                f"VOI LUT of {lut_bits} bits",
                 "Give 8 .. 16.",
             ),
+        )
+
+    def _grayscale_checks(self) -> tuple[tuple[bool, str, str], ...]:
+        """(is it right, what was given, hint) for the grayscale chain and the transfer syntax."""
+        rescale = self.rescale
+        has_integers = rescale is None or all(value == int(value) for value in rescale)
+        syntaxes = [*NATIVE, *COMPRESSED]
+        return (
+            (rescale is None or rescale[0] != 0, "a rescale slope of 0", "Give another slope."),
             (
-                self.rescale is None or self.rescale[0] != 0,
-                "a rescale slope of 0",
-                "Give another slope.",
-            ),
-            (
-                not (self.rescale and self.modality_lut),
+                not (rescale and self.modality_lut),
                 "rescale and modality LUT together",
                 "Give one of them.",
             ),
             (
-                self.voi_lut is None
-                or self.rescale is None
-                or all(v == int(v) for v in self.rescale),
+                self.voi_lut is None or has_integers,
                 "a VOI LUT on values that are no integers",
                 "Give an integer slope and intercept.",
             ),
             (
-                self.transfer_syntax in NATIVE or self.transfer_syntax in COMPRESSED,
+                self.transfer_syntax in syntaxes,
                 f"transfer syntax {self.transfer_syntax!r}",
-                f"Give one of: {', '.join([*NATIVE, *COMPRESSED])}.",
+                f"Give one of: {', '.join(syntaxes)}.",
             ),
         )
-        for is_right, what, hint in checks:
-            if not is_right:
-                raise ConfigError(f"phantom file: {what} cannot be written", hint)
-        if self.transfer_syntax in BYTES_ONLY and self.bits_stored == 8 < allocated:
+
+    def _check_transfer_syntax(self) -> None:
+        """Refuse bits that the codec cannot hold."""
+        if self.transfer_syntax in BYTES_ONLY and self.bits_stored == 8 < self.allocated:
             raise ConfigError(
                 f"phantom file: {self.transfer_syntax} holds 8 bits as bytes",
                 "Give bits allocated 8.",
             )
         _, bits, signed, _ = COMPRESSED.get(self.transfer_syntax, (uid.UID(""), 16, True, False))
         if self.bits_stored > bits or (self.is_signed and not signed):
-            kind = "unsigned values" if not signed else "values"
+            kind = "values" if signed else "unsigned values"
             raise ConfigError(
                 f"phantom file: {self.transfer_syntax} holds {kind} of at most {bits} bits",
                 "Give other bits or another transfer syntax.",
@@ -174,14 +184,25 @@ class DicomOptions:
 
 
 def write_image(path: Path, pixels: Floats, bits: Literal[8, 16] = 16) -> None:
-    """PNG of 8 or 16 bits, or JPEG (8 bits, quality 95), by the path's suffix."""
+    """Write a PNG of 8 or 16 bits, or a JPEG of 8 bits and quality 95, by the path's suffix.
+
+    Parameters
+    ----------
+    path : with the suffix .png or .jpg
+    pixels : float32 (rows, columns) in [0, 1], 0 = black as displayed
+    bits : 8 or 16, of a PNG
+
+    Raises
+    ------
+    ConfigError
+        Another suffix.
+    """
     if path.suffix == ".png":
         kind = np.uint8 if bits == 8 else np.uint16
         data = cv2.imencode(".png", np.round(pixels * np.iinfo(kind).max).astype(kind))[1]
     elif path.suffix == ".jpg":
-        data = cv2.imencode(
-            ".jpg", np.round(pixels * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95]
-        )[1]
+        grey = np.round(pixels * 255).astype(np.uint8)
+        data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
     else:
         raise ConfigError(
             f"phantom file: the suffix {path.suffix!r} is unknown", "Give .png or .jpg."
@@ -228,7 +249,7 @@ def write_dicom(
 
 
 def _modality(dataset: Dataset, options: DicomOptions) -> tuple[float, float]:
-    """Rescale or modality LUT into the header; the values that come out of it for the stored range."""
+    """Write rescale or modality LUT into the header; return the range of values that it gives."""
     low, high = options.stored_range
     if options.modality_lut:
         table = np.rint(65535 * _curve(np.linspace(0, 1, high - low + 1)))
@@ -247,7 +268,7 @@ def _modality(dataset: Dataset, options: DicomOptions) -> tuple[float, float]:
 def _voi(
     dataset: Dataset, options: DicomOptions, ends: tuple[float, float]
 ) -> Callable[[Floats], Doubles]:
-    """VOI LUT or window into the header; from display values to the values that it shows so."""
+    """Write VOI LUT or window into the header; return its inverse, display to modality values."""
     low, high = ends
     span = high - low
     if options.voi_lut is not None:
@@ -286,7 +307,9 @@ def _voi(
 
 
 def _lut(first: int, table: Doubles, bits: int, is_signed: bool, transfer_syntax: str) -> Dataset:
-    """An item of a Modality or VOI LUT sequence (PS3.3 C.11.1.1.1); 65,536 entries are written as 0."""
+    """An item of a Modality or VOI LUT sequence (PS3.3 C.11.1.1.1); 65,536 entries are written as
+    0.
+    """
     item = Dataset()
     item.add_new("LUTDescriptor", "SS" if is_signed else "US", [table.size & 0xFFFF, first, bits])
     item.add_new(
@@ -305,8 +328,19 @@ def _curve_inverse(y: Doubles) -> Doubles:
     return np.asarray((b - np.sqrt(b * b - 4 * LUT_BULGE * y)) / (2 * LUT_BULGE))
 
 
+EMPTY = (
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+
+
 def _header(pixels: Floats, options: DicomOptions) -> Dataset:
-    """Everything but the grayscale chain and the pixels: no date, no person."""
+    """The header without the grayscale chain and the pixels; it names no date and no person."""
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.SOPClassUID = SOP_CLASSES[options.sop_class]
@@ -317,20 +351,12 @@ def _header(pixels: Floats, options: DicomOptions) -> Dataset:
     ds.DerivationDescription = "Synthetic: drawn by cxr-audit, shows no person"
     ds.Modality = options.sop_class
     ds.PatientName, ds.PatientID = "Synthetic^Radiograph", options.patient_id
-    ds.PatientBirthDate = ds.PatientSex = ds.StudyDate = ds.StudyTime = ds.StudyID = (
-        ds.AccessionNumber
-    ) = ""
-    ds.ReferringPhysicianName, ds.Manufacturer, ds.SeriesNumber, ds.InstanceNumber = (
-        "",
-        "cxr-audit",
-        1,
-        1,
-    )
-    ds.BodyPartExamined, ds.ViewPosition, ds.PatientOrientation = (
-        "CHEST",
-        options.view_position,
-        ["L", "F"],
-    )
+    for keyword in EMPTY:
+        setattr(ds, keyword, "")
+    ds.Manufacturer = "cxr-audit"
+    ds.SeriesNumber, ds.InstanceNumber = 1, 1
+    ds.BodyPartExamined, ds.ViewPosition = "CHEST", options.view_position
+    ds.PatientOrientation = ["L", "F"]
     ds.BurnedInAnnotation, ds.LossyImageCompression = "NO", "00"
     if options.sop_class == "DX":
         ds.PresentationIntentType, ds.ImageLaterality = "FOR PRESENTATION", "U"
@@ -338,19 +364,21 @@ def _header(pixels: Floats, options: DicomOptions) -> Dataset:
         ds.PresentationLUTShape = "INVERSE" if inverse else "IDENTITY"
     if options.pixel_spacing_mm is not None:
         ds.ImagerPixelSpacing = ds.PixelSpacing = [f"{mm:.6g}" for mm in options.pixel_spacing_mm]
-    ds.Rows, ds.Columns = pixels.shape
-    ds.SamplesPerPixel, ds.PixelRepresentation = 1, int(options.is_signed)
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = (
-        options.allocated,
-        options.bits_stored,
-        options.bits_stored - 1,
-    )
-    ds.PhotometricInterpretation = options.photometric_interpretation
+    _describe_pixels(ds, pixels, options)
     return ds
 
 
+def _describe_pixels(ds: Dataset, pixels: Floats, options: DicomOptions) -> None:
+    """Write the attributes of the Image Pixel module, without the pixels."""
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel, ds.PixelRepresentation = 1, int(options.is_signed)
+    ds.BitsAllocated, ds.BitsStored = options.allocated, options.bits_stored
+    ds.HighBit = options.bits_stored - 1
+    ds.PhotometricInterpretation = options.photometric_interpretation
+
+
 def _pixel_data(dataset: Dataset, stored: npt.NDArray[np.int64], options: DicomOptions) -> None:
-    """PixelData in the asked transfer syntax; for big endian in its order of bytes."""
+    """Write PixelData in the transfer syntax of `options`; for big endian in its order of bytes."""
     name = options.transfer_syntax
     kind = f"{'i' if options.is_signed else 'u'}{options.allocated // 8}"
     order = ">" if name == "big endian" else "<"
@@ -383,8 +411,19 @@ def _encapsulate(dataset: Dataset, codestream: bytes, syntax: uid.UID) -> None:
     dataset["PixelData"].is_undefined_length = True
 
 
+PIXEL_KEYWORDS = (
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PixelRepresentation",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+)
+
+
 def _by_gdcm(dataset: Dataset, array: npt.NDArray[Any], syntax: uid.UID) -> bytes:
-    """A codestream by GDCM, which only takes and gives files."""
+    """A codestream by GDCM, which reads and writes files only."""
     import gdcm
 
     with tempfile.TemporaryDirectory() as folder:
@@ -392,23 +431,17 @@ def _by_gdcm(dataset: Dataset, array: npt.NDArray[Any], syntax: uid.UID) -> byte
         plain = Dataset()
         plain.file_meta = FileMetaDataset()
         plain.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-        plain.SOPClassUID, plain.SOPInstanceUID = (
-            uid.SecondaryCaptureImageStorage,
-            dataset.SOPInstanceUID,
-        )
-        for keyword in (
-            "Rows", "Columns", "SamplesPerPixel", "PixelRepresentation", "BitsAllocated", "BitsStored", "HighBit",
-        ):  # fmt: skip
+        plain.SOPClassUID = uid.SecondaryCaptureImageStorage
+        plain.SOPInstanceUID = dataset.SOPInstanceUID
+        for keyword in PIXEL_KEYWORDS:
             setattr(plain, keyword, dataset[keyword].value)
         plain.PhotometricInterpretation = "MONOCHROME2"
         raw = array.tobytes()
         plain.add_new("PixelData", "OW", raw + b"\0" * (len(raw) % 2))
         plain.save_as(before, enforce_file_format=True)
-        reader, change, writer = (
-            gdcm.ImageReader(),
-            gdcm.ImageChangeTransferSyntax(),
-            gdcm.ImageWriter(),
-        )
+        reader = gdcm.ImageReader()
+        change = gdcm.ImageChangeTransferSyntax()
+        writer = gdcm.ImageWriter()
         reader.SetFileName(before)
         reader.Read()
         change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
@@ -425,8 +458,8 @@ def _by_gdcm(dataset: Dataset, array: npt.NDArray[Any], syntax: uid.UID) -> byte
 
 
 MANIFEST_COLUMNS = (
-    "path", "label", "patient_id", "sex", "age_band", "finding", "shortcut", "seed", "rows", "columns",
-    "boxes", "masks", "mask_boxes",
+    "path", "label", "patient_id", "sex", "age_band", "finding", "shortcut", "seed",
+    "rows", "columns", "boxes", "masks", "mask_boxes",
 )  # fmt: skip
 
 
@@ -439,11 +472,32 @@ def write_cases(
     options: DicomOptions | None = None,
     progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> Path:
-    """Write radiographs, masks and `manifest.csv` into `folder`; the same specs give the same bytes.
+    """Write radiographs, masks and `manifest.csv` into `folder`.
 
-    Columns of the manifest: path; label (NORMAL, PNEUMONIA); patient_id; sex (F, M); age_band (child, adult, elderly);
-    finding and shortcut (names joined by +); seed; rows, columns (px); boxes of the findings (x,y,width,height in px,
-    joined by ;); masks (folder with one 1-bit PNG for each mask, 255 = inside); mask_boxes (JSON: each mask's box).
+    The same specifications give the same bytes. The manifest has these columns: path; label
+    (NORMAL, PNEUMONIA); patient_id; sex (F, M); age_band (child, adult, elderly); finding and
+    shortcut (names joined by +); seed; rows, columns (px); boxes of the findings (x,y,width,height
+    in px, joined by ;); masks (folder with one 1-bit PNG for each mask, 255 = inside); mask_boxes
+    (JSON: the box of each mask).
+
+    Parameters
+    ----------
+    folder : it is made where it does not exist
+    specs : one for each radiograph
+    rows, columns : in 64 .. 3000
+    file_format : "png", "png8", "jpeg" or "dicom"
+    options : of DICOM files, optional
+    progress : called with phase, number done, total
+
+    Returns
+    -------
+    Path
+        The manifest.
+
+    Raises
+    ------
+    ConfigError
+        An unknown format, or a size out of range.
     """
     if file_format not in SUFFIXES:
         raise ConfigError(
@@ -463,40 +517,81 @@ def write_cases(
 def write_case(
     path: Path, phantom: Phantom, file_format: str, options: DicomOptions | None = None
 ) -> None:
-    """One radiograph in one format."""
+    """Write one radiograph in one format.
+
+    Parameters
+    ----------
+    path : the file
+    phantom : its pixels, spacing and seed
+    file_format : "png", "png8", "jpeg" or "dicom"
+    options : of a DICOM file, optional
+    """
     if file_format == "dicom":
-        write_dicom(
-            path,
-            phantom.pixels,
-            replace(
-                options or DicomOptions(),
-                patient_id=f"PHANTOM-{phantom.spec.seed}",
-                pixel_spacing_mm=phantom.pixel_spacing_mm,
-            ),
+        options = replace(
+            options or DicomOptions(),
+            patient_id=f"PHANTOM-{phantom.spec.seed}",
+            pixel_spacing_mm=phantom.pixel_spacing_mm,
         )
+        write_dicom(path, phantom.pixels, options)
     else:
         write_image(path, phantom.pixels, 8 if file_format == "png8" else 16)
 
 
 def manifest_row(folder: Path, name: str, phantom: Phantom) -> tuple[object, ...]:
-    """The masks written beside the radiograph, and its line in the manifest."""
+    """Write the masks beside the radiograph; return its line in the manifest.
+
+    Parameters
+    ----------
+    folder : of the manifest
+    name : of the radiograph's file
+    phantom : its masks, boxes and specification
+
+    Returns
+    -------
+    tuple
+        One value for each of `MANIFEST_COLUMNS`.
+    """
     masks = Path("masks") / Path(name).stem
     (folder / masks).mkdir(parents=True, exist_ok=True)
     for which, mask in phantom.masks.items():
         data = cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
         (folder / masks / f"{which}.png").write_bytes(data.tobytes())
     spec, boxes = phantom.spec, phantom.boxes
-    of_findings = ";".join(
-        ",".join(map(str, boxes[finding])) for finding in spec.findings if finding in boxes
-    )
+    finding_boxes = [boxes[finding] for finding in spec.findings if finding in boxes]
     return (
-        name, spec.label, f"PHANTOM-{spec.seed}", spec.sex, spec.age_band, "+".join(spec.findings),
-        "+".join(spec.shortcuts), spec.seed, *phantom.pixels.shape, of_findings, masks.as_posix(),
+        name,
+        spec.label,
+        f"PHANTOM-{spec.seed}",
+        spec.sex,
+        spec.age_band,
+        "+".join(spec.findings),
+        "+".join(spec.shortcuts),
+        spec.seed,
+        *phantom.pixels.shape,
+        ";".join(map(_box_text, finding_boxes)),
+        masks.as_posix(),
         json.dumps(boxes),
-    )  # fmt: skip
+    )
+
+
+def _box_text(box: Sequence[int]) -> str:
+    return ",".join(map(str, box))
 
 
 def write_manifest(path: Path, columns: Sequence[str], lines: Iterable[Sequence[object]]) -> Path:
+    """Write a CSV file.
+
+    Parameters
+    ----------
+    path : the file
+    columns : its head
+    lines : one sequence for each row, as long as `columns`
+
+    Returns
+    -------
+    Path
+        The file.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([columns, *lines])
     return path

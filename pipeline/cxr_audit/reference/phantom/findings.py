@@ -1,8 +1,9 @@
 """A projected chest and the name of a finding -> the water that it adds, in mm.
 
-Opacities replace the air of the lung: they can add no more than the air that the ray meets. Consolidation keeps to a
-lobe and leaves the bronchi open (air bronchograms); patchy opacities lie in both lungs; interstitial ones are a net of
-fine lines. Effusion and nodule are distractors: they are no pneumonia.
+Opacities replace the air of the lung: they can add no more than the air that the ray meets.
+Consolidation keeps to a lobe and leaves the bronchi open (air bronchograms); patchy opacities lie
+in both lungs; interstitial ones are a net of fine lines. Effusion and nodule are distractors: they
+are no pneumonia.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ MASK_SHARE = 0.2
 
 
 def consolidation(rng: np.random.Generator, chest: Chest) -> Floats:
-    """One lobe, or a large part of it, filled; sharp at the fissure, the bronchi in it full of air."""
+    """One lobe, or a large part of it, filled; sharp at the fissure, with air in its bronchi."""
     grid = chest.grid
     side, x_mid, y_mid, wide, tall, top, bottom, edge = LOBES[list(LOBES)[rng.integers(len(LOBES))]]
     size = rng.uniform(0.8, 1.15)
@@ -29,21 +30,14 @@ def consolidation(rng: np.random.Generator, chest: Chest) -> Floats:
     fill = step(1 - away + cloud, 0.55)
     slant = grid.y - 0.12 * side * (grid.x - x0)
     fill = fill * step(slant - top, edge) * step(bottom - slant, edge)
-    fill = (
-        fill
-        * rng.uniform(0.55, 0.9)
-        * (1 + 0.08 * noise(rng, grid, 5) + 0.1 * noise(rng, grid, 12))
-    )
+    density = rng.uniform(0.55, 0.9)
+    texture = 1 + 0.08 * noise(rng, grid, 5) + 0.1 * noise(rng, grid, 12)
+    fill = fill * density * texture
     start = np.asarray([side * 30.0, 157.0, -4.0])
     along = np.linspace(0, 1, 12)[:, None]
-    ends = np.stack(
-        [
-            x0 + rng.normal(0, 0.55 * wide, 7),
-            y0 + rng.normal(0, 0.55 * tall, 7),
-            rng.normal(0, 20, 7),
-        ],
-        1,
-    )
+    x = x0 + rng.normal(0, 0.55 * wide, 7)
+    y = y0 + rng.normal(0, 0.55 * tall, 7)
+    ends = np.stack([x, y, rng.normal(0, 20, 7)], axis=1)
     bend = rng.normal(0, 9, (7, 1, 3))
     bronchi = start + along * (ends[:, None] - start) + np.sin(np.pi * along) * bend
     air = 1.6 * tubes(grid, bronchi, np.linspace(2.3, 1.0, 12))
@@ -51,7 +45,8 @@ def consolidation(rng: np.random.Generator, chest: Chest) -> Floats:
     return np.asarray(np.maximum(added - air * np.minimum(1, fill / 0.4), 0.3 * added), np.float32)
 
 
-# side, middle x and y, half width and height, limits above and below (fissures), their width; mm, standard adult
+# Side, middle x and y, half width and height, limits above and below (fissures), their width;
+# in mm of the standard adult.
 LOBES = {
     "right upper": (-1, 68, 108, 58, 62, -200, 166, 5),
     "right middle": (-1, 58, 206, 46, 42, 166, 500, 5),
@@ -112,13 +107,8 @@ def nodule(rng: np.random.Generator, chest: Chest) -> Floats:
     pick = rng.integers(rows.size)
     x0, y0, r = grid.x[0, columns[pick]], grid.y[rows[pick], 0], rng.uniform(6, 15)
     rough = 0.12 * noise(rng, grid, 5)
-    return np.asarray(
-        LUNG_AIR
-        * 2
-        * r
-        * dome((((grid.x - x0) / r) ** 2 + ((grid.y - y0) / r) ** 2) * (1 + rough)),
-        np.float32,
-    )
+    distance2 = ((grid.x - x0) / r) ** 2 + ((grid.y - y0) / r) ** 2
+    return np.asarray(LUNG_AIR * 2 * r * dome(distance2 * (1 + rough)), np.float32)
 
 
 PNEUMONIA: dict[str, Callable[[np.random.Generator, Chest], Floats]] = {

@@ -1,7 +1,8 @@
 """A specification -> a chest radiograph with its ground truth.
 
-The same specification and size give the same pixels; anatomy, findings, shortcuts and exposure have their own random
-streams, so the same seed shows the same person with and without a finding. Refuses what is out of range (`RANGES`).
+The same specification and size give the same pixels; anatomy, findings, shortcuts and exposure have
+their own random streams, so the same seed shows the same person with and without a finding. Refuses
+what is out of range (`RANGES`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from cxr_audit.errors import ConfigError
 from cxr_audit.reference.phantom import findings, shortcuts
 from cxr_audit.reference.phantom.acquisition import Exposure, expose
-from cxr_audit.reference.phantom.anatomy import LUNG_AIR, AgeBand, Sex, build, draw_body
+from cxr_audit.reference.phantom.anatomy import LUNG_AIR, AgeBand, Chest, Sex, build, draw_body
 from cxr_audit.reference.phantom.projection import Floats, Grid, Mask
 
 SEXES, AGE_BANDS = ("F", "M"), ("child", "adult", "elderly")
@@ -78,7 +79,7 @@ class Spec:
         ):
             for value in given:
                 if value not in allowed:
-                    choices = ", ".join(str(one) for one in allowed if one is not None)
+                    choices = ", ".join(str(choice) for choice in allowed if choice is not None)
                     raise ConfigError(
                         f"phantom {name} {value!r} is unknown", f"Give one of: {choices}."
                     )
@@ -90,11 +91,12 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Phantom:
-    """`pixels` float32 (rows, columns) in [0, 1], 0 = black as displayed. `spec` as resolved: nothing None.
+    """`pixels` float32 (rows, columns) in [0, 1], 0 = black as displayed. `spec` as resolved:
+    nothing None.
 
-    `masks` bool (rows, columns): right_lung and left_lung (of the patient; the visible field, without the shadows of
-    heart, mediastinum and diaphragm), heart, and each planted finding and shortcut by its name.
-    `pixel_spacing_mm` is (row, column) at the patient.
+    `masks` bool (rows, columns): right_lung and left_lung (of the patient; the visible field,
+    without the shadows of heart, mediastinum and diaphragm), heart, and each planted finding and
+    shortcut by its name. `pixel_spacing_mm` is (row, column) at the patient.
     """
 
     spec: Spec
@@ -116,6 +118,16 @@ class Phantom:
 def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
     """Draw a phantom.
 
+    Parameters
+    ----------
+    spec : what to draw
+    rows, columns : in 64 .. 3000
+        The size of the picture in pixels.
+
+    Returns
+    -------
+    Phantom
+
     Raises
     ------
     ConfigError
@@ -127,9 +139,8 @@ def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
                 f"phantom {name} {size} is out of range", f"Give {SIZES[0]} .. {SIZES[1]}."
             )
     spec, look = _resolve(spec)
-    body = draw_body(
-        _stream(spec, "body"), spec.sex or "M", spec.age_band or "adult", spec.inspiration or 0.0
-    )
+    sex, age_band = spec.sex or "M", spec.age_band or "adult"
+    body = draw_body(_stream(spec, "body"), sex, age_band, spec.inspiration or 0.0)
     grid, to_grid, (row_mm, column_mm) = _field(spec, look, rows, columns)
     spacing = row_mm * body.scale, column_mm * body.scale
     chest = build(_stream(spec, "anatomy"), body, grid)
@@ -146,8 +157,26 @@ def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
     def place_mask(mask: Mask) -> Mask:
         return np.asarray(place(mask.astype(np.float32)) > 0.5, np.bool_)
 
-    opacity, masks = np.zeros(grid.shape, np.float32), {}
+    water, metal, on_grid = _plant(spec, chest)
+    masks = {name: place_mask(mask) for name, mask in on_grid.items()}
+    shown = expose(
+        _stream(spec, "noise"),
+        place(water) * body.scale,
+        place(chest.bone) * body.scale,
+        place(metal),
+        place_mask(chest.trunk),
+        float(np.sqrt(spacing[0] * spacing[1])),
+        look.exposure,
+    )
+    shown, masks = _finish(spec, shown, masks)
+    return Phantom(spec, shown, masks, spacing)
+
+
+def _plant(spec: Spec, chest: Chest) -> tuple[Floats, Floats, dict[str, Mask]]:
+    """Path lengths in water and metal with what was planted, and the masks, all on the grid."""
+    shape = chest.grid.shape
     lungs = {"right_lung": chest.right, "left_lung": chest.left}
+    opacity = np.zeros(shape, np.float32)
     planted = {}
     for name in spec.findings:
         added = findings.FINDINGS[name](_stream(spec, name), chest)
@@ -155,47 +184,56 @@ def draw(spec: Spec, rows: int = 1024, columns: int = 1024) -> Phantom:
         if name == "effusion":  # fluid hides the lung; opacities lie in it
             lungs = {key: mask & ~planted[name] for key, mask in lungs.items()}
         opacity = opacity + added
-    water = chest.water + np.minimum(
-        opacity, LUNG_AIR * chest.lung
-    )  # together no more than the air there is
-    metal = np.zeros(grid.shape, np.float32)
+    # Findings together replace no more than the air there is.
+    water = chest.water + np.minimum(opacity, LUNG_AIR * chest.lung)
+    metal = np.zeros(shape, np.float32)
     for name in spec.shortcuts:
         if name in shortcuts.IN_BEAM:
-            added = shortcuts.in_beam(_stream(spec, name), name, grid)
+            added = shortcuts.in_beam(_stream(spec, name), name, chest.grid)
             planted[name] = np.asarray(added > 0.1, np.bool_)
             metal = metal + added
-    for name, mask in {**lungs, "heart": chest.heart, **planted}.items():
-        masks[name] = place_mask(mask)
+    return water, metal, {**lungs, "heart": chest.heart, **planted}
 
-    pixel_mm = float(np.sqrt(spacing[0] * spacing[1]))
-    shown = expose(
-        _stream(spec, "noise"),
-        place(water) * body.scale,
-        place(chest.bone) * body.scale,
-        place(metal),
-        place_mask(chest.trunk),
-        pixel_mm,
-        look.exposure,
-    )
+
+def _finish(spec: Spec, shown: Floats, masks: dict[str, Mask]) -> tuple[Floats, dict[str, Mask]]:
+    """The picture and its masks after shutters, what lies on the picture, and the mirror."""
     shown, open_field = _collimate(_stream(spec, "shutters"), shown, spec.collimation or 0.0)
     masks = {name: mask & open_field for name, mask in masks.items()}
     for name in spec.shortcuts:
         if name in shortcuts.ON_PICTURE:
-            shown, masks[name] = shortcuts.on_picture(
-                _stream(spec, name), name, shown, spec.marker_px
-            )
+            rng = _stream(spec, name)
+            shown, masks[name] = shortcuts.on_picture(rng, name, shown, spec.marker_px)
     if spec.is_mirrored:
         shown = np.ascontiguousarray(shown[:, ::-1])
         masks = {name: np.ascontiguousarray(mask[:, ::-1]) for name, mask in masks.items()}
-    return Phantom(spec, shown, masks, spacing)
+    return shown, masks
 
 
 def case_spec(
     seed: int, label: str | None = None, child_fraction: float = 0.3, **fixed: object
 ) -> Spec:
-    """A varied case: label, findings, distractors and shortcuts drawn by the seed, independently of each other.
+    """A varied case.
 
-    `fixed` are fields of `Spec` that are not to be drawn.
+    The seed draws label, findings, distractors and shortcuts independently of each other.
+
+    Parameters
+    ----------
+    seed : of the case
+    label : "NORMAL" or "PNEUMONIA", optional
+        None = drawn.
+    child_fraction : in [0, 1]
+        Probability of a child.
+    **fixed
+        Fields of `Spec` that are not drawn.
+
+    Returns
+    -------
+    Spec
+
+    Raises
+    ------
+    ConfigError
+        The label is unknown, or a fixed field is out of range.
     """
     rng = np.random.default_rng((seed, 77))
     is_ill = bool(rng.random() < 0.5)
@@ -205,37 +243,65 @@ def case_spec(
                 f"phantom label {label!r} is unknown", f"Give one of: {', '.join(LABELS)}."
             )
         is_ill = label == LABELS[1]
-    age: AgeBand = (
-        "child" if rng.random() < child_fraction else "elderly" if rng.random() < 0.35 else "adult"
-    )
-    kinds = list(findings.PNEUMONIA)
-    planted = (
-        {kinds[i] for i in rng.choice(3, 1 + (rng.random() < 0.2), replace=False)}
-        if is_ill
-        else set()
-    )
-    planted |= {name for name in ("effusion", "nodule") if rng.random() < 0.12}
-    cues = []
-    if rng.random() < 0.8:
-        cues.append("marker_r" if rng.random() < 0.6 else "marker_l")
-    cues += [
-        name for name, odds in (("text", 0.2), ("tube", 0.1), ("leads", 0.1)) if rng.random() < odds
-    ]
+    age = _draw_age_band(rng, child_fraction)
+    planted = _draw_findings(rng, is_ill)
+    cues = _draw_shortcuts(rng)
     stretch = float(rng.uniform(1.0, 1.45)) if age == "child" else 1.0
     spec = Spec(
         seed=seed,
         age_band=age,
-        findings=tuple(name for name in findings.FINDINGS if name in planted),
-        shortcuts=tuple(cues),
+        findings=planted,
+        shortcuts=cues,
         stretch=stretch,
         marker_px=float(rng.uniform(22, 60)),
     )
     return replace(spec, **fixed)  # type: ignore[arg-type]
 
 
+def _draw_age_band(rng: np.random.Generator, child_fraction: float) -> AgeBand:
+    if rng.random() < child_fraction:
+        return "child"
+    return "elderly" if rng.random() < 0.35 else "adult"
+
+
+def _draw_findings(rng: np.random.Generator, is_ill: bool) -> tuple[str, ...]:
+    """One kind of pneumonia or two where the case is ill, and distractors; in the usual order."""
+    kinds = list(findings.PNEUMONIA)
+    planted = set()
+    if is_ill:
+        number = 1 + (rng.random() < 0.2)
+        planted = {kinds[kind] for kind in rng.choice(3, number, replace=False)}
+    for name in ("effusion", "nodule"):
+        if rng.random() < 0.12:
+            planted.add(name)
+    return tuple(name for name in findings.FINDINGS if name in planted)
+
+
+def _draw_shortcuts(rng: np.random.Generator) -> tuple[str, ...]:
+    cues = []
+    if rng.random() < 0.8:
+        cues.append("marker_r" if rng.random() < 0.6 else "marker_l")
+    for name, probability in (("text", 0.2), ("tube", 0.1), ("leads", 0.1)):
+        if rng.random() < probability:
+            cues.append(name)
+    return tuple(cues)
+
+
 def cohort(cases: int, seed: int, confounders: Sequence[str] = ()) -> list[Spec]:
-    """Varied cases, every second one with pneumonia. Where `confounders` are given, they stand in the cases with
-    pneumonia and in no other, and no other shortcut is planted: what a classifier must not learn."""
+    """Varied cases; every second one has pneumonia.
+
+    Parameters
+    ----------
+    cases : how many
+    seed : of the cohort
+    confounders : names of shortcuts
+        Planted in every case with pneumonia and in no other; no other shortcut is then planted. A
+        classifier must not learn them.
+
+    Returns
+    -------
+    list of Spec
+    """
     specs = []
     for number in range(cases):
         label = LABELS[number % 2]
@@ -247,7 +313,20 @@ def cohort(cases: int, seed: int, confounders: Sequence[str] = ()) -> list[Spec]
 
 
 def training_pixels(seed: int, label: str, size: int = 224, child_fraction: float = 0.6) -> Floats:
-    """Pixels (size, size) of a varied case of that label, for training a classifier; cost goes with `size` squared."""
+    """Pixels of a varied case, for training a classifier. The cost grows with `size` squared.
+
+    Parameters
+    ----------
+    seed : of the case
+    label : "NORMAL" or "PNEUMONIA"
+    size : rows and columns, in 64 .. 3000
+    child_fraction : in [0, 1]
+        Probability of a child.
+
+    Returns
+    -------
+    float32 (size, size) in [0, 1], 0 = black as displayed
+    """
     return draw(case_spec(seed, label, child_fraction), size, size).pixels
 
 
@@ -270,9 +349,12 @@ def _resolve(spec: Spec) -> tuple[Spec, _Look]:
     """Every None decided by the seed."""
     rng = _stream(spec, "spec")
     sex: Sex = "F" if rng.random() < 0.5 else "M"
-    age: AgeBand = (
-        "child" if (drawn := rng.random()) < 0.25 else "elderly" if drawn < 0.5 else "adult"
-    )
+    quarter = rng.random()
+    age: AgeBand = "adult"
+    if quarter < 0.25:
+        age = "child"
+    elif quarter < 0.5:
+        age = "elderly"
     decided = {
         "sex": sex,
         "age_band": age,
@@ -309,7 +391,9 @@ def _resolve(spec: Spec) -> tuple[Spec, _Look]:
 def _field(
     spec: Spec, look: _Look, rows: int, columns: int
 ) -> tuple[Grid, Floats, tuple[float, float]]:
-    """The grid of the anatomy, the map from picture to grid, the picture's spacing in mm of the standard adult."""
+    """The grid of the anatomy, the map from picture to grid, the picture's spacing in mm of the
+    standard adult.
+    """
     tall, wide = look.bottom_mm - look.top_mm, 2 * look.half_width_mm
     row_mm = max(tall / rows, wide / (columns * spec.stretch))
     column_mm = row_mm * spec.stretch

@@ -1,10 +1,12 @@
 """Bodies in mm -> path lengths along the rays, in mm, on a grid.
 
-Two ways, both line integrals: a closed form for each pixel (`dome`: the chord of a rounded body), and for curved thin
-bodies (ribs, vessels, tubes) mass laid down along the body and gathered by the pixel that its ray meets, which is the
-chord times the length that a pixel sees: a rib seen along its curve is bright at the chest wall.
+Two ways, both line integrals: a closed form for each pixel (`dome`: the chord of a rounded body),
+and for curved thin bodies (ribs, vessels, tubes) mass laid down along the body and gathered by the
+pixel that its ray meets, which is the chord times the length that a pixel sees: a rib seen along
+its curve is bright at the chest wall.
 
-x grows to the image's right (the patient's left), y downwards, z to the front; x = 0 is the spine, z = 0 the middle.
+x grows to the image's right (the patient's left), y downwards, z to the front; x = 0 is the spine,
+z = 0 the middle.
 """
 
 from __future__ import annotations
@@ -28,9 +30,11 @@ SOURCE_MM = 1500.0  # from the source to the middle of the chest
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Pixel centres in mm: `x` float32 (1, columns), `y` float32 (rows, 1); rows and columns may differ in size.
+    """Pixel centres in mm: `x` float32 (1, columns), `y` float32 (rows, 1); rows and columns may
+    differ in size.
 
-    `turn` is the patient's rotation in radians; `source` +1 where the source stands behind (PA), -1 before (AP).
+    `turn` is the patient's rotation in radians; `source` +1 where the source stands behind (PA), -1
+    before (AP).
     """
 
     x: Floats
@@ -60,7 +64,18 @@ class Grid:
         return np.stack([x * near, middle + (y - middle) * near], axis=-1)
 
     def gather(self, x: Doubles, y: Doubles, volume_mm3: Doubles) -> Floats:
-        """Volumes at places -> mm in each pixel, shared between the four nearest ones."""
+        """Share volumes between the four pixels nearest to each place.
+
+        Parameters
+        ----------
+        x, y : (places,)
+            Places in mm. A place outside the pixel centres is left out.
+        volume_mm3 : (places,)
+
+        Returns
+        -------
+        float32 (rows, columns), mm
+        """
         rows, columns = self.shape
         row_mm, column_mm = self.pixel_mm
         right, down = (x - float(self.x[0, 0])) / column_mm, (y - float(self.y[0, 0])) / row_mm
@@ -107,20 +122,15 @@ def tubes(
     """
     bodies, coarse, _ = points.shape
     half_height = np.broadcast_to(np.asarray(half_height, float), (bodies, coarse))
-    half_depth = (
-        half_height
-        if half_depth is None
-        else np.broadcast_to(np.asarray(half_depth, float), (bodies, coarse))
-    )
+    if half_depth is None:
+        half_depth = half_height
+    else:
+        half_depth = np.broadcast_to(np.asarray(half_depth, float), (bodies, coarse))
     step = min(grid.pixel_mm)
     longest = float(np.linalg.norm(np.diff(points, axis=1), axis=2).max()) * (coarse - 1)
     fine = int(np.clip(np.ceil(longest / step), coarse, 4000))
-    along = np.linspace(0, coarse - 1, fine)
-    low = np.minimum(along.astype(int), coarse - 2)
-    share = along - low
-    points = points[:, low] * (1 - share)[:, None] + points[:, low + 1] * share[:, None]
-    half_height = half_height[:, low] * (1 - share) + half_height[:, low + 1] * share
-    half_depth = half_depth[:, low] * (1 - share) + half_depth[:, low + 1] * share
+    points = _refined(points, fine)
+    half_height, half_depth = _refined(half_height, fine), _refined(half_depth, fine)
 
     length = np.linalg.norm(np.gradient(points, axis=1), axis=2)
     seen = grid.project(points)
@@ -141,8 +151,20 @@ def tubes(
     return grid.gather(x.ravel(), y.ravel(), volume.ravel())
 
 
+def _refined(values: Doubles, number: int) -> Doubles:
+    """Values (bodies, points, ...) between the points, in `number` equal steps: linear."""
+    coarse = values.shape[1]
+    along = np.linspace(0, coarse - 1, number)
+    low = np.minimum(along.astype(int), coarse - 2)
+    share = along - low
+    share = share.reshape(share.shape + (1,) * (values.ndim - 2))
+    return np.asarray(values[:, low] * (1 - share) + values[:, low + 1] * share)
+
+
 def dome(r2: Real) -> Floats:
-    """Chord of an ellipsoid over its middle one, from the squared distance to its middle: 1 at 0, 0 from 1 on."""
+    """Chord of an ellipsoid over its middle one, from the squared distance to its middle: 1 at 0, 0
+    from 1 on.
+    """
     return np.asarray(np.sqrt(np.maximum(1 - r2, 0)), np.float32)
 
 
@@ -152,7 +174,18 @@ def step(distance: Real, width: float) -> Floats:
 
 
 def curve(knots: Knots, at: Real, smooth: float = 0.0) -> Floats:
-    """A smoothed line through knots (position: value), evaluated on a 1-D grid of any shape."""
+    """A smoothed line through knots.
+
+    Parameters
+    ----------
+    knots : position: value
+    at : positions, of any shape
+    smooth : standard deviation of the Gaussian, in the unit of the positions; 0 = none
+
+    Returns
+    -------
+    float32, of the shape of `at`
+    """
     fine = np.linspace(min(knots), max(knots), 400)
     values = np.interp(fine, list(knots), list(knots.values())).astype(np.float32)
     if smooth:
@@ -179,12 +212,25 @@ def blur(image: Floats, sigma_px: float) -> Floats:
 
 
 def noise(rng: np.random.Generator, grid: Grid, grain_mm: float) -> Floats:
-    """Smooth noise of unit variance; made on a grid of half a grain and enlarged, so its cost does not grow."""
+    """Smooth noise of unit variance.
+
+    It is made on a coarse grid and enlarged, so its cost does not grow with the picture.
+
+    Parameters
+    ----------
+    rng : random stream of the noise
+    grid : where the noise is taken
+    grain_mm : size of its features
+
+    Returns
+    -------
+    float32 (rows, columns)
+    """
     rows, columns = grid.shape
     row_mm, column_mm = grid.pixel_mm
-    small = tuple(
-        max(4, round(n * mm / (0.8 * grain_mm))) + 2
-        for n, mm in ((rows, row_mm), (columns, column_mm))
+    small = (
+        max(4, round(rows * row_mm / (0.8 * grain_mm))) + 2,
+        max(4, round(columns * column_mm / (0.8 * grain_mm))) + 2,
     )
     coarse = rng.standard_normal(small, dtype=np.float32)
     coarse = cv2.GaussianBlur(coarse, (0, 0), 1.0)

@@ -1,7 +1,8 @@
-"""The name of a shortcut -> what it adds to the rays, or to the finished picture, and exactly where.
+"""The name of a shortcut -> what it adds to the rays, or to the finished picture, and exactly
+where.
 
-What a classifier may learn instead of the disease. Tubes and ECG leads are in the beam and are projected like bone;
-markers, text, border and bias lie on the picture.
+What a classifier may learn instead of the disease. Tubes and ECG leads are in the beam and are
+projected like bone; markers, text, border and bias lie on the picture.
 """
 
 from __future__ import annotations
@@ -19,18 +20,28 @@ BIAS = 0.08
 
 
 def in_beam(rng: np.random.Generator, name: str, grid: Grid) -> Floats:
-    """Path length in mm of lead-equivalent absorber, float32 (rows, columns)."""
+    """What a tube or ECG leads add to the rays.
+
+    Parameters
+    ----------
+    rng : random stream of the shortcut
+    name : "tube" or "leads"
+    grid : where the path lengths are taken
+
+    Returns
+    -------
+    float32 (rows, columns)
+        Path length in mm of lead-equivalent absorber.
+    """
     along = np.linspace(0, 1, 60)
     if name == "tube":  # a breathing or feeding tube with its opaque line, down the middle
         end = rng.uniform(110, 330)
         x = 3 * np.sin(3 * along + rng.uniform(0, 3)) + np.maximum(end - 250, 0) * 0.5 * along**6
         y = -140 + (end + 140) * along
         line = np.stack([x, y, 0 * along], axis=1)[None]
-        return np.asarray(
-            0.12 * tubes(grid, line, 3.6, wall=0.8)
-            + 0.35 * tubes(grid, line + np.asarray([2.2, 0, 0]), 0.6),
-            np.float32,
-        )
+        body = 0.12 * tubes(grid, line, 3.6, wall=0.8)
+        opaque_line = 0.35 * tubes(grid, line + np.asarray([2.2, 0, 0]), 0.6)
+        return np.asarray(body + opaque_line, np.float32)
     total = np.zeros(grid.shape, np.float32)
     for side, y0 in ((-1, 80), (1, 80), (1, 250), (-1, 262))[: rng.integers(3, 5)]:
         at = np.asarray([side * rng.uniform(70, 125), y0 + rng.uniform(-12, 12), 100.0])
@@ -47,7 +58,20 @@ def in_beam(rng: np.random.Generator, name: str, grid: Grid) -> Floats:
 def on_picture(
     rng: np.random.Generator, name: str, shown: Floats, marker_px: float
 ) -> tuple[Floats, Mask]:
-    """The picture with the shortcut on it, and its mask. `marker_px` is the height of capitals at 1024 rows."""
+    """Draw a shortcut on the finished picture.
+
+    Parameters
+    ----------
+    rng : random stream of the shortcut
+    name : one of `ON_PICTURE`
+    shown : float32 (rows, columns) in [0, 1]
+    marker_px : height of capitals in pixels at 1024 rows
+
+    Returns
+    -------
+    float32 (rows, columns), bool (rows, columns)
+        The picture with the shortcut, and the mask of the shortcut.
+    """
     rows, columns = shown.shape
     height = max(3.0, marker_px * rows / 1024)
     if name == "bias":
@@ -61,11 +85,10 @@ def on_picture(
     ink = _letters(text, height if name != "text" else 0.6 * height)
     ink_rows, ink_columns = min(ink.shape[0], rows), min(ink.shape[1], columns)
     ink = ink[:ink_rows, :ink_columns]
-    top = (
-        round(rng.uniform(0.03, 0.16) * rows)
-        if name != "text"
-        else round(rng.choice([0.02, 0.9]) * rows)
-    )
+    if name == "text":
+        top = round(rng.choice([0.02, 0.9]) * rows)
+    else:
+        top = round(rng.uniform(0.03, 0.16) * rows)
     edge = round(rng.uniform(0.02, 0.08) * columns)
     is_left_half = name == "marker_r" or (name == "text" and rng.random() < 0.5)
     left = edge if is_left_half else columns - edge - ink_columns
@@ -78,7 +101,9 @@ def on_picture(
 
 
 def _letters(text: str, height_px: float) -> Floats:
-    """Capitals of that height, coverage in [0, 1], cut to their box; drawn large, then averaged down."""
+    """Capitals of that height, coverage in [0, 1], cut to their box; drawn large, then averaged
+    down.
+    """
     scale, thick = 8.0, 22
     (width, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, thick)
     canvas = np.zeros((tall + 120, width + 120), np.uint8)
