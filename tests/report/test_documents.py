@@ -21,7 +21,7 @@ import pikepdf
 import pypdf
 import pytest
 from cxr_audit.errors import ConfigError
-from cxr_audit.records import Decision, Trust, to_json
+from cxr_audit.records import Decision, RunRecord, Trust, case_from_json, from_json, to_json
 from cxr_audit.report import Renderer
 from cxr_audit.report.case_page import case_view
 from cxr_audit.report.documents import data_folder
@@ -41,6 +41,7 @@ from tests.report.cases import (
 
 def test_the_same_records_give_the_same_bytes_in_any_process(renderer, make, run, tmp_path):
     record, folder = make()
+    record, run = case_from_json(to_json(record)), from_json(to_json(run), RunRecord)
     first = renderer.case_pdf(record, run, folder)
     assert first == renderer.case_pdf(record, run, folder)
     (tmp_path / "record.json").write_bytes(to_json(record))

@@ -114,12 +114,12 @@ def document(case: Explained, run: RunRecord, path: Path, config: AuditConfig) -
         evidence.write(where / "map.npz", npz(maps))
         evidence.write(where / "regions.npz", npz(masks))
     clock.mark("regions, focus and pictures")
-    data = to_json(record)
+    # As `render` will read it: dicts in order, whole numbers of fractional fields as such.
+    record = case_from_json(to_json(record))
     if config.report.documents:
-        # From the record as `render` will read it, whose dicts are in another order.
-        pdf = renderer().case_pdf(case_from_json(data), run, where)
+        pdf = renderer().case_pdf(record, run, where)
         evidence.write(where / "report.pdf", pdf)
-    evidence.write(where / "case.json", data)
+    evidence.write(where / "case.json", to_json(record))
     clock.mark("documents")
     return Written(record.case_id, record.status, clock.cpu_s, peak_mib())
 

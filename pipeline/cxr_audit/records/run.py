@@ -165,7 +165,7 @@ class RunRecord:
     for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
     explanation that are made once a model, `cascade` the stages of the one that takes its weights away; scales and
     checks are from a sample of the `calibrated_cases` that the run then had. `wall_s` is
-    what the composer waited for, `cpu_s` what the stages used in all processes. `mean_input_sha256` is that of `usual.npz`,
+    what the composer waited for, `cpu_s` what the stages used in all processes. `mean_input_sha256` is that of `mean_input.npz`,
     the mean model input of that sample, None where it is too small; `logit_spread` is the standard deviation of the
     explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same file by the same case id.
     `num_found` is how many radiographs there were to choose from, where `--limit` asked for fewer."""
