@@ -211,16 +211,17 @@ def _with_events(
     digests: Mapping[str, str],
     problems: set[Problem],
 ) -> set[Problem]:
-    """The problems with those of the events, without those that an interrupted command excuses."""
+    """The problems with those of the events, without those that an interrupted command explains."""
     name = folder.events.name
     is_older = run.schema_version < EVENTS_SINCE and name not in expected
     if name not in digests:
-        return problems if is_older else problems | {Problem("missing", name)}
+        missing = set() if is_older else {Problem("missing", name)}
+        return problems | missing
     chain = _read(folder, run, expected.get(name), is_older)
     events = chain.events
     flaw = chain.flaw
     if _is_interrupted(folder, chain, is_older):
-        sealed = {file: digest for file, digest in expected.items() if file in digests}
+        sealed = _at(expected, digests)
         rewritten, interrupted = _interrupted(folder, chain.since, sealed)
         problems = {problem for problem in problems if not _is_excused(problem, rewritten)}
         problems.add(interrupted)
@@ -233,6 +234,11 @@ def _with_events(
     if chain.since and is_older:
         return problems
     return problems | set(_event_problems(folder, events, digests, expected))
+
+
+def _at(sums: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
+    """The sums of those files that exist."""
+    return {file: digest for file, digest in sums.items() if file in files}
 
 
 def _is_interrupted(folder: RunFolder, chain: _Chain, is_older: bool) -> bool:

@@ -170,11 +170,18 @@ class EventLog:
             self.begin(folder, run, case_ids)
 
     def add_case(self, folder: RunFolder, case_id: str, status: str) -> None:
-        """A case's record stands."""
+        """Append the event that the record of a case is written.
+
+        Parameters
+        ----------
+        folder : the run.
+        case_id : of the case.
+        status : of its record.
+        """
         self.append("case", case_id=case_id, status=status, **_sums_of_case(folder, case_id))
 
     def add_documents(self, folder: RunFolder) -> None:
-        """The documents of the whole run stand."""
+        """Append the event that the documents of the whole run are written."""
         self.append(
             "reported",
             documents=_sums(folder.path.glob("*.html")) | _sums(folder.path.glob("*.pdf")),

@@ -189,7 +189,16 @@ def _is_before_a_run(path: Path) -> bool:
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file whole or not at all; a mark only after the files beside it.
 
-    Raises `EngineError` where the disk is full or the folder is gone.
+    Parameters
+    ----------
+    path : the file; its folder is made where it does not exist.
+    data : its content.
+    mode : permissions of the file.
+
+    Raises
+    ------
+    EngineError
+        The disk is full, or the folder is gone.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -38,7 +38,7 @@ ON_INPUT = ("integrated-gradients", "smoothgrad")
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """How methods that ask the classifier again go about it; see `explain.probing`.
+    """Settings of the methods that run the classifier again; see `explain.probing`.
 
     `black` is the radiograph's black in the model's range, one value or one a channel; `steps` are
     the path steps of integrated-gradients and the noisy copies of smoothgrad.
@@ -53,7 +53,7 @@ class Probing:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is explained: the logit of a class, or of a class minus another one's."""
+    """What is explained: the logit of a class, or the logit of a class minus that of another."""
 
     class_name: str
     against: str | None = None
@@ -120,7 +120,16 @@ class _Collected:
         answers: Mapping[int, _Answer] | Sequence[_Answer],
         is_of_class: bool = False,
     ) -> None:
-        """Add one map of each case that has a subject, which `is_of_class` puts into the key."""
+        """Add one map of each case that has a subject.
+
+        Parameters
+        ----------
+        key : of the maps.
+        method, layer : that the maps are made by and at.
+        subjects : what is explained, one a case; None = no map of this case.
+        answers : the maps, by the case's place in the batch.
+        is_of_class : whether the key names the subject.
+        """
         for n in self.present:
             subject = subjects[n]
             if subject is not None:
@@ -162,14 +171,9 @@ class Explainer:
             _known_method(method)
         self.classifier = classifier
         self.target = classifier.split(target_layer)
-        default = (
-            ("grad-cam",) if self.target.pooled_weights is not None else ("hirescam", "grad-cam")
-        )
-        self.methods = methods or default
-        further = {classifier.split(name).layer for name in layers} - {self.target.layer}
-        self.layers = tuple(
-            classifier.split(c.name) for c in classifier.candidates if c in further
-        )  # shallow to deep
+        is_pooled = self.target.pooled_weights is not None
+        self.methods = methods or (("grad-cam",) if is_pooled else ("hirescam", "grad-cam"))
+        self.layers = self._further_layers(layers)
         self.classes = tuple(name for name in classes if name != classifier.target_class)
         self.against = against
         self.probing = probing
@@ -180,19 +184,18 @@ class Explainer:
         )
         for name in (*self.classes, *against):
             classifier.selector(name)
-        if against and (classifier.is_binary or classifier.target_class in against):
-            raise ModelError(
-                f"explain.against: the logit of {classifier.target_class!r} is already against the "
-                "other class"
-                if classifier.is_binary
-                else f"explain.against names the explained class {classifier.target_class!r}",
-                "remove it from explain.against",
-            )
+        _check_against(classifier, against)
+
+    def _further_layers(self, names: tuple[str, ...]) -> tuple[Split, ...]:
+        """The classifier at further layers, from shallow to deep, without the target layer."""
+        further = {self.classifier.split(name).layer for name in names} - {self.target.layer}
+        candidates = self.classifier.candidates
+        return tuple(self.classifier.split(layer.name) for layer in candidates if layer in further)
 
     @property
     def passes(self) -> dict[str, int]:
-        """Methods that ask the classifier again -> inputs asked for one case; gradients count like
-        any other input.
+        """Methods that run the classifier again -> model inputs for one case; a gradient counts as
+        one input.
         """
         channels = self.probing.score_cam_channels or self.target.layer.channels
         cost = {"score-cam": min(channels, self.target.layer.channels)}
@@ -206,9 +209,9 @@ class Explainer:
         classifier of the same layers where one is given. Nothing that was traced or kept is taken
         over.
         """
-        layers = (
-            tuple(split.layer.name for split in self.layers) if self.methods[0] == FUSED else ()
-        )
+        layers: tuple[str, ...] = ()
+        if self.methods[0] == FUSED:
+            layers = tuple(split.layer.name for split in self.layers)
         methods = (self.methods[0], *beside)
         return Explainer(
             classifier or self.classifier,
@@ -229,6 +232,10 @@ class Explainer:
         expected : the label of each case or None; where the prediction differs from it, maps of the
             predicted and the expected class are added.
         is_present : False for places of the batch that hold no case; they get no maps.
+
+        Returns
+        -------
+        BatchResult
         """
         num = len(batch)
         subjects = [Subject(self.classifier.target_class)] * num
@@ -239,11 +246,8 @@ class Explainer:
         at_layers = [self._at(split, batch, subjects) for split in self.layers]
         collected = _Collected(self, logits, present)
         self._add_methods(collected, batch, subjects, at_target, at_layers)
+        self._add_layers(collected, subjects, at_layers)
         method = self._sheet_method
-        for layer in at_layers:
-            answers = self._cams(method, layer, subjects)
-            name = layer.split.layer.name
-            collected.add(f"{method}@{name}", method, name, subjects, answers)
         for wanted in self._further_subjects(logits, expected):
             round_subjects = [subject or subjects[0] for subject in wanted]
             class_gradients = self.target.gradients(
@@ -287,8 +291,18 @@ class Explainer:
                     )
             collected.add(method, method, layer, subjects, answers)
 
+    def _add_layers(
+        self, collected: _Collected, subjects: list[Subject], at_layers: list[_Layer]
+    ) -> None:
+        """A map at each further layer, for the target class."""
+        method = self._sheet_method
+        for layer in at_layers:
+            answers = self._cams(method, layer, subjects)
+            name = layer.split.layer.name
+            collected.add(f"{method}@{name}", method, name, subjects, answers)
+
     def ask(self, inputs: Iterable[Floats], at_once: int) -> Floats:
-        """Logits (N, units) of any number of model inputs, made and asked `at_once` at a time."""
+        """Logits (N, units) of any number of model inputs, `at_once` at a time."""
         left = iter(inputs)
         batches = iter(lambda: list(islice(left, at_once)), [])
         logits = [
@@ -304,31 +318,29 @@ class Explainer:
         they differ.
         """
         target = self.classifier.target_class
+        contrasts = [Subject(target, name) for name in self.against]
         wanted: list[list[Subject]] = []
         for z, label in zip(logits, expected, strict=True):
-            names = list(self.classes)
-            if label is not None and np.isfinite(z).all():
-                prediction = self.classifier.predict(z, label)
-                if prediction.is_correct is False:
-                    names += [
-                        n
-                        for n in (prediction.predicted, prediction.expected)
-                        if n in self.classifier.labels
-                    ]
-            wanted.append(
-                [Subject(n) for n in dict.fromkeys(names) if n != target]
-                + [Subject(target, name) for name in self.against]
-            )
+            names = dict.fromkeys([*self.classes, *self._confused(z, label)])
+            wanted.append([Subject(name) for name in names if name != target] + contrasts)
         for r in range(max(map(len, wanted), default=0)):
             yield [subjects[r] if r < len(subjects) else None for subjects in wanted]
 
+    def _confused(self, logits: Floats, label: str | None) -> list[str]:
+        """The predicted and the expected class of a case whose prediction is wrong."""
+        if label is None or not np.isfinite(logits).all():
+            return []
+        prediction = self.classifier.predict(logits, label)
+        if prediction.is_correct is not False:
+            return []
+        names = (prediction.predicted, prediction.expected)
+        return [name for name in names if name is not None and name in self.classifier.labels]
+
     def _selector(self, subject: Subject) -> Floats:
         selector = self.classifier.selector(subject.class_name)
-        return (
-            selector
-            if subject.against is None
-            else selector - self.classifier.selector(subject.against)
-        )
+        if subject.against is None:
+            return selector
+        return selector - self.classifier.selector(subject.against)
 
     def _selectors(self, subjects: list[Subject]) -> Floats:
         return np.stack([self._selector(subject) for subject in subjects])
@@ -345,39 +357,37 @@ class Explainer:
         subjects: list[Subject],
         done: Mapping[str, list[_Answer]] = MappingProxyType({}),
     ) -> list[_Answer]:
-        """A method that needs gradients on a whole batch; what is equal by definition is computed
-        once.
+        """The maps of a gradient method on a whole batch.
+
+        A map that equals one of `done` by definition is not computed again.
         """
         split, activations, gradients = layer.split, layer.activations, layer.gradients
+        row = METHODS[method]
         is_pooled = split.pooled_weights is not None and method in POOLED
         twin = next((name for name in done if name in POOLED), None) if is_pooled else None
-        values = (
-            [answer.values for answer in done[twin]]
-            if twin
-            else _gradient_method(method)(activations, gradients)
-        )
-        return [
-            _Answer(
-                values[n],
-                None if METHODS[method].unit != LOGIT else self._bias(split, subject),
-                self._how(twin, split, method, activations[n], gradients[n]),
-                is_promised=split.is_affine and (is_pooled or method == "hirescam"),
-                # A saturating head, not an absent pattern.
-                is_lost=bool(
-                    not METHODS[method].is_class_blind
-                    and np.any(activations[n])
-                    and not np.any(gradients[n])
-                ),
+        if twin is not None:
+            values = [answer.values for answer in done[twin]]
+        else:
+            values = list(_gradient_method(method)(activations, gradients))
+        answers = []
+        for n, subject in enumerate(subjects):
+            # A saturating head, not an absent pattern.
+            is_lost = bool(np.any(activations[n]) and not np.any(gradients[n]))
+            answers.append(
+                _Answer(
+                    values[n],
+                    bias=self._bias(split, subject) if row.unit == LOGIT else None,
+                    how=self._how(twin, split, method, activations[n], gradients[n]),
+                    is_promised=split.is_affine and (is_pooled or method == "hirescam"),
+                    is_lost=is_lost and not row.is_class_blind,
+                )
             )
-            for n, subject in enumerate(subjects)
-        ]
+        return answers
 
     def _how(
         self, twin: str | None, split: Split, method: str, activations: Floats, gradients: Floats
     ) -> Message | None:
-        """What a reader has to know of a map: a twin's numbers, its branches, or paths beside its
-        layer.
-        """
+        """What a reader has to know of a map: an equal method, branches, or paths beside it."""
         if twin is not None:
             return message("explain.twin", method=twin)
         if len(split.views) > 1:
@@ -405,7 +415,7 @@ class Explainer:
         subject: Subject,
         at_once: int,
     ) -> _Answer:
-        """A method that asks the classifier again, or a control, on one case."""
+        """A method that runs the classifier again, or a control, on one case."""
         settings = self.probing
         if method in CONTROLS:
             return _Answer(self._control(method, x))
@@ -506,6 +516,19 @@ class Explainer:
             logits = tf.cast(tf.reshape(output, (-1, self.classifier.num_units)), tf.float32)
             explained = tf.reduce_sum(logits * selector)
         return tape.gradient(explained, inputs, unconnected_gradients="zero")
+
+
+def _check_against(classifier: Classifier, against: tuple[str, ...]) -> None:
+    """Refuse contrasts that say nothing new."""
+    if not against:
+        return
+    target, hint = classifier.target_class, "remove it from explain.against"
+    if classifier.is_binary:
+        raise ModelError(
+            f"explain.against: the logit of {target!r} is already against the other class", hint
+        )
+    if target in against:
+        raise ModelError(f"explain.against names the explained class {target!r}", hint)
 
 
 def _gradient_method(key: str) -> GradientMethod:

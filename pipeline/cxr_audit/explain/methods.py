@@ -86,13 +86,14 @@ def fuse(maps: Sequence[Floats]) -> Floats:
         positive = np.maximum(values, 0)
         highest = positive.max((1, 2), keepdims=True)
         scaled = np.tanh(2 * np.divide(positive, highest, out=positive * 0, where=highest != 0))
-        fused.append(
-            [
-                cv2.resize(layer_map, (columns, rows), interpolation=cv2.INTER_LINEAR)
-                for layer_map in scaled
-            ]
-        )
+        fused.append([_resized(layer_map, rows, columns) for layer_map in scaled])
     return np.asarray(np.max(fused, axis=0), np.float32)
+
+
+def _resized(values: Floats, rows: int, columns: int) -> Floats:
+    """Bilinear, half-pixel centres."""
+    resized = cv2.resize(values, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.float32)
 
 
 def _weighted_sum(activations: Floats, weights: Floats) -> Floats:

@@ -29,9 +29,18 @@ NOISE = 0.15
 
 
 def baseline(x: Floats, name: str, black: Floats) -> Floats:
-    """The input without evidence: `black` (the radiograph's black in the model's range, a value a
-    channel), `mean` (this input's mean of each channel) or `blurred` (Gaussian, sigma 1/16 of the
-    longer side).
+    """The input without evidence.
+
+    Parameters
+    ----------
+    x : (rows, columns, channels)
+    name : "black", "mean" (this input's mean of each channel) or "blurred" (Gaussian, sigma 1/16 of
+        the longer side).
+    black : (channels,), the radiograph's black in the model's range.
+
+    Returns
+    -------
+    float32 like x
     """
     if name == "blurred":
         blurred = cv2.GaussianBlur(
@@ -65,9 +74,10 @@ def score_cam(
     geometry : where the cells lie in the input; None = an even division of it
 
     Returns
-    ------- The map (h, w), and the number of channels asked. The paper subtracts y(b) from every
-    score, which leaves the softmax as it is. y is the logit of the class, so that one sigmoid unit
-    has a map for each side. A channel that is constant says nothing about place and has no weight.
+    -------
+    The map (h, w), and the number of channels used. The paper subtracts y(b) from every score,
+    which leaves the softmax as it is. y is the logit of the class, so that one sigmoid unit has a
+    map for each side. A channel that is constant says nothing about place and has no weight.
     """
     places = np.flatnonzero(activations.max((0, 1)) > activations.min((0, 1)))
     channels = places[np.argsort(-activations[..., places].std((0, 1)), kind="stable")][
@@ -96,8 +106,19 @@ def integrated_gradients(
     """(x - x') times the integral of dy/dx on the straight path from x' (Sundararajan et al., arXiv
     1703.01365).
 
-    `steps` Gauss-Legendre nodes. The map sums to y(x) - y(x') but for the error of the quadrature,
-    the completeness gap. Returns float32 like x.
+    The map sums to y(x) - y(x') but for the error of the quadrature, the completeness gap.
+
+    Parameters
+    ----------
+    x : (rows, columns, channels)
+    start : x', like x
+    gradient : of the explained logit
+    steps : number of Gauss-Legendre nodes
+    at_once : inputs that are computed together
+
+    Returns
+    -------
+    float32 like x
     """
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     total = np.zeros(x.shape, np.float64)
@@ -111,11 +132,22 @@ def integrated_gradients(
 def smoothgrad(
     x: Floats, gradient: Gradient, samples: int, rng: np.random.Generator, at_once: int
 ) -> Floats:
-    """Mean of dy/dx over noisy copies of x (Smilkov et al., arXiv 1706.03825); noise of 15 % of the
-    input's range.
+    """Mean of dy/dx over noisy copies of x (Smilkov et al., arXiv 1706.03825).
 
-    Signed, not the absolute value that the paper draws. In logits per unit of the model input. Like
-    x.
+    The deviation of the noise is 15 % of the input's range. The map is signed; the paper draws its
+    absolute value.
+
+    Parameters
+    ----------
+    x : (rows, columns, channels)
+    gradient : of the explained logit
+    samples : number of noisy copies
+    rng : of the noise
+    at_once : inputs that are computed together
+
+    Returns
+    -------
+    float32 like x, in logits per unit of the model input
     """
     deviation = np.float32(NOISE * (x.max() - x.min()))
     total = np.zeros(x.shape, np.float64)
@@ -133,19 +165,23 @@ def grid_of(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def enlarge(values: Floats, shape: tuple[int, ...], geometry: GridGeometry | None = None) -> Floats:
-    """Cells (h, w) -> pixels of the model input (rows, columns): bilinear between the cells'
-    centres.
+    """Interpolate bilinearly between the centres of cells.
+
+    Parameters
+    ----------
+    values : (h, w)
+    shape : (rows, columns) of the model input
+    geometry : where the cells lie in the input; None = an even division of it
+
+    Returns
+    -------
+    float32 (rows, columns)
     """
     if geometry is None:
-        return np.asarray(
-            cv2.resize(values, shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32
-        )
-    rows, columns = (
-        _interpolation(axis, cells, size)
-        for axis, cells, size in zip(
-            (geometry.rows, geometry.columns), values.shape, shape, strict=True
-        )
-    )
+        enlarged = cv2.resize(values, shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray(enlarged, np.float32)
+    rows = _interpolation(geometry.rows, values.shape[0], shape[0])
+    columns = _interpolation(geometry.columns, values.shape[1], shape[1])
     return np.asarray(rows @ values @ columns.T, np.float32)
 
 
@@ -163,22 +199,37 @@ def _interpolation(axis: GridAxis, cells: int, size: int) -> npt.NDArray[np.floa
 def sum_cells(
     values: Floats, grid: tuple[int, int], geometry: GridGeometry | None = None
 ) -> Floats:
-    """Pixels (rows, columns) -> sums over cells (h, w).
+    """Sum pixels over cells. A pixel across an edge is split by area.
 
-    A pixel across an edge is split by area. Without a geometry the cells are equal and the total is
-    kept; with one, what the grid does not see is left out.
+    Parameters
+    ----------
+    values : (rows, columns)
+    grid : (h, w)
+    geometry : where the cells lie. None = the cells are equal, and the total is kept; else pixels
+        that the grid does not see are left out.
+
+    Returns
+    -------
+    float32 (h, w)
     """
-    axes = (None, None) if geometry is None else (geometry.rows, geometry.columns)
-    along_rows, along_columns = (
-        _overlap(cell_edges(axis, cells, size), size)
-        for axis, cells, size in zip(axes, grid, values.shape, strict=True)
-    )
+    on_rows, on_columns = (None, None) if geometry is None else (geometry.rows, geometry.columns)
+    along_rows = _overlap(cell_edges(on_rows, grid[0], values.shape[0]), values.shape[0])
+    along_columns = _overlap(cell_edges(on_columns, grid[1], values.shape[1]), values.shape[1])
     return np.asarray(along_rows @ values.astype(np.float64) @ along_columns.T, np.float32)
 
 
 def cell_edges(axis: GridAxis | None, cells: int, size: int) -> npt.NDArray[np.float64]:
-    """Where cells begin and end, in input pixels (cells + 1,): half-way between centres, and where
-    sight ends.
+    """Where cells begin and end: half-way between their centres, the outer ones where sight ends.
+
+    Parameters
+    ----------
+    axis : where the cells lie; None = an even division
+    cells : their number
+    size : of the input in pixels
+
+    Returns
+    -------
+    (cells + 1,), in input pixels
     """
     if axis is None:
         return np.linspace(0.0, size, cells + 1)

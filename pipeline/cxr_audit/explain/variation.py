@@ -1,5 +1,4 @@
-"""Do the answers and the maps of different radiographs differ? A model that hardly looks gives one
-of each.
+"""Checks that outputs and maps differ between radiographs.
 
 An output that hardly varies, or one map for every radiograph, passes every check of the explanation
 itself: such a map may well be faithful to such a model. It says nothing of a case, and is a finding
@@ -38,8 +37,9 @@ def check_output_varies(probabilities: Sequence[float]) -> Check:
     probabilities : one a case, in [0, 1].
 
     Returns
-    ------- The spread from the 5th to the 95th percentile, failed where it is below 0.01; not run
-    for fewer than 8 cases.
+    -------
+    The spread from the 5th to the 95th percentile, failed where it is below 0.01; not run for fewer
+    than 8 cases.
     """
     values = np.asarray(probabilities, np.float64)
     values = values[np.isfinite(values)]
@@ -63,8 +63,9 @@ def check_maps_vary(maps: Sequence[ClassActivationMap]) -> Check:
         are counted by their status elsewhere.
 
     Returns
-    ------- The mean Spearman correlation over the pairs of up to 32 maps, spread over the sample;
-    failed above 0.95, not run for fewer than 8 maps.
+    -------
+    The mean Spearman correlation over the pairs of up to 32 maps, spread over the sample; failed
+    above 0.95, not run for fewer than 8 maps.
     """
     chosen = [
         case_map.values.ravel()
@@ -88,7 +89,8 @@ def _mean_rank_correlation(maps: npt.NDArray[np.floating]) -> float:
     ranks = rankdata(maps, axis=1)
     ranks -= ranks.mean(1, keepdims=True)
     ranks /= np.linalg.norm(ranks, axis=1, keepdims=True)
-    return float(np.mean([ranks[a] @ ranks[b] for a, b in combinations(range(len(ranks)), 2)]))
+    correlations = [first @ second for first, second in combinations(ranks, 2)]
+    return float(np.mean(correlations))
 
 
 def _not_run(name: str, num: int) -> Check:

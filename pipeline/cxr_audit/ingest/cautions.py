@@ -113,7 +113,11 @@ def warn_about(dataset: Dataset, notes: Notes) -> None:
     part = term(dataset, "BodyPartExamined")
     if part is not None and part not in CHEST:
         notes.warn(message("ingest.not_the_chest"))
-    view = view_position(dataset, notes)
+    _warn_about_view(dataset, view_position(dataset, notes), notes)
+
+
+def _warn_about_view(dataset: Dataset, view: str | None, notes: Notes) -> None:
+    """Warn of a view that is not frontal, of one side alone, and of an image that is turned."""
     if view is not None and view not in FRONTAL_VIEWS:
         notes.warn(message("ingest.not_frontal"))
     side = term(dataset, "ImageLaterality") or term(dataset, "Laterality")

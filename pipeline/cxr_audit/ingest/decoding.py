@@ -180,7 +180,13 @@ def decode_frame(frame: bytes, options: dict[str, Any]) -> Decoded:
 
 
 def is_damaged_jpeg(data: bytes, rows: int, columns: int) -> bool:
-    """Whether libjpeg calls the pixels of a JPEG of 8 bits damaged; Pillow does not say so."""
+    """Whether libjpeg calls the pixels of a JPEG of 8 bits damaged; Pillow does not say so.
+
+    Parameters
+    ----------
+    data : the file's bytes.
+    rows, columns : of the image.
+    """
     options = {
         "decoding_plugin": LISTEN,
         "rows": rows,
@@ -246,7 +252,18 @@ class _CodecProcess:
     def ask(
         self, options: dict[str, Any], limits: tuple[int, int], frame: bytes
     ) -> tuple[npt.NDArray[Any], str, bool] | str:
-        """Samples, photometric interpretation, damage; or the name of the decoder's error."""
+        """Decode one frame.
+
+        Parameters
+        ----------
+        options : of the decoder.
+        limits : of memory (bytes) and of time (seconds).
+        frame : its codestream.
+
+        Returns
+        -------
+        Samples, photometric interpretation, damage; or the name of the decoder's error.
+        """
         self._connection.send((options, *limits, len(frame)))
         send(self._connection, frame)
         if not self._connection.poll(WALL_SECONDS):

@@ -70,9 +70,21 @@ def is_bare_dataset(data: bytes) -> bool:
 
 
 def probe_dicom(data: bytes, max_pixels: int, display: Display) -> str | None:
-    """Raise what the header shows to be wrong; the pixels stay as they are.
+    """Raise the errors that the header shows; the pixels are not decoded.
 
-    Returns the SOP Instance UID, which must stay in memory.
+    Parameters
+    ----------
+    data : the file's bytes.
+    max_pixels : the largest image that is read.
+    display : which frame, VOI transform and window.
+
+    Returns
+    -------
+    The SOP Instance UID, which must stay in memory.
+
+    Raises
+    ------
+    NotARadiograph, UnreadableFile, UnsupportedRadiograph
     """
     with _quiet_parser():
         notes = Notes()

@@ -147,9 +147,8 @@ def _check_frames(dataset: Dataset, asked: int | None, notes: Notes) -> tuple[in
 
 
 def _check_object(dataset: FileDataset, notes: Notes) -> None:
-    """Refuse what is no radiograph by its class, its modality or for want of pixels."""
+    """Refuse an object that its class, its modality or missing pixels show to be no radiograph."""
     sop_class = _sop_class(dataset)
-    leave_out = message("ingest.leave_out")
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise NotARadiograph(message("ingest.float_pixels", kind=_class_name(sop_class)))
     has_pixels = "PixelData" in dataset
@@ -159,12 +158,9 @@ def _check_object(dataset: FileDataset, notes: Notes) -> None:
         if sop_class is None:
             raise UnreadableFile(message("ingest.no_class"), message("ingest.copy_again"))
         problem = message("ingest.no_pixel_object", kind=_class_name(sop_class))
-        raise NotARadiograph(problem, leave_out)
+        raise NotARadiograph(problem, message("ingest.leave_out"))
     modality = str(value(dataset, "Modality") or "").strip().upper()
-    if modality in OTHER_MODALITIES:
-        meaning = message(f"ingest.modality_{modality.lower()}")
-        problem = message("ingest.other_modality", modality=modality, meaning=meaning)
-        raise NotARadiograph(problem, leave_out)
+    _refuse_other_modality(modality)
     if not has_pixels:
         raise UnreadableFile(message("ingest.no_pixels"), message("ingest.copy_again"))
     _check_modality(dataset, modality, is_known, notes)
@@ -172,6 +168,13 @@ def _check_object(dataset: FileDataset, notes: Notes) -> None:
         notes.warn(message("ingest.capture"))
     elif sop_class not in RADIOGRAPHY_CLASSES:
         notes.warn(message("ingest.other_class"))
+
+
+def _refuse_other_modality(modality: str) -> None:
+    if modality in OTHER_MODALITIES:
+        meaning = message(f"ingest.modality_{modality.lower()}")
+        problem = message("ingest.other_modality", modality=modality, meaning=meaning)
+        raise NotARadiograph(problem, message("ingest.leave_out"))
 
 
 def _check_modality(dataset: Dataset, modality: str, is_known: bool, notes: Notes) -> None:

@@ -57,6 +57,12 @@ class PixelBytes:
 def pixel_bytes(dataset: FileDataset, header: Header, notes: Notes) -> PixelBytes:
     """The bytes to decode, refused where they are cut short.
 
+    Parameters
+    ----------
+    dataset : the object.
+    header : what its header says of the pixels.
+    notes : gets warnings.
+
     Raises
     ------
     UnreadableFile, UnsupportedRadiograph
@@ -208,6 +214,17 @@ def stored_values(decoded: Stored, header: Header, pixels: PixelBytes, notes: No
 
     A lossy codec may overshoot: there a value beyond Bits Stored is the brightest or the darkest
     one. Elsewhere it carries bits that are not of the image, and these are masked.
+
+    Parameters
+    ----------
+    decoded : integers (rows, columns) or (rows, columns, samples), as the decoder gives them.
+    header : bits, sign and High Bit.
+    pixels : what the codestream says of itself.
+    notes : gets a warning where values are limited or masked.
+
+    Returns
+    -------
+    Integers of the same shape, signed where the header says so.
     """
     kind = "i" if header.is_signed else "u"
     unsigned = np.dtype(f"u{decoded.dtype.itemsize}")
@@ -223,13 +240,19 @@ def stored_values(decoded: Stored, header: Header, pixels: PixelBytes, notes: No
         notes.warn(message("ingest.saturated"))
         saturated: Stored = np.clip(extended, low, high)
         return saturated
+    return _masked(cells, shift, header, notes)
+
+
+def _masked(cells: Stored, shift: int, header: Header, notes: Notes) -> Stored:
+    """Bits Stored of unsigned cells above `shift`, with the sign of the header."""
+    unsigned = cells.dtype
     mask = unsigned.type((1 << header.bits_stored) - 1)
     if shift == 0 and (cells > mask).any():
         notes.warn(message("ingest.bits_masked"))
     masked: Stored = (cells >> unsigned.type(shift)) & mask
     if header.is_signed:
         top = unsigned.type(1 << (header.bits_stored - 1))
-        masked = ((masked ^ top) - top).view(as_stored)
+        masked = ((masked ^ top) - top).view(f"i{unsigned.itemsize}")
     return masked
 
 
@@ -245,6 +268,18 @@ def grey(
 
     A cell is the stored value with its sign extended or zeros above, so the table of the
     2 ** Bits Stored patterns repeats over the cells'.
+
+    Parameters
+    ----------
+    dataset : with the attributes of the chain.
+    header : bits and sign.
+    stored : integers (rows, columns).
+    display : which VOI transform and window.
+    notes : gets the decisions and warnings.
+
+    Returns
+    -------
+    float32 (rows, columns) in [0, 1], 0 = black as displayed.
     """
     cells = stored.view(f"u{stored.itemsize}")
     num_cells, num_patterns = 1 << 8 * stored.itemsize, 1 << header.bits_stored
@@ -326,6 +361,17 @@ def colour(header: Header, stored: Stored, photometric_interpretation: str, note
     """Brightness. YBR_FULL carries it as its first channel, by the same weights.
 
     PS3.3 C.7.6.3.1.2.
+
+    Parameters
+    ----------
+    header : bits of a sample.
+    stored : integers (rows, columns, 3).
+    photometric_interpretation : of the samples as decoded.
+    notes : gets the decision, and a warning where the image has colour.
+
+    Returns
+    -------
+    float32 (rows, columns) in [0, 1].
     """
     white = (1 << header.bits_stored) - 1
     if photometric_interpretation not in ("YBR_FULL", "YBR_FULL_422"):

@@ -196,7 +196,14 @@ def _finite(text: str) -> Number:
 
 
 def number(dataset: Dataset, keyword: str, notes: Notes) -> Number:
-    """The number of an element that has one; the first of several, as DCMTK takes it."""
+    """The number of an element that has one; the first of several, as DCMTK takes it.
+
+    Parameters
+    ----------
+    dataset : with the element or without it.
+    keyword : of the element.
+    notes : gets a warning for several values, and for a value that is no number.
+    """
     values = numbers(dataset, keyword, notes)
     if len(values) > 1:
         notes.warn(message("ingest.several_values", keyword=keyword, num=len(values)))
@@ -204,7 +211,14 @@ def number(dataset: Dataset, keyword: str, notes: Notes) -> Number:
 
 
 def integer(dataset: Dataset, keyword: str, notes: Notes) -> int | None:
-    """The integer of an element that has one, None where it is absent or no integer."""
+    """The integer of an element that has one; None where it is absent or no integer.
+
+    Parameters
+    ----------
+    dataset : with the element or without it.
+    keyword : of the element.
+    notes : gets a warning for several values, and for a value that is no integer.
+    """
     value = number(dataset, keyword, notes)
     if value is None:
         return None

@@ -175,7 +175,18 @@ def stored_sha256(stored: Stored) -> str:
 
 
 def check_size(rows: int, columns: int, max_pixels: int) -> None:
-    """Refuse a size before memory is taken for it."""
+    """Refuse a size before memory is taken for it.
+
+    Parameters
+    ----------
+    rows, columns : of the image.
+    max_pixels : the largest number of pixels that is read.
+
+    Raises
+    ------
+    UnreadableFile : no pixels.
+    UnsupportedRadiograph : too many.
+    """
     if rows < 1 or columns < 1:
         problem = message("ingest.no_size", rows=rows, columns=columns)
         raise UnreadableFile(problem, message("ingest.copy_again"))
@@ -295,13 +306,22 @@ def _damaged(error: BaseException) -> UnreadableFile:
 
 
 def _check_header(opened: _Opened, max_pixels: int) -> None:
-    image, data, directory = opened.image, opened.data, opened.directory
+    """Refuse what the header shows before memory is taken for the pixels."""
+    image, data = opened.image, opened.data
     check_size(image.height, image.width, max_pixels)
     if image.format in ("PNG", "TIFF") and _has_another(image):
         raise UnsupportedRadiograph(message("ingest.several_images"), message("ingest.one_image"))
     if opened.format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
         problem = message("ingest.many_scans", limit=MAX_SCANS)
         raise UnsupportedRadiograph(problem, message("ingest.save_baseline"))
+    _check_depth(image, opened.directory)
+    if _is_short(opened):
+        raise UnreadableFile(message("ingest.image_short"), message("ingest.copy_again"))
+    _check_memory(opened, max_pixels)
+
+
+def _check_depth(image: Image.Image, directory: tiff.Tiff | None) -> None:
+    """Refuse pixels of 1 bit, signed ones, packed ones and those of 32 bits."""
     if image.mode == "1":
         raise NotARadiograph(message("ingest.one_bit"))
     if directory is not None and directory.is_signed:
@@ -311,12 +331,14 @@ def _check_header(opened: _Opened, max_pixels: int) -> None:
         raise UnsupportedRadiograph(problem, message("ingest.export_png"))
     if image.mode in ("I", "F"):
         raise UnsupportedRadiograph(message("ingest.bits_32"), message("ingest.convert_16"))
-    is_short = image.format == "PNG" and not png.is_complete(data)
-    if directory is not None and tiff.end_of_pixels(directory) > len(data):
-        is_short = True
-    if is_short:
-        raise UnreadableFile(message("ingest.image_short"), message("ingest.copy_again"))
-    _check_memory(opened, max_pixels)
+
+
+def _is_short(opened: _Opened) -> bool:
+    """Whether the file ends before its pixels do, as far as its header tells."""
+    data, directory = opened.data, opened.directory
+    if opened.image.format == "PNG" and not png.is_complete(data):
+        return True
+    return directory is not None and tiff.end_of_pixels(directory) > len(data)
 
 
 def _check_memory(opened: _Opened, max_pixels: int) -> None:

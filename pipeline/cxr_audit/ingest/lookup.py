@@ -67,7 +67,17 @@ def _entries(lut: LookupTable, size: int) -> npt.NDArray[np.uint16] | None:
 
 
 def look_up(values: Values, first: int, entries: Values) -> Values:
-    """PS3.3 C.11.1.1.1: values before the first take the first entry, those after the last it."""
+    """The entries of values (PS3.3 C.11.1.1.1).
+
+    Values below the first one of the table take its first entry, values above its last one the
+    last entry.
+
+    Parameters
+    ----------
+    values : of any shape.
+    first : the value of the first entry.
+    entries : (entries,).
+    """
     positions = np.clip(np.rint(values) - first, 0, entries.size - 1)
     looked_up: Values = entries[positions.astype(np.int64)]
     return looked_up

@@ -105,23 +105,34 @@ def read_manifest(
     """
     key = "path" if instances is None else INSTANCE
     lines = _lines(manifest)
-    header = [name.strip() for name in lines[0][1]]
-    while header and not header[-1]:  # trailing commas, as spreadsheets write them
-        header.pop()
+    header = _column_names(lines[0][1])
     _check_columns(header, key, labels, split)
     label_column = None if labels in ("none", "folder") else labels
     table = _Table(manifest.parent, header, key, label_column)
     cases = [(line, _case(table, line, row)) for line, row in lines[1:]]
-    chosen = [(line, case) for line, case in cases if split is None or case.split == split]
+    chosen = cases if split is None else _of_split(cases, split)
+    if instances is not None:
+        chosen = _on_server(chosen, instances)
+    _check_labels(chosen)
+    return [case for _, case in chosen]
+
+
+def _column_names(cells: list[str]) -> list[str]:
+    header = [name.strip() for name in cells]
+    while header and not header[-1]:  # trailing commas, as spreadsheets write them
+        header.pop()
+    return header
+
+
+def _of_split(cases: list[tuple[int, CaseSource]], split: str) -> list[tuple[int, CaseSource]]:
+    """The rows of a split, each with its line."""
+    chosen = [(line, case) for line, case in cases if case.split == split]
     if cases and not chosen:
         raise ConfigError(
             f"no row of the manifest has the split {split!r}",
             "Write it as the column 'split' does.",
         )
-    if instances is not None:
-        chosen = _on_server(chosen, instances)
-    _check_labels(chosen)
-    return [case for _, case in chosen]
+    return chosen
 
 
 def _lines(manifest: Path) -> list[tuple[int, list[str]]]:
@@ -304,19 +315,23 @@ def _hint_for_key(header: list[str], key: str) -> str:
 
     The columns are named, unless the first line looks like a row: its cells may hold a name.
     """
-    if any(mark in name for name in header for mark in (";", "\t")):
+    if any(";" in name or "\t" in name for name in header):
         return "Separate the columns by commas, or write sep=; as the first line."
     if any(IMAGE_NAME.search(name) for name in header):
         return f"Its first line must name the columns, and is a row; add {key!r} and the others."
-    near = [name for name in header if name.lower() == key.lower()]
-    if not near and key == "path":
-        near = [name for name in header if name.lower().replace(" ", "_") in NAMES_OF_PATH]
-    if not near:
-        near = difflib.get_close_matches(key, header, n=1)
+    near = _names_near(header, key)
     columns = f"Its columns are {', '.join(map(repr, header))}."
     if near:
         return f"Perhaps you meant {near[0]!r}: rename it to {key!r}. {columns}"
     return f"Its first line names the columns; add {key!r}. {columns}"
+
+
+def _names_near(header: list[str], key: str) -> list[str]:
+    """Columns that may be the one that is missing, the likeliest first."""
+    near = [name for name in header if name.lower() == key.lower()]
+    if not near and key == "path":
+        near = [name for name in header if name.lower().replace(" ", "_") in NAMES_OF_PATH]
+    return near or difflib.get_close_matches(key, header, n=1)
 
 
 def _case(table: _Table, line: int, row: list[str]) -> CaseSource:

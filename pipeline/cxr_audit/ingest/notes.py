@@ -48,6 +48,14 @@ class Notes:
     not_understood: dict[str, Message] = field(default_factory=dict)
 
     def decide(self, what: Message, how: Message, why: Message) -> None:
+        """Note a decision.
+
+        Parameters
+        ----------
+        what : the subject of the decision.
+        how : its outcome.
+        why : its reason.
+        """
         self.decisions.append(Decision(what, how, why))
 
     def warn(self, warning: Message) -> None:

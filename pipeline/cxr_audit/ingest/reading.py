@@ -119,7 +119,14 @@ def read(
 
 
 def probe(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_THE_HEADER) -> None:
-    """Raise what `read` would raise, as far as it can be known without decoding the pixels."""
+    """Raise the errors of `read` that can be known without decoding the pixels.
+
+    Parameters
+    ----------
+    case : where the file is.
+    max_pixels : the largest image that is read.
+    display : which frame, VOI transform and window.
+    """
     data, _, name = _open(case, max_pixels)
     instance = None
     if name == "DICOM":
@@ -130,7 +137,7 @@ def probe(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_
 
 
 def _check_identity(case: CaseSource, instance: str | None) -> None:
-    """A server must give the instance asked for: by (0008,0018), not by the file's meta header."""
+    """Check by (0008,0018), not by the file meta header, that a server sent the right instance."""
     if isinstance(case.location, ServerInstance) and instance != case.location.uid:
         raise NotRetrieved(message("ingest.other_instance"))
 

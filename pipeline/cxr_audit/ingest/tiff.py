@@ -138,7 +138,14 @@ def jpeg_pieces(data: bytes, tiff: Tiff) -> Iterator[bytes]:
 
 
 def patched(data: bytes, tiff: Tiff, changes: dict[int, int]) -> bytes:
-    """The file with other first values in some fields, which must be there."""
+    """The file with other first values in some fields.
+
+    Parameters
+    ----------
+    data : the file's bytes.
+    tiff : its directory.
+    changes : tag -> new first value; the directory must have these tags.
+    """
     copy = bytearray(data)
     for tag, value in changes.items():
         entry = tiff.entries[tag]

@@ -149,6 +149,15 @@ def window_linear(x: Values, center: float, width: float) -> Values:
     PS3.3 C.11.2.1.2.1: x <= c - 0.5 - (w - 1) / 2 -> 0; x > c - 0.5 + (w - 1) / 2 -> 1;
     else (x - (c - 0.5)) / (w - 1) + 0.5. A width of 1 is a threshold: no value is left for the
     third case.
+
+    Parameters
+    ----------
+    x : values of any shape.
+    center, width : of the window.
+
+    Returns
+    -------
+    In [0, 1], of the shape of x.
     """
     if width == 1:
         return (x > center - 0.5).astype(np.float64)
@@ -159,12 +168,33 @@ def window_linear_exact(x: Values, center: float, width: float) -> Values:
     """LINEAR_EXACT; width > 0.
 
     PS3.3 C.11.2.1.3.2: x <= c - w / 2 -> 0; x > c + w / 2 -> 1; else (x - c) / w + 0.5.
+
+    Parameters
+    ----------
+    x : values of any shape.
+    center, width : of the window.
+
+    Returns
+    -------
+    In [0, 1], of the shape of x.
     """
     return np.clip((x - center) / width + 0.5, 0, 1)
 
 
 def window_sigmoid(x: Values, center: float, width: float) -> Values:
-    """SIGMOID; width > 0. PS3.3 C.11.2.1.3.1: 1 / (1 + exp(-4 (x - c) / w))."""
+    """SIGMOID; width > 0.
+
+    PS3.3 C.11.2.1.3.1: 1 / (1 + exp(-4 (x - c) / w)).
+
+    Parameters
+    ----------
+    x : values of any shape.
+    center, width : of the window.
+
+    Returns
+    -------
+    In [0, 1], of the shape of x.
+    """
     exponent = np.clip(-4 * (x - center) / width, -700, 700)  # beyond 700 exp overflows
     return 1 / (1 + np.exp(exponent))
 

@@ -59,14 +59,35 @@ def normalised_again(pixels: Floats, settings: Preprocess) -> Floats:
 
 
 def stretched(pixels: Floats, low: float, high: float) -> Floats:
-    """`low` and what is below becomes 0, `high` and what is above 1; an even image becomes 0."""
+    """Stretch grey values linearly and limit them to [0, 1]; an even image becomes 0.
+
+    Parameters
+    ----------
+    pixels : float32 (rows, columns).
+    low, high : the grey values that become 0 and 1.
+
+    Returns
+    -------
+    float32 (rows, columns) in [0, 1].
+    """
     if high <= low:
         return np.zeros_like(pixels)
     return np.asarray(np.clip((pixels - low) / (high - low), 0, 1), np.float32)
 
 
 def equalise(pixels: Floats, clip_limit: float, tiles: int = CLAHE_TILES) -> Floats:
-    """CLAHE on 8-bit grey values (Zuiderveld, Graphics Gems IV, 1994; OpenCV's clip limit)."""
+    """CLAHE on 8-bit grey values (Zuiderveld, Graphics Gems IV, 1994; OpenCV's clip limit).
+
+    Parameters
+    ----------
+    pixels : float32 (rows, columns) in [0, 1].
+    clip_limit : above 0.
+    tiles : along each side.
+
+    Returns
+    -------
+    float32 (rows, columns) in [0, 1].
+    """
     clahe = cv2.createCLAHE(clip_limit, (tiles, tiles))
     return np.asarray(clahe.apply(_eight_bits(pixels)), np.float32) / np.float32(255)
 

@@ -166,18 +166,23 @@ def restore(
 def seen(
     placement: Placement, rows: int, columns: int, grid: GridGeometry | None = None
 ) -> npt.NDArray[np.bool_]:
-    """Which pixels of the radiograph at (rows, columns) the model saw.
+    """Which pixels of the radiograph the model saw.
 
-    Bool; False where the radiograph was cropped away, or where the model itself crops its input and
-    no cell of `grid` sees it.
+    Parameters
+    ----------
+    placement : how the radiograph lies in the model input.
+    rows, columns : size at which the radiograph is drawn.
+    grid : the cells of the map; None = they cover the whole input.
+
+    Returns
+    -------
+    bool (rows, columns): False where the radiograph was cropped away, or where the model itself
+    crops its input and no cell of `grid` sees it.
     """
-    inside = [
-        _is_inside(size, *_axis(placement, axis)[:3], on_input)
-        for axis, (size, on_input) in enumerate(
-            zip((rows, columns), _grid_axes(placement, 1, 1, grid), strict=True)
-        )
-    ]
-    return np.outer(*inside)
+    on_rows, on_columns = _grid_axes(placement, 1, 1, grid)
+    inside_rows = _is_inside(rows, *_axis(placement, 0)[:3], on_rows)
+    inside_columns = _is_inside(columns, *_axis(placement, 1)[:3], on_columns)
+    return np.outer(inside_rows, inside_columns)
 
 
 def box_share(
@@ -280,7 +285,19 @@ def half_cell(
     columns: int,
     grid: GridGeometry | None = None,
 ) -> tuple[float, float]:
-    """Half a cell's height and width, in pixels of the radiograph drawn at (rows, columns)."""
+    """Half a cell's height and width, in pixels of the radiograph.
+
+    Parameters
+    ----------
+    placement : how the radiograph lies in the model input.
+    grid_rows, grid_columns : cells of the map.
+    rows, columns : size at which the radiograph is drawn.
+    grid : where the cells lie; None = an even division of the input.
+
+    Returns
+    -------
+    float, float
+    """
     halves = []
     on_input = _grid_axes(placement, grid_rows, grid_columns, grid)
     for axis, pixels in enumerate((rows, columns)):

@@ -106,6 +106,16 @@ def nearest(size: int, full: int, from_centre: bool) -> npt.NDArray[np.intp]:
     """Which pixel is taken: the one below the output pixel's centre, or below its first edge.
 
     In single precision, as TensorFlow (centre) and PyTorch (edge) compute it.
+
+    Parameters
+    ----------
+    size : number of output pixels.
+    full : number of input pixels.
+    from_centre : False = from the first edge.
+
+    Returns
+    -------
+    (size,), indices of input pixels.
     """
     scale = np.float32(full) / np.float32(size)
     position = (np.arange(size, dtype=np.float32) + np.float32(0.5 * from_centre)) * scale

@@ -253,7 +253,17 @@ def find_lungs(probability: Floats) -> Lungs:
 
 
 def on_radiograph(lungs: Lungs, rows: int, columns: int) -> npt.NDArray[np.uint8]:
-    """Labels uint8 (rows, columns): 0 background, 1 right lung, 2 left lung."""
+    """The lungs on the grid of a radiograph.
+
+    Parameters
+    ----------
+    lungs : the masks of both.
+    rows, columns : of the radiograph.
+
+    Returns
+    -------
+    uint8 (rows, columns): 0 background, 1 right lung, 2 left lung.
+    """
     labels = np.zeros((rows, columns), np.uint8)
     for label, mask in ((1, lungs.right), (2, lungs.left)):
         share = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR)

@@ -215,6 +215,18 @@ def _problem(
         return Problem("changed", file, "its time-stamp does not hold")
     if roots is None:
         return None
+    reasons = _distrust(status, name, others, roots)
+    return Problem("not trusted", file, "; ".join(reasons)) if reasons else None
+
+
+def _distrust(
+    status: Any,
+    name: str | None,
+    others: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+) -> list[str]:
+    """Reasons not to trust an intact signature, given the certificates of the authorities."""
+    stamp = status.timestamp_validity
     moment = datetime.now(UTC)
     reasons = []
     if stamp and stamp.trusted:
@@ -228,4 +240,4 @@ def _problem(
         reasons.append(f"signer: the certificate is {certified}'s, the signature names {name}")
     if not status.trusted and not reasons:
         reasons.append(f"chain: {status.trust_problem_indic}")
-    return Problem("not trusted", file, "; ".join(reasons)) if reasons else None
+    return reasons
