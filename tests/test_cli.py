@@ -275,6 +275,7 @@ def test_init_from_a_model_then_check(config_file: Path, tmp_path: Path) -> None
     nested(2, "softmax").save(tmp_path / "mine.keras")
     done = cxr_audit("init", "mine.yaml", "--model", "mine.keras", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "edit ingest.source, ingest.labels and classifier.class_names" in done.stderr
     config = yaml.safe_load((tmp_path / "mine.yaml").read_text())
     assert config["classifier"]["path"] == "mine.keras"
     assert (config["preprocess"]["rows"], config["preprocess"]["channels"]) == (32, 3)

@@ -80,10 +80,10 @@ def test_a_file_with_a_byte_order_mark_and_an_empty_line(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "first column is none of"),
-        ("name,PNEUMONIA\n", "first column is none of"),
+        ("", "first column is not named path or file"),
+        ("name,PNEUMONIA\n", "first column is not named path or file"),
         ("path\na.png\n", "has no column for a class"),
-        ("path,COVID\na.png,1\n", "columns that are no class: COVID"),
+        ("path,COVID\na.png,1\n", "columns that match no class: COVID"),
         ("path,NORMAL,NORMAL\na.png,1,1\n", "has a column twice"),
         ("path,NORMAL\n", "has no row"),
         ("path,NORMAL\nDoe.png,1,2\n", "line 2 has 3 columns, expected 2"),
@@ -272,11 +272,24 @@ def test_what_is_within_the_tolerance_comes_first() -> None:
     assert [ranked.settings["preset"] for ranked in ranked_trials(trials)] == ["d", "b", "a", "c"]
 
 
+def test_of_equal_trials_the_one_that_changes_least_comes_first() -> None:
+    def trial(largest: float, **settings: str) -> Trial:
+        return Trial(settings, ProductionParity(40, largest, 0.0006, 0, 0.01))
+
+    plain = trial(0.00901, preset="keras-image-dataset", resize="stretch")
+    finer = trial(0.009, preset="torchvision", interpolation="bilinear", resize="stretch")
+    cropped = trial(0.00899, preset="torchxrayvision", resize="crop_resize")
+    assert ranked_trials([cropped, finer, plain]) == [plain, finer, cropped]
+    assert ranked_trials([plain, cropped], "crop_resize") == [cropped, plain]
+
+
 def test_outputs_that_do_not_vary_show_nothing(site: Make) -> None:
     config = site("nearest", rescale=0)
     explainer, sources = opened(config)
+    shown: list[int] = []
     with pytest.raises(ConfigError, match="hardly vary"):
-        try_pipelines(config, explainer, sources)
+        try_pipelines(config, explainer, sources, lambda phase, done, total: shown.append(done))
+    assert shown == []  # known from the file, before a radiograph is read
 
 
 def test_without_a_file_parity_is_not_shown(site: Make) -> None:

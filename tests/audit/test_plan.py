@@ -103,7 +103,7 @@ def test_limit_takes_the_first_cases(config_file: Path) -> None:
         (
             "classifier.class_names=[HEALTHY, SICK]",
             ConfigError,
-            "2 labels are no class .*--names prints them.*; classes are HEALTHY, SICK",
+            "2 labels match no class .*--names prints them.*; classes are HEALTHY, SICK",
         ),
         ("classifier.path=missing.keras", ModelError, "no such model"),
         ("classifier.sha256=" + "a" * 64, ModelError, "is not the model of the config"),

@@ -132,7 +132,8 @@ def try_pipelines(
         found = _tried(config, explainer, few, reference, wider, progress)
         # What looks best on a few cases is measured on all of them.
         best = [trial.settings for trial in found[:3]]
-        trials = ranked_trials(trials + _tried(config, explainer, cases, reference, best, progress))
+        measured = _tried(config, explainer, cases, reference, best, progress)
+        trials = ranked_trials(trials + measured, config.preprocess.resize)
     return trials
 
 
@@ -230,6 +231,17 @@ def _ranges(settings: Preprocess) -> list[dict[str, Any]]:
     return tried
 
 
+def _refuse_constant(outputs: Sequence[tuple[float, ...]], tolerance: float) -> None:
+    """Outputs that are all alike show nothing: every pipeline reproduces them."""
+    spread = float(np.ptp(np.array(outputs), axis=0).max())
+    if len(outputs) > 1 and spread <= tolerance:
+        raise ConfigError(
+            f"the outputs of classifier.reference_outputs hardly vary ({spread:.4f}): "
+            "any pipeline would reproduce them",
+            "choose cases with high and with low outputs",
+        )
+
+
 def _tried(
     config: AuditConfig,
     explainer: Explainer,
@@ -240,6 +252,8 @@ def _tried(
 ) -> list[Trial]:
     """How well each preprocessing reproduces the outputs; each radiograph is read once."""
     classifier = explainer.classifier
+    # Known before any radiograph is read; checked again for those that can be read.
+    _refuse_constant([values for _, values in cases], config.classifier.tolerance)
     settings = [_changed(config.preprocess, changes) for changes in tried]
     expected: list[tuple[float, ...]] = []
     received: list[list[Outputs]] = []
@@ -257,13 +271,7 @@ def _tried(
         progress("pipelines", done, len(cases))
     if not expected:
         raise ConfigError("no case of classifier.reference_outputs can be read")
-    spread = float(np.ptp(np.array(expected), axis=0).max())
-    if len(expected) > 1 and spread <= config.classifier.tolerance:
-        raise ConfigError(
-            f"the outputs of classifier.reference_outputs hardly vary ({spread:.4f}): "
-            "any pipeline would reproduce them",
-            "choose cases with high and with low outputs",
-        )
+    _refuse_constant(expected, config.classifier.tolerance)
     compared: dict[tuple[bytes, ...], Trial] = {}
     for index, changes in enumerate(tried):
         key = tuple(digests[index] for digests in hashes)
@@ -283,7 +291,7 @@ def _tried(
             num_not_compared=len(reference.outputs) - len(expected),
         )
         compared[key] = Trial(changes, parity)
-    return ranked_trials(list(compared.values()))
+    return ranked_trials(list(compared.values()), config.preprocess.resize)
 
 
 def _asked(
@@ -325,13 +333,22 @@ def _threshold(
     return 0, 1 - classifier.threshold  # of two classes the file has the other one
 
 
-def ranked_trials(trials: list[Trial]) -> list[Trial]:
-    """The best first: those within the tolerance by their largest difference, then the others by
-    the median, which one odd case does not move."""
+def ranked_trials(trials: list[Trial], aspect: Resize = "stretch") -> list[Trial]:
+    """The best first.
 
-    def order(trial: Trial) -> tuple[bool, float, float]:
+    Those within the tolerance come first, by their largest difference, then the others by the
+    median, which one odd case does not move. Of those that agree to four decimals, one that keeps
+    the configured aspect and sets few keys comes first: square radiographs cannot tell aspects
+    apart.
+    """
+
+    def order(trial: Trial) -> tuple[bool, float, float, bool, int]:
         parity = trial.parity
-        figures = parity.median_difference, parity.largest_difference
-        return (not parity.is_within, *(figures[::-1] if parity.is_within else figures))
+        first, second = parity.largest_difference, parity.median_difference
+        if not parity.is_within:
+            first, second = second, first
+        other_aspect = trial.settings.get("resize", aspect) != aspect
+        num_set = sum(value is not None for value in trial.settings.values())
+        return (not parity.is_within, round(first, 4), round(second, 4), other_aspect, num_set)
 
     return sorted(trials, key=order)

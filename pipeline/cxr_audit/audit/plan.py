@@ -132,11 +132,12 @@ def check_labels(
     unknown = sorted({source.label for source in sources if source.label is not None} - set(known))
     if not unknown:
         return
+    count = "1 label matches" if len(unknown) == 1 else f"{len(unknown)} labels match"
     which = " (cxr-audit check CONFIG --names prints them)"
     if names:
         which = ": " + ", ".join(map(repr, unknown[:10]))
     raise ConfigError(
-        f"{len(unknown)} labels are no class{which}; classes are {', '.join(known)}",
+        f"{count} no class{which}; classes are {', '.join(known)}",
         "set classifier.class_names to the names that the labels use, or ingest.labels: none",
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from cxr_audit.errors import ConfigError
 from cxr_audit.records import CaseSource
 
-KEYS = ("path", "file", "case", "case_id")
+KEYS = ("path", "file", "filename", "case", "case_id")
 """A reference file's first column is one of these."""
 LARGEST_CASES = 200
 """More rows of a reference file are thinned out evenly."""
@@ -40,7 +40,7 @@ class Reference:
 def read_reference(path: Path, labels: Sequence[str]) -> Reference:
     """A CSV file with the outputs of a site's own pipeline.
 
-    The first column is named path, file, case or case_id; each further column is a class and has
+    The first column is named path, file, filename, case or case_id; each further column is a class and has
     its probability.
 
     Parameters
@@ -61,8 +61,9 @@ def read_reference(path: Path, labels: Sequence[str]) -> Reference:
     names = [name.strip() for name in rows[0]] if rows else []
     if not names or names[0].lower() not in KEYS:
         raise ConfigError(
-            "classifier.reference_outputs: the first column is none of " + ", ".join(KEYS),
-            "name it path, and each further column as a class",
+            "classifier.reference_outputs: the first column is not named " + " or ".join(KEYS),
+            f"write the header as path,{labels[-1]}: the path of a radiograph, and the probability "
+            "of a class",
         )
     _check_classes(names[1:], labels)
     outputs: dict[str, tuple[float, ...]] = {}
@@ -83,7 +84,7 @@ def _check_classes(names: Sequence[str], labels: Sequence[str]) -> None:
     if unknown or not names or len(set(names)) != len(names):
         what = "has a column twice" if names else "has no column for a class"
         if unknown:
-            what = f"has columns that are no class: {', '.join(unknown)}"
+            what = f"has columns that match no class: {', '.join(unknown)}"
         raise ConfigError(
             f"classifier.reference_outputs {what}; classes are {', '.join(labels)}",
             "name the columns as classifier.class_names",

@@ -127,7 +127,10 @@ def verify_run(path: Path, trust: Path | None = None) -> Verification:
         found.notes += _code_difference(run.code)
     left = evidence.holder_of(path)
     if left is not None:
-        found.notes.append(f"a lock was left by {left[0]}; it is no part of the evidence")
+        found.notes.append(
+            f"locked by {left[0]}; a command may still be writing here. "
+            "The lock is not part of the evidence"
+        )
     return Verification(
         folder, tuple(found.problems), signatures, tuple(found.checks), tuple(found.notes)
     )

@@ -116,7 +116,8 @@ def _read(answer: np.ndarray[Any, Any], classifier: Classifier) -> ValueRange:
             None, "the model changes its input by more than a scale and an offset of each pixel"
         )
     scale, offset = float(scales.mean()), float(offsets.mean())
-    applied = f"it computes {scale:.4g} * pixel {offset:+.4g} before its first weights"
+    sign = "-" if offset < 0 else "+"
+    applied = f"it computes {scale:.4g} * pixel {sign} {abs(offset):.4g} before its first weights"
     if abs(scale - 1) < 1e-3 and abs(offset) < 1e-3:
         return ValueRange(None, f"the model does not rescale its input{_family(classifier)}")
     is_caffe = abs(scale - 1) < 1e-3 and _CAFFE[0] < offset < _CAFFE[1]

@@ -162,4 +162,4 @@ def _refuse_other_formats(path: Path) -> None:
             "save the whole model: model.save('classifier.keras')",
         )
     if suffix not in (".keras", ".h5", ".hdf5"):
-        raise ModelError(f"{path} is no .keras or .h5 file", _CONVERT)
+        raise ModelError(f"{path} is not a .keras or .h5 file", _CONVERT)

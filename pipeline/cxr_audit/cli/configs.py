@@ -43,13 +43,15 @@ def init(
             file.write(starter(values))
     except FileExistsError:
         raise ConfigError(
-            f"{path} exists already", "give another name: cxr-audit init OTHER.yaml"
+            f"{path} already exists", "give another name: cxr-audit init OTHER.yaml"
         ) from None
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-    err.print(
-        f"wrote {path}; next: edit ingest.source, then cxr-audit check {path}", highlight=False
-    )
+    to_edit = "ingest.source"
+    class_names = values["classifier"].get("class_names", ((), ""))[0]
+    if "class 0" in class_names:  # the file does not name its classes
+        to_edit += ", ingest.labels and classifier.class_names"
+    err.print(f"wrote {path}; next: edit {to_edit}, then cxr-audit check {path}", highlight=False)
 
 
 def _values_of(model: Path, folder: Path) -> Values:

@@ -23,6 +23,11 @@ FORMER_LIMITS = (
     "dependence_exposure_auc",
     "flag_outside_lungs_enrichment",
 )
+FORMS = {
+    ("run", "name"): "1 to 64 letters, digits, dots, dashes, underscores; first a letter or digit",
+    ("classifier", "sha256"): "64 hexadecimal digits",
+}
+"""What a pattern asks for, in words."""
 PATHS = (
     ("run", "output"),
     ("ingest", "source"),
@@ -131,6 +136,8 @@ def _message(item: Any, key: Key) -> str:
             return "expected a section with keys"
         case "tuple_type":
             return f"expected a list, as [a, b], received {received!r}"
+        case "string_pattern_mismatch" if key in FORMS:
+            return f"expected {FORMS[key]}, received {received!r}"
         case "value_error":
             return str(item["ctx"]["error"])
         case "literal_error":
