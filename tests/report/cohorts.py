@@ -76,7 +76,8 @@ def described(
     }
     reason = "one class only" if labelled else "no case"
     assert set(found) == set(RUN_METRICS.keys())
-    hits = [case for case in done if (case.in_region("lungs") or {})["pointing_game_hit"] is True]
+    lungs = [case.in_region("lungs") for case in done]
+    hits = [found for found in lungs if found and found["pointing_game_hit"] is True]
     return CohortRecord(
         target_class=target,
         statuses={status: statuses[status] for status in ("ok", "excluded", "failed")},

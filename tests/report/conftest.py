@@ -194,7 +194,7 @@ def make(tmp_path: Path) -> Make:
             case_id,
             radiograph_facts(shape, warnings),
             InputRecord(
-                Placement(*shape, 224, 224, 224 / shape[0], 224 / shape[1]),
+                Placement(*shape, 224, 224, 224 / shape[0], 224 / shape[1], 0.0, 0.0),
                 (Decision("resize", "stretched to 224 x 224"),),
             ),
             Prediction(

@@ -246,6 +246,19 @@ def test_the_letterhead_of_the_readme_works_as_it_stands(make, run, tmp_path, re
         assert reduce(getitem, name.split("."), view) is not None
 
 
+@pytest.mark.parametrize("paper", ["a4", "letter"])
+def test_a_letterhead_leaves_page_1_on_page_1(make, run, tmp_path, paper):
+    """The tallest pictures, every alert, and 10 mm above."""
+    (tmp_path / "letterhead.html.j2").write_text('<p style="height: 10mm">St. Example</p>')
+    record, folder = make(shape=(3000, 2000), expected="PNEUMONIA")
+    trust = Trust("caution", ("it costs no more",), CASE_CHECKS)
+    record = masked(replace(with_regions(record), quality=CHECKS, trust=trust))
+    run = replace(run, config={"report": {"paper": paper}})
+    first, *_ = pages(Renderer(tmp_path).case_pdf(record, run, folder))
+    assert "St. Example" in first
+    assert "Date, signature:" in first
+
+
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [

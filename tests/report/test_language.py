@@ -306,12 +306,12 @@ def test_a_label_of_a_metric_in_a_region_is_translated() -> None:
 def test_a_sentence_of_an_older_record_stays_english_and_says_so(text: str) -> None:
     with spoken("de"):
         found = said(text)
-        around = _("Threshold: {source}.", source=found)
+        around = _("Threshold: {source}", source=found)
     assert found == text == said(text)
     assert isinstance(found, AsRecorded)
     escaped = text.replace("<", "&lt;").replace(">", "&gt;")
     assert found.__html__() == f'<span lang="en">{escaped}</span>'
-    assert around.__html__() == f'Schwellenwert: <span lang="en">{escaped}</span>.'
+    assert around.__html__() == f'Schwellenwert: <span lang="en">{escaped}</span>'
 
 
 def test_values_of_a_template_cannot_become_markup() -> None:

@@ -120,8 +120,9 @@ def stopped_short(text: str) -> str:
 
 
 def full_stop(text: str) -> str:
-    """A text as a sentence of its own."""
-    return joined("", (sentence(stopped_short(text)), "."))
+    """A text as a sentence of its own; one that was clipped ends with its dots."""
+    words = sentence(stopped_short(text))
+    return words if words.endswith("…") else joined("", (words, "."))
 
 
 def number(value: float, decimals: int = 2) -> str:

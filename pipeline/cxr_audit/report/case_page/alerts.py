@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cxr_audit.records import AuditedCase, CaseRecord, Check
 from cxr_audit.report.language import N_, AsRecorded, _, in_line, joined, said
 from cxr_audit.report.names import check_title, flag_title
-from cxr_audit.report.words import TRUST_STATES, clipped, sentence, stopped_short
+from cxr_audit.report.words import TRUST_STATES, clipped, full_stop, sentence, stopped_short
 from cxr_audit.vocabulary import FLAGS, Text
 
 POPULATION = "out_of_population"
 """The flag that the scope line says."""
+
+MOST_WORDS = 38
+LENGTHS = (130, 85, 60)
+"""Characters of an alert on page 1: the first that keeps all of them within `MOST_WORDS`."""
 
 # part that was replaced -> what both fills say of a model that answers without the lungs
 UNEXPECTED = {
@@ -34,11 +39,11 @@ class Alert:
             return self.title
         return joined(": ", (self.title, self.reason))
 
-    def short(self, longest: int = 85) -> str:
+    def short(self, longest: int) -> str:
         """The sentence as page 1 has room for it: without the reason, where that is long."""
         if self.reason is not None and len(self.text) > longest:
-            return clipped(self.title, longest)
-        return clipped(self.text, longest)
+            return full_stop(clipped(self.title, longest))
+        return full_stop(clipped(self.text, longest))
 
 
 def find_alerts(case: AuditedCase) -> list[Alert]:
@@ -49,6 +54,15 @@ def find_alerts(case: AuditedCase) -> list[Alert]:
         *_of_masking(case),
         *[Alert(text) for text in find_cautions(case)],
     ]
+
+
+def short_alerts(alerts: Sequence[Alert]) -> list[str]:
+    """Sentences for page 1: with their reasons, where these are not too many words together."""
+    for longest in LENGTHS:
+        texts = [alert.short(longest) for alert in alerts]
+        if sum(len(text.split()) for text in texts) <= MOST_WORDS:
+            return texts
+    return texts
 
 
 def not_assessed(case: AuditedCase) -> list[Alert]:

@@ -10,6 +10,7 @@ from cxr_audit.report.case_page.alerts import (
     POPULATION,
     find_alerts,
     not_assessed_names,
+    short_alerts,
 )
 from cxr_audit.report.case_page.evidence import Evidence, find_evidence
 from cxr_audit.report.case_page.layout import Picture, fitted
@@ -117,7 +118,7 @@ def first_page(case: AuditedCase, run: RunRecord, pictures: Mapping[str, str], p
         "evidence": find_evidence(case, first) if first else _without_map(),
         "map": _small_map(first, shape, pictures),
         "checked": _(CHECKED[case.trust.state]) if case.trust else _("The map was not checked."),
-        "alerts": [alert.short() for alert in alerts[:MOST_ALERTS]],
+        "alerts": short_alerts(alerts[:MOST_ALERTS]),
         "more": max(0, len(alerts) - MOST_ALERTS),
         "not_assessed": clipped(not_assessed_names(case), 70),
         "limits": _limits(run),
@@ -180,7 +181,7 @@ def output(prediction: Prediction, card: ModelCard | None, label: str | None) ->
         reached = _reached(prediction.probability, prediction.threshold)
         threshold = _(REACHED[reached], threshold=score(prediction.threshold))
         source = clipped(stopped_short(said(prediction.threshold_source)), 60)
-        notes.append(_("Threshold: {source}.", source=source))
+        notes.append(full_stop(_("Threshold: {source}", source=source)))
     if card is None or card.temperature is None:
         notes.insert(0, _("Not a calibrated probability."))
     notes.append(_reference(prediction, label))

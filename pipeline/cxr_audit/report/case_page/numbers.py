@@ -146,14 +146,15 @@ def _region_row(case: AuditedCase, region: RegionFacts, log_odds: str | None) ->
     measured = case.first_map.in_regions.get(region.name, Measurements())
     share, ratio = measured.number("relevance_mass_accuracy"), measured.number("enrichment")
     reason = next(iter(measured.undefined.values()), None)
+    is_zone, name = region.kind == "zone", region_name(region.name, case.radiograph)
     controls = case.regions.controls.get(region.name)
     return RegionRow(
         name=f"{region_title(region, case.radiograph)} ({percent(region.area_fraction)})",
-        is_part=region.kind == "zone",
+        is_part=is_zone,
         evidence=None if share is None else percent(share),
-        controls=f"{region_name(region.name, case.radiograph)} {_controls(controls)}"
-        if controls and share is not None
-        else None,
+        controls=None
+        if not controls or share is None or is_zone
+        else f"{name} {_controls(controls)}",
         ratio=None if ratio is None else number(ratio, 1),
         reason=said(reason),
         log_odds=log_odds,
@@ -261,4 +262,6 @@ def _check_row(check: Check, scope: str) -> tuple[str, str]:
 
 def _small(value: float) -> str:
     """Two decimals; four of what these do not show."""
+    if 0 < abs(value) < 0.00005:
+        return f"<{number(0.0001, 4)}"
     return number(value, 4 if 0 < abs(value) < 0.005 else 2)

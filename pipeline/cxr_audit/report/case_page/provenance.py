@@ -156,8 +156,8 @@ def _placement(placement: Placement) -> Rows:
     )
     offset = _(
         "{rows} rows, {columns} columns (positive = padding)",
-        rows=placement.offset_rows,
-        columns=placement.offset_columns,
+        rows=_pixels(placement.offset_rows),
+        columns=_pixels(placement.offset_columns),
     )
     return [
         (
@@ -167,6 +167,11 @@ def _placement(placement: Placement) -> Rows:
         (_("Scale"), scale),
         (_("Offset"), offset),
     ]
+
+
+def _pixels(offset: float) -> str:
+    """A number of pixels, with decimals only where it is not whole."""
+    return number(offset, 0 if offset == round(offset) else 2)
 
 
 def _decisions(case: CaseRecord) -> list[str]:
