@@ -69,7 +69,7 @@ def test_run_check_verify_render(config_file: Path) -> None:  # noqa: F811
     assert "0000 00:00" not in done.stderr  # TensorFlow's start-up notices
     again = cxr_audit("run", config_file)
     assert again.returncode == 2
-    assert "hint: --resume goes on with it" in again.stderr
+    assert "--resume with a larger --limit adds cases" in again.stderr
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     rendered = cxr_audit("render", folder)
     assert rendered.returncode == 0, rendered.stderr

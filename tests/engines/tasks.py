@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
+
+
+def loaded() -> list[str]:
+    """What this process has loaded of TensorFlow."""
+    return sorted({"tensorflow", "keras"} & sys.modules.keys())
 
 
 def double(number: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,7 @@ from cxr_audit.engines import local
 from cxr_audit.engines.local import LocalEngine, auditor_environments
 
 from tests.audit.conftest import config_file, model_file  # noqa: F401
-
-
-def loaded() -> list[str]:
-    return sorted({"tensorflow", "keras"} & sys.modules.keys())
+from tests.engines import tasks
 
 
 def test_each_auditor_has_a_gpu_or_its_share_of_the_cores(
@@ -39,10 +35,10 @@ def test_each_auditor_has_a_gpu_or_its_share_of_the_cores(
 
 def test_an_engine_without_networks_has_light_processes_only() -> None:
     with LocalEngine(workers=1) as engine:
-        assert engine.light(loaded).result(timeout=120) == []
+        assert engine.light(tasks.loaded).result(timeout=120) == []
         assert engine.pids["auditor"] == []
         with pytest.raises(RuntimeError, match="without networks"):
-            engine.auditor(loaded)
+            engine.auditor(tasks.loaded)
 
 
 @pytest.mark.slow
