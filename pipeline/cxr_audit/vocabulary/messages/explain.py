@@ -16,7 +16,7 @@ MESSAGES: dict[str, Template] = {
         "paths beside the layer {layer} also reach the output; their evidence is not in this map"
     ),
     "explain.fused": "fused from {layers}",
-    "explain.score_cam": "{num} of {total} channels asked, background {background}",
+    "explain.score_cam": "{num} of {total} channels used, background {background}",
     "explain.smoothgrad": Plural(
         "{num} noisy copy, noise {noise:percent} of the input's range, seed {seed}",
         "{num} noisy copies, noise {noise:percent} of the input's range, seed {seed}",

@@ -151,7 +151,7 @@ MESSAGES: dict[str, Template] = {
         "{tag} '{keyword}' in the DICOM header is present but cannot be read"
     ),
     "ingest.several_frames": "the DICOM object has {num} frames, a radiograph has one",
-    "ingest.frame_absent": "frame {frame} is asked for, the DICOM object has {num}",
+    "ingest.frame_absent": "frame {frame} was requested, but the DICOM object has {num}",
     "ingest.frame": "frame",
     "ingest.frame_how": "{frame} of {num}",
     "ingest.frame_why": "the config chose it (PS3.3 C.7.6.6)",
@@ -188,15 +188,15 @@ MESSAGES: dict[str, Template] = {
         "{num} byte after the end of the compressed pixels was left out",
         "{num} bytes after the end of the compressed pixels were left out",
     ),
-    "ingest.codestream_size": "the compressed pixels have another size than the header says",
+    "ingest.codestream_size": "the size of the compressed pixels differs from the header",
     "ingest.codestream_samples": (
-        "the compressed pixels have other samples or bits than the header says"
+        "the samples or bits of the compressed pixels differ from the header"
     ),
     "ingest.many_scans": "the JPEG has more than {limit} scans",
     "ingest.no_decoder": "no decoder for {syntax} is installed",
     "ingest.not_implemented": "the decoder does not support this kind of compressed pixels",
     "ingest.undecodable": "the pixels cannot be decoded ({error})",
-    "ingest.decoded_shape": "the decoded pixels have another shape than the header says",
+    "ingest.decoded_shape": "the shape of the decoded pixels differs from the header",
     "ingest.damaged_pixels": "the pixels are damaged: the decoder filled in what it could not read",
     "ingest.damaged_pixels_hint": (
         "Copy the file again from its origin; ingest.damaged_pixels: warn reads it all the same."
@@ -284,7 +284,7 @@ MESSAGES: dict[str, Template] = {
     ),
     "ingest.range_percentile": "{reason}: percentiles {first:g} and {last:g}, {low:g} to {high:g}",
     "ingest.range_why": "our choice: PS3.3 C.11.2 leaves it to the viewer",
-    "ingest.range_asked_why": "the config asks for voi_transform: {voi_transform}",
+    "ingest.range_asked_why": "the config sets voi_transform: {voi_transform}",
     "ingest.only_padding": "every pixel is padding: the image is empty",
     "ingest.blank": "every pixel has the same value: the image is blank",
     "ingest.nearly_blank": "nearly every pixel has the same value: the image is blank",
@@ -363,8 +363,8 @@ MESSAGES: dict[str, Template] = {
     "ingest.mirrored": "the image is mirrored by its orientation; it was not flipped",
     "ingest.upside_down": "the image is upside down by its orientation; it was not turned",
     # ---- Plain images
-    "ingest.no_size": "the header says {rows} x {columns} pixels",
-    "ingest.too_large": "the header says {rows} x {columns} pixels, the limit is {limit} in all",
+    "ingest.no_size": "the header states {rows} x {columns} pixels",
+    "ingest.too_large": "the header states {rows} x {columns} pixels, the limit is {limit} in all",
     "ingest.too_much_memory": (
         "decoding the image needs about {needed} MiB, the pixel limit allows {allowed} MiB"
     ),
@@ -390,7 +390,7 @@ MESSAGES: dict[str, Template] = {
     "ingest.orientation_7": "mirrored and turned by 90 degrees clockwise",
     "ingest.orientation_8": "turned by 270 degrees clockwise",
     "ingest.orientation_why": "the EXIF tag Orientation asks for it",
-    "ingest.white_is_zero": "the TIFF tag says that white is zero",
+    "ingest.white_is_zero": "the TIFF tag states that white is zero",
     "ingest.palette_what": "palette",
     "ingest.palette_how": "colours looked up",
     "ingest.palette_why": "the image stores indices into a palette",
@@ -456,7 +456,7 @@ MESSAGES: dict[str, Template] = {
     # ---- DICOMweb
     "ingest.no_uids": "the server lists the instance without its UIDs",
     "ingest.other_instance": (
-        "the server has answered with something else than the instance asked for"
+        "the server answered with something other than the requested instance"
     ),
     "ingest.server_no_json": "its answer is not JSON",
     "ingest.server_no_list": "its answer is not a list of instances",
@@ -465,7 +465,7 @@ MESSAGES: dict[str, Template] = {
     "ingest.server_certificate": "the server's certificate is not trusted",
     "ingest.server_certificate_hint": "Set REQUESTS_CA_BUNDLE to the file of your own authority.",
     "ingest.server_silent": "the server does not answer ({error})",
-    "ingest.server_request": "the server cannot be asked ({error})",
+    "ingest.server_request": "the request to the server failed ({error})",
     "ingest.server_address_hint": "Check the address.",
     "ingest.server_busy": "the server is busy ({status})",
     "ingest.server_credentials": "the server refuses the credentials ({status})",
