@@ -19,7 +19,7 @@ from cxr_audit.records import (
     WrongCase,
     audited,
 )
-from cxr_audit.vocabulary import RUN_METRICS
+from cxr_audit.vocabulary import RUN_METRICS, message
 
 
 class MeanMap(NamedTuple):
@@ -83,10 +83,10 @@ def described(
         statuses={status: statuses[status] for status in ("ok", "excluded", "failed")},
         unlabelled=(CountedReason("no label", unlabelled),) if unlabelled else (),
         num_patients=len(cases),
-        patients=f"known for {len(cases)} of {len(cases)} cases",
+        patients=message("cohort.patients_known", known=len(cases), num=len(cases)),
         outcomes=counts,
         prevalence=_share(len(positive), len(labelled)),
-        prevalence_source="of this run",
+        prevalence_source=message("cohort.prevalence_of_run"),
         method="by hand",
         metrics={key: estimate(value, len(labelled), reason) for key, value in found.items()},
         ece_if_calibrated=None,

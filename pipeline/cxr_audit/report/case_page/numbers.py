@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cxr_audit.records import (
@@ -14,8 +14,9 @@ from cxr_audit.records import (
     RunRecord,
 )
 from cxr_audit.report.case_page.layout import Picture
-from cxr_audit.report.language import N_, _, plural, said
+from cxr_audit.report.language import _, plural, said
 from cxr_audit.report.names import (
+    check_label,
     check_meaning,
     check_title,
     label,
@@ -241,23 +242,40 @@ def trust_view(case: AuditedCase, run: RunRecord) -> View | None:
     if case.trust is None:
         return None
     _shape, words = TRUST_STATES[case.trust.state]
-    rows = [_check_row(check, N_("model")) for check in run.checks]
-    rows += [_check_row(check, N_("case")) for check in case.trust.checks]
-    return {"title": _(words), "rows": rows}
+    checks = [(check, _("model")) for check in run.checks]
+    checks += [(check, _("case")) for check in case.trust.checks]
+    rows = [_check_row(check, scope) for check, scope in checks if check.state != "not_run"]
+    return {"title": _(words), "rows": rows + _not_run(checks)}
 
 
 def _check_row(check: Check, scope: str) -> tuple[str, str]:
     """For example "Stability (case)", "passed 0.93 (at least 0.90)"."""
-    name = _("{check} ({scope})", check=check_title(check.name), scope=_(scope))
-    state = _(CHECK_STATES[check.state])
-    if check.state == "not_run":
-        return name, f"{state} ({said(check.reason)})"
-    facts = [] if check.value is None else [_small(check.value)]
+    name = _("{check} ({scope})", check=check_title(check.name), scope=scope)
+    facts = [_(CHECK_STATES[check.state])]
+    if check.value is not None:
+        facts.append(_small(check.value))
     if check.limit:
         facts.append(f"({said(check.limit)})")
     if check.state == "failed":
         facts += [said(check.reason or ""), f"({check_meaning(check)})"]
-    return name, f"{state} {' '.join(facts)}".rstrip()
+    return name, " ".join(facts)
+
+
+def _not_run(checks: Sequence[tuple[Check, str]]) -> list[tuple[str, str]]:
+    """The checks that were not run, those with one reason together."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for check, scope in checks:
+        if check.state == "not_run":
+            key = scope, said(check.reason or "")
+            names.setdefault(key, []).append(check_label(check.name))
+    state = _(CHECK_STATES["not_run"])
+    return [
+        (
+            _("{check} ({scope})", check=sentence(", ".join(found)), scope=scope),
+            f"{state} ({reason})",
+        )
+        for (scope, reason), found in names.items()
+    ]
 
 
 def _small(value: float) -> str:

@@ -21,10 +21,8 @@ from cxr_audit.report.words import (
     TIMES,
     Rows,
     View,
-    in_brackets,
     number,
     quoted,
-    score,
     sentence,
     spacing,
     times,
@@ -131,19 +129,14 @@ def _regions(case: CaseRecord) -> list[View]:
 
 
 def _card(card: ModelCard) -> Rows:
-    """What the model card states, and what it was measured at, a row for each set of data."""
-    measured: dict[str, list[str]] = {}
-    for figure in card.measured:
-        data = _("{data}, {num} cases", data=figure.data, num=grouped(figure.num_cases))
-        words = f"{figure.what} {score(figure.value)}{in_brackets(figure.interval_95)}"
-        measured.setdefault(data, []).append(words)
-    stated = [
+    """What the model is for; what it was measured at stands in the run report."""
+    rows = [
         (_("Intended use"), quoted(card.intended_use)),
         (_("Population"), quoted(card.population)),
     ]
     if card.limits:
-        stated.append((_("Limits"), " ".join(quoted(text) for text in card.limits)))
-    return stated + [(data, "; ".join(figures)) for data, figures in measured.items()]
+        rows.append((_("Limits"), " ".join(quoted(text) for text in card.limits)))
+    return rows
 
 
 def _placement(placement: Placement) -> Rows:
