@@ -342,7 +342,7 @@ def test_explain_one_radiograph_without_a_config(config_file: Path, model_file: 
     path = done.stdout.split()[-1]
     assert Path(path).is_relative_to(folder / "out" / "explain-1")
     text = "".join(page.extract_text() for page in PdfReader(path).pages)
-    for words in ('Model output for "PNEUMONIA"', "Logit budget", "smoothgrad"):
+    for words in ('score for "PNEUMONIA"', "Log-odds", "Border"):
         assert words in done.stdout
         assert words in text
     assert "unit, from: --scaling" in done.stderr

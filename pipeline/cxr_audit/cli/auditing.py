@@ -279,7 +279,7 @@ def _input_of(model: str) -> dict[str, Any]:
 def _print_case(view: dict[str, Any]) -> None:
     """Print the numbers of a case in the words of its PDF."""
     answer, first = view["clinician"]["output"], view["primary"]
-    out.print(f"\n{answer.main} {answer.threshold}", highlight=False, markup=False)
+    out.print(f"\nModel output: {answer.main} {answer.threshold}", highlight=False, markup=False)
     title = f"{first.method} for {first.class_name}, layer {first.layer}, {first.grid}"
     out.print(f"\n{title}", style="bold", markup=False)
     out.print("  ".join([f"{first.state}.", *first.notes]), highlight=False, markup=False)

@@ -101,7 +101,7 @@ def _with_originals(
 def _statements(verification: Verification) -> list[str]:
     """What `verify` prints: the three statements, then notes."""
     lines = [f"consistent: {verification.consistent}"]
-    lines += [f"sealed by: {line}" for line in verification.sealed_by]
+    lines += [f"seal: {line}" for line in verification.sealed_by]
     lines.append(f"reproduced: {verification.reproduced}")
     lines += [f"note: {note}" for note in verification.notes]
     if not verification.problems:
