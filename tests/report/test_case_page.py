@@ -25,7 +25,7 @@ from cxr_audit.records import (
 )
 from cxr_audit.report.case_page import case_view
 from cxr_audit.report.case_page.alerts import Alert, short_alerts
-from cxr_audit.report.case_page.clinician import output, scope, validated
+from cxr_audit.report.case_page.answer import output, scope, validated
 from cxr_audit.report.case_page.evidence import find_evidence, find_shares
 from cxr_audit.report.words import BANNER, place
 from cxr_audit.vocabulary import MAP_METRICS, REGION_METRICS, message
