@@ -220,7 +220,7 @@ def test_the_bar_adds_up_and_the_sentence_names_the_zones(renderer, make, run):
     first = pages(renderer.case_pdf(record, run, folder))[0]
     assert "Mostly over the right lung (lower zone) and the mediastinum." in first
     assert "right lung 47 %" in first
-    assert "Control maps that ignore the model: 30 % to 33 % in the lungs." in first
+    assert "Control maps: 30 % to 33 % in the lungs." in first
     assert "Solid: strongest evidence for" in first
     assert "Dashed: lungs." in first
 

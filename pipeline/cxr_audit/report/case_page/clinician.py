@@ -22,12 +22,12 @@ from cxr_audit.report.words import (
 )
 
 MOST_ALERTS = 3
-LIMITS_LENGTH = 110
+LIMITS_LENGTH = 95
 MAP_MM = 27.0
 INPUT_MM = 30.0
 
 CHECKED = {
-    "passed": N_("The map reflects this model (checks: page 2)."),
+    "passed": N_("The map reflects this model."),
     "caution": N_("Read the map with caution: see Alerts."),
     "not_interpretable": N_("Do not interpret the map: see Alerts."),
 }
