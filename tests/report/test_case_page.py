@@ -24,7 +24,8 @@ from cxr_audit.records import (
     Validation,
 )
 from cxr_audit.report.case_page import case_view
-from cxr_audit.report.case_page.clinician import output, scope, validated
+from cxr_audit.report.case_page.alerts import Alert, short_alerts
+from cxr_audit.report.case_page.answer import output, scope, validated
 from cxr_audit.report.case_page.evidence import find_evidence, find_shares
 from cxr_audit.report.words import BANNER, place
 from cxr_audit.vocabulary import MAP_METRICS, REGION_METRICS, message
@@ -219,7 +220,7 @@ def test_the_bar_adds_up_and_the_sentence_names_the_zones(renderer, make, run):
     first = pages(renderer.case_pdf(record, run, folder))[0]
     assert "Mostly over the right lung (lower zone) and the mediastinum." in first
     assert "right lung 47 %" in first
-    assert "Control maps that ignore the model: 30 % to 33 % in the lungs." in first
+    assert "Control maps: 30 % to 33 % in the lungs." in first
     assert "Solid: strongest evidence for" in first
     assert "Dashed: lungs." in first
 
@@ -375,18 +376,28 @@ def test_at_most_three_alerts_and_the_rest_is_counted(renderer, run, make):
     )
     record = replace(record, quality=CHECKS, flags=flags)
     first, second, third, *_ = pages(renderer.case_pdf(record, run, folder))
-    assert "Output depends on the image border. Low image contrast: the contrast is low." in first
+    whole = "Output depends on the image border: with border replaced by the run's mean radiograph"
+    assert f"{whole}, the logit rises by 4.2 (limit 1.8)." in first
+    assert "Low image contrast: the contrast is low." in first
     # The check that raised the flag is not said twice; the warnings of reading follow.
     assert first.count("contrast is low") == 1
     assert "3 more on page 2." in first
     assert "Not assessed: output depends on a side marker or text." in first
-    whole = "Output depends on the image border: with border replaced by the run's mean radiograph"
     assert f"{whole}, the logit rises by 4.2 (limit 1.8)" in second
     assert "A third" in second
     assert "Output depends on a side marker or text: markers were not looked for" in second
     assert "contrast 0.08 (at least 0.15)" in third
     assert "clipping 0.00 (at most 0.05)" in third
     assert "view (the file states no view), age (the file states no age)" in third
+
+
+def test_alerts_of_many_words_give_up_their_reasons():
+    long = Alert("Output depends on the image border", "one word after another " * 4)
+    assert short_alerts([long]) == [f"{long.text.rstrip()}."]
+    assert short_alerts([long] * 3) == ["Output depends on the image border."] * 3
+    (clipped,) = short_alerts([Alert("many words " * 30)])
+    assert len(clipped) <= 131
+    assert clipped.endswith("…")
 
 
 def test_no_alert_is_said(renderer, run, make):

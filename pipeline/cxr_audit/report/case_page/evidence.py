@@ -153,7 +153,7 @@ def _notes(case: AuditedCase, first: MapRecord) -> tuple[str, ...]:
         low, high = percent(min(controls)), percent(max(controls))
         notes.append(
             _(
-                "Control maps that ignore the model: {low} to {high} in the lungs.",
+                "Control maps: {low} to {high} in the lungs.",
                 low=low,
                 high=high,
             )

@@ -268,7 +268,8 @@ def _not_run(checks: Sequence[tuple[Check, str]]) -> list[tuple[str, str]]:
         if check.state == "not_run":
             key = scope, said(check.reason or "")
             names.setdefault(key, []).append(check_label(check.name))
-    state = _(CHECK_STATES["not_run"])
+    words = CHECK_STATES["not_run"]
+    state = _(words)
     return [
         (
             _("{check} ({scope})", check=sentence(", ".join(found)), scope=scope),
