@@ -93,7 +93,7 @@ def test_own_layers_of_keras_applications_load(tmp_path: Path, family: str) -> N
         ("m.tflite", "a TensorFlow Lite model"),
         ("m.pb", "a TensorFlow graph"),
         ("m.weights.h5", "weights without a network"),
-        ("m.txt", "no .keras or .h5 file"),
+        ("m.txt", "is not a .keras or .h5 file"),
         ("m.keras", "damaged or no Keras model"),
         ("m.h5", "damaged or no Keras model"),
     ],
