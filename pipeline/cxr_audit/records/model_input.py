@@ -28,8 +28,8 @@ class Placement:
     input_columns: int
     scale_rows: float
     scale_columns: float
-    offset_rows: float = 0
-    offset_columns: float = 0
+    offset_rows: float = 0.0
+    offset_columns: float = 0.0
 
     def __post_init__(self) -> None:
         sizes = (self.radiograph_rows, self.radiograph_columns, self.input_rows, self.input_columns)

@@ -53,11 +53,14 @@ def _hashes(case: CaseRecord, run: RunRecord) -> Rows:
     source = case.radiograph.source if case.radiograph else None
     has_regions = isinstance(case, AuditedCase) and case.regions.found
     hashes = [
-        (_("File"), case.file_hmac or case.file_sha256),
-        (_("Pixels"), (source.pixel_hmac or source.pixel_sha256) if source else None),
+        (_("File, keyed hash"), case.file_hmac),
+        (_("File"), case.file_sha256),
+        (_("Pixels, keyed hash"), source.pixel_hmac if source else None),
+        (_("Pixels"), source.pixel_sha256 if source else None),
         (_("Model"), run.model.sha256),
         (_("Lung segmenter"), run.segmenter_sha256 if has_regions else None),
         (_("Config"), run.config_sha256),
+        (_("Code"), run.code.sha256 if run.code else None),
     ]
     return [(name, value) for name, value in hashes if value]
 
