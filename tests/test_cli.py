@@ -202,7 +202,7 @@ def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -
     assert "error: of 2 acceptance criteria, 1 undecided: sensitivity, lower end" in done.stderr
     (tmp_path / "other.yaml").write_text(
         "run: {name: a}\ningest: {source: x}\npreprocess: {scaling: unit}\nclassifier: {path: reference}\n"
-        "cohort: {prevalence: 0.1}\nacceptance: {criteria: [{metric: specificity, at_least: 1}]}\n"
+        "cohort: {prevalence: 0.1}\nacceptance: {criteria: [{metric: specificity, bound: estimate, at_least: 1}]}\n"
     )
     other = cxr_audit("cohort", folder.path, "--config", tmp_path / "other.yaml", "--json")
     assert other.returncode == 0, other.stderr
