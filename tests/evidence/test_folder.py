@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
+import re
 import resource
 import secrets
 import shutil
@@ -269,6 +272,28 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert (tmp_path / "a.txt").read_bytes() == b"old"
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "make room on the disk"),
+        (errno.EROFS, "make the file system writable"),
+        (errno.EACCES, "make the folder writable"),
+        (errno.ENOENT, "put it back"),
+    ],
+)
+def test_the_hint_fits_what_the_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def refused(self: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(EngineError, match=re.escape(os.strerror(number))) as error:
+        evidence.write(tmp_path / "a.txt", b"new")
+    assert words in str(error.value.hint)
+    assert "--resume" in str(error.value.hint)
+
+
 def test_a_file_that_the_system_cuts_short_leaves_nothing(tmp_path: Path) -> None:
     """The limit of a file's size is the system's own: it writes 1,000 bytes, then refuses the others."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -280,7 +305,7 @@ def test_a_file_that_the_system_cuts_short_leaves_nothing(tmp_path: Path) -> Non
             evidence.write(tmp_path / "a.txt", bytes(5000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "make room" in str(error.value.hint)
+    assert "limit of the size of files" in str(error.value.hint)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cxr_audit.errors import EngineError, VerificationError
-from cxr_audit.evidence.folder import MAKE_ROOM, RunFolder, file_sha256, write_whole
+from cxr_audit.evidence.folder import RunFolder, file_sha256, remedy, write_whole
 from cxr_audit.evidence.sbom import SBOM
 from cxr_audit.records import RunRecord
 
@@ -110,7 +110,7 @@ class EventLog:
                 os.close(descriptor)
         except OSError as error:
             raise EngineError(
-                f"cannot write {self._path.name}: {error.strerror}", MAKE_ROOM
+                f"cannot write {self._path.name}: {error.strerror}", remedy(error)
             ) from error
         self._number += 1
         self._head = hashlib.sha256(line).hexdigest()

@@ -8,6 +8,7 @@ case looks done that is not. What that costs: `python -m benchmarks.durability`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -42,10 +43,24 @@ MARKS = (
     CHECKSUMS,
     SIGNATURE_SUM,
 )  # each says that what stands beside it is whole
-MAKE_ROOM = (
-    "make room, then give the same command again; "
-    "an audit goes on with cxr-audit run CONFIG --resume"
-)
+_AGAIN = "then give the same command again; an audit goes on with cxr-audit run CONFIG --resume"
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room in your quota",
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
+    errno.EROFS: "make the file system writable",
+    errno.EACCES: "make the folder writable for you",
+    errno.EPERM: "make the folder writable for you",
+    errno.ENOENT: "the folder was moved or removed meanwhile: put it back",
+    errno.ENOTDIR: "the folder was moved or removed meanwhile: put it back",
+}
+
+
+def remedy(error: OSError) -> str:
+    """What to do after a file could not be written."""
+    first = _REMEDIES.get(error.errno or 0, "check the disk and the folder")
+    return f"{first}, {_AGAIN}"
+
 
 Record = TypeVar("Record")
 
@@ -214,7 +229,7 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise EngineError(
-            f"cannot write {path.name} in {path.parent}: {error.strerror}", MAKE_ROOM
+            f"cannot write {path.name} in {path.parent}: {error.strerror}", remedy(error)
         ) from error
 
 
