@@ -354,7 +354,7 @@ def test_explain_says_what_is_wrong(config_file: Path, model_file: Path) -> None
     image = config_file.parent / "images" / "NORMAL" / "Doe^Jane_0.png"
     output = ("--output", config_file.parent / "out")
     for arguments, code, words in (
-        ((config_file.parent,), 2, "is no file"),
+        ((config_file.parent,), 2, "is not a file"),
         ((config_file,), 4, "the file is text"),
         ((image,), 4, "does not look like a frontal chest radiograph"),
         ((image, "--scaling", "unity"), 2, "Perhaps you meant 'unit'"),

@@ -463,9 +463,9 @@ def test_a_limited_run_goes_on_with_all_cases(config_file: Path) -> None:
         first.checks,
         4,
     )
-    assert calibrated_before(record) == ["from when the run had 4 cases, not 8"]
+    assert calibrated_before(record) == ["made when the run had 4 cases, not 8"]
     texts = " ".join(page.extract_text() for page in PdfReader(folder.path / "summary.pdf").pages)
-    assert "are from when the run had 4 cases, not 8." in " ".join(texts.split())
+    assert "made when the run had 4 cases, not 8" in " ".join(texts.split())
 
 
 def test_a_copy_whose_first_comes_with_the_rest_is_marked_then(config_file: Path) -> None:

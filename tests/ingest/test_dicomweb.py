@@ -237,7 +237,7 @@ def test_retry_after_is_obeyed_within_bounds(
         ((200, {"Content-Type": "multipart/related; boundary=x"}, b"Doe"), "cut short"),
         (
             (200, {"Content-Type": "application/dicom"}, b"Doe^Jane"),
-            "something else than the instance",
+            "something other than the requested instance",
         ),
     ],
 )
@@ -253,12 +253,12 @@ def test_a_failed_retrieval_is_a_failed_case(server: Server, answer: Any, words:
 def test_another_instance_than_asked_is_refused(server: Server) -> None:
     first, second, *_ = discover(server.source)
     server.script = [part(server.files[second.location.uid])]
-    with pytest.raises(NotRetrieved, match="something else than the instance"):
+    with pytest.raises(NotRetrieved, match="something other than the requested instance"):
         read(first)
     # 1.2.3.4.1 is the beginning of 1.2.3.4.10, which is another.
     server.script = [part(server.files["1.2.3.4.10"])]
     begun = replace(first, location=replace(first.location, uid="1.2.3.4.1"))
-    with pytest.raises(NotRetrieved, match="something else"):
+    with pytest.raises(NotRetrieved, match="something other"):
         read(begun)
 
 
@@ -561,7 +561,7 @@ def test_check_counts_all_and_retrieves_one(
         cli.check(config)
     said = capsys.readouterr().err
     assert "5 found, 1 retrieved, 0 readable by header" in said
-    assert "file 1: the server has answered with something else" in said
+    assert "file 1: the server answered with something other" in said
     assert "Doe" not in said
 
 

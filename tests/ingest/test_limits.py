@@ -107,7 +107,9 @@ def test_a_codestream_larger_than_its_header(dicom, save, refuse, name, syntax, 
     bits = 8 if name.endswith("-8") else 16
     dataset = dicom(waves(bits), syntax, PixelData=encapsulate([bytes(frame)]))
     dataset["PixelData"].is_undefined_length = True
-    assert "another size than the header" in str(refuse(save(dataset).read_bytes()))
+    assert "the size of the compressed pixels differs from the header" in str(
+        refuse(save(dataset).read_bytes())
+    )
 
 
 def test_a_codestream_of_many_components(dicom, save, refuse):
@@ -115,7 +117,9 @@ def test_a_codestream_of_many_components(dicom, save, refuse):
     frame[40:42] = struct.pack(">H", 16384)
     dataset = dicom(waves(16), uid.HTJ2KLossless, PixelData=encapsulate([bytes(frame)]))
     dataset["PixelData"].is_undefined_length = True
-    assert "other samples or bits" in str(refuse(save(dataset).read_bytes()))
+    assert "the samples or bits of the compressed pixels differ" in str(
+        refuse(save(dataset).read_bytes())
+    )
 
 
 def png(*chunks, rows=8, columns=8):

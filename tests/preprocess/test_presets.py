@@ -176,9 +176,11 @@ def test_a_square_goes_through_every_preset_and_comes_back(
     rows, columns = np.indices(shape) + 0.5
     # Without a filter, one pixel that is or is not taken moves the centre.
     pixel = max(1 / placement.scale_rows, 1 / placement.scale_columns)
-    # Half a pixel of the radiograph: torchxrayvision's filter moves a square by up to 0.45.
-    # Area averages of Pillow take whole pixels of the radiograph.
-    allowed = 0.5 + (0 if antialias else 0.5 * pixel) + (0.5 if interpolation == "area" else 0)
+    # Area averages of Pillow take whole pixels of the radiograph. The Gaussian of scikit-image, which
+    # torchxrayvision filters with, moves a small square by up to 0.52 of a pixel.
+    filtered = 0.2 if combination[0] == "torchxrayvision" else 0.0
+    averaged = 0.5 if interpolation == "area" else 0.0
+    allowed = 0.4 + (0 if antialias else 0.5 * pixel) + averaged + filtered
     assert abs((back * rows).sum() / back.sum() - (row + side / 2)) < allowed
     assert abs((back * columns).sum() / back.sum() - (column + side / 2)) < allowed
 

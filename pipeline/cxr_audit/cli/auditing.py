@@ -41,15 +41,16 @@ def run(
 
     The run folder is <run.output>/<run.name>/. One command at a time writes to it.
     """
-    from cxr_audit.cohort import in_words
-    from cxr_audit.engines import run_audit
-
-    audit_config = load(config, overrides, output)
+    audit_config = None
     try:
+        from cxr_audit.cohort import in_words
+        from cxr_audit.engines import run_audit
+
+        audit_config = load(config, overrides, output)
         with progress_bar() as progress:
             result = run_audit(audit_config, resume, limit, progress)
     except KeyboardInterrupt:
-        err.print(_after_interrupt(audit_config))
+        err.print("interrupted" if audit_config is None else _after_interrupt(audit_config))
         raise typer.Exit(130) from None
     counts = ", ".join(f"{count} {name}" for name, count in result.counts.items() if count)
     num = sum(result.counts.values())

@@ -26,7 +26,7 @@ def inspect(
         model = WEIGHTS / card_of("classifier").weights
     facts = inspect_model(model)
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print(json.dumps(facts, indent=2, default=str))
         return
     _print_facts(facts)
     _print_layers(facts["layers"])

@@ -38,6 +38,9 @@ PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20 if hasattr(os, "sysconf") else 0.0
 CONTEXT = multiprocessing.get_context("spawn")
 
 
+SECONDS_TO_TIDY_UP = 5.0  # of an idle process, when the pool is closed
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one case may take: seconds, and MiB beyond what the idle process holds."""
@@ -137,19 +140,25 @@ class Pool:
         return task.future
 
     def close(self) -> None:
-        """End all processes at once; what they have not finished is cancelled."""
+        """End all processes; what they have not finished is cancelled.
+
+        An idle process ends by itself and tidies up; a busy one is killed.
+        """
         with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
             self._wake_up()
         for worker in list(self._workers):
-            worker.process.kill()
+            if not worker.is_ready or worker.task is not None:
+                worker.process.kill()
         self._thread.join()
         for worker in self._workers:
-            worker.process.kill()  # one that was started meanwhile
-            worker.process.join()
             worker.connection.close()
+        for worker in self._workers:
+            worker.process.join(SECONDS_TO_TIDY_UP)
+            worker.process.kill()
+            worker.process.join()
         self._fail_all(EngineError("the engine was closed"))
         self._woken.close()
         self._wake.close()
