@@ -360,7 +360,7 @@ def test_explain_says_what_is_wrong(config_file: Path, model_file: Path) -> None
         ((image, "--scaling", "unity"), 2, "Perhaps you meant 'unit'"),
         ((image, "--method", "gradcam"), 2, "Perhaps you meant 'grad-cam'"),
         (
-            (image, "--model", model_file, "--layer", "backbone/conv33"),
+            (image, "--model", model_file, "--layer", "backbone/conv33", "--scaling", "unit"),
             3,
             "perhaps you meant 'backbone/conv3'",
         ),

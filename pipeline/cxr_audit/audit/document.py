@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -293,3 +294,7 @@ def npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
 @lru_cache(maxsize=2)
 def renderer(template_dir: Path | None = None) -> Any:
     return report.Renderer(template_dir)
+
+
+# WeasyPrint removes its folder of fonts with the renderer, which has to happen before Python ends.
+atexit.register(renderer.cache_clear)
