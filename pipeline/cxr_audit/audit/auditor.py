@@ -134,10 +134,12 @@ class Auditor:
 
         Raises
         ------
-        ModelError : the network that is audited is not the model of the file.
+        ModelError : the network that is audited is not the model of the file, or the runtime does
+            not answer as TensorFlow does.
         """
         from cxr_audit.classifier import check_parity
         from cxr_audit.explain import check_maps_vary, check_output_varies
+        from cxr_audit.trust.runtime import check_runtime
 
         clock = Clock()
         inputs: list[ModelInput] = []
@@ -165,7 +167,8 @@ class Auditor:
         parity = None
         if inputs:
             tensors = np.stack([model_input.tensor for model_input in inputs])
-            parity = check_parity(self.classifier, tensors)
+            runtime = check_runtime(self.explainer, tensors, self.size)
+            parity = replace(check_parity(self.classifier, tensors), runtime=runtime)
             checks, cascade = self.checks.of_model(tensors)
             checks += (check_output_varies(probabilities), check_maps_vary(first_maps))
         spread = self._logit_spread(inputs)

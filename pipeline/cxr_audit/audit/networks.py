@@ -28,7 +28,7 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     ------
     ConfigError, ModelError : it is missing, or does not fit the config.
     """
-    from cxr_audit.classifier import Classifier, file_sha256, load_keras
+    from cxr_audit.classifier import Classifier, OnnxRuntime, file_sha256, load_keras
 
     settings = config.classifier
     path, sha256, card = _weights(settings)
@@ -46,6 +46,8 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         threshold_source,
         settings.output,
     )
+    if config.engine.runtime == "onnxruntime":
+        classifier.runtime = OnnxRuntime()
     explainer = _explainer(config, classifier)
     sha256 = file_sha256(path)
     is_reference = settings.path == REFERENCE

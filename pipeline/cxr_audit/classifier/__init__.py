@@ -26,11 +26,13 @@ from cxr_audit.classifier.classifier import Classifier, Split  # noqa: E402
 from cxr_audit.classifier.inspection import inspect_model  # noqa: E402
 from cxr_audit.classifier.keras2 import convert  # noqa: E402
 from cxr_audit.classifier.load import file_sha256, load_keras  # noqa: E402
+from cxr_audit.classifier.onnx_runtime import OnnxRuntime  # noqa: E402
 from cxr_audit.classifier.parity import check_parity  # noqa: E402
 from cxr_audit.classifier.torchxrayvision import import_torchxrayvision  # noqa: E402
 
 __all__ = [
     "Classifier",
+    "OnnxRuntime",
     "Split",
     "check_parity",
     "convert",

@@ -1,15 +1,8 @@
 """A Keras model -> its features at a target layer, and the head that turns them into logits.
 
-The activation of the output is taken off analytically, so that what is explained is the logit y:
-
-    one sigmoid unit   y = z for the positive class, -z for the other
-    two softmax units  y = z_c - z_other
-    n units            y = z_c
-
-Of several labels, which may hold at once, the target is audited on its own: predicted from its
-threshold on, else "not" it. y is always a selector times the logits: y = s . z. Where the output is
-a probability that is no activation of one layer (the mean of two sigmoid heads), z = log(p / (1 -
-p)) of the unit. The head from global average pooling to one Dense layer is read in closed form:
+The activation of the output is taken off analytically, so that what is explained is the logit y
+(`classes.py`). Where the output is a probability that is no activation of one layer (the mean of
+two sigmoid heads), z = log(p / (1 - p)) of the unit. The head from global average pooling to one Dense layer is read in closed form:
 dy/dA^k = w_k / Z everywhere, no gradient is computed.
 """
 
@@ -21,14 +14,14 @@ import difflib
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from cxr_audit.classifier.cells import View, common_grid
+from cxr_audit.classifier.classes import Classes
 from cxr_audit.classifier.graph import Graph, Step, ancestors, descendants, flatten, run
 from cxr_audit.classifier.output import (
     IDENTITY,
@@ -44,7 +37,7 @@ from cxr_audit.classifier.output import (
 )
 from cxr_audit.classifier.receptive import Grid, Places, UnknownPlace, grid_of, places
 from cxr_audit.errors import ModelError
-from cxr_audit.records import Floats, GridGeometry, Prediction
+from cxr_audit.records import Floats, GridGeometry
 from cxr_audit.vocabulary import Message, Text, message
 
 # Affine at inference; with a linear activation where they have one.
@@ -80,8 +73,22 @@ class Candidate:
     geometry: GridGeometry
 
 
-class Classifier:
-    """A model opened: logits, classes, target layers, and a `Split` at any of them.
+class Runtime(Protocol):
+    """What computes forward passes in the place of TensorFlow.
+
+    Parameters
+    ----------
+    version : name and version, as records carry them.
+    """
+
+    version: str
+
+    def forward(self, split: Split, batch: Floats) -> tuple[Any, tuple[Any, ...], Floats]:
+        """Features (N, h, w, channels), side values and logits (N, units) of a batch."""
+
+
+class Classifier(Classes):
+    """A Keras model opened: logits, classes, target layers, and a `Split` at any of them.
 
     Parameters
     ----------
@@ -113,54 +120,19 @@ class Classifier:
         _check_layout(self.raw_graph)
         self.parameters = int(model.count_params())
         self.input_shape = _check_input(self.raw_graph, input_shape)
-        self.num_units = _count_units(self.raw_graph)
-        self.output = read_output(self.raw_graph, self.num_units, output)
+        num_units = _count_units(self.raw_graph)
+        self.output = read_output(self.raw_graph, num_units, output)
         self.graph = self.output.graph
-        self.class_names = _name_classes(class_names, self.num_units)
-        self.target_class = target_class or self.class_names[-1]
-        self._known_class(self.target_class)
-        self.threshold = 0.5 if threshold is None else threshold
-        self.threshold_source: Text = threshold_source or (
-            message("classifier.threshold_not_validated")
-            if threshold is None
-            else message("classifier.threshold_of_config")
+        self.runtime: Runtime | None = None
+        super().__init__(
+            num_units,
+            self.output.kind,
+            self.output.activation,
+            class_names,
+            target_class,
+            threshold,
+            threshold_source,
         )
-        if threshold is not None and not self.has_threshold:
-            raise ModelError(
-                "classifier.threshold is for one or two classes and for sigmoid units; this model "
-                f"has {self.num_units} {self.output_activation} units and predicts the "
-                "largest score",
-                "remove classifier.threshold",
-            )
-
-    @property
-    def output_activation(self) -> str:
-        """What the last layer ends in, in a word."""
-        return self.output.activation
-
-    @property
-    def is_binary(self) -> bool:
-        return len(self.class_names) == 2 and not self.is_multi_label
-
-    @property
-    def is_multi_label(self) -> bool:
-        """Several classes may hold at once: each has a sigmoid unit of its own."""
-        return self.output.kind == "multi_label"
-
-    @property
-    def is_softmax(self) -> bool:
-        return self.output.kind == "softmax"
-
-    @property
-    def has_threshold(self) -> bool:
-        return self.is_binary or self.is_multi_label
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What a case may be: one of the classes, and of several labels "not" the target class."""
-        if self.is_multi_label:
-            return (*self.class_names, f"not {self.target_class}")
-        return self.class_names
 
     @functools.cached_property
     def places(self) -> dict[int, Places]:
@@ -275,11 +247,17 @@ class Classifier:
         step = next(step for step in self.graph.steps if step.name == name)
         return f": the step {name!r} ({type(step.operation).__name__}) cannot be followed"
 
+    def in_tensorflow(self) -> Classifier:
+        """The same classifier, its forward passes computed by TensorFlow."""
+        other = copy.copy(self)
+        other.runtime = None
+        return other
+
     def exchanged(self, operations: Mapping[int, Any]) -> Classifier:
         """The same classifier with other operations, by the id of those that they replace; this one
-        stays as it is.
+        stays as it is. Always computed by TensorFlow.
         """
-        other = copy.copy(self)
+        other = self.in_tensorflow()
         steps = []
         for step in self.graph.steps:
             operation = operations.get(id(step.operation), step.operation)
@@ -288,95 +266,6 @@ class Classifier:
         for kept in ("shapes", "places", "_grids", "last_grids"):
             other.__dict__.pop(kept, None)
         return other
-
-    def selector(self, class_name: str) -> Floats:
-        """s with y = s . z, the explained scalar of a class; float32 (units,)."""
-        self._known_class(class_name)
-        if class_name not in self.class_names:
-            return -self.selector(self.target_class)
-        index = self.class_names.index(class_name)
-        if self.num_units == 1:
-            return np.asarray([1 if index == 1 else -1], np.float32)
-        chosen = np.zeros(self.num_units, np.float32)
-        chosen[index] = 1
-        if self.is_softmax and self.num_units == 2:
-            chosen[1 - index] = -1
-        return chosen
-
-    def scalar(self, class_name: str) -> Message:
-        """The explained scalar in words."""
-        num_units = self.num_units
-        if self.output.kind == "probabilities":
-            return message("classifier.scalar_log_odds", class_name=class_name)
-        if num_units == 1:
-            if class_name == self.class_names[1]:
-                return message("classifier.scalar_sigmoid", class_name=class_name)
-            return message("classifier.scalar_sigmoid_negated", class_name=class_name)
-        if self.is_softmax and num_units == 2:
-            return message("classifier.scalar_two_softmax", class_name=class_name)
-        if class_name not in self.class_names:
-            return message(
-                "classifier.scalar_label_negated",
-                class_name=self.target_class,
-                num_units=num_units,
-            )
-        activation = "softmax" if self.is_softmax else "sigmoid"
-        return message(
-            "classifier.scalar_unit",
-            class_name=class_name,
-            activation=activation,
-            num_units=num_units,
-        )
-
-    def scores(self, logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-        """The probability of each of `class_names`: logits (units,) -> (classes,), in [0, 1]."""
-        z = np.asarray(logits, np.float64)
-        if self.num_units == 1:
-            return np.asarray([_sigmoid(-z[0]), _sigmoid(z[0])])
-        if self.is_softmax:
-            powers = np.exp(z - z.max())
-            return np.asarray(powers / powers.sum(), np.float64)
-        return np.asarray([_sigmoid(value) for value in z])
-
-    def predict(self, logits: npt.NDArray[np.floating[Any]], expected: str | None) -> Prediction:
-        """One case's logits (units,) -> prediction. Raises ValueError where they are not finite.
-
-        Of several labels `expected` becomes the target class, or "not" it for any other label.
-        """
-        z = np.asarray(logits, np.float64)
-        scores = self.scores(z)
-        target = self.class_names.index(self.target_class)
-        if self.is_multi_label:
-            scores = np.append(scores, _sigmoid(-z[target]))
-            expected = self.labels[-1] if expected not in (None, self.target_class) else expected
-        if self.has_threshold:
-            other = 1 - target if self.is_binary else -1
-            predicted = target if scores[target] >= self.threshold else other
-        else:
-            predicted = int(np.argmax(scores))
-        by_name = {name: float(score) for name, score in zip(self.labels, scores, strict=True)}
-        highest = message("classifier.highest_score")
-        return Prediction(
-            target_class=self.target_class,
-            scalar=self.scalar(self.target_class),
-            logit=float(self.selector(self.target_class).astype(np.float64) @ z),
-            probability=float(scores[target]),
-            class_scores=by_name,
-            threshold=self.threshold if self.has_threshold else None,
-            threshold_source=self.threshold_source if self.has_threshold else highest,
-            predicted=self.labels[predicted],
-            expected=expected,
-        )
-
-    def _known_class(self, name: str) -> None:
-        if name not in self.labels:
-            near = difflib.get_close_matches(name, self.class_names, 1, 0.4)
-            perhaps = f"; perhaps you meant {near[0]!r}" if near else ""
-            raise ModelError(
-                f"the model has no class {name!r}{perhaps}; its classes are "
-                f"{', '.join(self.class_names)}",
-                "see classifier.class_names",
-            )
 
     @functools.cached_property
     def shapes(self) -> list[tuple[Step, tuple[Any, ...]]]:
@@ -507,12 +396,11 @@ class Split:
         features (N, h, w, channels) and side values as tensors, logits (N, units), gradients dy/dA
         (N, h, w, channels) or None.
         """
-        if selectors is None:
-            features, sides, logits = self._forward(tf.constant(batch))
-            return features, sides, np.asarray(logits), None
-        if self.pooled_weights is not None:
-            features, sides, logits = self._forward(tf.constant(batch))
-            return features, sides, np.asarray(logits), self._closed_form(selectors)
+        runtime = self.classifier.runtime
+        if selectors is None or self.pooled_weights is not None or runtime is not None:
+            features, sides, logits = self._run_forward(batch)
+            gradients = None if selectors is None else self.gradients(features, sides, selectors)
+            return features, sides, logits, gradients
         features, sides, logits, gradients = self._with_gradients(
             tf.constant(batch), tf.constant(selectors)
         )
@@ -541,6 +429,19 @@ class Split:
         return np.broadcast_to(
             weights[:, None, None, :], (len(weights), rows, columns, weights.shape[-1])
         )
+
+    def _run_forward(self, batch: Floats) -> tuple[Any, tuple[Any, ...], Floats]:
+        """Features, side values and logits, without any gradient, in the runtime that is set."""
+        runtime = self.classifier.runtime
+        if runtime is not None:
+            return runtime.forward(self, batch)
+        features, sides, logits = self._forward(tf.constant(batch))
+        return features, sides, np.asarray(logits)
+
+    def forward_steps(self, batch: Any) -> tuple[Any, ...]:
+        """What a runtime exports: features, each side value, logits, for a batch as a tensor."""
+        features, sides, logits = self._forward_steps(batch)
+        return (features, *sides, logits)
 
     def _forward_steps(self, batch: Any) -> Any:
         features, sides = self._features_of(batch)
@@ -651,28 +552,6 @@ def _is_affine(operation: Any) -> bool:
     if type(operation).__name__ == "Cast":
         return str(operation.dtype) in ("float32", "float64")
     return type(operation).__name__ in _AFFINE and activation_of(operation) == "linear"
-
-
-def _name_classes(names: tuple[str, ...], num_units: int) -> tuple[str, ...]:
-    if num_units == 1:
-        if len(names) == 1:
-            return f"not {names[0]}", names[0]
-        expected = 2
-    else:
-        expected = num_units
-    if not names:
-        return tuple(f"class {index}" for index in range(expected))
-    if len(names) != expected:
-        raise ModelError(
-            f"the model has {num_units} output unit{'s' if num_units > 1 else ''}, but "
-            f"classifier.class_names has {len(names)} names",
-            f"give {'two: [negative, positive]' if num_units == 1 else expected}",
-        )
-    return names
-
-
-def _sigmoid(z: float) -> float:
-    return float(1 / (1 + np.exp(-z))) if z >= 0 else float(np.exp(z) / (1 + np.exp(z)))
 
 
 __all__ = ["Candidate", "Classifier", "Logits", "Output", "Split"]

@@ -40,6 +40,13 @@ class Engine(Section):
     """Where the work runs."""
 
     name: Literal["local"] = Field("local", description="local = processes on this machine")
+    runtime: Literal["tensorflow", "onnxruntime"] = Field(
+        "tensorflow",
+        description=(
+            "what computes a Keras model's forward passes: tensorflow | onnxruntime (extra onnx; "
+            "refused unless it answers as TensorFlow does on the sample)"
+        ),
+    )
     workers: Annotated[int, Field(ge=1, le=256)] | None = Field(
         None, description="processes that read and render; default: the machine's cores"
     )

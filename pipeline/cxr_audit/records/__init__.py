@@ -108,6 +108,7 @@ from cxr_audit.records.run import (
     Parity,
     ProductionParity,
     RunRecord,
+    RuntimeParity,
 )
 from cxr_audit.records.source import (
     Box,
@@ -178,6 +179,7 @@ __all__ = [
     "ReliabilityBin",
     "Resize",
     "RunRecord",
+    "RuntimeParity",
     "ServerInstance",
     "SourceFile",
     "StoppedCase",

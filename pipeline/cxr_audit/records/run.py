@@ -56,6 +56,23 @@ class CascadeStage:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeParity:
+    """Whether another runtime answers as TensorFlow does: figures over real inputs.
+
+    Parameters
+    ----------
+    runtime : name and version.
+    largest_logit_difference : relative where a logit exceeds 1.
+    lowest_map_correlation : Spearman's, of first maps; None where no map has an order.
+    """
+
+    runtime: str
+    num_inputs: int
+    largest_logit_difference: float
+    lowest_map_correlation: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Parity:
     """Whether the network that is audited is the model of the file: figures over real inputs.
 
@@ -67,6 +84,7 @@ class Parity:
     output : how probabilities follow from the outputs: sigmoid, softmax, multi_label (a sigmoid for
         each label) or probabilities (they are such already).
     is_stated : the config says so; else it was read from the last layer.
+    runtime : what computes the forward passes; None = TensorFlow.
     """
 
     num_inputs: int
@@ -75,6 +93,7 @@ class Parity:
     tolerance: float
     output: str
     is_stated: bool = False
+    runtime: RuntimeParity | None = None
 
 
 @dataclass(frozen=True, slots=True)
