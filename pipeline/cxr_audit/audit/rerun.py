@@ -119,7 +119,9 @@ def _existing(path: Path) -> Path | None:
 def _copy(folder: RunFolder, copy: RunFolder, chosen: Sequence[str]) -> None:
     """The run without its seal and the chosen cases. Files of cases are linked where that works."""
     shutil.copytree(
-        folder.path, copy.path, ignore=shutil.ignore_patterns("cases", LOCK, f"{LOCK}.*", *SEALS)
+        folder.path,
+        copy.path,
+        ignore=shutil.ignore_patterns("cases", evidence.DELIVERED, LOCK, f"{LOCK}.*", *SEALS),
     )
     copy.private.mkdir(mode=0o700, exist_ok=True)
     copy.cases.mkdir(exist_ok=True)

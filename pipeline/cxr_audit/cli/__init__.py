@@ -14,6 +14,7 @@ import typer
 from cxr_audit import __version__
 from cxr_audit.cli.auditing import check, explain, run
 from cxr_audit.cli.configs import init, schema
+from cxr_audit.cli.delivery import export
 from cxr_audit.cli.failure import report_error, unexpected
 from cxr_audit.cli.models import convert, import_weights, inspect
 from cxr_audit.cli.production import parity
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "render": render,
     "cohort": cohort,
     "compare": compare,
+    "export": export,
     "init": init,
     "view": view,
     "inspect": inspect,

@@ -8,6 +8,7 @@ folder. The only room that knows pydantic and YAML.
 from cxr_audit.config.acceptance import Acceptance, Cohort, Criterion
 from cxr_audit.config.audit import PLACES, AuditConfig
 from cxr_audit.config.explanation import Explain, Focus, Masking, Regions, Trust
+from cxr_audit.config.export import Export
 from cxr_audit.config.load import config_of, json_schema, load_config, measured_by
 from cxr_audit.config.model import Card, Classifier, Preprocess, Validation
 from cxr_audit.config.output import Engine, Report
@@ -26,6 +27,7 @@ __all__ = [
     "Criterion",
     "Engine",
     "Explain",
+    "Export",
     "Focus",
     "Ingest",
     "Masking",

@@ -13,15 +13,17 @@ from pydantic import (
 
 from cxr_audit.config.acceptance import Acceptance, Cohort
 from cxr_audit.config.explanation import Explain, Focus, Masking, Regions, Trust
+from cxr_audit.config.export import Export
 from cxr_audit.config.model import Classifier, Preprocess
 from cxr_audit.config.output import Engine, Report
 from cxr_audit.config.sources import Ingest, Privacy, Quality, Run
 
-# Where and how a run is made, not what is asked of it.
+# Where and how a run is made and handed on, not what is asked of it.
 PLACES = (
     *("run.output", "run.name", "privacy.key_file"),
     *("engine.name", "engine.workers", "engine.auditors", "engine.batch_size"),
     *("engine.case_seconds", "engine.case_mib"),
+    *(f"export.{key}" for key in Export.model_fields),
 )
 
 
@@ -45,6 +47,7 @@ class AuditConfig(BaseModel):
     acceptance: Acceptance = Acceptance()
     report: Report = Report()
     engine: Engine = Engine()
+    export: Export = Export()
 
     def resolved(self) -> dict[str, Any]:
         """Plain JSON values, every key present."""

@@ -29,6 +29,7 @@ from cxr_audit.evidence.differences import UNFINISHED, documents, require_unchan
 from cxr_audit.evidence.events import EventLog
 from cxr_audit.evidence.folder import (
     CHECKSUMS,
+    DELIVERED,
     SIGNATURE,
     SIGNATURES,
     Problem,
@@ -49,6 +50,7 @@ from cxr_audit.evidence.sbom import SBOM, bill_of_materials
 
 __all__ = [
     "CHECKSUMS",
+    "DELIVERED",
     "KEY_NAME",
     "KEY_VARIABLE",
     "SBOM",

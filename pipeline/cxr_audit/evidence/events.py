@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cxr_audit.errors import EngineError, VerificationError
-from cxr_audit.evidence.folder import RunFolder, file_sha256, remedy, write_whole
+from cxr_audit.evidence.folder import DELIVERED, RunFolder, file_sha256, remedy, write_whole
 from cxr_audit.evidence.sbom import SBOM
 from cxr_audit.records import RunRecord
 
@@ -138,7 +138,7 @@ class EventLog:
             sbom_sha256=file_sha256(folder.path / SBOM),
             num_cases=run.num_cases,
             versions=run.versions,
-            private=_sums(folder.private.glob("*")),
+            private=_sums(path for path in folder.private.glob("*") if path.name != DELIVERED),
         )
         for case_id in sorted(set(self._cases) - set(finished)):
             if self._cases[case_id] is not None:

@@ -37,6 +37,7 @@ SIGNATURES = (SIGNATURE, SIGNATURE_SUM)
 SEALS = (CHECKSUMS, *SIGNATURES)
 LOCK = ".lock"  # who is writing; see `lock`
 PRIVATE = "private"  # names and paths of patients' files; never hand it on
+DELIVERED = "dicom"  # below PRIVATE: what was exported after the run, no part of its evidence
 MARKS = (
     "case.json",
     "run.json",

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxr_audit.errors import ConfigError, VerificationError
-from cxr_audit.evidence.folder import PRIVATE, Problem, RunFolder, file_sha256, write
+from cxr_audit.evidence.folder import DELIVERED, PRIVATE, Problem, RunFolder, file_sha256, write
 from cxr_audit.records import CaseSource, RunRecord
 
 KEY_NAME = ".case-id-key"  # beside the runs, not in them: runs stay comparable, and none carries it
@@ -248,5 +248,10 @@ def crosswalk_problems(folder: RunFolder, run: RunRecord) -> list[Problem]:
 
 def private_files(folder: RunFolder) -> list[Path]:
     """The files of `private/` that can be read; others than its owner verify a run without them."""
-    paths = folder.private.glob("*")
+    paths = [path for path in folder.private.glob("*") if not _is_delivered(path)]
     return [path for path in paths if path.is_symlink() or os.access(path, os.R_OK)]
+
+
+def _is_delivered(path: Path) -> bool:
+    """Whether it is the folder of an export, which is made after the run was sealed."""
+    return path.name == DELIVERED and path.is_dir() and not path.is_symlink()

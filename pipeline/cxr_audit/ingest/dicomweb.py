@@ -1,39 +1,41 @@
 """A DICOMweb server -> the instances that match a filter; an instance -> its file as stored.
 
 PS3.18 10.6 (QIDO-RS, Search) and 10.4 (WADO-RS, Retrieve). Not by dicomweb-client: it gives parsed
-datasets of any size, an audit needs the file's own bytes and a limit. Credentials come from the
-environment only: CXR_AUDIT_DICOMWEB_TOKEN, or CXR_AUDIT_DICOMWEB_USER and
-CXR_AUDIT_DICOMWEB_PASSWORD. Certificates are always verified; REQUESTS_CA_BUNDLE names a hospital's
-own authority, HTTPS_PROXY and NO_PROXY do as usual. Refuses a search without a filter, keys that
-the standard does not know (servers ignore those and give everything), redirects, and credentials
-over plain http. `reading` checks that an instance is the one asked for. Messages name no address
-and no UID.
+datasets of any size, an audit needs the file's own bytes and a limit. `web` says where credentials
+and certificates come from. Refuses a search without a filter, keys that the standard does not know
+(servers ignore those and give everything), redirects, and credentials over plain http. `reading`
+checks that an instance is the one asked for. Messages name no address and no UID.
 """
 
 from __future__ import annotations
 
-import base64
 import difflib
 import itertools
 import json
 import math
-import os
 import re
 import time
 from email.message import Message as MimeHeader
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlunsplit
 
 import requests
 from pydicom.datadict import keyword_dict
 
 from cxr_audit.errors import CaseError, ConfigError, NotRetrieved, UnsupportedRadiograph
+from cxr_audit.ingest import web
+from cxr_audit.ingest.web import (
+    BUSY,
+    PASSWORD,
+    SCHEMES,
+    TIMEOUT_S,
+    TOKEN,
+    USER,
+    authorize,
+    client_certificate,
+)
 from cxr_audit.records import CaseSource, ServerInstance
 from cxr_audit.vocabulary import Message, message
-
-SCHEMES = ("dicomweb+https://", "dicomweb+http://")
-TOKEN, USER, PASSWORD = (f"CXR_AUDIT_DICOMWEB_{name}" for name in ("TOKEN", "USER", "PASSWORD"))
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 MAX_INSTANCES = 500_000
 MAX_SEARCHES = 1000  # one for each combination of the values of keys given several times
@@ -41,11 +43,9 @@ PAGE = 1000  # instances an answer; a server may give fewer
 MAX_PAGE_BYTES = 64 * 2**20
 WAITS_S = (0.5, 1.0, 2.0, 4.0)  # before the second, third, ... attempt
 MAX_WAIT_S = 30.0  # what a server may ask for by Retry-After
-TIMEOUT_S = (10.0, 60.0)  # to connect; between two pieces of an answer
 DEADLINE_S = 600.0  # for one answer
 CHUNK = 2**20
 
-BUSY = {408, 425, 429, 502, 503, 504}
 STUDY, SERIES, INSTANCE, PATIENT_ID = "0020000D", "0020000E", "00080018", "00100020"
 TAG = re.compile(r"[0-9A-Fa-f]{8}")
 JSON = "application/dicom+json"
@@ -124,22 +124,8 @@ def retrieve(instance: ServerInstance, max_bytes: int) -> bytes:
 
 def _parsed(source: str) -> tuple[str, list[dict[str, str]]]:
     """The service's root, and a filter for each combination of values."""
-    try:
-        parts = urlsplit(source.removeprefix("dicomweb+"))
-    except ValueError:
-        parts = urlsplit("")
-    if not parts.hostname:
-        raise ConfigError(
-            "ingest.source names no server", "dicomweb+https://HOST/dicom-web?Modality=DX"
-        )
-    if parts.username or parts.password:
-        raise ConfigError(
-            "ingest.source holds a user or a password", f"Set {USER} and {PASSWORD}, or {TOKEN}."
-        )
-    if parts.scheme == "http" and _authorization() and parts.hostname not in LOOPBACK:
-        raise ConfigError(
-            "credentials would be sent over plain http", "Use dicomweb+https://, or unset them."
-        )
+    example = "dicomweb+https://HOST/dicom-web?Modality=DX"
+    parts = web.split(source, "ingest.source", example)
     values = _filter_values(parts.query)
     root = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
     choices = itertools.product(*values.values())
@@ -248,7 +234,8 @@ def _get_once(url: str, accept: str, max_bytes: int) -> tuple[bytes, str]:
         with requests.get(
             url,
             headers=headers,
-            auth=_authorize,
+            auth=authorize,
+            cert=client_certificate(),
             timeout=TIMEOUT_S,
             stream=True,
             allow_redirects=False,
@@ -302,23 +289,6 @@ def _check_status(answer: requests.Response) -> None:
     if status == 404:
         raise _NotFound(problem, message("ingest.server_path_hint"))
     raise NotRetrieved(problem)
-
-
-def _authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Always given, so that requests takes nothing from a .netrc."""
-    value = _authorization()
-    if value:
-        request.headers["Authorization"] = value
-    return request
-
-
-def _authorization() -> str | None:
-    token, user, password = (os.environ.get(name, "") for name in (TOKEN, USER, PASSWORD))
-    if token:
-        return f"Bearer {token}"
-    if not user:
-        return None
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _first_part(body: bytes, content_type: str) -> bytes:

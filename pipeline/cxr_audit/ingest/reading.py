@@ -162,6 +162,21 @@ def _format(case: CaseSource, data: bytes) -> str:
     raise NotRetrieved(message("ingest.other_instance"))
 
 
+def fetch(case: CaseSource, max_pixels: int = MAX_PIXELS) -> bytes:
+    """The file of a case, as it is, in memory.
+
+    Parameters
+    ----------
+    case : where it is.
+    max_pixels : the largest image that is read; a larger file is refused.
+
+    Raises
+    ------
+    UnreadableFile, UnsupportedRadiograph, NotRetrieved
+    """
+    return _fetch(case.location, BYTES_A_PIXEL * max_pixels + HEADER_BYTES)
+
+
 def _fetch(location: Path | ZipEntry | ServerInstance, max_bytes: int) -> bytes:
     match location:
         case ZipEntry():
