@@ -59,8 +59,8 @@ def main() -> None:
     images = [
         cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255 for path in paths
     ]
-    assert card.threshold is not None
-    called_from = np.log(card.threshold / (1 - card.threshold))
+    assert card.operation.threshold is not None
+    called_from = np.log(card.operation.threshold / (1 - card.operation.threshold))
     before = None
     print(f"{'':36}{'NORMAL':>18}{'PNEUMONIA':>18}{'sensitivity':>14}{'specificity':>14}")
     for name, change in CHANGES.items():

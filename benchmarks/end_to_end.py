@@ -86,11 +86,13 @@ def main() -> None:
         f"{1000 * wall / num:.0f} ms a case; without start-up {1000 * (wall - record['wall_s']['start']) / num:.0f} ms"
     )
     print("CPU ms a case by stage:")
-    for stage, seconds in record["cpu_s"].items():
+    for stage, seconds in record["costs"]["cpu_s"].items():
         print(f"  {stage:24}{1000 * seconds / num:8.1f}")
     print(
         "peak memory, MiB:",
-        ", ".join(f"{name} {size:.0f}" for name, size in record["peak_memory_mib"].items()),
+        ", ".join(
+            f"{name} {size:.0f}" for name, size in record["costs"]["peak_memory_mib"].items()
+        ),
     )
 
 

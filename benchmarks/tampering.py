@@ -128,7 +128,7 @@ def strip_code(run: Path) -> None:
     """No identity of the code, and an edited table: as if an older version had made it."""
     path = run / "run.json"
     content = json.loads(path.read_bytes())
-    content["code"] = None
+    content["software"]["code"] = None
     path.write_text(json.dumps(content, indent=2) + "\n")
     edit_table(run)
 
@@ -196,7 +196,7 @@ run, records = folder.read_run(), records_of(folder)
 for case_id in folder.case_ids():
     (folder.case(case_id) / "case.json").write_bytes(to_json(folder.read_case(case_id)))
     render_case(folder.path, case_id, None, None)
-described = cohort.describe(records, [], *measured_by(run.config), run.seed, run.checks)
+described = cohort.describe(records, [], *measured_by(run.config), run.seed, run.calibration.checks)
 (folder.path / "cohort.json").write_bytes(to_json(described))
 finish_run(folder, run, records, EventLog.open(folder))
 """

@@ -15,7 +15,11 @@ from cxr_audit import evidence, load_config
 from cxr_audit.cli import init, render
 from cxr_audit.cli.failure import after_colon
 from cxr_audit.evidence import RunFolder
-from cxr_audit.records import RunRecord, to_json
+from cxr_audit.records import (
+    RunCases,
+    RunRecord,
+    to_json,
+)
 
 from tests.audit.conftest import config_file, model_file  # noqa: F401
 from tests.classifier.models import nested
@@ -186,7 +190,7 @@ def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -
     )
     config = {"acceptance": {"criteria": criteria}}
     run = RunRecord(
-        "run", "finished", "", config, "", 0, MODEL, 41, {}, {}, crosswalk_sha256=crosswalk
+        "run", "finished", "", config, "", 0, MODEL, RunCases(41, crosswalk_sha256=crosswalk)
     )
     folder.write_run(run)
     done = cxr_audit("cohort", folder.path)
@@ -206,7 +210,7 @@ def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -
     )
     other = cxr_audit("cohort", folder.path, "--config", tmp_path / "other.yaml", "--json")
     assert other.returncode == 0, other.stderr
-    assert json.loads(other.stdout)["prevalence"] == 0.1
+    assert json.loads(other.stdout)["cases"]["prevalence"] == 0.1
     assert not (folder.path / "cohort.json").exists()
     (folder.case("p3") / "case.json").unlink()
     partial = cxr_audit("cohort", folder.path)

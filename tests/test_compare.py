@@ -20,6 +20,8 @@ from cxr_audit.records import (
     ComparedRun,
     Flag,
     FlagsRecord,
+    RunCalibration,
+    RunCases,
     RunRecord,
     to_json,
 )
@@ -52,13 +54,14 @@ def write_run(path: Path, shift: float) -> Path:
     }
     sha256 = evidence.write_crosswalk(folder, sources)
     run = RunRecord(
-        path.name, "finished", "2026-01-02T03:04:05Z", config, "0" * 64, 0, model, 24, {}, {}
+        path.name, "finished", "2026-01-02T03:04:05Z", config, "0" * 64, 0, model, RunCases(24)
     )
     check = Check("randomisation", "passed")
     if shift:
         check = Check("randomisation", "failed", reason="why")
-    run = replace(run, checks=(check,))
-    folder.write_run(replace(run, case_id_key="k", crosswalk_sha256=sha256))
+    run = replace(run, calibration=RunCalibration(checks=(check,)))
+    cases = RunCases(24, case_id_key="k", crosswalk_sha256=sha256)
+    folder.write_run(replace(run, cases=cases))
     log = EventLog.open(folder)
     log.begin(folder, run, [])
     for record in records:
@@ -110,7 +113,7 @@ def test_the_documents_say_what_changed(output: Path) -> None:
 
 def test_two_runs_of_one_name_are_told_apart_by_their_times() -> None:
     old, new = (
-        ComparedRun("demo", f"2026-01-02T03:0{n}:05Z", 1, "m", "a", "b", "c") for n in (4, 7)
+        ComparedRun("demo", f"2026-01-02T03:0{n}:05Z", 1, "m", "a", "b", "c", 0.5) for n in (4, 7)
     )
     assert [_name(old, new), _name(new, old)] == [
         "demo (2026-01-02 03:04 UTC)",

@@ -51,7 +51,7 @@ def compare_runs(
     comparison = cohort.compare(
         (run_a, _sha256sums(folder_a), _cases(folder_a)),
         (run_b, _sha256sums(folder_b), _cases(folder_b)),
-        _patients(folder_a, folder_b, run_a.case_id_key == run_b.case_id_key),
+        _patients(folder_a, folder_b, run_a.cases.case_id_key == run_b.cases.case_id_key),
         rounds,
         run_b.seed,
     )
@@ -85,7 +85,8 @@ def _cases(folder: RunFolder) -> Iterator[CaseRecord]:
     for case_id in folder.case_ids():
         case = folder.read_case(case_id)
         if case is not None:
-            yield replace(case, file_sha256=case.file_sha256 or sha256_of.get(case_id))
+            sha256 = case.hashes.file_sha256 or sha256_of.get(case_id)
+            yield replace(case, hashes=replace(case.hashes, file_sha256=sha256))
 
 
 def _patients(a: RunFolder, b: RunFolder, is_same_key: bool) -> dict[str, str | None]:

@@ -21,7 +21,7 @@ def test_the_budget_of_a_case_adds_up_and_colours_may_be_its_own(config_file: Pa
         limit=2,
     )
     record = folder.read_run()
-    assert record.scale is None
+    assert record.calibration.scale is None
     assert record.scale_source.code == "audit.scale_of_case"
     assert record.model.is_deterministic is True
     for case_id in folder.case_ids():
@@ -83,10 +83,14 @@ def test_excluded_copies_have_no_part_in_the_calibration(config_file: Path) -> N
     for n in range(3):
         (images / f"copy {n}.png").write_bytes((images / "Doe^Jane_0.png").read_bytes())
     record = run(config_file, "quality.exclude=[duplicate_pixels]").read_run()
-    assert record.counts == {"ok": 8, "excluded": 3, "failed": 0}
+    assert record.cases.counts == {"ok": 8, "excluded": 3, "failed": 0}
     assert record.scale_source.values["num"] == 8
-    assert record.logit_spread == pytest.approx(alone.logit_spread, rel=1e-4)
-    assert record.scale == alone.scale
+    assert record.calibration.logit_spread == pytest.approx(
+        alone.calibration.logit_spread, rel=1e-4
+    )
+    assert record.calibration.scale == alone.calibration.scale
     counted = run(config_file, "run.name=counted").read_run()
     assert counted.scale_source.values["num"] == 11
-    assert counted.logit_spread != pytest.approx(alone.logit_spread, rel=1e-4)
+    assert counted.calibration.logit_spread != pytest.approx(
+        alone.calibration.logit_spread, rel=1e-4
+    )

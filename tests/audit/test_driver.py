@@ -138,6 +138,6 @@ def test_a_resumed_run_records_all_its_legs(config_file: Path) -> None:
     assert second.num_cases > 0
     assert second.engine == {"name": "inline", "workers": 1, "auditors": 1, "batch_size": 3}
     assert set(second.machine) == {"system", "processor", "cores", "memory_mib"}
-    assert second.peak_memory_mib["auditor"] > 0
-    assert finished.wall_s == second.wall_s
+    assert second.costs.peak_memory_mib["auditor"] > 0
+    assert finished.costs.wall_s == second.costs.wall_s
     assert json.loads((folder.path / "run.json").read_text())["legs"][0]["started"]

@@ -108,7 +108,7 @@ def test_a_run_ends_with_its_cohort(config_file: Path) -> None:
     sealed = (folder.path / "SHA256SUMS").read_text()
     assert "  cohort.json\n" in sealed
     assert "  summary.pdf\n" in sealed
-    assert (result.cohort.statuses, result.cohort.num_patients) == (
+    assert (result.cohort.cases.statuses, result.cohort.cases.num_patients) == (
         {"ok": 8, "excluded": 0, "failed": 1},
         3,
     )

@@ -49,7 +49,7 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
         assert len(folder.read_case(row["case_id"]).quality) == 14
         assert (folder.case(row["case_id"]) / "report.pdf").is_file()
     assert folder.read_run().counts == {"ok": 9, "excluded": 1, "failed": 1}
-    assert folder.read_cohort().statuses == {"ok": 9, "excluded": 1, "failed": 1}
+    assert folder.read_cohort().cases.statuses == {"ok": 9, "excluded": 1, "failed": 1}
     index = (folder.path / "index.html").read_text()
     assert all(row["case_id"] in index for row in rows)
     # Interrupted and resumed: the same records, though the later copy stands already.

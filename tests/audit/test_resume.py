@@ -33,10 +33,10 @@ def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: P
     criteria = "acceptance.criteria=[{metric: randomisation}, {metric: deletion}]"
     folder = run(config_file, *checks, criteria)
     record = folder.read_run()
-    gate = record.checks[0]
+    gate = record.calibration.checks[0]
     assert gate.name == "randomisation"
     assert [stage.layer for stage in record.cascade][::4] == ["output", "backbone/conv1"]
-    reason = {check.name: check.reason for check in record.checks}["deletion"]
+    reason = {check.name: check.reason for check in record.calibration.checks}["deletion"]
     assert reason.code == "trust.too_few"
     assert (reason.values["num"], reason.values["needed"]) == (8, 16)
     met, not_made = folder.read_cohort().acceptance
@@ -63,7 +63,7 @@ def test_every_case_gets_a_trust_state_and_a_resumed_run_the_same(config_file: P
     (folder.case(folder.case_ids()[4]) / "case.json").unlink()
     run(config_file, *checks, criteria, resume=True)
     assert everything(folder) == before
-    assert folder.read_run().checks == record.checks
+    assert folder.read_run().calibration.checks == record.calibration.checks
 
 
 def test_what_a_server_did_not_give_is_asked_for_again(config_file: Path, monkeypatch: Any) -> None:
@@ -284,7 +284,9 @@ def test_a_folder_that_is_deleted_meanwhile_ends_the_run(config_file: Path) -> N
 
 def test_resume_refuses_another_lung_segmenter(config_file: Path) -> None:
     folder = run(config_file, limit=2)
-    folder.write_run(replace(folder.read_run(), segmenter_sha256="0" * 64))
+    record = folder.read_run()
+    software = replace(record.software, segmenter_sha256="0" * 64)
+    folder.write_run(replace(record, software=software))
     with pytest.raises(ConfigError, match="changed since it was made: lung segmenter"):
         run(config_file, resume=True, limit=2)
 
@@ -454,15 +456,12 @@ def test_a_limited_run_goes_on_with_all_cases(config_file: Path) -> None:
         (4, 8),
         (6, 8),
     ]
-    assert folder.read_run().num_found is None  # all, in the end
+    assert folder.read_run().cases.num_found is None  # all, in the end
     assert verify(folder) == []
     assert len(rows_of(folder)) == 8
     record = folder.read_run()
-    assert (record.scales, record.checks, record.calibrated_cases) == (
-        first.scales,
-        first.checks,
-        4,
-    )
+    assert record.calibration == first.calibration
+    assert record.calibration.num_cases == 4
     assert calibrated_before(record) == ["made when the run had 4 cases, not 8"]
     texts = " ".join(page.extract_text() for page in PdfReader(folder.path / "summary.pdf").pages)
     assert "made when the run had 4 cases, not 8" in " ".join(texts.split())

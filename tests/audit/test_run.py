@@ -42,7 +42,7 @@ def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path
     assert verify(folder) == []
     record = folder.read_run()
     assert record.status == "finished"
-    assert record.counts == {"ok": 8, "excluded": 0, "failed": 0}
+    assert record.cases.counts == {"ok": 8, "excluded": 0, "failed": 0}
     assert record.model.is_deterministic is True
 
 

@@ -15,10 +15,13 @@ from cxr_audit.cohort.pairing import match
 from cxr_audit.errors import ConfigError
 from cxr_audit.records import (
     CaseRecord,
+    ChangedAnswers,
     Comparison,
     Flag,
     FlagsRecord,
+    RunCases,
     RunRecord,
+    Software,
     Trust,
     from_json,
     to_json,
@@ -37,11 +40,9 @@ RUN = RunRecord(
     "0" * 64,
     0,
     MODEL,
-    4,
-    {},
-    {},
+    RunCases(4),
 )
-SAME = replace(RUN, case_id_key="k")
+SAME = replace(RUN, cases=RunCases(4, case_id_key="k"))
 
 
 def compared(
@@ -75,21 +76,21 @@ def test_what_changed_is_counted_by_hand() -> None:
     b[2] = replace(b[2], flags=FlagsRecord((Flag("border", "why"),)))
     a[2] = replace(a[2], flags=FlagsRecord((Flag("border", "why"), Flag("text", "why"))))
     found = compared(a, b)
-    assert (found.num_matched, found.only_a, found.only_b) == (4, ("x",), ("y",))
-    assert [(t.a, t.b, t.num_cases) for t in found.statuses] == [
+    assert found.matching.num_matched == 4
+    assert (found.matching.only_a, found.matching.only_b) == (("x",), ("y",))
+    assert [(t.a, t.b, t.num_cases) for t in found.transitions.statuses] == [
         ("ok", "failed", 1),
         ("ok", "ok", 3),
     ]
-    assert [(t.a, t.b, t.num_cases) for t in found.classes] == [
+    assert [(t.a, t.b, t.num_cases) for t in found.transitions.classes] == [
         ("N", "N", 1),
         ("N", "P", 1),
         ("P", "N", 1),
     ]
     assert (found.another_class.value, found.another_class.num_cases) == (pytest.approx(2 / 3), 3)
-    assert (found.num_labelled, found.num_wrong_then_right, found.num_right_then_wrong) == (3, 1, 1)
-    assert found.p_value == 1
-    assert found.flags == {"border": (0, 1, 1), "text": (1, 0, 0)}
-    assert [(t.a, t.b, t.num_cases) for t in found.trust] == [
+    assert found.answers == ChangedAnswers(3, 1, 1, p_value=1)
+    assert found.transitions.flags == {"border": (0, 1, 1), "text": (1, 0, 0)}
+    assert [(t.a, t.b, t.num_cases) for t in found.transitions.trust] == [
         ("none", "none", 2),
         ("none", "passed", 1),
     ]
@@ -114,7 +115,7 @@ def test_what_changed_is_counted_by_hand() -> None:
 def test_a_run_compared_with_itself_has_no_change() -> None:
     cases = [a_case(f"c{n}", "PN"[n % 2], 0.3 + n / 40) for n in range(20)]
     found = compared(cases, cases)
-    assert (found.another_class.value, found.p_value, found.changed) == (0, 1, ())
+    assert (found.another_class.value, found.answers.p_value, found.changed) == (0, 1, ())
     for one in (*found.performance, *found.metrics):
         if one.metric.startswith(("masking_", "annotation_")):  # neither masked nor annotated
             assert (one.a, one.change.value) == (None, None)
@@ -223,8 +224,7 @@ def test_what_the_runs_were_made_with_is_listed() -> None:
         SAME,
         config=config,
         model=replace(MODEL, sha256="9" * 64),
-        versions={"keras": "3.16"},
-        segmenter_sha256="7",
+        software=Software({"keras": "3.16"}, segmenter_sha256="7"),
     )
     found = compare((SAME, "", cases), (other, "", cases), {}, 200, 1)
     assert [(d.part, d.name, d.a, d.b) for d in found.differences] == [

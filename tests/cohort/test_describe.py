@@ -47,8 +47,8 @@ def test_every_case_is_counted() -> None:
     records = [*forty(), a_case("u", None, 0.7), a_case("x", "Q", 0.7), a_failure("f", "P")]
     records.append(StoppedCase("e", "excluded", "not a chest", label="N"))
     found = described(records)
-    assert found.statuses == {"ok": 42, "excluded": 1, "failed": 1}
-    assert found.unlabelled == (
+    assert found.cases.statuses == {"ok": 42, "excluded": 1, "failed": 1}
+    assert found.cases.unlabelled == (
         CountedReason(message("cohort.no_label"), 1),
         CountedReason(message("cohort.unknown_label"), 1),
     )
@@ -59,7 +59,7 @@ def test_every_case_is_counted() -> None:
         "false_negative": 4,
     }
     assert found.metrics["sensitivity"].value == 0.8
-    assert found.prevalence == 0.5
+    assert found.cases.prevalence == 0.5
     assert {one.num_cases for one in found.distributions if one.outcome == "no_label"} == {2}
 
 
@@ -74,9 +74,9 @@ def test_patients_are_those_of_the_sources() -> None:
     records = forty()
     sources = [a_source(record.case_id, f"p{n // 2}") for n, record in enumerate(records[:38])]
     found = described(records, [*sources, a_source(records[38].case_id, None)])
-    assert found.num_patients == 19 + 2
-    assert found.patients == message("cohort.patients_partly_known", known=38, num=40)
-    assert found.num_cases_of_known_patients == 38
+    assert found.cases.num_patients == 19 + 2
+    assert found.cases.patients == message("cohort.patients_partly_known", known=38, num=40)
+    assert found.cases.num_of_known_patients == 38
     assert found.metrics["sensitivity"].num_patients == 10
     assert described(records).num_patients == 40
     assert described(records).patients == message("cohort.patients_unknown", num=40)
@@ -84,7 +84,8 @@ def test_patients_are_those_of_the_sources() -> None:
 
 def test_a_patient_named_like_a_case_is_not_that_case() -> None:
     records = forty()
-    assert described(records, [a_source(records[0].case_id, records[1].case_id)]).num_patients == 40
+    source = a_source(records[0].case_id, records[1].case_id)
+    assert described(records, [source]).cases.num_patients == 40
 
 
 def test_subgroups_below_the_minimum_are_counted_and_not_named() -> None:

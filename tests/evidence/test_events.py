@@ -19,14 +19,29 @@ from cxr_audit import cohort, evidence
 from cxr_audit.config import measured_by
 from cxr_audit.errors import ConfigError, EngineError, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder, events
-from cxr_audit.records import SCHEMA_VERSION, CaseSource, RunRecord, to_json
+from cxr_audit.records import (
+    SCHEMA_VERSION,
+    CaseSource,
+    RunCases,
+    RunRecord,
+    Software,
+    to_json,
+)
 from pypdf import PdfWriter
 
 from tests.cohort.cases import a_case, a_failure
 from tests.evidence.test_folder import MODEL, said
 
 RUN = RunRecord(
-    "run", "running", "2026-01-01T00:00:00Z", {}, "0" * 64, 0, MODEL, 2, {"python": "3"}, {}
+    "run",
+    "running",
+    "2026-01-01T00:00:00Z",
+    {},
+    "0" * 64,
+    0,
+    MODEL,
+    RunCases(2),
+    Software({"python": "3"}),
 )
 FILES = (
     "cases/a/case.json",
@@ -54,7 +69,7 @@ def started(path: Path) -> tuple[RunFolder, EventLog]:
     )
     evidence.write(folder.private / "config.json", b"{}\n", 0o600)
     evidence.write(path / "sbom.cdx.json", b"{}\n")
-    folder.write_run(replace(RUN, crosswalk_sha256=sha256))
+    folder.write_run(replace(RUN, cases=RunCases(2, crosswalk_sha256=sha256)))
     log = EventLog.open(folder)
     log.begin(folder, folder.read_run(), [])
     return folder, log
@@ -95,7 +110,9 @@ def sealed(folder: RunFolder, log: EventLog, has_summary: bool = False) -> None:
     if has_summary:
         files = {"cohort.json": to_json(described), "config.json": to_json({})}
         evidence.write(folder.path / "summary.pdf", with_attachments(files))
-    folder.write_run(replace(run, status="finished", num_cases=len(records)))
+    folder.write_run(
+        replace(run, status="finished", cases=replace(run.cases, num_cases=len(records)))
+    )
     evidence.seal(folder, log)
 
 
@@ -636,9 +653,12 @@ def test_an_unchanged_run_says_which_it_is(folder: RunFolder) -> None:
 
 
 def with_schema(folder: RunFolder, version: int) -> None:
+    """Give the run the fields of schema 3 and older, and a schema version."""
     path = folder.path / "run.json"
-    present = b'"schema_version": %d' % SCHEMA_VERSION
-    path.write_bytes(path.read_bytes().replace(present, b'"schema_version": %d' % version))
+    content = json.loads(path.read_bytes())
+    for part in ("cases", "software", "calibration", "costs"):
+        content |= content.pop(part)
+    path.write_text(json.dumps({**content, "schema_version": version}))
     resum(folder)
 
 

@@ -18,7 +18,13 @@ import pytest
 from cxr_audit import evidence
 from cxr_audit.errors import ConfigError, EngineError, VerificationError
 from cxr_audit.evidence import CaseIdKey, EventLog, RunFolder
-from cxr_audit.records import Box, CaseSource, ModelFacts, RunRecord
+from cxr_audit.records import (
+    Box,
+    CaseSource,
+    ModelFacts,
+    RunCases,
+    RunRecord,
+)
 
 MODEL = ModelFacts("m", "0" * 64, 1, (8, 8, 1), "sigmoid", ("a", "b"), "conv", (4, 4), "gap", True)
 
@@ -46,10 +52,7 @@ def folder(tmp_path: Path) -> RunFolder:
             "0" * 64,
             0,
             MODEL,
-            1,
-            {},
-            {},
-            crosswalk_sha256=digest,
+            RunCases(1, crosswalk_sha256=digest),
         )
     )
     evidence.write(folder.case("0001") / "report.pdf", b"%PDF-")
@@ -324,7 +327,7 @@ def test_the_crosswalk_comes_back(folder: RunFolder, tmp_path: Path) -> None:
         CaseSource("unreadable-0001", tmp_path, "caf\udce9.png", None, None, None, {"ward": "3"}),
     ]
     digest = evidence.write_crosswalk(folder, sources)
-    folder.write_run(replace(folder.read_run(), crosswalk_sha256=digest))
+    folder.write_run(replace(folder.read_run(), cases=RunCases(1, crosswalk_sha256=digest)))
     first, second = evidence.read_crosswalk(folder)
     assert (first.case_id, first.label, first.patient_id, first.metadata) == (
         *("0001", "P", "Doe^Jane"),

@@ -27,7 +27,7 @@ CODE = CodeIdentity(
     commit="0123456789abcdef" * 2 + "01234567",
     changed=("pipeline/cxr_audit/focus.py",),
 )
-BILL = replace(RUN, segmenter_sha256="5" * 64, code=CODE)
+BILL = replace(RUN, software=replace(RUN.software, segmenter_sha256="5" * 64, code=CODE))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,8 @@ def test_it_says_which_files_run_under_the_name_of_the_package(data: bytes) -> N
     assert facts["cxr-audit:templates-sha256"] == "b" * 64
     assert (facts["cxr-audit:install"], facts["cxr-audit:changed-files"]) == ("checkout", "1")
     assert facts["cxr-audit:commit"] == CODE.commit
-    other = bill_of_materials(replace(BILL, code=replace(CODE, parts={"code": "e" * 64})))
+    other_code = replace(CODE, parts={"code": "e" * 64})
+    other = bill_of_materials(replace(BILL, software=replace(BILL.software, code=other_code)))
     assert json.loads(other)["serialNumber"] != json.loads(data)["serialNumber"]
 
 

@@ -1,6 +1,7 @@
 """Records of older schemas open, and say what they said.
 
-`schema2/` holds records of a demo run (shipped radiographs, no patient) as version 0.1.0 wrote them.
+`schema2/` and `schema3/` hold records of a demo run (shipped radiographs, no patient) as the program
+wrote them when these schemas were the present ones.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ from cxr_audit.records import (
     StoppedCase,
     case_from_json,
     from_json,
+    to_json,
 )
 
 RUN = Path(__file__).with_name("schema2")
+RUN_3 = Path(__file__).with_name("schema3")
 AUDITED, FAILED, EXCLUDED = "947dd0e1bc94ef29", "24a607f2eef45e89", "f550c357612af31a"
 
 
-def content(case_id: str) -> dict[str, Any]:
-    return json.loads((RUN / "cases" / case_id / "case.json").read_bytes())
+def content(case_id: str, run: Path = RUN) -> dict[str, Any]:
+    return json.loads((run / "cases" / case_id / "case.json").read_bytes())
 
 
-def record(case_id: str) -> Any:
-    return case_from_json((RUN / "cases" / case_id / "case.json").read_bytes())
+def record(case_id: str, run: Path = RUN) -> Any:
+    return case_from_json((run / "cases" / case_id / "case.json").read_bytes())
 
 
 def test_an_audited_case_keeps_every_number() -> None:
@@ -54,7 +57,7 @@ def test_an_audited_case_keeps_every_number() -> None:
     assert case.regions.controls == old["controls"]
     assert [region.name for region in case.regions.found] == [r["name"] for r in old["regions"]]
     assert case.input.placement.scale_rows == old["placement"]["scale_rows"]
-    assert case.metadata_hmac == old["told_hmac"]
+    assert case.hashes.metadata_hmac == old["told_hmac"]
     assert case.schema_version == 2
 
 
@@ -86,8 +89,10 @@ def test_a_stopped_case_keeps_its_reason(case_id: str) -> None:
 def test_the_run_and_its_cohort_open() -> None:
     run = from_json((RUN / "run.json").read_bytes(), RunRecord)
     old = json.loads((RUN / "run.json").read_bytes())
-    assert run.mean_input_sha256 == old["usual_sha256"]
-    assert [check.name for check in run.checks] == [check["name"] for check in old["checks"]]
+    assert run.calibration.mean_input_sha256 == old["usual_sha256"]
+    assert [check.name for check in run.calibration.checks] == [
+        check["name"] for check in old["checks"]
+    ]
     cohort = from_json((RUN / "cohort.json").read_bytes(), CohortRecord)
     old_cohort = json.loads((RUN / "cohort.json").read_bytes())
     assert len(cohort.distributions) == len(old_cohort["distributions"])
@@ -104,3 +109,59 @@ def test_a_case_without_the_fields_of_schema_2_reads_as_absent() -> None:
     assert isinstance(case, AuditedCase)
     assert case.quality == case.flags.raised == case.probes.masking == ()
     assert case.trust is None
+
+
+# ---- schema 3
+
+
+def test_the_logit_by_place_of_schema_3_belongs_to_its_map() -> None:
+    old, case = content(AUDITED, RUN_3), record(AUDITED, RUN_3)
+    assert isinstance(case, AuditedCase)
+    assert len(case.maps) == 2
+    assert case.budget_map is not None
+    assert case.budget_map.key == old["budget"]["map"]
+    assert case.budget.logit == old["budget"]["logit"]
+    assert [list(part) for part in case.budget.parts] == old["budget"]["parts"]
+    assert sum(drawn.budget is not None for drawn in case.maps) == 1
+
+
+@pytest.mark.parametrize("case_id", [AUDITED, FAILED, EXCLUDED])
+def test_a_case_of_schema_3_keeps_everything_else(case_id: str) -> None:
+    old = content(case_id, RUN_3)
+    now = json.loads(to_json(record(case_id, RUN_3)))
+    hashes = {name: old.pop(name) for name in ("file_hmac", "metadata_hmac", "file_sha256")}
+    assert now.pop("hashes") == hashes
+    old.pop("budget", None)
+    for drawn in now.get("maps", ()):
+        drawn.pop("budget")
+    assert now == old
+
+
+def test_the_run_of_schema_3_keeps_every_field() -> None:
+    old = json.loads((RUN_3 / "run.json").read_bytes())
+    now = json.loads(to_json(from_json((RUN_3 / "run.json").read_bytes(), RunRecord)))
+    assert now["schema_version"] == 3
+    calibration = now.pop("calibration")
+    assert calibration.pop("num_cases") == old.pop("calibrated_cases") == 14
+    flat = {**calibration, **now.pop("cases"), **now.pop("software"), **now.pop("costs")}
+    card, old_card = now["model"].pop("card"), old["model"].pop("card")
+    (leg,), (old_leg,) = now.pop("legs"), old.pop("legs")
+    leg |= leg.pop("costs")
+    assert leg == old_leg
+    assert {**now, **flat} == old
+    population, data, operation = card.pop("population"), card.pop("data"), card.pop("operation")
+    for name in ("sha256", "num_cases", "licence", "description"):
+        old_name = {"sha256": "data_sha256", "licence": "data_licence", "description": "data"}
+        assert data.pop(name) == old_card.pop(old_name.get(name, name))
+    assert population.pop("description") == old_card.pop("population")
+    assert not data
+    assert {**card, **population, **operation} == old_card
+
+
+def test_the_cohort_of_schema_3_keeps_every_field() -> None:
+    old = json.loads((RUN_3 / "cohort.json").read_bytes())
+    now = json.loads(to_json(from_json((RUN_3 / "cohort.json").read_bytes(), CohortRecord)))
+    cases, reliability = now.pop("cases"), now.pop("reliability")
+    cases["num_cases_of_known_patients"] = cases.pop("num_of_known_patients")
+    reliability["reliability"] = reliability.pop("bins")
+    assert {**now, **cases, **reliability} == old

@@ -10,6 +10,7 @@ from typing import Any
 import pypdf
 from cxr_audit.records import (
     AuditedCase,
+    CaseHashes,
     Check,
     InputRecord,
     MapFacts,
@@ -117,7 +118,7 @@ def failed(**changes: Any) -> StoppedCase:
         reason="The file ends after 1,204 of 3,145,728 bytes.",
         error="UnreadableFile",
         hint="Export it again.",
-        file_sha256="e" * 64,
+        hashes=CaseHashes(file_sha256="e" * 64),
     )
     return replace(record, **changes)
 

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from cxr_audit.records import (
     AuditedCase,
     CaseRecord,
+    CohortCases,
     CohortRecord,
     CountedReason,
     CriterionResult,
     Distribution,
     Estimate,
+    Reliability,
     WrongCase,
     audited,
 )
@@ -80,24 +82,25 @@ def described(
     hits = [found for found in lungs if found and found["pointing_game_hit"] is True]
     return CohortRecord(
         target_class=target,
-        statuses={status: statuses[status] for status in ("ok", "excluded", "failed")},
-        unlabelled=(CountedReason("no label", unlabelled),) if unlabelled else (),
-        num_patients=len(cases),
-        patients=message("cohort.patients_known", known=len(cases), num=len(cases)),
+        cases=CohortCases(
+            statuses={status: statuses[status] for status in ("ok", "excluded", "failed")},
+            unlabelled=(CountedReason("no label", unlabelled),) if unlabelled else (),
+            num_patients=len(cases),
+            patients=message("cohort.patients_known", known=len(cases), num=len(cases)),
+            prevalence=_share(len(positive), len(labelled)),
+            prevalence_source=message("cohort.prevalence_of_run"),
+            num_of_known_patients=len(cases),
+        ),
         outcomes=counts,
-        prevalence=_share(len(positive), len(labelled)),
-        prevalence_source=message("cohort.prevalence_of_run"),
         method="by hand",
         metrics={key: estimate(value, len(labelled), reason) for key, value in found.items()},
-        ece_if_calibrated=None,
-        reliability=(),
+        reliability=Reliability(),
         subgroups=(),
         false_positives=_wrong(by_outcome["false_positive"], -1),
         false_negatives=_wrong(by_outcome["false_negative"], 1),
         distributions=tuple(_distributions({**by_outcome, "no_label": _without(done)})),
         acceptance=acceptance,
         hit_rates={"lungs": estimate(_share(len(hits), len(done)), len(done))},
-        num_cases_of_known_patients=len(cases),
     )
 
 

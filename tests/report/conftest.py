@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from cxr_audit.records import (
     AuditedCase,
+    CardData,
+    CaseHashes,
     Decision,
     InputRecord,
     LogitBudget,
@@ -22,10 +25,14 @@ from cxr_audit.records import (
     ModelFacts,
     OutputBin,
     Placement,
+    Population,
     Prediction,
     RadiographFacts,
     Region,
+    RunCalibration,
+    RunCases,
     RunRecord,
+    Software,
     SourceFile,
     Validation,
 )
@@ -42,11 +49,10 @@ CARD = ModelCard(
     parameters=1_612_345,
     input="224x224x1",
     intended_use="to try the tool",
-    population="children of 1 to 5 years",
-    data="a hospital's",
-    data_licence="CC BY 4.0",
-    data_sha256={"train": "c" * 64},
-    num_cases={"train": 4667},
+    population=Population("children of 1 to 5 years"),
+    data=CardData(
+        "a hospital's", "CC BY 4.0", sha256={"train": "c" * 64}, num_cases={"train": 4667}
+    ),
     measured=(Measured("AUC", "test split", 0.9812, 624, (0.971, 0.99)),),
     limits=("Trained on children; an adult is out of population.", "Not for diagnosis."),
     training={"seed": 7},
@@ -98,11 +104,11 @@ def run() -> RunRecord:
         config_sha256=hashed("b"),
         seed=7,
         model=model,
-        num_cases=3,
-        versions={"python": "3.11.9", "keras": "3.15.1"},
-        engine={"name": "local"},
-        scale=SCALE,
-        scale_source="99th percentile of the positive cells",
+        cases=RunCases(3),
+        software=Software({"python": "3.11.9", "keras": "3.15.1"}, {"name": "local"}),
+        calibration=RunCalibration(
+            scale=SCALE, scale_source="99th percentile of the positive cells"
+        ),
     )
 
 
@@ -190,6 +196,11 @@ def make(tmp_path: Path) -> Make:
             drawn_maps.append(MapRecord(facts, 0.5, metrics, picture=f"map-{number}.jpg"))
         np.savez(folder / "map.npz", **arrays)
         scores = {name: round(1 - 0.71 / (1 + n), 4) for n, name in enumerate(classes)}
+        budget = LogitBudget(
+            0.9,
+            (("inside the border", 1.02), ("outer border (5 %)", 0.19), ("bias", -0.31)),
+            True,
+        )
         record = AuditedCase(
             case_id,
             radiograph_facts(shape, warnings),
@@ -209,14 +220,8 @@ def make(tmp_path: Path) -> Make:
                 expected,
             ),
             label=expected,
-            file_sha256=hashed("c"),
-            maps=tuple(drawn_maps),
-            budget=LogitBudget(
-                "grad-cam-0",
-                0.9,
-                (("inside the border", 1.02), ("outer border (5 %)", 0.19), ("bias", -0.31)),
-                True,
-            ),
+            hashes=CaseHashes(file_sha256=hashed("c")),
+            maps=(replace(drawn_maps[0], budget=budget), *drawn_maps[1:]),
             pictures=pictures,
         )
         return record, folder

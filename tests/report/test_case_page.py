@@ -15,6 +15,7 @@ from cxr_audit.records import (
     LogitBudget,
     Masking,
     Measurements,
+    Operation,
     OutputBin,
     Probes,
     RegionFacts,
@@ -169,7 +170,7 @@ def test_another_class_is_predicted(make):
 
 def test_what_the_score_and_the_label_are(make):
     prediction = make()[0].prediction
-    calibrated = replace(CARD, temperature=1.4)
+    calibrated = replace(CARD, operation=Operation(temperature=1.4))
     assert "calibrated" not in output(prediction, calibrated, "NORMAL").notes
     assert "Not a calibrated probability." in output(prediction, CARD, "NORMAL").notes
     unlabelled = replace(prediction, expected=None)
@@ -350,7 +351,7 @@ def test_the_state_of_the_explanation_and_every_check(renderer, make, run):
     first, *_ = pages(renderer.case_pdf(record, run, folder))
     assert "The map was not checked." in first
     trust = Trust("caution", ("it costs no more", "one change changes the map"), CASE_CHECKS)
-    checked = replace(run, checks=MODEL_CHECKS)
+    checked = replace(run, calibration=replace(run.calibration, checks=MODEL_CHECKS))
     first, second, *_ = pages(renderer.case_pdf(replace(record, trust=trust), checked, folder))
     assert "Explanation checks: caution" in first
     assert "Read the map with caution" in first
@@ -474,15 +475,15 @@ def test_of_many_markers_the_logit_has_one_row(renderer, make, run):
     parts = (*((name, 0.25) for name in names), ("bias", 0.25))
     record = replace(
         record,
-        maps=(replace(record.maps[0], in_regions=measured),),
+        maps=(replace(record.maps[0], in_regions=measured, budget=LogitBudget(1.5, parts, True)),),
         regions=RegionsRecord(found),
-        budget=LogitBudget(record.maps[0].key, 1.5, parts, True),
     )
     second = pages(renderer.case_pdf(record, run, folder))[1]
     assert "Letter 2 (5 %) +0.25 20 % (4.0)" in second
     assert "Letter 4 (5 %) +0.25 10 % (2.0)" in second
     assert "3 more markers +0.75" in second
-    second = pages(renderer.case_pdf(replace(record, budget=None), run, folder))[1]
+    without = replace(record, maps=(replace(record.maps[0], budget=None),))
+    second = pages(renderer.case_pdf(without, run, folder))[1]
     assert "Letter 3 (5 %)" in second  # nothing adds up the rest of the markers
 
 

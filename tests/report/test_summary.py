@@ -185,9 +185,10 @@ def test_runs_with_little_in_them_have_sensible_pages(renderer, run, cases, word
 
 def test_a_limited_run_says_of_how_many(renderer, run) -> None:
     words = "24 of 1,200 available radiographs were audited"
-    assert words in " ".join(view(replace(run, num_found=1200), labelled())["open"])
+    limited_run = replace(run, cases=replace(run.cases, num_found=1200))
+    assert words in " ".join(view(limited_run, labelled())["open"])
     assert "available" not in " ".join(view(run, labelled())["open"])
-    limited = dict(view(replace(run, num_found=1200), labelled())["glance"])["Cases"]
+    limited = dict(view(limited_run, labelled())["glance"])["Cases"]
     assert limited.startswith("24 of 1,200 found (--limit): 24 audited")
     assert dict(view(run, labelled())["glance"])["Cases"].startswith("24: 24 audited")
 
@@ -237,7 +238,15 @@ def test_the_end_of_the_mean_maps_scale_is_the_number_that_is_printed(run, large
 
 def test_the_steps_of_the_randomisation_are_drawn(renderer, run) -> None:
     stages = (CascadeStage("dense", 1, 0.6, 0.5), CascadeStage("conv", 9, 0.1, 0.0))
-    text = " ".join(pages(report(renderer, replace(run, cascade=stages), with_all_checks())))
+    text = " ".join(
+        pages(
+            report(
+                renderer,
+                replace(run, calibration=replace(run.calibration, cascade=stages)),
+                with_all_checks(),
+            )
+        )
+    )
     assert "Layers without trained weights" in text  # from the SVG
     assert 'Layers with weights: 9, the first is "dense".' in text
     without = " ".join(pages(report(renderer, run, with_all_checks())))
@@ -381,7 +390,7 @@ def with_all_checks() -> list[AuditedCase]:
 def test_checks_flags_and_quality_are_counted_by_outcome(renderer, run) -> None:
     cases = with_all_checks()
     failed = Check("randomisation", "failed", 0.9, "at most 0.3", "too alike")
-    checked = replace(run, checks=(failed,))
+    checked = replace(run, calibration=replace(run.calibration, checks=(failed,)))
     found = view(checked, cases)
     positive = [n for n, case in enumerate(cases) if case.outcome == "true_positive"]
     assert len(positive) == 9
@@ -465,7 +474,7 @@ def test_a_hazard_says_what_was_not_run_and_of_how_many(run) -> None:
         replace(two, probes=Probes((undecided, masked[1]))),
         *rest,
     ]
-    rows = view(replace(run, checks=checks), cases)["hazards"]
+    rows = view(replace(run, calibration=replace(run.calibration, checks=checks)), cases)["hazards"]
     results = {row["hazard"]: row["result"] for row in rows}
     explained = results["The map does not show what the model used"]
     assert explained.endswith("checks: 1 passed, 1 failed, 2 not run")

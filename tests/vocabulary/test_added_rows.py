@@ -191,7 +191,7 @@ def test_its_file_is_written_and_sealed(toy: Path) -> None:
 
 def test_the_run_names_the_package_with_its_hash(toy: Path) -> None:
     record = json.loads((toy / "toy" / "run.json").read_bytes())
-    assert list(record["packages"]) == ["toy-rows 1.0"]
-    assert len(record["packages"]["toy-rows 1.0"]) == 64
+    assert list(record["software"]["packages"]) == ["toy-rows 1.0"]
+    assert len(record["software"]["packages"]["toy-rows 1.0"]) == 64
     bill = (toy / "toy" / "sbom.cdx.json").read_text("utf-8")
     assert "toy-rows" in bill

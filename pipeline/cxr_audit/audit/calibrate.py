@@ -21,7 +21,7 @@ from cxr_audit.audit.plan import Plan, sample
 from cxr_audit.audit.prepare import Batch, Prepared, mark_duplicates, prepare
 from cxr_audit.errors import VerificationError
 from cxr_audit.evidence import RunFolder
-from cxr_audit.records import Floats, RunRecord
+from cxr_audit.records import Floats, RunCalibration, RunRecord
 from cxr_audit.vocabulary import message
 
 SCALE_PERCENTILE = 90
@@ -42,19 +42,29 @@ def calibrate(
     """
     batches = _sample(plan, engine)
     found = _ask(batches, engine)
-    if found.mean_input is not None:
-        evidence.write(folder.path / MEAN_INPUT, npz({"usual": found.mean_input}))
-        run = replace(run, mean_input_sha256=evidence.file_sha256(folder.path / MEAN_INPUT))
-    run = replace(
-        run,
-        model=replace(run.model, is_deterministic=found.is_deterministic),
+    calibration = RunCalibration(
+        num_cases=len(plan.sources),
         checks=found.checks,
         cascade=found.cascade,
-        calibrated_cases=len(plan.sources),
+        mean_input_sha256=_write_mean_input(folder, found),
         logit_spread=found.logit_spread,
         parity=found.parity,
     )
-    return _with_scales(run, plan, found), found
+    run = replace(
+        run,
+        model=replace(run.model, is_deterministic=found.is_deterministic),
+        calibration=_with_scales(calibration, plan, found),
+    )
+    return run, found
+
+
+def _write_mean_input(folder: RunFolder, found: Calibration) -> str | None:
+    """Write the mean model input of the sample; its SHA-256, None where the sample is too small."""
+    if found.mean_input is None:
+        return None
+    path = folder.path / MEAN_INPUT
+    evidence.write(path, npz({"usual": found.mean_input}))
+    return evidence.file_sha256(path)
 
 
 def _sample(plan: Plan, engine: Engine) -> list[Batch]:
@@ -95,13 +105,14 @@ def _is_sound(case: Prepared | None, engine: Engine) -> bool:
     return not isinstance(outcome(engine.auditor(Auditor.explain, [case], question)), Failure)
 
 
-def _with_scales(run: RunRecord, plan: Plan, found: Calibration) -> RunRecord:
+def _with_scales(calibration: RunCalibration, plan: Plan, found: Calibration) -> RunCalibration:
+    """The calibration with the colour scales, by the config."""
     if plan.config.report.scale == "case":
-        return replace(run, scale_source=message("audit.scale_of_case"))
+        return replace(calibration, scale_source=message("audit.scale_of_case"))
     scales = colour_scales(found.peaks)
     source = message("audit.scale_of_run", percentile=SCALE_PERCENTILE, num=found.num_mapped)
     scale = scales.get(found.primary, 1.0)
-    return replace(run, scale=scale, scale_source=source, scales=scales)
+    return replace(calibration, scale=scale, scale_source=source, scales=scales)
 
 
 def colour_scales(peaks: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -119,10 +130,10 @@ def read_mean_input(folder: RunFolder, run: RunRecord) -> Floats | None:
     ------
     VerificationError : it was changed.
     """
-    if run.mean_input_sha256 is None:
+    if run.calibration.mean_input_sha256 is None:
         return None
     path = folder.path / MEAN_INPUT
-    if evidence.file_sha256(path) != run.mean_input_sha256:
+    if evidence.file_sha256(path) != run.calibration.mean_input_sha256:
         raise VerificationError(
             f"{path} is not what the run has begun with", "set run.name to start another"
         )

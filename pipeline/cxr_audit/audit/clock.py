@@ -8,6 +8,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cxr_audit.records import RunCosts
+
 
 class Clock:
     """Wall and CPU seconds of this process by name, summed between marks."""
@@ -48,18 +50,14 @@ class Costs:
         add(self._cpu_s, cpu_s)
         self._peak_mib[process] = max(peak_mib, self._peak_mib.get(process, 0.0))
 
-    @property
-    def wall_s(self) -> dict[str, float]:
-        return rounded(self._clock.wall_s)
-
-    @property
-    def cpu_s(self) -> dict[str, float]:
-        main = sum(self._clock.cpu_s.values())
-        return rounded({**self._cpu_s, "composer": main})
-
-    @property
-    def peak_memory_mib(self) -> dict[str, float]:
-        return {"main": peak_mib(), **self._peak_mib}
+    def record(self) -> RunCosts:
+        """What was spent so far."""
+        composer = sum(self._clock.cpu_s.values())
+        return RunCosts(
+            wall_s=rounded(self._clock.wall_s),
+            cpu_s=rounded({**self._cpu_s, "composer": composer}),
+            peak_memory_mib={"main": peak_mib(), **self._peak_mib},
+        )
 
 
 def add(total: dict[str, float], seconds: dict[str, float]) -> None:

@@ -34,8 +34,6 @@ MOST_NAMED = 5  # differences of a table that are named; the rest is counted
 # What of `cohort.json` does not depend on which cases are of one patient.
 WITHOUT_PATIENTS = (
     "target_class",
-    "statuses",
-    "unlabelled",
     "outcomes",
     "false_positives",
     "false_negatives",
@@ -72,11 +70,11 @@ def _of_run(run: RunRecord, records: RecordsOnDisk) -> Iterator[Problem]:
             why = f"it is the record of case {record.case_id}"
             yield Problem("forged", f"cases/{case_id}/case.json", why)
     counts = Counter(record.status for record in records)
-    stated = {status: number for status, number in run.counts.items() if number}
-    if run.counts and stated != dict(counts):
+    stated = {status: number for status, number in run.cases.counts.items() if number}
+    if run.cases.counts and stated != dict(counts):
         yield Problem("forged", "run.json", f"it counts {stated}, the records {dict(counts)}")
-    if run.num_cases != len(records):
-        why = f"it counts {run.num_cases} cases, there are {len(records)} records"
+    if run.cases.num_cases != len(records):
+        why = f"it counts {run.cases.num_cases} cases, there are {len(records)} records"
         yield Problem("forged", "run.json", why)
 
 
@@ -118,17 +116,23 @@ def _cohort(
     if standing is None:
         return
     sources = evidence.read_crosswalk(folder)
-    described = cohort.describe(records, sources, *measured_by(run.config), run.seed, run.checks)
+    described = cohort.describe(
+        records, sources, *measured_by(run.config), run.seed, run.calibration.checks
+    )
     stated, own = json.loads(to_json(standing)), json.loads(to_json(described))
     if not sources:
         stated, own = _without_patients(stated), _without_patients(own)
     for place, left, right in differences(stated, own):
+        if place == "schema_version":
+            continue
         if is_same_code or (left is not None and right is not None):
             yield f"{place}: {short(left)}, the records give {short(right)}"
 
 
 def _without_patients(content: dict[str, Any]) -> dict[str, Any]:
     kept = {key: content.get(key) for key in WITHOUT_PATIENTS}
+    for key in ("statuses", "unlabelled"):
+        kept[key] = content["cases"].get(key)
     for group in ("metrics", "hit_rates"):
         values = content.get(group) or {}
         kept[group] = {key: estimate["value"] for key, estimate in values.items()}

@@ -16,12 +16,13 @@ import numpy.typing as npt
 from cxr_audit import evidence, flags, regions, report
 from cxr_audit import preprocess as geometry
 from cxr_audit.audit.clock import Clock, peak_mib
-from cxr_audit.audit.measuring import budget, controls, measure, round_up, scale_key
+from cxr_audit.audit.measuring import budget, budget_map, controls, measure, round_up, scale_key
 from cxr_audit.audit.prepare import MOST_BYTES, Prepared, read_pictures
 from cxr_audit.config import AuditConfig
 from cxr_audit.evidence import RunFolder
 from cxr_audit.records import (
     AuditedCase,
+    CaseHashes,
     CaseRecord,
     CaseStatus,
     ClassActivationMap,
@@ -103,12 +104,7 @@ def document(case: Explained, run: RunRecord, path: Path, config: AuditConfig) -
     case = replace(case, prepared=replace(case.prepared, pictures=shown))
     record, pictures, maps, masks = describe(case, run, config)
     source = case.prepared.source
-    record = replace(
-        record,
-        metadata_hmac=source.metadata_hmac,
-        file_sha256=None,
-        file_hmac=source.file_hmac,
-    )
+    record = replace(record, hashes=CaseHashes(source.file_hmac, source.metadata_hmac))
     for name in pictures.keys() - {f"{role}.jpg" for role in shown}:
         evidence.write(where / name, report.encode_jpeg(pictures[name], MOST_BYTES))
     if maps:
@@ -177,6 +173,7 @@ def describe(
         pictures["marked.jpg"] = _marked(
             case.maps[0], maps[0], placement, found, background, config
         )
+    _add_budget(maps, case, placement, found)
     missing: dict[str, Text] = {}
     if case.lungs is not None and case.lungs.reason is not None:
         missing["lungs"] = case.lungs.reason
@@ -187,7 +184,6 @@ def describe(
     record = AuditedCase(
         case_id=prepared.source.case_id,
         label=prepared.source.label,
-        file_sha256=prepared.source.file_sha256,
         radiograph=prepared.facts,
         input=InputRecord(placement, prepared.preprocessing),
         quality=prepared.quality,
@@ -198,12 +194,13 @@ def describe(
             missing,
             controls(case.controls, placement, found, region_shares, case.maps),
         ),
-        budget=budget(case.maps, case.prediction.target_class, placement, found),
         probes=Probes(case.masking, case.masking_missing, case.exposure, case.as_usual),
         trust=case.trust,
         pictures=names,
     )
-    record = replace(record, flags=flags.judge(record, config.acceptance, run.logit_spread))
+    record = replace(
+        record, flags=flags.judge(record, config.acceptance, run.calibration.logit_spread)
+    )
     values = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, values, {region.facts.name: region.mask for region in found}
 
@@ -228,7 +225,7 @@ def _map(
     metrics, in_regions = measure(class_map, finite, placement, found, shares, threshold)
     rows, columns = background.shape
     heatmap = geometry.restore(finite, placement, rows, columns, facts.geometry)
-    scale = run.scales.get(scale_key(facts)) or run.scale or 1.0
+    scale = run.calibration.scales.get(scale_key(facts)) or run.calibration.scale or 1.0
     own_scale = None
     if config.report.scale == "case" and facts.status == "ok":
         scale = own_scale = round_up(float(finite.max()))
@@ -240,6 +237,17 @@ def _map(
     picture = report.overlay(background, heatmap, seen, scale, threshold, edges, not is_faint)
     record = MapRecord(facts, threshold, metrics, in_regions, own_scale, None, is_faint)
     return record, picture
+
+
+def _add_budget(
+    maps: list[MapRecord], case: Explained, placement: Placement, found: tuple[Region, ...]
+) -> None:
+    """Give the logit by place to the record of the map that it is split by."""
+    assert case.prediction is not None
+    chosen = budget_map(case.maps, case.prediction.target_class)
+    if chosen is not None:
+        split = budget(case.maps[chosen], placement, found)
+        maps[chosen] = replace(maps[chosen], budget=split)
 
 
 def _marked(

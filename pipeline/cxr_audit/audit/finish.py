@@ -192,7 +192,7 @@ def describe_cohort(
     if not sources and config is None and (standing := folder.read_cohort()):
         return standing
     settings = measured_by(run.config if config is None else config.resolved())
-    return cohort.describe(records, sources, *settings, run.seed, run.checks)
+    return cohort.describe(records, sources, *settings, run.seed, run.calibration.checks)
 
 
 def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
@@ -206,15 +206,17 @@ def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
     folder = RunFolder.open(path)
     run = folder.read_run()
     records: Sequence[CaseRecord] = records_of(folder)
-    if len(records) != run.num_cases:
+    if len(records) != run.cases.num_cases:
         raise ConfigError(
-            f"{path} holds {len(records)} of {run.num_cases} cases: the run has not finished",
+            f"{path} holds {len(records)} of {run.cases.num_cases} cases: the run has not finished",
             "go on with cxr-audit run CONFIG --resume",
         )
     _require_unchanged_records(folder)
     if config is not None:
         limits = config.acceptance
-        records = [flags.flagged(record, limits, run.logit_spread) for record in records]
+        records = [
+            flags.flagged(record, limits, run.calibration.logit_spread) for record in records
+        ]
     return describe_cohort(folder, run, records, config)
 
 

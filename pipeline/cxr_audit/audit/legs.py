@@ -37,9 +37,7 @@ def end_leg(run: RunRecord, costs: Costs, num_cases: int) -> RunRecord:
         run.legs[-1],
         ended=now(),
         num_cases=num_cases,
-        wall_s=costs.wall_s,
-        cpu_s=costs.cpu_s,
-        peak_memory_mib=costs.peak_memory_mib,
+        costs=costs.record(),
     )
     return replace(run, legs=(*run.legs[:-1], leg))
 

@@ -78,18 +78,27 @@ def controls(
     return focus.control_shares(maps, on_radiograph, found, region_shares(rows, columns, grid))
 
 
+def budget_map(maps: Sequence[ClassActivationMap], target_class: str) -> int | None:
+    """The place of the map that the target class's logit is split by; None where there is none.
+
+    The first that adds up, else the first in logits.
+    """
+    in_logits = None
+    for place, class_map in enumerate(maps):
+        facts = class_map.facts
+        if facts.class_name != target_class or facts.against or facts.gap is None:
+            continue
+        if facts.is_exact:
+            return place
+        if in_logits is None:
+            in_logits = place
+    return in_logits
+
+
 def budget(
-    maps: Sequence[ClassActivationMap],
-    target_class: str,
-    placement: Placement,
-    found: tuple[Region, ...],
+    chosen: ClassActivationMap, placement: Placement, found: tuple[Region, ...]
 ) -> LogitBudget | None:
-    """The target class's logit by region, from the first map that adds up, else the first in logits."""
-    of_target = [m for m in maps if m.facts.class_name == target_class and not m.facts.against]
-    of_target = [m for m in of_target if m.facts.gap is not None]
-    chosen = next((m for m in of_target if m.facts.is_exact), of_target[0] if of_target else None)
-    if chosen is None:
-        return None
+    """The explained logit by region, split by the cells of a map."""
     grid, parts = (chosen.facts.grid_rows, chosen.facts.grid_columns), regions.partition(found)
     shares = dict(
         zip(

@@ -12,7 +12,14 @@ from cxr_audit.config import REFERENCE, AuditConfig, Card
 from cxr_audit.config import Classifier as ClassifierSettings
 from cxr_audit.config import Validation as ValidationSettings
 from cxr_audit.errors import ConfigError
-from cxr_audit.records import ModelCard, ModelFacts, OutputBin, Validation
+from cxr_audit.records import (
+    CardData,
+    ModelCard,
+    ModelFacts,
+    OutputBin,
+    Population,
+    Validation,
+)
 
 if TYPE_CHECKING:
     from cxr_audit.classifier import Classifier
@@ -35,12 +42,12 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     size = config.preprocess
     threshold, threshold_source = settings.threshold, settings.threshold_source
     if card is not None and threshold is None:
-        threshold = card.threshold
-        threshold_source = threshold_source or card.threshold_source
+        threshold = card.operation.threshold
+        threshold_source = threshold_source or card.operation.threshold_source
     classifier = Classifier(
         load_keras(path, sha256),
         (size.rows, size.columns, size.channels),
-        settings.class_names or (card.class_names if card else ()),
+        settings.class_names or (card.operation.class_names if card else ()),
         settings.target_class,
         threshold,
         threshold_source,
@@ -113,10 +120,9 @@ def _card(card: Card | None, name: str, sha256: str, classifier: Classifier) -> 
         parameters=classifier.parameters,
         input=" x ".join(map(str, classifier.input_shape)),
         intended_use=card.intended_use,
-        population=card.population,
+        population=Population(card.population),
         limits=card.limits,
-        data=card.data,
-        data_licence=card.data_licence,
+        data=CardData(card.data, card.data_licence),
         validation=_validation(card.validation, classifier.target_class),
     )
 

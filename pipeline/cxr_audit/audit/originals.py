@@ -78,7 +78,7 @@ def compare_originals(
         record = folder.read_case(case_id)
         if record is None:
             continue
-        sha256 = by_hmac.get(record.file_hmac) if key else plain.get(case_id)
+        sha256 = by_hmac.get(record.hashes.file_hmac) if key else plain.get(case_id)
         if sha256 is None or sha256 not in files:
             missing.append(case_id)
             continue
@@ -96,9 +96,9 @@ def _key_of(folder: RunFolder, run: RunRecord, key_file: Path | None) -> CaseIdK
     key = CaseIdKey.find(folder.path.resolve().parent, key_file)
     if key.path is not None:  # a new one: there is none
         return None
-    if key.fingerprint != run.case_id_key:
+    if key.fingerprint != run.cases.case_id_key:
         raise ConfigError(
-            f"the key has the fingerprint {key.fingerprint}, the run's has {run.case_id_key}",
+            f"the key has the fingerprint {key.fingerprint}, the run's has {run.cases.case_id_key}",
             "give the key that the run was made with: --key-file FILE",
         )
     return key

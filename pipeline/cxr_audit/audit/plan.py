@@ -16,7 +16,7 @@ from cxr_audit.audit.installed import installed_code
 from cxr_audit.config import REFERENCE, AuditConfig
 from cxr_audit.errors import ConfigError
 from cxr_audit.evidence import CaseIdKey
-from cxr_audit.records import CaseSource, ModelFacts, RunRecord
+from cxr_audit.records import CaseSource, ModelFacts, RunCases, RunRecord, Software
 from cxr_audit.vocabulary import load_plugins
 
 IN_PRIVATE = "see private/config.json"
@@ -181,13 +181,14 @@ def new_run(
         config_sha256=config.sha256(),
         seed=config.run.seed,
         model=model,
-        num_cases=len(plan.sources),
-        versions=versions(),
-        engine={**engine, "batch_size": config.engine.batch_size},
-        case_id_key=plan.key.fingerprint,
-        segmenter_sha256=segmenter_sha256,
-        packages=load_plugins(),
-        code=installed_code(),
+        cases=RunCases(len(plan.sources), case_id_key=plan.key.fingerprint),
+        software=Software(
+            versions=versions(),
+            engine={**engine, "batch_size": config.engine.batch_size},
+            packages=load_plugins(),
+            code=installed_code(),
+            segmenter_sha256=segmenter_sha256,
+        ),
     )
 
 

@@ -130,8 +130,8 @@ def _checks(
 ) -> tuple[Check, ...]:
     """The checks of the picture and of what the file says of itself."""
     card = reference.card_of("classifier") if config.classifier.path == REFERENCE else None
-    views = config.quality.views or (card.views if card else ())
-    ages = config.quality.age_years or (card.age_years if card else None)
+    views = config.quality.views or (card.population.views if card else ())
+    ages = config.quality.age_years or (card.population.age_years if card else None)
     num_texts = None
     if markers is not None:
         num_texts = sum(marker.facts.name.startswith("text") for marker in markers)
@@ -285,6 +285,5 @@ def stopped(
         error=error,
         hint=hint,
         label=source.label,
-        file_sha256=source.file_sha256,
         radiograph=facts,
     )

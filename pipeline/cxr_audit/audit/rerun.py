@@ -87,8 +87,7 @@ def rerun(
             replace(
                 run,
                 status="running",
-                versions=versions(),
-                code=installed_code(),
+                software=replace(run.software, versions=versions(), code=installed_code()),
                 schema_version=SCHEMA_VERSION,
             )
         )
@@ -96,7 +95,7 @@ def rerun(
             "run": config.run.model_copy(update={"output": copy.path.parent, "name": run.name}),
             "privacy": config.privacy.model_copy(update={"key_file": key_file}),
         }
-        limit = None if run.num_found is None else run.num_cases
+        limit = None if run.cases.num_found is None else run.cases.num_cases
         run_again(config.model_copy(update=places), True, limit)
         return _compare(folder, copy, chosen)
 

@@ -72,9 +72,12 @@ def open_run(plan: Plan, networks: Networks, engine: Mapping[str, Any], resume: 
     run = replace(
         opened.run,
         status="running",
-        num_cases=len(plan.sources),
-        num_found=len(plan.found) if len(plan.found) > len(plan.sources) else None,
-        crosswalk_sha256=crosswalk_sha256,
+        cases=replace(
+            opened.run.cases,
+            num_cases=len(plan.sources),
+            num_found=len(plan.found) if len(plan.found) > len(plan.sources) else None,
+            crosswalk_sha256=crosswalk_sha256,
+        ),
     )
     evidence.write(folder.path / evidence.SBOM, evidence.bill_of_materials(run))
     folder.write_run(run)
@@ -93,7 +96,7 @@ def _go_on(path: Path, plan: Plan, networks: Networks) -> Opened:
         )
     case_ids = list(standing)
     is_finished = run.status == "finished" and folder.is_sealed
-    if is_finished and len(case_ids) == len(plan.sources) == run.num_cases:
+    if is_finished and len(case_ids) == len(plan.sources) == run.cases.num_cases:
         evidence.require_unchanged(folder)
         return Opened(folder, run, case_ids, is_complete=True)
     again = {f"cases/{s.case_id}" for s in plan.sources if s.case_id not in standing}
@@ -143,15 +146,15 @@ def _changes(
         changes.append(f"config ({_changed_keys(folder, run, plan)})")
     if run.model.sha256 != networks.model.sha256:
         changes.append("model")
-    if run.segmenter_sha256 != networks.segmenter_sha256:
+    if run.software.segmenter_sha256 != networks.segmenter_sha256:
         changes.append("lung segmenter")
     if run.schema_version != SCHEMA_VERSION:
         changes.append(f"software (records of version {run.schema_version})")
-    elif run.versions != versions():
-        changes.append(f"software ({', '.join(_differing(run.versions, versions()))})")
-    if run.code is None or run.code.sha256 != installed_code().sha256:
+    elif run.software.versions != versions():
+        changes.append(f"software ({', '.join(_differing(run.software.versions, versions()))})")
+    if run.software.code is None or run.software.code.sha256 != installed_code().sha256:
         changes.append("code")
-    if run.case_id_key != plan.key.fingerprint:
+    if run.cases.case_id_key != plan.key.fingerprint:
         changes.append("key of the case ids")
     known = {source.case_id for source in plan.sources}
     is_other_metadata = any(
@@ -204,7 +207,7 @@ def _standing(folder: RunFolder, plan: Plan) -> dict[str, str | None]:
         with contextlib.suppress(VerificationError):
             record = folder.read_case(source.case_id)
             if record is not None and _is_whole(folder, record, plan.config.report.documents):
-                standing[source.case_id] = record.metadata_hmac
+                standing[source.case_id] = record.hashes.metadata_hmac
     return standing
 
 

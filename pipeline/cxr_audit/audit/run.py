@@ -71,12 +71,12 @@ def audit(
         work.do(work.missing())
         work.do(work.stale())
         run = end_leg(run, costs, len(work.made))
-        run = replace(run, status="finished", finished=now(), counts=work.counts())
         run = replace(
             run,
-            wall_s=costs.wall_s,
-            cpu_s=costs.cpu_s,
-            peak_memory_mib=costs.peak_memory_mib,
+            status="finished",
+            finished=now(),
+            cases=replace(run.cases, counts=work.counts()),
+            costs=costs.record(),
         )
         case_ids = [source.case_id for source in plan.sources]
         return finish_run(opened.folder, run, RecordsOnDisk(opened.folder, case_ids), events)
@@ -99,8 +99,8 @@ def _begin(opened: Opened, plan: Plan, engine: Engine) -> tuple[EventLog, RunRec
     opened.folder.write_run(run)
     events = EventLog.open(opened.folder)
     events.begin(opened.folder, run, opened.standing)
-    if run.num_found is not None:
-        events.append("limited", num_cases=run.num_cases, of=run.num_found)
+    if run.cases.num_found is not None:
+        events.append("limited", num_cases=run.cases.num_cases, of=run.cases.num_found)
     return events, run
 
 
@@ -108,11 +108,11 @@ def _calibrated(
     opened: Opened, run: RunRecord, plan: Plan, engine: Engine, events: EventLog, costs: Costs
 ) -> RunRecord:
     """The run with its calibration, which is made once."""
-    if run.scale_source is not None:
+    if run.calibration.scale_source is not None:
         return run
     run, found = calibrate(opened.folder, run, plan, engine)
     opened.folder.write_run(run)
-    events.append("calibrated", scales=run.scales, cases=run.calibrated_cases)
+    events.append("calibrated", scales=run.calibration.scales, cases=run.calibration.num_cases)
     costs.add("auditor", found.cpu_s, found.peak_mib)
     costs.waited("calibration")
     return run

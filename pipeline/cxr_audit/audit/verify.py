@@ -123,8 +123,8 @@ def verify_run(path: Path, trust: Path | None = None) -> Verification:
         run = folder.read_run()
         _compare_content(folder, run, found)
         _note_clock(folder, run, found)
-        found.notes.append(f"made by {_code_in_words(run.code)}")
-        found.notes += _code_difference(run.code)
+        found.notes.append(f"made by {_code_in_words(run.software.code)}")
+        found.notes += _code_difference(run.software.code)
     left = evidence.holder_of(path)
     if left is not None:
         found.notes.append(
@@ -161,7 +161,9 @@ def _compare_content(folder: RunFolder, run: RunRecord, found: _Found) -> None:
     records = records_of(folder)
     num_files = len((folder.path / evidence.CHECKSUMS).read_bytes().splitlines())
     found.checks.append(f"{num_files} files and the chain of events fit the seal")
-    is_same_code = run.code is not None and run.code.sha256 == installed_code().sha256
+    is_same_code = (
+        run.software.code is not None and run.software.code.sha256 == installed_code().sha256
+    )
     found.add(list(contradictions(folder, run, records, is_same_code)))
     cases = "1 record" if len(records) == 1 else f"{len(records)} records"
     found.checks.append(f"tables and attachments follow from {cases}")

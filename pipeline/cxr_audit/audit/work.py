@@ -51,7 +51,7 @@ class Work:
         """What the cases need of the run, and what stands of them already."""
         self.run, self.events = run, events
         mean_input = read_mean_input(self.folder, run)
-        self._question = Question(run.checks, mean_input, self.plan.masked)
+        self._question = Question(run.calibration.checks, mean_input, self.plan.masked)
         for record in RecordsOnDisk(self.folder, self._standing):
             self._status[record.case_id] = record.status
             if record.radiograph is not None:

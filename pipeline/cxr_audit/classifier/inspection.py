@@ -41,6 +41,7 @@ def inspect_model(path: Path) -> dict[str, Any]:
     classifier = Classifier(model, (rows, columns, channels))
     target = classifier.split()
     card = _card(path, sha256)
+    operation = card.get("operation", card)  # a converted model has no such part
     if "scaling" in card:
         value_range = ValueRange(card["scaling"], "its model card")
     else:
@@ -60,9 +61,9 @@ def inspect_model(path: Path) -> dict[str, Any]:
         "resize": card.get("resize"),
         "output_units": classifier.num_units,
         "output_activation": classifier.output_activation,
-        "class_names": card.get("class_names"),
-        "threshold": card.get("threshold"),
-        "threshold_source": card.get("threshold_source"),
+        "class_names": operation.get("class_names"),
+        "threshold": operation.get("threshold"),
+        "threshold_source": operation.get("threshold_source"),
         "target_layer": target.layer.name,
         "head": target.head_in_words,
         "logit_is_sum_of_cells": target.is_affine,

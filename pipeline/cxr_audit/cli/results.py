@@ -77,6 +77,7 @@ def compare(
     comparison, folder = compare_runs(run_a, run_b, output, template)
     moved = sum(case.is_another_class for case in comparison.changed)
     err.print(
-        f"{comparison.num_matched} cases in both runs, {moved} changed class", highlight=False
+        f"{comparison.matching.num_matched} cases in both runs, {moved} changed class",
+        highlight=False,
     )
     out.print(str(folder / "compare.html"), highlight=False)

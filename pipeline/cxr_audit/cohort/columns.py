@@ -74,7 +74,11 @@ class CaseSummary:
         """The summary of a case, audited or stopped."""
         if not isinstance(case, AuditedCase):
             return cls(
-                case.case_id, case.status, case.label, case.file_sha256, file_hmac=case.file_hmac
+                case.case_id,
+                case.status,
+                case.label,
+                case.hashes.file_sha256,
+                file_hmac=case.hashes.file_hmac,
             )
         prediction, probes = case.prediction, case.probes
         exposure = None
@@ -84,8 +88,8 @@ class CaseSummary:
             case_id=case.case_id,
             status=case.status,
             label=case.label,
-            file_sha256=case.file_sha256,
-            file_hmac=case.file_hmac,
+            file_sha256=case.hashes.file_sha256,
+            file_hmac=case.hashes.file_hmac,
             outcome=case.outcome,
             target_class=prediction.target_class,
             predicted=prediction.predicted,

@@ -21,14 +21,17 @@ from cxr_audit.cohort.intervals import Bools, Doubles, Resampling
 from cxr_audit.cohort.pairing import Pair, Run, Side, match
 from cxr_audit.errors import ConfigError
 from cxr_audit.records import (
+    ChangedAnswers,
     ChangedCase,
     CheckState,
     ComparedRun,
     Comparison,
     Estimate,
+    Matching,
     PairedMetric,
     RunRecord,
     Transition,
+    Transitions,
 )
 from cxr_audit.vocabulary import message
 from cxr_audit.vocabulary.names import case_numbers
@@ -51,7 +54,8 @@ def compare(
     ------
     ConfigError : no common case, or scores of different classes.
     """
-    is_same_key = a[0].case_id_key is not None and a[0].case_id_key == b[0].case_id_key
+    keys = a[0].cases.case_id_key, b[0].cases.case_id_key
+    is_same_key = keys[0] is not None and keys[0] == keys[1]
     sides = Side.of(a), Side.of(b)
     pairs = match(sides[0].cases.summaries, sides[1].cases.summaries, is_same_key)
     if not pairs:
@@ -90,33 +94,38 @@ class _Compared:
         gained, lost = right[False, True], right[True, False]
         matched_by = "cohort.matched_by_id" if is_same_key else "cohort.matched_by_file"
         return Comparison(
-            a=_compared(a),
-            b=_compared(b),
+            a=_compared(a, audited[0].a.threshold),
+            b=_compared(b, audited[0].b.threshold),
             target_class=self.target_class,
-            thresholds=(audited[0].a.threshold, audited[0].b.threshold),
-            matched_by=message(matched_by),
-            num_matched=len(pairs),
-            num_other_bytes=sum(_is_other_file(pair) for pair in pairs),
-            only_a=_unmatched(a.cases, matched_a),
-            only_b=_unmatched(b.cases, matched_b),
+            matching=Matching(
+                by=message(matched_by),
+                num_matched=len(pairs),
+                num_other_bytes=sum(_is_other_file(pair) for pair in pairs),
+                only_a=_unmatched(a.cases, matched_a),
+                only_b=_unmatched(b.cases, matched_b),
+            ),
             patients=self.patients_text,
             method=message("cohort.paired_method", rounds=rounds, seed=seed),
             differences=tuple(differences(a.run, b.run)),
-            statuses=_transitions((pair.a.status, pair.b.status) for pair in pairs),
-            classes=_transitions(
-                (str(pair.a.predicted), str(pair.b.predicted)) for pair in audited
+            transitions=Transitions(
+                statuses=_transitions((pair.a.status, pair.b.status) for pair in pairs),
+                classes=_transitions(
+                    (str(pair.a.predicted), str(pair.b.predicted)) for pair in audited
+                ),
+                trust=_transitions(
+                    (pair.a.trust or "none", pair.b.trust or "none") for pair in audited
+                ),
+                flags=_flags(pairs),
             ),
             another_class=self._another_class(),
-            num_labelled=len(self.labelled),
-            num_wrong_then_right=gained,
-            num_right_then_wrong=lost,
-            p_value=mcnemar(gained, lost) if self.labelled else None,
+            answers=ChangedAnswers(
+                num_labelled=len(self.labelled),
+                num_wrong_then_right=gained,
+                num_right_then_wrong=lost,
+                p_value=mcnemar(gained, lost) if self.labelled else None,
+            ),
             performance=tuple(self._performance()),
             metrics=tuple(self._metrics()),
-            flags=_flags(pairs),
-            trust=_transitions(
-                (pair.a.trust or "none", pair.b.trust or "none") for pair in audited
-            ),
             checks=_checks(a.run, b.run),
             changed=tuple(_changed(pairs)),
             scores=tuple((_score(pair.a), _score(pair.b)) for pair in audited),
@@ -190,16 +199,17 @@ def mcnemar(gained: int, lost: int) -> float:
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
-def _compared(side: Side) -> ComparedRun:
+def _compared(side: Side, threshold: float | None) -> ComparedRun:
     run, model = side.run, side.run.model
     return ComparedRun(
         run.name,
         run.started,
-        run.num_cases,
+        run.cases.num_cases,
         model.name,
         model.sha256,
         run.config_sha256,
         side.sha256sums,
+        threshold,
     )
 
 
@@ -268,8 +278,8 @@ def _flags(pairs: Sequence[Pair]) -> dict[str, tuple[int, int, int]]:
 
 
 def _checks(a: RunRecord, b: RunRecord) -> dict[str, tuple[CheckState | None, CheckState | None]]:
-    before = {check.name: check.state for check in a.checks}
-    after = {check.name: check.state for check in b.checks}
+    before = {check.name: check.state for check in a.calibration.checks}
+    after = {check.name: check.state for check in b.calibration.checks}
     return {name: (before.get(name), after.get(name)) for name in {**before, **after}}
 
 

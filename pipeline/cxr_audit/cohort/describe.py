@@ -25,10 +25,12 @@ from cxr_audit.records import (
     CaseSource,
     CaseStatus,
     Check,
+    CohortCases,
     CohortRecord,
     CountedReason,
     Distribution,
     Estimate,
+    Reliability,
     Subgroup,
     SubgroupColumn,
     WrongCase,
@@ -105,32 +107,37 @@ class _Description:
         depends = dependence(cases, acceptance, self.numbers, config.rounds, seed)
         groups = {**self.outcomes, "all": self.is_audited}
         evidence = Evidence(whole.metrics, cases, groups, self._resampling, (*checks, *depends))
-        statuses = Counter(case.status for case in cases.summaries)
-        is_known = [name is not None for name in self.patient_of.values()]
         targets = (case.target_class for case in cases.summaries if case.is_audited)
         return CohortRecord(
             target_class=next(targets, None),
-            statuses={status: statuses[status] for status in get_args(CaseStatus)},
-            unlabelled=self._unlabelled(),
-            num_patients=len(set(self.numbers.values())),
-            patients=self.patients_text,
+            cases=self._cases(),
             outcomes={name: int(inside.sum()) for name, inside in self.outcomes.items()},
-            prevalence=self._prevalence(),
-            prevalence_source=message(
-                "cohort.prevalence_stated" if config.prevalence else "cohort.prevalence_of_run"
-            ),
             method=message("cohort.method", rounds=config.rounds, seed=seed),
             metrics=whole.metrics,
-            ece_if_calibrated=whole.ece_if_calibrated,
-            reliability=whole.reliability,
+            reliability=Reliability(whole.reliability, whole.ece_if_calibrated),
             subgroups=tuple(self._subgroups(column) for column in config.subgroups),
             false_positives=self._ranked("false_positive", -1),
             false_negatives=self._ranked("false_negative", 1),
             distributions=tuple(self._distributions()),
             acceptance=judge(acceptance, evidence),
             dependence=depends,
-            num_cases_of_known_patients=sum(is_known),
             hit_rates={kind.key: self._hit_rate(kind.key) for kind in kinds_of_cases()},
+        )
+
+    def _cases(self) -> CohortCases:
+        """Which cases the figures are of."""
+        statuses = Counter(case.status for case in self.cases.summaries)
+        is_known = [name is not None for name in self.patient_of.values()]
+        is_stated = bool(self.config.prevalence)
+        source = "cohort.prevalence_stated" if is_stated else "cohort.prevalence_of_run"
+        return CohortCases(
+            statuses={status: statuses[status] for status in get_args(CaseStatus)},
+            unlabelled=self._unlabelled(),
+            num_patients=len(set(self.numbers.values())),
+            patients=self.patients_text,
+            prevalence=self._prevalence(),
+            prevalence_source=message(source),
+            num_of_known_patients=sum(is_known),
         )
 
     def _resampling(self, among: Bools) -> Resampling:

@@ -40,5 +40,5 @@ def _made_with(run: RunRecord) -> dict[Any, dict[str, Any]]:
         for name in run.model.__slots__
         if name not in NOT_OF_THE_MODEL
     }
-    software = {**run.versions, "lung segmenter": run.segmenter_sha256}
+    software = {**run.software.versions, "lung segmenter": run.software.segmenter_sha256}
     return {"config": config, "model": model, "software": software}

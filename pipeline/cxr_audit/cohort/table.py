@@ -169,7 +169,7 @@ def _row(case: CaseRecord) -> dict[str, Any]:
         "case_id": case.case_id,
         "status": case.status,
         "label": case.label,
-        "file_hmac": case.file_hmac,
+        "file_hmac": case.hashes.file_hmac,
         "quality": _failed(case.quality),
     }
     if isinstance(case, AuditedCase):

@@ -24,13 +24,13 @@ def in_words(cohort: CohortRecord) -> str:
 
 
 def _lines(cohort: CohortRecord) -> Iterator[str]:
-    statuses = cohort.statuses
+    statuses = cohort.cases.statuses
     yield (
-        f"{_cases(sum(statuses.values()))} of {_patients(cohort.num_patients)} "
-        f"({cohort.patients}): {statuses['ok']} audited, {statuses['excluded']} excluded, "
+        f"{_cases(sum(statuses.values()))} of {_patients(cohort.cases.num_patients)} "
+        f"({cohort.cases.patients}): {statuses['ok']} audited, {statuses['excluded']} excluded, "
         f"{statuses['failed']} failed"
     )
-    for counted in cohort.unlabelled:
+    for counted in cohort.cases.unlabelled:
         yield f"  {counted.num_cases} audited, but not measured: {counted.reason}"
     if any(cohort.outcomes.values()):
         yield from _performance(cohort)
@@ -53,13 +53,13 @@ def _performance(cohort: CohortRecord) -> Iterator[str]:
     counts = [f"{count} {name.replace('_', ' ')}" for name, count in cohort.outcomes.items()]
     yield f'for class "{cohort.target_class}": {", ".join(counts)}'
     prevalence = "undefined"
-    if cohort.prevalence is not None:
-        prevalence = f"{cohort.prevalence:.3f}, {cohort.prevalence_source}"
+    if cohort.cases.prevalence is not None:
+        prevalence = f"{cohort.cases.prevalence:.3f}, {cohort.cases.prevalence_source}"
     yield f"prevalence of the predictive values: {prevalence}"
     for name, estimate in cohort.metrics.items():
         yield f"  {_metric(name):36} {_estimate(estimate)}"
-    if cohort.ece_if_calibrated is not None:
-        limit = f"{cohort.ece_if_calibrated:.3f}"
+    if cohort.reliability.ece_if_calibrated is not None:
+        limit = f"{cohort.reliability.ece_if_calibrated:.3f}"
         yield f"  {'':36} a calibrated model's ECE would stay below {limit} here"
 
 

@@ -134,10 +134,10 @@ class EventLog:
             "resumed" if self._number else "started",
             config_sha256=run.config_sha256,
             model_sha256=run.model.sha256,
-            segmenter_sha256=run.segmenter_sha256,
+            segmenter_sha256=run.software.segmenter_sha256,
             sbom_sha256=file_sha256(folder.path / SBOM),
-            num_cases=run.num_cases,
-            versions=run.versions,
+            num_cases=run.cases.num_cases,
+            versions=run.software.versions,
             private=_sums(path for path in folder.private.glob("*") if path.name != DELIVERED),
         )
         for case_id in sorted(set(self._cases) - set(finished)):

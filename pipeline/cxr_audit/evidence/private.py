@@ -241,7 +241,8 @@ def crosswalk_problems(folder: RunFolder, run: RunRecord) -> list[Problem]:
     """The crosswalk may be kept elsewhere; where it is present it must be the run's own."""
     crosswalk = folder.private / "crosswalk.csv"
     is_own = (
-        crosswalk not in private_files(folder) or file_sha256(crosswalk) == run.crosswalk_sha256
+        crosswalk not in private_files(folder)
+        or file_sha256(crosswalk) == run.cases.crosswalk_sha256
     )
     return [] if is_own else [Problem("changed", f"{PRIVATE}/{crosswalk.name}")]
 

@@ -33,7 +33,7 @@ def remedy(problems: Collection[Problem]) -> str:
             "certificate (PEM) of the authority that has issued the signer's"
         )
     if kinds == {"not confirmed"}:
-        return "verify it with the version that made it: run.json names it under code"
+        return "verify it with the version that made it: run.json names it under software"
     if kinds <= {"forged", "resealed", "not confirmed"}:
         return f"the folder was edited and then sealed again; {ARCHIVED}"
     if kinds == {"not reproduced"}:
@@ -55,7 +55,7 @@ def in_words(folder: RunFolder) -> str:
     """
     run = folder.read_run()
     words = [
-        f"run {run.name} of {run.started}, {run.num_cases:,} cases",
+        f"run {run.name} of {run.started}, {run.cases.num_cases:,} cases",
         f"SHA-256 of {CHECKSUMS} {file_sha256(folder.path / CHECKSUMS)}",
     ]
     private = private_files(folder)

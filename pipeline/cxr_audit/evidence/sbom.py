@@ -50,7 +50,7 @@ def bill_of_materials(run: RunRecord) -> bytes:
     bill = Bom(components=[*_models(run), _python(run), *libraries.values()])
     bill.metadata.timestamp = datetime.fromisoformat(run.started)
     if ours is not None:
-        _identify(ours, run.code)
+        _identify(ours, run.software.code)
         bill.metadata.component = ours
         bill.register_dependency(ours, bill.components)
     bill.serial_number = uuid.UUID(int=0)
@@ -101,8 +101,8 @@ def _identify(ours: Component, code: CodeIdentity | None) -> None:
 
 def _models(run: RunRecord) -> list[Component]:
     models = [_model(run.model.name, run.model.sha256)]
-    if run.segmenter_sha256 is not None:
-        models.append(_model("cxr-audit lung segmenter", run.segmenter_sha256))
+    if run.software.segmenter_sha256 is not None:
+        models.append(_model("cxr-audit lung segmenter", run.software.segmenter_sha256))
     return models
 
 
@@ -116,7 +116,7 @@ def _model(name: str, sha256: str) -> Component:
 
 
 def _python(run: RunRecord) -> Component:
-    version = run.versions.get("python", "")
+    version = run.software.versions.get("python", "")
     return Component(type=ComponentType.PLATFORM, name="Python", version=version, bom_ref="python")
 
 

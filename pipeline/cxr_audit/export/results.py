@@ -163,8 +163,8 @@ def read_result(folder: RunFolder, run: RunRecord, case_id: str) -> CaseResult:
     masks = _arrays(folder, case_id, "regions.npz")
     lungs = record.regions.first(MEASURED_IN)
     segmenter = None
-    if run.segmenter_sha256 is not None:
-        segmenter = Device("lung segmenter", run.segmenter_sha256)
+    if run.software.segmenter_sha256 is not None:
+        segmenter = Device("lung segmenter", run.software.segmenter_sha256)
     return CaseResult(
         case_id=case_id,
         evidence_sha256=result.evidence_sha256,
@@ -181,7 +181,7 @@ def read_result(folder: RunFolder, run: RunRecord, case_id: str) -> CaseResult:
 
 def file_hmac_of(record: CaseRecord) -> str | None:
     """The keyed hash of the file that a case was made from."""
-    return record.file_hmac
+    return record.hashes.file_hmac
 
 
 def pixel_hmac_of(record: CaseRecord) -> str | None:

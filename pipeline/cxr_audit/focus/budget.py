@@ -46,4 +46,4 @@ def budget(values: Floats, facts: MapFacts, shares: Mapping[str, Floats]) -> Log
     logit = float(signed.sum()) + (facts.bias or 0.0) + facts.gap
     if not facts.is_exact:
         parts["not accounted for"] = logit - sum(parts.values())
-    return LogitBudget(facts.key, logit, tuple(parts.items()), facts.is_exact)
+    return LogitBudget(logit, tuple(parts.items()), facts.is_exact)

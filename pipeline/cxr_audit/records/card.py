@@ -44,6 +44,54 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True)
+class Population:
+    """Whose radiographs a model is for.
+
+    Parameters
+    ----------
+    description : in words.
+    age_years : first and last year of age, both within; None = not stated.
+    views : view positions; empty = not stated.
+    """
+
+    description: str
+    age_years: tuple[int, int] | None = None
+    views: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CardData:
+    """What a model was made from.
+
+    Parameters
+    ----------
+    description, licence : in words.
+    sha256, num_cases : of each part of the data, by its name.
+    """
+
+    description: str | None = None
+    licence: str | None = None
+    sha256: dict[str, str] = field(default_factory=dict)
+    num_cases: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """How the outputs of a classifier are to be read.
+
+    Parameters
+    ----------
+    threshold_source : where the threshold comes from.
+    temperature : the logits of the weights are divided by it already.
+    """
+
+    class_names: tuple[str, ...] = ()
+    threshold: float | None = None
+    threshold_source: str | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """What a model is for, what it was made from and measured at, and its limits.
 
@@ -52,11 +100,9 @@ class ModelCard:
 
     Parameters
     ----------
-    data_sha256, num_cases : of each part of the data by name.
-    class_names, threshold, threshold_source, temperature : of a classifier only; the logits of
-        `weights` are divided by `temperature` already.
-    age_years, views : the population again, to compare with: first and last year of age, both within;
-        view positions.
+    weights : file name.
+    operation : of a classifier only.
+    validation : how often validation cases had the label, by output.
     """
 
     name: str
@@ -65,18 +111,10 @@ class ModelCard:
     parameters: int
     input: str
     intended_use: str
-    population: str
+    population: Population
     limits: tuple[str, ...]
-    data: str | None = None
-    data_licence: str | None = None
-    data_sha256: dict[str, str] = field(default_factory=dict)
-    num_cases: dict[str, int] = field(default_factory=dict)
+    data: CardData = field(default_factory=CardData)
     measured: tuple[Measured, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
-    class_names: tuple[str, ...] = ()
-    threshold: float | None = None
-    threshold_source: str | None = None
-    temperature: float | None = None
-    age_years: tuple[int, int] | None = None
-    views: tuple[str, ...] = ()
+    operation: Operation = field(default_factory=Operation)
     validation: Validation | None = None

@@ -9,7 +9,7 @@ from typing import Literal
 
 from cxr_audit.records.base import SCHEMA_VERSION, require
 from cxr_audit.records.checks import Check, Trust
-from cxr_audit.records.maps import MapRecord, Measurements
+from cxr_audit.records.maps import LogitBudget, MapRecord, Measurements
 from cxr_audit.records.model_input import Placement
 from cxr_audit.records.prediction import Outcome, Prediction
 from cxr_audit.records.radiograph import Decision, RadiographFacts
@@ -21,33 +21,6 @@ StoppedStatus = Literal["excluded", "failed"]
 
 
 Fill = Literal["blurred", "mean"]
-
-
-@dataclass(frozen=True, slots=True)
-class LogitBudget:
-    """The explained logit split by place.
-
-    Parameters
-    ----------
-    map : key of the map whose cells are split.
-    logit : the explained scalar.
-    parts : (name, log-odds); they add up to `logit` within 1e-4. Where not `is_exact`, the last part,
-        "not accounted for", is what the map leaves open.
-    """
-
-    map: str
-    logit: float
-    parts: tuple[tuple[str, float], ...]
-    is_exact: bool
-
-    def __post_init__(self) -> None:
-        values = [value for _, value in self.parts]
-        require(
-            all(math.isfinite(v) for v in (self.logit, *values)),
-            f"a part is not finite: {self.parts}",
-        )
-        gap = abs(self.logit - sum(values))
-        require(gap <= 1e-4 * max(1.0, abs(self.logit)), f"the parts miss the logit by {gap:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +103,23 @@ class Probes:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseHashes:
+    """What a case is recognised by.
+
+    Parameters
+    ----------
+    file_hmac : keyed hash of the file, see `SourceFile`.
+    metadata_hmac : stands for label, patient, split, boxes, mask and further columns as the run was
+        given them: HMAC-SHA-256 with the key of the case ids.
+    file_sha256 : of the file as it was read; only in a record of schema 2 and older.
+    """
+
+    file_hmac: str | None = None
+    metadata_hmac: str | None = None
+    file_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditedCase:
     """A case that the classifier answered: everything but arrays, paths and times.
 
@@ -137,13 +127,8 @@ class AuditedCase:
     ----------
     case_id : pseudonym, and the name of its folder.
     label : the reference label, as the source has it.
-    file_sha256 : of the file as it was read; only in a record of schema 2 and older.
-    file_hmac : keyed hash of the file, see `SourceFile`.
-    metadata_hmac : stands for label, patient, split, boxes, mask and further columns as the run was
-        given them: HMAC-SHA-256 with the key of the case ids.
     quality : the checks of the input.
     maps : the first is the one that numbers and flags are of.
-    budget : the explained logit by place; None where no map adds up to it.
     pictures : role -> file name in the case's folder; those of maps are in `maps`.
     """
 
@@ -152,24 +137,31 @@ class AuditedCase:
     input: InputRecord
     prediction: Prediction
     label: str | None = None
-    file_sha256: str | None = None
-    metadata_hmac: str | None = None
+    hashes: CaseHashes = field(default_factory=CaseHashes)
     quality: tuple[Check, ...] = ()
     maps: tuple[MapRecord, ...] = ()
     regions: RegionsRecord = field(default_factory=RegionsRecord)
-    budget: LogitBudget | None = None
     probes: Probes = field(default_factory=Probes)
     trust: Trust | None = None
     flags: FlagsRecord = field(default_factory=FlagsRecord)
     pictures: dict[str, str] = field(default_factory=dict)
     status: Literal["ok"] = "ok"
     schema_version: int = SCHEMA_VERSION
-    file_hmac: str | None = None
 
     @property
     def first_map(self) -> MapRecord | None:
         """The map that numbers and flags are of."""
         return self.maps[0] if self.maps else None
+
+    @property
+    def budget_map(self) -> MapRecord | None:
+        """The map whose cells split the explained logit by place; None where no map adds up to it."""
+        return next((drawn for drawn in self.maps if drawn.budget is not None), None)
+
+    @property
+    def budget(self) -> LogitBudget | None:
+        """The explained logit by place."""
+        return None if self.budget_map is None else self.budget_map.budget
 
     @property
     def outcome(self) -> Outcome | None:
@@ -208,13 +200,11 @@ class StoppedCase:
     error: str | None = None
     hint: Text | None = None
     label: str | None = None
-    file_sha256: str | None = None
-    metadata_hmac: str | None = None
+    hashes: CaseHashes = field(default_factory=CaseHashes)
     radiograph: RadiographFacts | None = None
     quality: tuple[Check, ...] = ()
     pictures: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
-    file_hmac: str | None = None
 
     @property
     def outcome(self) -> None:

@@ -47,6 +47,38 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class CountedReason:
+    """In how many cases a value is undefined for one reason."""
+
+    reason: Text
+    num_cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class CohortCases:
+    """Which cases the figures of a run are of.
+
+    Parameters
+    ----------
+    statuses : excluded and failed cases are in no metric.
+    unlabelled : audited cases without a label that names a class, by reason; in no metric.
+    num_patients : each case of an unknown patient counts as a patient of its own.
+    patients : who was resampled, in words.
+    num_of_known_patients : cases of known patients; None in an older record.
+    prevalence : None where no case is labelled.
+    prevalence_source : stated in the config, or the share of this run.
+    """
+
+    statuses: dict[CaseStatus, int]
+    unlabelled: tuple[CountedReason, ...]
+    num_patients: int
+    patients: Text
+    prevalence: float | None
+    prevalence_source: Text
+    num_of_known_patients: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReliabilityBin:
     """The cases whose output for the target class lies in [low, high), the last bin with 1.
 
@@ -60,6 +92,19 @@ class ReliabilityBin:
     high: float
     mean_probability: float | None
     observed: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How well the outputs fit the shares of positives.
+
+    Parameters
+    ----------
+    ece_if_calibrated : the ECE of a calibrated classifier stays below it in 97.5 % of such runs.
+    """
+
+    bins: tuple[ReliabilityBin, ...] = ()
+    ece_if_calibrated: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +146,6 @@ class WrongCase:
     predicted: str
     probability: float
     metrics: dict[str, float | bool | str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class CountedReason:
-    """In how many cases a value is undefined for one reason."""
-
-    reason: Text
-    num_cases: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,30 +210,28 @@ class CriterionResult:
 
 @dataclass(frozen=True, slots=True)
 class CohortRecord:
-    """`cohort.json`: what a run says about the classifier. With more than two classes the target class stands
-    against all others. Excluded, failed and unlabelled cases are in `statuses` and `unlabelled` and in no metric.
+    """`cohort.json`: what a run says about the classifier.
 
-    patients, prevalence_source, method: in words: who was resampled, which prevalence, how intervals were made
-    num_cases_of_known_patients: each other case counts as a patient of its own; None in an older record
-    ece_if_calibrated: what the ECE of a calibrated classifier stays below in 97.5 % of such runs
-    false_positives, false_negatives: the most wrong first
-    hit_rates: share of the audited cases whose map's maximum lies in the lungs, and in what a manifest annotates, of
-        those that have it (Saporta et al., Nature Machine Intelligence 2022); an undefined one is no hit
-    dependence: whether the answers depend on markers, the border or the exposure over the run; failed = they do
+    With more than two classes the target class stands against all others.
+
+    Parameters
+    ----------
+    outcomes : labelled, audited cases by outcome.
+    method : how intervals were made, in words.
+    false_positives, false_negatives : the most wrong first.
+    hit_rates : share of the audited cases whose map's maximum lies in the lungs, and in what a
+        manifest annotates, of those that have it (Saporta et al., Nature Machine Intelligence 2022);
+        an undefined one is no hit.
+    dependence : whether the answers depend on markers, the border or the exposure over the run;
+        failed = they do.
     """
 
     target_class: str | None
-    statuses: dict[CaseStatus, int]
-    unlabelled: tuple[CountedReason, ...]
-    num_patients: int
-    patients: Text
+    cases: CohortCases
     outcomes: dict[str, int]
-    prevalence: float | None
-    prevalence_source: Text
     method: Text
     metrics: dict[str, Estimate]
-    ece_if_calibrated: float | None
-    reliability: tuple[ReliabilityBin, ...]
+    reliability: Reliability
     subgroups: tuple[SubgroupColumn, ...]
     false_positives: tuple[WrongCase, ...]
     false_negatives: tuple[WrongCase, ...]
@@ -204,5 +239,4 @@ class CohortRecord:
     acceptance: tuple[CriterionResult, ...] = ()
     hit_rates: dict[str, Estimate] = field(default_factory=dict)
     dependence: tuple[Check, ...] = ()
-    num_cases_of_known_patients: int | None = None
     schema_version: int = SCHEMA_VERSION

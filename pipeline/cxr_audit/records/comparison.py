@@ -14,7 +14,13 @@ from cxr_audit.vocabulary import Text
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
-    """One of two runs that are compared: its name, and what its folder was sealed with."""
+    """One of two runs that are compared.
+
+    Parameters
+    ----------
+    sha256sums_sha256 : of the file that the folder was sealed with.
+    threshold : of the score; None where the highest score decides.
+    """
 
     name: str
     started: str
@@ -23,6 +29,7 @@ class ComparedRun:
     model_sha256: str
     config_sha256: str
     sha256sums_sha256: str
+    threshold: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,42 +85,82 @@ class ChangedCase:
 
 
 @dataclass(frozen=True, slots=True)
+class Matching:
+    """Which cases two runs share.
+
+    Parameters
+    ----------
+    by : how cases were matched, in words.
+    num_matched : cases that both runs have.
+    num_other_bytes : matched cases whose files differ.
+    only_a, only_b : ids of cases that the other run does not have.
+    """
+
+    by: Text
+    num_matched: int
+    num_other_bytes: int
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transitions:
+    """How many matched cases had a state in A and have a state in B.
+
+    Parameters
+    ----------
+    statuses : of all matched cases.
+    classes, trust : predicted class and state of the explanation checks, of the cases that were
+        audited in both.
+    flags : by name, cases that have it in A only, in both, in B only.
+    """
+
+    statuses: tuple[Transition, ...]
+    classes: tuple[Transition, ...]
+    trust: tuple[Transition, ...]
+    flags: dict[str, tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedAnswers:
+    """Labelled cases that turned right or wrong.
+
+    Parameters
+    ----------
+    num_labelled : cases audited in both runs, with the same label in both.
+    p_value : exact test of McNemar (Psychometrika 12, 1947); None where no case is labelled.
+    """
+
+    num_labelled: int
+    num_wrong_then_right: int
+    num_right_then_wrong: int
+    p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """`compare.json`: what changed from run A to run B, over the cases that both have.
 
-    matched_by, patients, method: in words
-    num_other_bytes: matched cases whose files differ
-    only_a, only_b: ids of cases that the other run has not
-    another_class: share of the cases audited in both that changed class
-    num_wrong_then_right, num_right_then_wrong, p_value: labelled cases; exact test of McNemar (Psychometrika 12, 1947)
-    flags: by name, cases that have it in A only, in both, in B only
-    checks: those of the explanation that are made once a model, by name: their state in A and in B
-    scores: (probability in A, in B) of each case audited in both, in the order of A
+    Parameters
+    ----------
+    patients, method : who was resampled, and how intervals were made, in words.
+    another_class : share of the cases audited in both that changed class.
+    checks : of the explanation, those made once a model, by name: their state in A and in B.
+    scores : (probability in A, in B) of each case audited in both, in the order of A.
     """
 
     a: ComparedRun
     b: ComparedRun
     target_class: str
-    thresholds: tuple[float | None, float | None]
-    matched_by: Text
-    num_matched: int
-    num_other_bytes: int
-    only_a: tuple[str, ...]
-    only_b: tuple[str, ...]
+    matching: Matching
     patients: Text
     method: Text
     differences: tuple[Difference, ...]
-    statuses: tuple[Transition, ...]
-    classes: tuple[Transition, ...]
+    transitions: Transitions
     another_class: Estimate
-    num_labelled: int
-    num_wrong_then_right: int
-    num_right_then_wrong: int
-    p_value: float | None
+    answers: ChangedAnswers
     performance: tuple[PairedMetric, ...]
     metrics: tuple[PairedMetric, ...]
-    flags: dict[str, tuple[int, int, int]]
-    trust: tuple[Transition, ...]
     checks: dict[str, tuple[CheckState | None, CheckState | None]]
     changed: tuple[ChangedCase, ...]
     scores: tuple[tuple[float, float], ...]

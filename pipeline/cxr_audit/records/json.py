@@ -58,5 +58,5 @@ def _current(content: Any, kind: str) -> Any:
     raise ConfigError(
         f"a {kind} of schema version {version} is {age} than what is read here: "
         f"{OLDEST_READABLE} to {SCHEMA_VERSION}",
-        "use the cxr-audit that wrote it: run.json names it under versions",
+        "use the cxr-audit that wrote it: run.json names it under software",
     )

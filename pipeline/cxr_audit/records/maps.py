@@ -101,6 +101,31 @@ class Measurements:
 
 
 @dataclass(frozen=True, slots=True)
+class LogitBudget:
+    """The explained logit split by place.
+
+    Parameters
+    ----------
+    logit : the explained scalar.
+    parts : (name, log-odds); they add up to `logit` within 1e-4. Where not `is_exact`, the last part,
+        "not accounted for", is what the map leaves open.
+    """
+
+    logit: float
+    parts: tuple[tuple[str, float], ...]
+    is_exact: bool
+
+    def __post_init__(self) -> None:
+        values = [value for _, value in self.parts]
+        require(
+            all(math.isfinite(v) for v in (self.logit, *values)),
+            f"a part is not finite: {self.parts}",
+        )
+        gap = abs(self.logit - sum(values))
+        require(gap <= 1e-4 * max(1.0, abs(self.logit)), f"the parts miss the logit by {gap:g}")
+
+
+@dataclass(frozen=True, slots=True)
 class MapRecord:
     """A map of a case: what it is, what was measured of it, how it is drawn.
 
@@ -113,6 +138,7 @@ class MapRecord:
     scale : upper end of the colours where that is the map's own and not the run's.
     picture : file name in the case's folder.
     is_faint : the map stays below a quarter of its colours: it is drawn without a contour.
+    budget : the explained logit split by the cells of this map; one map of a case has it at most.
     """
 
     facts: MapFacts
@@ -122,6 +148,7 @@ class MapRecord:
     scale: float | None = None
     picture: str | None = None
     is_faint: bool = False
+    budget: LogitBudget | None = None
 
     @property
     def key(self) -> str:

@@ -156,6 +156,22 @@ class ProductionParity:
 
 
 @dataclass(frozen=True, slots=True)
+class RunCosts:
+    """What a run, or one start of it, cost.
+
+    Parameters
+    ----------
+    wall_s : seconds that the composer waited, by what it waited for.
+    cpu_s : seconds of CPU that each stage used, in all processes together.
+    peak_memory_mib : largest resident size of a process, by its kind.
+    """
+
+    wall_s: dict[str, float] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    peak_memory_mib: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Leg:
     """One start of a run: a run that was broken off and resumed has several.
 
@@ -165,7 +181,6 @@ class Leg:
     machine : system, processor, cores, memory; it names no host.
     engine : name, number of processes of each kind, batch size.
     num_cases : cases whose records were made in it.
-    wall_s, cpu_s, peak_memory_mib : as in `RunRecord`.
     """
 
     started: str
@@ -173,21 +188,91 @@ class Leg:
     engine: dict[str, Any]
     ended: str | None = None
     num_cases: int = 0
-    wall_s: dict[str, float] = field(default_factory=dict)
-    cpu_s: dict[str, float] = field(default_factory=dict)
-    peak_memory_mib: dict[str, float] = field(default_factory=dict)
+    costs: RunCosts = field(default_factory=RunCosts)
+
+
+@dataclass(frozen=True, slots=True)
+class RunCases:
+    """Which cases a run has.
+
+    Parameters
+    ----------
+    num_cases : how many.
+    num_found : how many radiographs there were to choose from, where `--limit` asked for fewer.
+    counts : cases by status, once the run has finished.
+    case_id_key : fingerprint of the key of the case ids. Runs with the same fingerprint give the
+        same file the same case id.
+    crosswalk_sha256 : of `private/crosswalk.csv`.
+    """
+
+    num_cases: int
+    num_found: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    case_id_key: str | None = None
+    crosswalk_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """What a run was made with.
+
+    Parameters
+    ----------
+    versions : of Python, the system and the libraries that can change a number or a page.
+    engine : name, number of processes of each kind, batch size.
+    packages : that add rows to the vocabulary, with their versions.
+    segmenter_sha256 : of the weights of the lung segmenter; None where it is not used.
+    """
+
+    versions: dict[str, str] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    code: CodeIdentity | None = None
+    segmenter_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunCalibration:
+    """What a run measured on a sample of its cases before it audited the first one.
+
+    Parameters
+    ----------
+    num_cases : how many cases the run had then.
+    scale : upper end of the colour scale of the first map of each case, in log-odds a cell; None
+        where each case has its own.
+    scale_source : where the scale comes from; None before the sample was measured.
+    scales : upper end of the colour scale of each `method@layer`.
+    checks : of the explanation, those made once a model.
+    cascade : the stages of the check that takes the model's weights away.
+    mean_input_sha256 : of `mean_input.npz`, the mean model input; None where the sample is too small.
+    logit_spread : standard deviation of the explained logit.
+    parity : whether the network that is audited is the model of the file.
+    """
+
+    num_cases: int | None = None
+    scale: float | None = None
+    scale_source: Text | None = None
+    scales: dict[str, float] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    cascade: tuple[CascadeStage, ...] = ()
+    mean_input_sha256: str | None = None
+    logit_spread: float | None = None
+    parity: Parity | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """`run.json`. Times are UTC, ISO 8601; `scale` is the upper end of the run's colour scale in log-odds a cell,
-    for the first map of each case; `scales` has one for each `method@layer` drawn. `checks` are those of the
-    explanation that are made once a model, `cascade` the stages of the one that takes its weights away; scales and
-    checks are from a sample of the `calibrated_cases` that the run then had. `wall_s` is
-    what the composer waited for, `cpu_s` what the stages used in all processes. `mean_input_sha256` is that of `mean_input.npz`,
-    the mean model input of that sample, None where it is too small; `logit_spread` is the standard deviation of the
-    explained logit over it. Runs with the same `case_id_key`, a fingerprint, name the same file by the same case id.
-    `num_found` is how many radiographs there were to choose from, where `--limit` asked for fewer."""
+    """`run.json`: what was asked, of which model, with what.
+
+    Parameters
+    ----------
+    started, finished : UTC, ISO 8601.
+    config : as it was resolved, without paths; the whole is in `private/config.json`.
+    seed : of everything random.
+    production_parity : the outputs beside those of the site's own pipeline, where the config has
+        these.
+    costs : of all legs together.
+    """
 
     name: str
     status: Literal["running", "finished"]
@@ -196,29 +281,11 @@ class RunRecord:
     config_sha256: str
     seed: int
     model: ModelFacts
-    num_cases: int
-    versions: dict[str, str]
-    engine: dict[str, Any]
-    scale: float | None = None
-    scale_source: Text | None = None
-    scales: dict[str, float] = field(default_factory=dict)
-    calibrated_cases: int | None = None
-    checks: tuple[Check, ...] = ()
-    cascade: tuple[CascadeStage, ...] = ()
+    cases: RunCases
+    software: Software = field(default_factory=Software)
     finished: str | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    wall_s: dict[str, float] = field(default_factory=dict)
-    cpu_s: dict[str, float] = field(default_factory=dict)
-    peak_memory_mib: dict[str, float] = field(default_factory=dict)
-    crosswalk_sha256: str | None = None
-    segmenter_sha256: str | None = None
-    mean_input_sha256: str | None = None
-    logit_spread: float | None = None
-    case_id_key: str | None = None
-    num_found: int | None = None
-    packages: dict[str, str] = field(default_factory=dict)
-    code: CodeIdentity | None = None
-    parity: Parity | None = None
+    calibration: RunCalibration = field(default_factory=RunCalibration)
     production_parity: ProductionParity | None = None
-    schema_version: int = SCHEMA_VERSION
+    costs: RunCosts = field(default_factory=RunCosts)
     legs: tuple[Leg, ...] = ()
+    schema_version: int = SCHEMA_VERSION

@@ -15,7 +15,7 @@ import argparse
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,17 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from cxr_audit.records import Measured, ModelCard, OutputBin, Validation, from_json, to_json
+from cxr_audit.records import (
+    CardData,
+    Measured,
+    ModelCard,
+    Operation,
+    OutputBin,
+    Population,
+    Validation,
+    from_json,
+    to_json,
+)
 from cxr_audit.reference.phantom import training_pixels
 
 Pixels = npt.NDArray[np.uint8]
@@ -66,21 +76,21 @@ TEXTS: dict[str, Any] = {
     "name": "cxr-audit reference pneumonia classifier",
     "input": "224x224x1, stretched, grey values in [0, 1]",
     "intended_use": "to show and to test cxr-audit; not for any clinical use",
-    "population": (
+    "population": Population(
         "frontal chest radiographs of children of 1 to 5 years, one hospital (Guangzhou); "
-        "chest phantoms"
+        "chest phantoms",
+        age_years=(1, 5),
+        views=("AP", "PA"),
     ),
-    "data": (
-        "Kermany, Zhang, Goldbaum: Labeled Optical Coherence Tomography (OCT) and Chest X-Ray "
-        "Images for Classification, Mendeley Data, doi 10.17632/rscbjbr9sj; resized to 224x224. "
-        "Phantoms of cxr-audit"
-    ),
-    "data_licence": "CC BY 4.0",
     "limits": LIMITS,
-    "threshold_source": (
-        "largest Youden index on the validation split, patients kept apart by file name"
-    ),
 }
+DATA = CardData(
+    "Kermany, Zhang, Goldbaum: Labeled Optical Coherence Tomography (OCT) and Chest X-Ray "
+    "Images for Classification, Mendeley Data, doi 10.17632/rscbjbr9sj; resized to 224x224. "
+    "Phantoms of cxr-audit",
+    licence="CC BY 4.0",
+)
+THRESHOLD_SOURCE = "largest Youden index on the validation split, patients kept apart by file name"
 
 
 def build_classifier() -> keras.Model:
@@ -396,25 +406,21 @@ def describe(arguments: argparse.Namespace, weights: Path, temperature: float | 
     }
     measured = _figures(sets, threshold, arguments.seed)
     measured += _shares_outside(arguments, model, threshold)
+    num_cases = {
+        "train": int((~is_validation).sum()),
+        "phantoms": PHANTOMS,
+        "validation": len(validation.labels),
+        "test": len(test.labels),
+    }
     return ModelCard(
         **TEXTS,
         weights=weights.name,
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         parameters=int(model.count_params()),
-        data_sha256={"train": train_hash, "test": test_hash},
-        num_cases={
-            "train": int((~is_validation).sum()),
-            "phantoms": PHANTOMS,
-            "validation": len(validation.labels),
-            "test": len(test.labels),
-        },
+        data=replace(DATA, sha256={"train": train_hash, "test": test_hash}, num_cases=num_cases),
         measured=tuple(measured),
         training=_training(arguments),
-        class_names=CLASS_NAMES,
-        threshold=threshold,
-        temperature=temperature,
-        age_years=(1, 5),
-        views=("AP", "PA"),
+        operation=Operation(CLASS_NAMES, threshold, THRESHOLD_SOURCE, temperature),
         validation=Validation(
             "Kermany validation split, children of 1 to 5 years",
             CLASS_NAMES[1],
@@ -508,7 +514,7 @@ def main() -> None:
     weights = arguments.output / "classifier.keras"
     path = arguments.output / "classifier.json"
     if arguments.card_only:
-        temperature = from_json(path.read_bytes(), ModelCard).temperature
+        temperature = from_json(path.read_bytes(), ModelCard).operation.temperature
     else:
         temperature = train(arguments, weights)
     card = to_json(describe(arguments, weights, temperature))

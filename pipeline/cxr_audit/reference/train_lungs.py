@@ -28,7 +28,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from cxr_audit.records import Floats, Mask, Measured, ModelCard, to_json
+from cxr_audit.records import CardData, Floats, Mask, Measured, ModelCard, Population, to_json
 from cxr_audit.regions.lungs import SIZE, Lungs, LungSegmenter, find_lungs, segmenter_input
 
 Pixels = npt.NDArray[np.uint8]
@@ -540,6 +540,10 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
     parts = parts_of(
         [path.stem for path in sorted((arguments.data / "images").iterdir())], arguments.seed
     )
+    num_cases = {part: int((parts == part).sum()) for part in ("train", "validation", "test")}
+    for name, cases in measured.items():
+        if name != "test":
+            num_cases[name] = len(cases)
     return ModelCard(
         name="cxr-audit lung segmenter",
         weights=weights.name,
@@ -550,22 +554,22 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
             "to say which part of a frontal chest radiograph is lung, for cxr-audit; not for "
             "any clinical use"
         ),
-        population="adults, erect postero-anterior radiographs, two tuberculosis programmes "
-        "(Montgomery County, USA; Shenzhen, China)",
-        data=(
+        population=Population(
+            "adults, erect postero-anterior radiographs, two tuberculosis programmes "
+            "(Montgomery County, USA; Shenzhen, China)",
+            views=("PA",),
+        ),
+        data=CardData(
             "Jaeger et al.: Two public chest X-ray datasets for computer-aided screening of "
             "pulmonary diseases, Quant Imaging Med Surg 2014, 4(6), 475-477; U.S. National "
             "Library of Medicine. Measured also on the lung boxes of Cohen et al.: COVID-19 "
             "Image Data Collection, arXiv 2006.11988, and on paediatric radiographs of "
-            "Kermany et al., Mendeley Data, doi 10.17632/rscbjbr9sj"
+            "Kermany et al., Mendeley Data, doi 10.17632/rscbjbr9sj",
+            licence="Montgomery, Shenzhen: public, to be cited; COVID-19: CC BY or CC BY-SA by "
+            "image; Kermany: CC BY 4.0",
+            sha256=hashes,
+            num_cases=num_cases,
         ),
-        data_licence=(
-            "Montgomery, Shenzhen: public, to be cited; COVID-19: CC BY or CC BY-SA by "
-            "image; Kermany: CC BY 4.0"
-        ),
-        data_sha256=hashes,
-        num_cases={part: int((parts == part).sum()) for part in ("train", "validation", "test")}
-        | {name: len(cases) for name, cases in measured.items() if name != "test"},
         measured=summarise(measured, segmenter, arguments.seed),
         limits=LIMITS,
         training={
@@ -578,7 +582,6 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
                 "opencv": cv2.__version__,
             },
         },
-        views=("PA",),
     )
 
 

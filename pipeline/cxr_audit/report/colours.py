@@ -41,13 +41,13 @@ class Scale:
 def find_scale(run: RunRecord, drawn: MapRecord | None = None) -> Scale:
     """The scale of a map; without one, that of the run."""
     own = drawn.scale if drawn else None
-    end = run.scale if own is None else own
+    end = run.calibration.scale if own is None else own
     if drawn and own is None:
-        end = run.scales.get(f"{drawn.facts.method}@{drawn.facts.layer}", end)
+        end = run.calibration.scales.get(f"{drawn.facts.method}@{drawn.facts.layer}", end)
     source = None
-    if run.scale_source:
-        parts = [stopped_short(said(run.scale_source))]
-        if run.scale is not None:
+    if run.calibration.scale_source:
+        parts = [stopped_short(said(run.calibration.scale_source))]
+        if run.calibration.scale is not None:
             parts += calibrated_before(run)
         source = sentence(joined("; ", parts))
     return Scale(
@@ -61,10 +61,10 @@ def find_scale(run: RunRecord, drawn: MapRecord | None = None) -> Scale:
 
 
 def _others(run: RunRecord) -> str | None:
-    if len(set(run.scales.values())) < 2:
+    if len(set(run.calibration.scales.values())) < 2:
         return None
     ends = [
         _("{map}: 0 to {end}", map=key.replace("@", ", "), end=number(end))
-        for key, end in sorted(run.scales.items())
+        for key, end in sorted(run.calibration.scales.items())
     ]
     return "; ".join(ends)

@@ -59,12 +59,12 @@ def comparison_view(comparison: Comparison) -> View:
         "summary": _summary(comparison),
         "cases": _cases(comparison),
         "differences": [_difference(difference) for difference in comparison.differences],
-        "classes": _table(comparison.classes, quoted),
-        "statuses": _table(comparison.statuses, lambda status: STATUSES[status]),
-        "trust": _trust(comparison.trust),
+        "classes": _table(comparison.transitions.classes, quoted),
+        "statuses": _table(comparison.transitions.statuses, lambda status: STATUSES[status]),
+        "trust": _trust(comparison.transitions.trust),
         "flags": [
             {"name": flag_title(name), "counts": counts}
-            for name, counts in comparison.flags.items()
+            for name, counts in comparison.transitions.flags.items()
         ],
         "checks": [
             {
@@ -74,7 +74,7 @@ def comparison_view(comparison: Comparison) -> View:
             for name, states in comparison.checks.items()
         ],
         "performance": _performance(comparison),
-        "num_labelled": comparison.num_labelled,
+        "num_labelled": comparison.answers.num_labelled,
         "mcnemar": _mcnemar(comparison),
         "metrics": [_metric(metric) for metric in comparison.metrics if _is_measured(metric)],
         "plot": _plot(comparison),
@@ -125,11 +125,11 @@ def _summary(comparison: Comparison) -> list[str]:
 
 
 def _cases(comparison: Comparison) -> Rows:
-    only = f"{len(comparison.only_a)} in A, {len(comparison.only_b)} in B"
+    only = f"{len(comparison.matching.only_a)} in A, {len(comparison.matching.only_b)} in B"
     return [
-        ("Matched", f"{comparison.num_matched} cases, by {said(comparison.matched_by)}"),
+        ("Matched", f"{comparison.matching.num_matched} cases, by {said(comparison.matching.by)}"),
         ("In one run only", only),
-        ("Matched, but files differ", str(comparison.num_other_bytes)),
+        ("Matched, but files differ", str(comparison.matching.num_other_bytes)),
         ("Patients", said(comparison.patients)),
     ]
 
@@ -168,21 +168,21 @@ def _trust(steps: Sequence[Transition]) -> View | None:
 
 
 def _performance(comparison: Comparison) -> list[View]:
-    if not comparison.num_labelled:
+    if not comparison.answers.num_labelled:
         return []
     return [_metric(metric) for metric in comparison.performance]
 
 
 def _mcnemar(comparison: Comparison) -> str | None:
-    if comparison.p_value is None:
+    if comparison.answers.p_value is None:
         return None
     small = f"p < 0.{'0' * (DECIMALS - 1)}1"
-    is_small = comparison.p_value < 10**-DECIMALS
-    p_value = small if is_small else f"p = {number(comparison.p_value, DECIMALS)}"
+    is_small = comparison.answers.p_value < 10**-DECIMALS
+    p_value = small if is_small else f"p = {number(comparison.answers.p_value, DECIMALS)}"
     return (
-        f"{comparison.num_wrong_then_right} wrong in A and right in B, "
-        f"{comparison.num_right_then_wrong} right in A and wrong in B, "
-        f"of {comparison.num_labelled} labelled cases; McNemar's exact test: {p_value}."
+        f"{comparison.answers.num_wrong_then_right} wrong in A and right in B, "
+        f"{comparison.answers.num_right_then_wrong} right in A and wrong in B, "
+        f"of {comparison.answers.num_labelled} labelled cases; McNemar's exact test: {p_value}."
     )
 
 
@@ -217,7 +217,7 @@ def _plot(comparison: Comparison) -> View:
     scores = comparison.scores
     step = max(1, -(-len(scores) // MOST_POINTS))
     shown = scores[::step]
-    a, b = comparison.thresholds
+    a, b = comparison.a.threshold, comparison.b.threshold
     words = f"{len(shown)} of {len(scores)} cases"
     if a is not None and b is not None:
         words += f"; thresholds {score(a)} in A and {score(b)} in B"

@@ -156,14 +156,14 @@ def _of_whole(value: float, whole: int, decimals: int) -> str:
 
 def calibrated_before(run: RunRecord) -> list[str]:
     """In words, where a run went on with other cases than when its scale and checks were made."""
-    known = run.calibrated_cases
-    if known in (None, run.num_cases):
+    known = run.calibration.num_cases
+    if known in (None, run.cases.num_cases):
         return []
     return [
         _(
             "made when the run had {known} cases, not {num}",
             known=grouped(known),
-            num=grouped(run.num_cases),
+            num=grouped(run.cases.num_cases),
         )
     ]
 

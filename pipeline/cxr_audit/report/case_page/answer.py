@@ -70,7 +70,7 @@ def scope(case: AuditedCase, card: ModelCard | None) -> Scope:
     if card is None:
         sentences.append(_("The model has no model card."))
     else:
-        population = quoted(clipped(card.population, 52))
+        population = quoted(clipped(card.population.description, 52))
         sentences.append(_("Model made for: {population}.", population=population))
     return Scope(state, _(SCOPES[state]), clipped(joined(" ", sentences), 150))
 
@@ -117,7 +117,7 @@ def output(prediction: Prediction, card: ModelCard | None, label: str | None) ->
         threshold = _(REACHED[reached], threshold=score(prediction.threshold))
         source = clipped(stopped_short(said(prediction.threshold_source)), 42)
         notes.append(full_stop(_("Threshold: {source}", source=source)))
-    if card is None or card.temperature is None:
+    if card is None or card.operation.temperature is None:
         notes.insert(0, _("Not a calibrated probability."))
     notes.append(_reference(prediction, label))
     return Output(main, threshold, joined(" ", notes))

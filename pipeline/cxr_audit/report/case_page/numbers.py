@@ -114,6 +114,7 @@ def regions_view(case: AuditedCase, pictures: Mapping[str, str]) -> View | None:
         "missing": sentence(stopped_short(said(missing))) if missing else None,
         "are_sides_stated": case.radiograph.image_left is not None,
         "budget": case.budget,
+        "budget_map": case.budget_map.key if case.budget_map else None,
         "scalar": said(case.prediction.scalar),
     }
 
@@ -242,7 +243,7 @@ def trust_view(case: AuditedCase, run: RunRecord) -> View | None:
     if case.trust is None:
         return None
     _shape, words = TRUST_STATES[case.trust.state]
-    checks = [(check, _("model")) for check in run.checks]
+    checks = [(check, _("model")) for check in run.calibration.checks]
     checks += [(check, _("case")) for check in case.trust.checks]
     rows = [_check_row(check, scope) for check, scope in checks if check.state != "not_run"]
     return {"title": _(words), "rows": rows + _not_run(checks)}

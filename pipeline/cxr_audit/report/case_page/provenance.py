@@ -53,14 +53,14 @@ def _hashes(case: CaseRecord, run: RunRecord) -> Rows:
     source = case.radiograph.source if case.radiograph else None
     has_regions = isinstance(case, AuditedCase) and case.regions.found
     hashes = [
-        (_("File, keyed hash"), case.file_hmac),
-        (_("File"), case.file_sha256),
+        (_("File, keyed hash"), case.hashes.file_hmac),
+        (_("File"), case.hashes.file_sha256),
         (_("Pixels, keyed hash"), source.pixel_hmac if source else None),
         (_("Pixels"), source.pixel_sha256 if source else None),
         (_("Model"), run.model.sha256),
-        (_("Lung segmenter"), run.segmenter_sha256 if has_regions else None),
+        (_("Lung segmenter"), run.software.segmenter_sha256 if has_regions else None),
         (_("Config"), run.config_sha256),
-        (_("Code"), run.code.sha256 if run.code else None),
+        (_("Code"), run.software.code.sha256 if run.software.code else None),
     ]
     return [(name, value) for name, value in hashes if value]
 
@@ -104,7 +104,7 @@ def _run_groups(case: CaseRecord, run: RunRecord) -> list[View]:
         (_("Parameters"), grouped(model.parameters)),
         (_("Repeated inference gives identical results"), repeated[model.is_deterministic]),
     ]
-    versions = [f"{name} {version}" for name, version in sorted(run.versions.items())]
+    versions = [f"{name} {version}" for name, version in sorted(run.software.versions.items())]
     run_rows = [
         (_("Name"), run.name),
         (_("Started"), utc(run.started)),
@@ -135,7 +135,7 @@ def _card(card: ModelCard) -> Rows:
     """What the model is for; what it was measured at stands in the run report."""
     rows = [
         (_("Intended use"), quoted(card.intended_use)),
-        (_("Population"), quoted(card.population)),
+        (_("Population"), quoted(card.population.description)),
     ]
     if card.limits:
         rows.append((_("Limits"), " ".join(quoted(text) for text in card.limits)))

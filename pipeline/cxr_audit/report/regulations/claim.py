@@ -38,7 +38,7 @@ CLAIM: dict[int, tuple[str, str | None, str | None]] = {
     22: (N_("Detailed description of model"), N_("section 3"), "always"),
     23: (
         N_("Software libraries, frameworks, packages"),
-        N_("sbom.cdx.json; run.json: versions"),
+        N_("sbom.cdx.json; run.json: software.versions"),
         "always",
     ),
     24: (N_("Initialisation of model parameters"), None, None),
@@ -85,7 +85,7 @@ CLAIM: dict[int, tuple[str, str | None, str | None]] = {
     41: (N_("Implications for practice"), None, None),
     42: (
         N_("Reference to the full protocol or technical details"),
-        N_("run.json: config, versions"),
+        N_("run.json: config, software.versions"),
         "always",
     ),
     43: (N_("Availability of software, model and data"), None, None),

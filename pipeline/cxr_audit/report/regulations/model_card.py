@@ -41,7 +41,7 @@ def _identity(run: RunRecord) -> list[Row]:
         (_("Developer, version, date, contact, regulatory status"), None),
         (_("Intended use"), quoted(card.intended_use) if card else None),
         (_("Intended users, place in the workflow, degree of automation"), None),
-        (_("Population"), quoted(card.population) if card else None),
+        (_("Population"), quoted(card.population.description) if card else None),
         (_("Input"), f"{size}; {quoted(card.input)}" if card else size),
         (
             _("Output"),
@@ -76,11 +76,11 @@ def _limits(card: ModelCard | None) -> list[Row]:
     limits = data = counts = None
     if card and card.limits:
         limits = " ".join(quoted(text) for text in card.limits)
-    if card and card.data:
-        licence = quoted(card.data_licence) or _("not stated")
-        data = _("{data}; licence {licence}", data=quoted(card.data), licence=licence)
-    if card and card.num_cases:
-        parts = [f"{part} {grouped(num)}" for part, num in sorted(card.num_cases.items())]
+    if card and card.data.description:
+        licence = quoted(card.data.licence) or _("not stated")
+        data = _("{data}; licence {licence}", data=quoted(card.data.description), licence=licence)
+    if card and card.data.num_cases:
+        parts = [f"{part} {grouped(num)}" for part, num in sorted(card.data.num_cases.items())]
         counts = ", ".join(parts)
     return [
         (_("Limits"), limits),

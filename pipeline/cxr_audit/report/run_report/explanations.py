@@ -166,14 +166,14 @@ def _worst_case(wrong: WrongCase, case: AuditedCase, kind: str, url: str | None)
 def validity(cases: Sequence[AuditedCase], run: RunRecord, cohort: CohortRecord) -> View:
     """Checks made once a model, and the states of the first maps by outcome."""
     layers = None
-    if run.cascade:
-        first, last = run.cascade[0], run.cascade[-1]
+    if run.calibration.cascade:
+        first, last = run.calibration.cascade[0], run.calibration.cascade[-1]
         layers = _("{num}, the first is {name}", num=last.num_layers, name=quoted(first.layer))
     states = [
         (_(MAP_STATES[case.first_map.facts.status][1]), case) for case in cases if case.first_map
     ]
     return {
-        "checks": [_check(check) for check in (*run.checks, *cohort.dependence)],
+        "checks": [_check(check) for check in (*run.calibration.checks, *cohort.dependence)],
         "layers": layers,
         "states": _by_outcome(states),
     }

@@ -26,31 +26,29 @@ def supply(cases: Sequence[AuditedCase], run: RunRecord, cohort: CohortRecord) -
         "intervals": all(intervals),
         "calibration": metrics["ece"].value is not None and metrics["auc"].value is not None,
         "subgroups": any(column.groups for column in cohort.subgroups),
-        "patients": bool(cohort.num_cases_of_known_patients),
+        "patients": bool(cohort.cases.num_of_known_patients),
         "wrong": bool(cohort.false_positives or cohort.false_negatives),
         "criteria": bool(cohort.acceptance),
         "maps": any(case.maps for case in cases),
         "regions": any(case.regions.found for case in cases),
         "documents": bool(documents),
-        "model_checks": bool(run.checks),
+        "model_checks": bool(run.calibration.checks),
         "trust": any(case.trust for case in cases),
         "flags": any(case.flags.raised or case.flags.undefined for case in cases),
         "masking": any(case.probes.masking for case in cases),
         "quality": any(case.quality for case in cases),
         "repeated": run.model.is_deterministic is not None,
-        "audited": cohort.statuses["ok"] > 0,
+        "audited": cohort.cases.statuses["ok"] > 0,
         "pinned": bool(pinned) or run.model.card is not None,
     }
 
 
 def _of_card(card: ModelCard | None) -> dict[str, bool]:
-    names = ("data", "data_sha256", "limits", "measured", "training")
-    held = {name: card is not None and bool(getattr(card, name)) for name in names}
     return {
         "card": card is not None,
-        "card_data": held["data"],
-        "card_sha256": held["data_sha256"],
-        "card_limits": held["limits"],
-        "card_measured": held["measured"],
-        "card_training": held["training"],
+        "card_data": card is not None and bool(card.data.description),
+        "card_sha256": card is not None and bool(card.data.sha256),
+        "card_limits": card is not None and bool(card.limits),
+        "card_measured": card is not None and bool(card.measured),
+        "card_training": card is not None and bool(card.training),
     }

@@ -87,8 +87,8 @@ def hazard_rows(cases: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecor
 def _unreadable(cases: Sequence[CaseRecord], cohort: CohortRecord) -> str:
     words = _(
         "{failed} failed, {excluded} excluded of {total}",
-        failed=grouped(cohort.statuses["failed"]),
-        excluded=grouped(cohort.statuses["excluded"]),
+        failed=grouped(cohort.cases.statuses["failed"]),
+        excluded=grouped(cohort.cases.statuses["excluded"]),
         total=grouped(len(cases)),
     )
     if not any(case.quality for case in cases):
@@ -155,8 +155,8 @@ def _explained(cases: Sequence[AuditedCase], run: RunRecord) -> str | None:
     gaps = [abs(facts.gap) for facts in maps if facts.gap is not None]
     if gaps:
         words.append(_("largest difference to the logit {gap}", gap=f"{max(gaps):.0e}"))
-    if run.checks:
-        states = Counter[str](check.state for check in run.checks)
+    if run.calibration.checks:
+        states = Counter[str](check.state for check in run.calibration.checks)
         counts = [
             f"{states[state]} {_(words)}"
             for state, words in CHECK_STATES.items()

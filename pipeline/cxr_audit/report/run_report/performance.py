@@ -35,8 +35,8 @@ def performance_view(cohort: CohortRecord) -> View | None:
         if row.key in cohort.metrics
     ]
     prevalence = _("undefined")
-    if cohort.prevalence is not None:
-        prevalence = f"{number(cohort.prevalence)} ({said(cohort.prevalence_source)})"
+    if cohort.cases.prevalence is not None:
+        prevalence = f"{number(cohort.cases.prevalence)} ({said(cohort.cases.prevalence_source)})"
     return {"rows": rows, "method": sentence(said(cohort.method)), "prevalence": prevalence}
 
 
@@ -107,7 +107,7 @@ def bins(cohort: CohortRecord) -> Bins:
     """Mean output, observed share and its interval, of the bins that hold cases."""
     return [
         (counted.mean_probability, counted.observed.value, counted.observed.interval_95)
-        for counted in cohort.reliability
+        for counted in cohort.reliability.bins
         if counted.mean_probability is not None and counted.observed.value is not None
     ]
 
@@ -117,8 +117,8 @@ def reliability_note(cohort: CohortRecord) -> str:
     sentences = [_("Points: bins of 0.1; lines: 95 % intervals.")]
     if any(interval is None for _mean, _share, interval in bins(cohort)):
         sentences.append(_("Open points: too few patients for an interval."))
-    if cohort.ece_if_calibrated is not None:
-        limit = number(cohort.ece_if_calibrated)
+    if cohort.reliability.ece_if_calibrated is not None:
+        limit = number(cohort.reliability.ece_if_calibrated)
         sentences.append(_("A calibrated model has an ECE below {limit} here.", limit=limit))
     return " ".join(sentences)
 

@@ -67,8 +67,10 @@ def summary_pictures(
     focus = _focus(cohort)
     if focus:
         pictures["focus"] = focus.encode()
-    if run.cascade:
-        stages = [(stage.num_layers, stage.spearman, stage.ssim) for stage in run.cascade]
+    if run.calibration.cascade:
+        stages = [
+            (stage.num_layers, stage.spearman, stage.ssim) for stage in run.calibration.cascade
+        ]
         pictures["cascade"] = plots.cascade(stages, 100, 40).encode()
     scale = mean_map_scale(mean_maps)
     if scale:
@@ -120,7 +122,7 @@ def _focus(cohort: CohortRecord) -> str | None:
 
 def _drawn_outcomes(cohort: CohortRecord) -> dict[str, int]:
     """Outcomes with at least one audited case."""
-    unlabelled = sum(counted.num_cases for counted in cohort.unlabelled)
+    unlabelled = sum(counted.num_cases for counted in cohort.cases.unlabelled)
     counts = {**cohort.outcomes, "no_label": unlabelled}
     return {name: counts[name] for name in OUTCOMES if counts[name]}
 

@@ -41,7 +41,9 @@ def _of_checks(
     run: RunRecord,
     cohort: CohortRecord,
 ) -> Iterator[str]:
-    failed = [check_label(check.name) for check in run.checks if check.state == "failed"]
+    failed = [
+        check_label(check.name) for check in run.calibration.checks if check.state == "failed"
+    ]
     if failed:
         names = ", ".join(failed)
         yield _("Failed checks of the model's explanations: {names}.", names=names)
@@ -60,15 +62,15 @@ def _of_checks(
 
 
 def _of_cases(cases: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) -> Iterator[str]:
-    if run.num_found:
+    if run.cases.num_found:
         yield _(
             "{num} of {found} available radiographs were audited (evenly spaced, --limit).",
             num=grouped(len(cases)),
-            found=grouped(run.num_found),
+            found=grouped(run.cases.num_found),
         )
-    if not cohort.statuses["ok"]:
+    if not cohort.cases.statuses["ok"]:
         yield _("No case was audited.")
-    failed = cohort.statuses["failed"]
+    failed = cohort.cases.statuses["failed"]
     if failed:
         words = num_cases(failed)
         yield _("Failed, and part of no figure: {cases}; see cases.csv.", cases=words)
@@ -85,9 +87,9 @@ def _of_labels(done: Sequence[AuditedCase], cohort: CohortRecord) -> Iterator[st
         yield _("Only {num} positives ({target}): sensitivity is imprecise.", **values)
     if positive + negative and negative < MANY:
         yield _("Only {num} negatives: specificity is imprecise.", num=grouped(negative))
-    if cohort.num_cases_of_known_patients != sum(cohort.statuses.values()):
+    if cohort.cases.num_of_known_patients != sum(cohort.cases.statuses.values()):
         yield _("Patients are not known for all cases: intervals may be too narrow.")
-    ece, limit = cohort.metrics["ece"].value, cohort.ece_if_calibrated
+    ece, limit = cohort.metrics["ece"].value, cohort.reliability.ece_if_calibrated
     if ece is not None and limit is not None and ece > limit:
         yield _("The calibration error is larger than that of a calibrated model.")
     if not any(column.groups for column in cohort.subgroups):
@@ -105,7 +107,7 @@ def _of_model(done: Sequence[AuditedCase], run: RunRecord, cohort: CohortRecord)
         yield _("The model has no model card: intended use and population are not known.")
     if not run.config.get("preprocess", {}).get("scaling_source"):
         yield _("The source of the value range is not stated (preprocess.scaling_source).")
-    if not run.checks and not any(case.trust for case in done):
+    if not run.calibration.checks and not any(case.trust for case in done):
         yield _("The explanations were not checked.")
     for words in calibrated_before(run):
         yield _("The checks of the model and the colour scale were {when}.", when=words)
@@ -130,7 +132,7 @@ def monitoring(cases: Sequence[CaseRecord], cohort: CohortRecord) -> list[View]:
     done = audited(cases)
     scores = [case.prediction.probability for case in done]
     called = sum(case.prediction.predicted == cohort.target_class for case in done)
-    stopped = cohort.statuses["failed"] + cohort.statuses["excluded"]
+    stopped = cohort.cases.statuses["failed"] + cohort.cases.statuses["excluded"]
     target = quoted(cohort.target_class) or _("the target class")
     in_cohort = _("cohort.json, once labels are known")
     trust = None

@@ -29,10 +29,10 @@ def glance(cases: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) ->
     done = audited(cases)
     rows = [
         (_("Cases"), _cases(cases, run, cohort)),
-        (_("Patients"), f"{grouped(cohort.num_patients)} ({said(cohort.patients)})"),
+        (_("Patients"), f"{grouped(cohort.cases.num_patients)} ({said(cohort.cases.patients)})"),
     ]
     labelled = sum(cohort.outcomes.values())
-    values = {"num": grouped(labelled), "total": grouped(cohort.statuses["ok"])}
+    values = {"num": grouped(labelled), "total": grouped(cohort.cases.statuses["ok"])}
     rows.append((_("With a label"), _("{num} of {total} audited", **values)))
     if labelled:
         rows.append((_("Errors"), _errors(cohort, labelled)))
@@ -59,14 +59,14 @@ def _order(name: str) -> int:
 def _cases(cases: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) -> str:
     values = {
         "num": grouped(len(cases)),
-        "ok": grouped(cohort.statuses["ok"]),
-        "excluded": grouped(cohort.statuses["excluded"]),
-        "failed": grouped(cohort.statuses["failed"]),
+        "ok": grouped(cohort.cases.statuses["ok"]),
+        "excluded": grouped(cohort.cases.statuses["excluded"]),
+        "failed": grouped(cohort.cases.statuses["failed"]),
     }
-    if run.num_found:
+    if run.cases.num_found:
         return _(
             "{num} of {found} found (--limit): {ok} audited, {excluded} excluded, {failed} failed",
-            found=grouped(run.num_found),
+            found=grouped(run.cases.num_found),
             **values,
         )
     return _("{num}: {ok} audited, {excluded} excluded, {failed} failed", **values)
@@ -92,7 +92,10 @@ def scoping(cases: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) -
     target = quoted(cohort.target_class)
     rows = [
         (_("Intended use"), quoted(card.intended_use) if card else not_supplied),
-        (_("Population of the model"), quoted(card.population) if card else not_supplied),
+        (
+            _("Population of the model"),
+            quoted(card.population.description) if card else not_supplied,
+        ),
         (_("Question of this run"), _("output for {target}", target=target) if target else DASH),
         (_("Threshold"), _threshold(cases)),
         (_("Labels"), _labels(run, cohort)),
@@ -129,7 +132,7 @@ def _labels(run: RunRecord, cohort: CohortRecord) -> str:
 
 def unlabelled_reasons(cohort: CohortRecord) -> Iterable[CountedReason]:
     """Why audited cases have no label that names a class."""
-    return cohort.unlabelled
+    return cohort.cases.unlabelled
 
 
 def _views(cases: Sequence[CaseRecord]) -> str:
