@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 from cxr_audit.evidence import RunFolder
-from cxr_audit.records import CaseRecord
+from cxr_audit.records import AuditedCase
 
 COLUMNS = ("zone", "mediastinum", "outside_body", "marker", "border", "elsewhere", "bias")
 
 
-def parts_of(record: CaseRecord) -> Counter[str]:
+def parts_of(record: AuditedCase) -> Counter[str]:
     """Log-odds by kind of region; parts that lie in no region by their name."""
     assert record.budget is not None
-    kinds = {region.name: region.kind for region in record.regions}
+    kinds = {region.name: region.kind for region in record.regions.found}
     parts: Counter[str] = Counter()
     for name, value in record.budget.parts:
         parts[kinds.get(name, name)] += value  # type: ignore[assignment]
@@ -35,21 +35,20 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path)
     folder = RunFolder.open(parser.parse_args().run)
-    records = [
-        record
-        for case_id in folder.case_ids()
-        if (record := folder.read_case(case_id)) and record.budget
-    ]
-    by: dict[tuple[str, str], list[CaseRecord]] = {}
+    records = []
+    for case_id in folder.case_ids():
+        case = folder.read_case(case_id)
+        if isinstance(case, AuditedCase) and case.budget is not None:
+            records.append(case)
+    by: dict[tuple[str, str], list[AuditedCase]] = {}
     for record in records:
-        assert record.prediction is not None
         by.setdefault((record.label or "none", record.prediction.predicted), []).append(record)
     print(
         f"{'label':12}{'predicted':12}{'cases':>7}{'no lungs':>9}"
         + "".join(f"{name:>14}" for name in COLUMNS)
     )
     for (label, predicted), cases in sorted(by.items()):
-        parts = [parts_of(case) for case in cases if case.lungs_missing is None]
+        parts = [parts_of(case) for case in cases if "lungs" not in case.regions.missing]
         means = (
             "".join(f"{np.mean([part[name] for part in parts]):14.2f}" for name in COLUMNS)
             if parts
@@ -59,7 +58,7 @@ def main() -> None:
     marked = [
         abs(parts_of(record)["marker"])
         for record in records
-        if any(r.kind == "marker" for r in record.regions)
+        if any(r.kind == "marker" for r in record.regions.found)
     ]
     print(
         f"{len(marked)} cases with a marker; it moves the logit by at most {max(marked, default=0.0):.2f}"

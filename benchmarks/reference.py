@@ -58,7 +58,7 @@ def classifier(data: Path) -> bool:
         epochs=shipped.training["epochs"][0],
         phantom_epochs=shipped.training["epochs"][1],
     )
-    card = describe(arguments, WEIGHTS / shipped.weights, shipped.temperature)
+    card = describe(arguments, WEIGHTS / shipped.weights, shipped.operation.temperature)
     is_met = True
     before = {(one.what, one.data): one.value for one in shipped.measured}
     for one in card.measured:

@@ -11,6 +11,7 @@ import pytest
 from cxr_audit import load_config
 from cxr_audit.audit import cohort_of
 from cxr_audit.errors import ConfigError
+from cxr_audit.records import Population
 from cxr_audit.vocabulary.checks import criteria_of_model
 
 from tests.audit.runs import rows_of, run
@@ -100,7 +101,7 @@ def test_the_border_is_tried_as_it_usually_is_in_the_run(
         assert record is not None
         assert record.probes.mean_replaced["border"] == pytest.approx(change, abs=1e-3)
     assert np.abs(after - before).max() > 0.01  # it does something
-    assert folder.read_run().logit_spread == pytest.approx(before.std(), abs=1e-3)
+    assert folder.read_run().calibration.logit_spread == pytest.approx(before.std(), abs=1e-3)
     described = folder.read_cohort()
     assert described is not None
     assert {check.name for check in described.dependence} < set(criteria_of_model())
@@ -139,11 +140,8 @@ def test_an_own_models_card_is_recorded_and_bound_to_it(config_file: Path) -> No
     given = f"classifier.card={{intended_use: a second look, population: adults, {validation}}}"
     model = run(config_file, given, limit=1).read_run().model
     assert model.card is not None
-    assert (model.card.sha256, model.card.population, model.card.limits) == (
-        model.sha256,
-        "adults",
-        (),
-    )
+    assert (model.card.sha256, model.card.limits) == (model.sha256, ())
+    assert model.card.population == Population("adults")
     assert model.card.validation is not None
     assert model.card.validation.class_name == "PNEUMONIA"
     (one,) = model.card.validation.bins  # no case, no bin

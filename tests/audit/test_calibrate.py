@@ -22,7 +22,7 @@ def test_the_budget_of_a_case_adds_up_and_colours_may_be_its_own(config_file: Pa
     )
     record = folder.read_run()
     assert record.calibration.scale is None
-    assert record.scale_source.code == "audit.scale_of_case"
+    assert record.calibration.scale_source.code == "audit.scale_of_case"
     assert record.model.is_deterministic is True
     for case_id in folder.case_ids():
         case = folder.read_case(case_id)
@@ -54,7 +54,10 @@ def test_what_is_usual_is_not_another_for_the_rest_of_a_run(config_file: Path) -
 
 def test_few_radiographs_tell_nothing_usual(config_file: Path) -> None:
     folder = run(config_file, limit=7)
-    assert (folder.read_run().num_found, folder.read_run().mean_input_sha256) == (8, None)
+    assert (folder.read_run().cases.num_found, folder.read_run().calibration.mean_input_sha256) == (
+        8,
+        None,
+    )
     assert not (folder.path / "mean_input.npz").exists()
     records = [folder.read_case(case_id) for case_id in folder.case_ids()]
     assert {len(record.probes.mean_replaced) for record in records if record} == {0}
@@ -84,13 +87,13 @@ def test_excluded_copies_have_no_part_in_the_calibration(config_file: Path) -> N
         (images / f"copy {n}.png").write_bytes((images / "Doe^Jane_0.png").read_bytes())
     record = run(config_file, "quality.exclude=[duplicate_pixels]").read_run()
     assert record.cases.counts == {"ok": 8, "excluded": 3, "failed": 0}
-    assert record.scale_source.values["num"] == 8
+    assert record.calibration.scale_source.values["num"] == 8
     assert record.calibration.logit_spread == pytest.approx(
         alone.calibration.logit_spread, rel=1e-4
     )
     assert record.calibration.scale == alone.calibration.scale
     counted = run(config_file, "run.name=counted").read_run()
-    assert counted.scale_source.values["num"] == 11
+    assert counted.calibration.scale_source.values["num"] == 11
     assert counted.calibration.logit_spread != pytest.approx(
         alone.calibration.logit_spread, rel=1e-4
     )

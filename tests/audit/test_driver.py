@@ -130,7 +130,7 @@ def test_a_resumed_run_records_all_its_legs(config_file: Path) -> None:
     folder = RunFolder(config.run.output / config.run.name)
     (broken,) = folder.read_run().legs
     assert broken.ended is not None
-    assert "calibration" in broken.cpu_s
+    assert "calibration" in broken.costs.cpu_s
     finished = run(config_file, resume=True).read_run()
     first, second = finished.legs
     assert first == broken

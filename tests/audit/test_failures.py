@@ -124,7 +124,7 @@ def test_a_case_that_the_calibration_cannot_take_is_left_out_of_it(
     config = load_config(config_file)
     result = audit(config, Inline(config))
     assert result.counts == {"ok": 7, "excluded": 0, "failed": 1}
-    assert RunFolder(result.folder).read_run().scale_source.values["num"] == 7
+    assert RunFolder(result.folder).read_run().calibration.scale_source.values["num"] == 7
 
 
 def test_ten_cases_that_fail_in_the_same_way_stop_the_run(config_file: Path) -> None:

@@ -41,7 +41,7 @@ def test_case_ids_depend_on_a_key_that_stays_outside_the_run(
     assert ids(run(config_file, "run.name=again")) == ids(first)
     elsewhere = run(config_file, "run.output=elsewhere")
     assert not ids(elsewhere) & ids(first)
-    assert elsewhere.read_run().case_id_key != first.read_run().case_id_key
+    assert elsewhere.read_run().cases.case_id_key != first.read_run().cases.case_id_key
     assert ids(
         run(config_file, "run.output=elsewhere", "run.name=keyed", f"privacy.key_file={key}")
     ) == ids(first)

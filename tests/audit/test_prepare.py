@@ -48,7 +48,7 @@ def test_unfit_radiographs_are_excluded_failed_or_cautioned(config_file: Path) -
     for row in rows:
         assert len(folder.read_case(row["case_id"]).quality) == 14
         assert (folder.case(row["case_id"]) / "report.pdf").is_file()
-    assert folder.read_run().counts == {"ok": 9, "excluded": 1, "failed": 1}
+    assert folder.read_run().cases.counts == {"ok": 9, "excluded": 1, "failed": 1}
     assert folder.read_cohort().cases.statuses == {"ok": 9, "excluded": 1, "failed": 1}
     index = (folder.path / "index.html").read_text()
     assert all(row["case_id"] in index for row in rows)
@@ -68,7 +68,11 @@ def test_what_is_no_chest_is_excluded_once_the_lungs_are_looked_for(config_file:
     assert isinstance(record, StoppedCase)
     assert record.status == "excluded"
     calibrated = folder.read_run()  # from no case at all
-    assert (calibrated.model.is_deterministic, calibrated.logit_spread, calibrated.scales) == (
+    assert (
+        calibrated.model.is_deterministic,
+        calibrated.calibration.logit_spread,
+        calibrated.calibration.scales,
+    ) == (
         None,
         None,
         {},

@@ -35,7 +35,7 @@ def test_every_case_gets_its_documents_and_the_folder_verifies(config_file: Path
         with np.load(case / "map.npz") as arrays:
             values = arrays["grad-cam"]
         assert values.shape == (8, 8)
-        is_faint = 0 < values.max() < folder.read_run().scale / 4
+        is_faint = 0 < values.max() < folder.read_run().calibration.scale / 4
         assert record["maps"][0]["is_faint"] == is_faint
         bias = record["maps"][0]["facts"]["bias"]
         assert values.sum(dtype=float) + bias == pytest.approx(float(row["logit"]), abs=1e-4)

@@ -13,8 +13,8 @@ from tests.audit.runs import run
 def test_a_run_names_its_runtime_and_gives_the_same_records(config_file: Path) -> None:
     plain = run(config_file)
     fast = run(config_file, "engine.runtime=onnxruntime", "run.name=fast")
-    assert plain.read_run().parity.runtime is None
-    figures = fast.read_run().parity.runtime
+    assert plain.read_run().calibration.parity.runtime is None
+    figures = fast.read_run().calibration.parity.runtime
     assert figures.num_inputs == 8
     assert figures.runtime.startswith("onnxruntime ")
     assert figures.largest_logit_difference <= 1e-5

@@ -78,8 +78,8 @@ def test_patients_are_those_of_the_sources() -> None:
     assert found.cases.patients == message("cohort.patients_partly_known", known=38, num=40)
     assert found.cases.num_of_known_patients == 38
     assert found.metrics["sensitivity"].num_patients == 10
-    assert described(records).num_patients == 40
-    assert described(records).patients == message("cohort.patients_unknown", num=40)
+    assert described(records).cases.num_patients == 40
+    assert described(records).cases.patients == message("cohort.patients_unknown", num=40)
 
 
 def test_a_patient_named_like_a_case_is_not_that_case() -> None:

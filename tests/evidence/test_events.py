@@ -656,6 +656,7 @@ def with_schema(folder: RunFolder, version: int) -> None:
     """Give the run the fields of schema 3 and older, and a schema version."""
     path = folder.path / "run.json"
     content = json.loads(path.read_bytes())
+    content["calibration"]["calibrated_cases"] = content["calibration"].pop("num_cases")
     for part in ("cases", "software", "calibration", "costs"):
         content |= content.pop(part)
     path.write_text(json.dumps({**content, "schema_version": version}))

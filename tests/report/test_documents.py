@@ -409,7 +409,8 @@ def test_a_dicom_case_of_many_attributes_and_decisions_is_three_pages(renderer, 
     facts = replace(record.radiograph, attributes=attributes, decisions=steps)
     record = with_regions(replace(record, radiograph=facts, quality=CHECKS))
     trust = Trust("caution", ("it costs no more",), CASE_CHECKS)
-    run = replace(run, checks=MODEL_CHECKS, config={"report": {"paper": paper}})
+    calibration = replace(run.calibration, checks=MODEL_CHECKS)
+    run = replace(run, calibration=calibration, config={"report": {"paper": paper}})
     _, _, third = pages(renderer.case_pdf(replace(record, trust=trust), run, folder))
     for text in (
         "LossyImageCompressionRatio23: DERIVED\\PRIMARY",
