@@ -137,9 +137,7 @@ class Auditor:
         ModelError : the network that is audited is not the model of the file, or the runtime does
             not answer as TensorFlow does.
         """
-        from cxr_audit.classifier import check_parity
         from cxr_audit.explain import check_maps_vary, check_output_varies
-        from cxr_audit.trust.runtime import check_runtime
 
         clock = Clock()
         inputs: list[ModelInput] = []
@@ -167,8 +165,7 @@ class Auditor:
         parity = None
         if inputs:
             tensors = np.stack([model_input.tensor for model_input in inputs])
-            runtime = check_runtime(self.explainer, tensors, self.size)
-            parity = replace(check_parity(self.classifier, tensors), runtime=runtime)
+            parity = self._parity(tensors)
             checks, cascade = self.checks.of_model(tensors)
             checks += (check_output_varies(probabilities), check_maps_vary(first_maps))
         spread = self._logit_spread(inputs)
@@ -234,10 +231,22 @@ class Auditor:
 
     # ---- steps
 
+    def _parity(self, inputs: Floats) -> Parity:
+        """Whether what is audited is the model of the file, in each runtime."""
+        from cxr_audit.classifier import check_closed_parity, check_parity
+        from cxr_audit.explain import ClosedExplainer, Explainer
+        from cxr_audit.trust.runtime import check_runtime
+
+        if isinstance(self.explainer, ClosedExplainer):
+            return check_closed_parity(self.explainer.classifier, inputs)
+        assert isinstance(self.explainer, Explainer)
+        runtime = check_runtime(self.explainer, inputs, self.size)
+        return replace(check_parity(self.explainer.classifier, inputs), runtime=runtime)
+
     def _answers_alike(self, batch: Batch) -> bool:
         """Whether two calls give the same bits."""
         tensor = self._tensor(batch)
-        first, second = (self.explainer.target.forward(tensor, None)[2] for _ in range(2))
+        first, second = (self.explainer.logits(tensor) for _ in range(2))
         return bool(np.array_equal(first, second, equal_nan=True))
 
     def _logit_spread(self, inputs: list[ModelInput]) -> float | None:

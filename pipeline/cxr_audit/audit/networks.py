@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr_audit import preprocess as geometry
 from cxr_audit import reference, regions
+from cxr_audit.audit.closed import is_closed, open_closed
 from cxr_audit.cohort.intervals import score_interval
 from cxr_audit.config import REFERENCE, AuditConfig, Card
 from cxr_audit.config import Classifier as ClassifierSettings
@@ -23,12 +25,12 @@ from cxr_audit.records import (
 
 if TYPE_CHECKING:
     from cxr_audit.classifier import Classifier
-    from cxr_audit.explain import Explainer
+    from cxr_audit.explain import AnyExplainer, Explainer, Probing
     from cxr_audit.regions import LungSegmenter
     from cxr_audit.trust.checks import Checks
 
 
-def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
+def open_classifier(config: AuditConfig) -> tuple[AnyExplainer, ModelFacts]:
     """The classifier of a config, checked against the config, with what it is for the record.
 
     Raises
@@ -38,6 +40,10 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     from cxr_audit.classifier import Classifier, OnnxRuntime, file_sha256, load_keras
 
     settings = config.classifier
+    if is_closed(config):
+        closed, model = open_closed(config, _probing(config))
+        card = _card(settings.card, model, closed.classifier.target_class)
+        return closed, replace(model, card=card)
     path, sha256, card = _weights(settings)
     size = config.preprocess
     threshold, threshold_source = settings.threshold, settings.threshold_source
@@ -58,7 +64,7 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
     explainer = _explainer(config, classifier)
     sha256 = file_sha256(path)
     is_reference = settings.path == REFERENCE
-    return explainer, ModelFacts(
+    model = ModelFacts(
         name="cxr-audit reference classifier" if is_reference else path.name,
         sha256=sha256,
         parameters=classifier.parameters,
@@ -70,13 +76,17 @@ def open_classifier(config: AuditConfig) -> tuple[Explainer, ModelFacts]:
         head=explainer.target.head_in_words,
         is_exact=explainer.target.is_affine,
         labels=classifier.labels,
-        card=card or _card(settings.card, path.name, sha256, classifier),
+        card=card,
     )
+    if card is None:
+        model = replace(model, card=_card(settings.card, model, classifier.target_class))
+    return explainer, model
 
 
 def _weights(settings: ClassifierSettings) -> tuple[Path, str | None, ModelCard | None]:
     """File, SHA-256 that it must have, and card if it is the classifier that ships."""
     if settings.path != REFERENCE:
+        assert settings.path is not None  # else there is a command
         return Path(settings.path), settings.sha256, None
     if settings.card is not None:
         raise ConfigError(
@@ -87,11 +97,9 @@ def _weights(settings: ClassifierSettings) -> tuple[Path, str | None, ModelCard 
 
 
 def _explainer(config: AuditConfig, classifier: Classifier) -> Explainer:
-    from cxr_audit.explain import Explainer, Probing
+    from cxr_audit.explain import Explainer
 
     settings = config.explain
-    _, offset = geometry.scaling_of(config.preprocess)
-    black = tuple(map(float, offset))
     return Explainer(
         classifier,
         settings.methods,
@@ -99,31 +107,41 @@ def _explainer(config: AuditConfig, classifier: Classifier) -> Explainer:
         settings.layers,
         settings.classes,
         settings.against,
-        Probing(
-            settings.baseline,
-            black,
-            settings.steps,
-            settings.score_cam_channels,
-            config.run.seed,
-        ),
+        _probing(config),
     )
 
 
-def _card(card: Card | None, name: str, sha256: str, classifier: Classifier) -> ModelCard | None:
+def _probing(config: AuditConfig) -> Probing:
+    from cxr_audit.explain import Probing
+
+    settings = config.explain
+    _, offset = geometry.scaling_of(config.preprocess)
+    return Probing(
+        baseline=settings.baseline,
+        black=tuple(map(float, offset)),
+        steps=settings.steps,
+        score_cam_channels=settings.score_cam_channels,
+        seed=config.run.seed,
+        occlusion_cells=settings.occlusion_cells,
+        rise_masks=settings.rise_masks,
+    )
+
+
+def _card(card: Card | None, model: ModelFacts, target_class: str) -> ModelCard | None:
     """The model card of a config, bound to the model."""
     if card is None:
         return None
     return ModelCard(
-        name=name,
-        weights=name,
-        sha256=sha256,
-        parameters=classifier.parameters,
-        input=" x ".join(map(str, classifier.input_shape)),
+        name=model.name,
+        weights=model.name,
+        sha256=model.sha256,
+        parameters=model.parameters,
+        input=" x ".join(map(str, model.input_shape)),
         intended_use=card.intended_use,
         population=Population(card.population),
         limits=card.limits,
         data=CardData(card.data, card.data_licence),
-        validation=_validation(card.validation, classifier.target_class),
+        validation=_validation(card.validation, target_class),
     )
 
 
@@ -139,7 +157,7 @@ def _validation(stated: ValidationSettings | None, class_name: str) -> Validatio
     return Validation(stated.data, class_name, tuple(bins))
 
 
-def open_checks(config: AuditConfig, explainer: Explainer) -> Checks:
+def open_checks(config: AuditConfig, explainer: AnyExplainer) -> Checks:
     """The checks of the explanation that a config asks for."""
     from cxr_audit.trust.checks import Checks
 

@@ -30,8 +30,8 @@ from cxr_audit.records import CaseSource, Floats, ProductionParity, Radiograph, 
 from cxr_audit.vocabulary.presets import PLAIN, PRESETS, PresetName
 
 if TYPE_CHECKING:
-    from cxr_audit.classifier import Classifier
-    from cxr_audit.explain import Explainer
+    from cxr_audit.classifier.classes import Classes
+    from cxr_audit.explain import AnyExplainer
 
 SEARCHED_CASES = 16
 """Where no preset fits, value ranges and aspects are tried on so many cases."""
@@ -58,7 +58,7 @@ class Trial:
 
 
 def production_parity(
-    config: AuditConfig, explainer: Explainer, sources: Sequence[CaseSource]
+    config: AuditConfig, explainer: AnyExplainer, sources: Sequence[CaseSource]
 ) -> ProductionParity | None:
     """Compare the audit's outputs with the site's, or refuse the run.
 
@@ -95,7 +95,7 @@ def production_parity(
 
 def try_pipelines(
     config: AuditConfig,
-    explainer: Explainer,
+    explainer: AnyExplainer,
     sources: Sequence[CaseSource],
     progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> list[Trial]:
@@ -244,7 +244,7 @@ def _refuse_constant(outputs: Sequence[tuple[float, ...]], tolerance: float) -> 
 
 def _tried(
     config: AuditConfig,
-    explainer: Explainer,
+    explainer: AnyExplainer,
     cases: Sequence[Case],
     reference: Reference,
     tried: Sequence[dict[str, Any]],
@@ -295,7 +295,7 @@ def _tried(
 
 
 def _asked(
-    radiograph: Radiograph, settings: Sequence[Preprocess], explainer: Explainer, at_once: int
+    radiograph: Radiograph, settings: Sequence[Preprocess], explainer: AnyExplainer, at_once: int
 ) -> tuple[list[bytes], list[Outputs]]:
     """Of one radiograph, for each preprocessing: a hash of the model input, and the scores. The
     same model input is asked once."""
@@ -322,9 +322,7 @@ def _changed(settings: Preprocess, changes: dict[str, Any]) -> Preprocess:
     return Preprocess.model_validate({**settings.model_dump(), **changes}) if changes else settings
 
 
-def _threshold(
-    classifier: Classifier, class_names: Sequence[str]
-) -> tuple[int | None, float | None]:
+def _threshold(classifier: Classes, class_names: Sequence[str]) -> tuple[int | None, float | None]:
     """Column and threshold that decide the predicted class, where the file has that column."""
     if not classifier.has_threshold:
         return None, None

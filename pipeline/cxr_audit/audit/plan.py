@@ -209,7 +209,10 @@ def without_paths(config: AuditConfig) -> dict[str, Any]:
     for section, key in paths:
         if resolved[section][key] is not None:
             resolved[section][key] = IN_PRIVATE
-    resolved["classifier"]["path"] = Path(config.classifier.path).name
+    if config.classifier.path is not None:
+        resolved["classifier"]["path"] = Path(config.classifier.path).name
+    command = [Path(word).name for word in config.classifier.command]
+    resolved["classifier"]["command"] = command
     return resolved
 
 

@@ -23,17 +23,24 @@ def _import_tensorflow() -> None:
 _import_tensorflow()
 
 from cxr_audit.classifier.classifier import Classifier, Split  # noqa: E402
+from cxr_audit.classifier.closed import ClosedClassifier  # noqa: E402
+from cxr_audit.classifier.command import Command  # noqa: E402
 from cxr_audit.classifier.inspection import inspect_model  # noqa: E402
 from cxr_audit.classifier.keras2 import convert  # noqa: E402
 from cxr_audit.classifier.load import file_sha256, load_keras  # noqa: E402
+from cxr_audit.classifier.onnx_file import OnnxFile  # noqa: E402
 from cxr_audit.classifier.onnx_runtime import OnnxRuntime  # noqa: E402
-from cxr_audit.classifier.parity import check_parity  # noqa: E402
+from cxr_audit.classifier.parity import check_closed_parity, check_parity  # noqa: E402
 from cxr_audit.classifier.torchxrayvision import import_torchxrayvision  # noqa: E402
 
 __all__ = [
     "Classifier",
+    "ClosedClassifier",
+    "Command",
+    "OnnxFile",
     "OnnxRuntime",
     "Split",
+    "check_closed_parity",
     "check_parity",
     "convert",
     "file_sha256",

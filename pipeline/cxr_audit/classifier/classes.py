@@ -43,6 +43,8 @@ class Classes:
     ModelError : names or threshold do not fit the outputs.
     """
 
+    input_shape: tuple[int, int, int]
+
     def __init__(
         self,
         num_units: int,

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from cxr_audit.classifier.classifier import Classifier
 from cxr_audit.classifier.front import ValueRange, read_value_range
 from cxr_audit.classifier.graph import flatten
 from cxr_audit.classifier.load import file_sha256, load_keras
+from cxr_audit.classifier.onnx_file import OnnxFile
 from cxr_audit.classifier.receptive import Field, receptive_fields
 from cxr_audit.errors import ModelError
 
@@ -24,8 +26,11 @@ def inspect_model(path: Path) -> dict[str, Any]:
 
     `layers` are those with a grid, from the first convolution to the logit. A model card beside
     the file (the same name with the suffix .json, as `import-torchxrayvision` writes it) is used
-    where its SHA-256 is that of the file. Raises `ModelError` as `load_keras` and `Classifier` do.
+    where its SHA-256 is that of the file. Of an ONNX file there are no layers: it is only asked.
+    Raises `ModelError` as `load_keras`, `OnnxFile` and `Classifier` do.
     """
+    if path.suffix.lower() == ".onnx":
+        return _inspect_onnx(path)
     model = load_keras(path)
     sha256 = file_sha256(path)
     shape = flatten(model, (224, 224, 3)).input_shape
@@ -68,6 +73,39 @@ def inspect_model(path: Path) -> dict[str, Any]:
         "head": target.head_in_words,
         "logit_is_sum_of_cells": target.is_affine,
         "layers": _layers(classifier),
+    }
+
+
+def _inspect_onnx(path: Path) -> dict[str, Any]:
+    """The facts of a model that is only asked."""
+    model = OnnxFile(path)
+    rows, columns, channels = (
+        size or default for size, default in zip(model.shape, (224, 224, 3), strict=True)
+    )
+    sizes = "x".join(str(size or "any") for size in model.shape)
+    outputs, _ = model.answer(np.zeros((1, rows, columns, channels), np.float32))
+    unknown = "an ONNX file does not say it"
+    return {
+        "file": path.name,
+        "sha256": model.sha256,
+        "name": path.name,
+        "parameters": model.parameters,
+        "input": f"{sizes} (rows x columns x channels), in the file as {model.layout}",
+        "rows": rows,
+        "columns": columns,
+        "channels": channels,
+        "scaling_guess": None,
+        "scaling_reason": unknown,
+        "resize": None,
+        "output_units": outputs.shape[1],
+        "output_activation": model.activation or "not known; set classifier.output",
+        "class_names": None,
+        "threshold": None,
+        "threshold_source": None,
+        "target_layer": None,
+        "head": "not known: the model is only asked",
+        "logit_is_sum_of_cells": False,
+        "layers": [],
     }
 
 

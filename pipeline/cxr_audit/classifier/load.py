@@ -42,7 +42,7 @@ _FROM_PYTORCH = (
 _OTHER_FORMATS = {
     ".pb": ("a TensorFlow graph", _CONVERT),
     ".tflite": ("a TensorFlow Lite model", _CONVERT),
-    ".onnx": ("an ONNX model", _REBUILD),
+    ".onnx": ("an ONNX model", "set classifier.path to it in a config: it is audited by asking"),
     ".pt": ("a PyTorch model", _FROM_PYTORCH),
     ".pth": ("a PyTorch model", _FROM_PYTORCH),
 }

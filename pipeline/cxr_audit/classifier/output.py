@@ -91,13 +91,13 @@ def read_output(graph: Graph, num_units: int, stated: Stated | None = None) -> O
     ------
     ModelError : the last layer and the config contradict each other, or the output is constant.
     """
-    _refuse_one_label(num_units, stated)
+    refuse_one_label(num_units, stated)
     last = _behind_identities(graph)
     activation = activation_of(last.operation)
     if activation in PROBABILITIES:
         _check_activation(last, activation, num_units, stated)
         if type(last.operation).__name__ in ("Activation", "Dense", "Sigmoid", "Softmax"):
-            kind = _kind_of_activation(activation, num_units, stated)
+            kind = kind_of_activation(activation, num_units, stated)
             return Output(_without(graph, last), kind, activation, stated is not None)
     if gives_probabilities(graph, last):
         _check_probabilities(last, stated)
@@ -105,6 +105,43 @@ def read_output(graph: Graph, num_units: int, stated: Stated | None = None) -> O
     if stated == "probabilities":
         return _of_probabilities(graph, stated)
     return _of_logits(graph, last, num_units, stated)
+
+
+def refuse_one_label(num_units: int, stated: Stated | None) -> None:
+    """Raise `ModelError` where one unit is said to be several."""
+    if num_units == 1 and stated in ("multi_label", "softmax"):
+        raise ModelError(
+            f"classifier.output is {stated}, but the model has one output unit",
+            "set classifier.output: sigmoid, logits or probabilities",
+        )
+
+
+def kind_of_activation(activation: str, num_units: int, stated: Stated | None) -> Kind:
+    """How a probability follows from the value under a sigmoid or a softmax."""
+    if activation == "softmax":
+        return "softmax"
+    return "multi_label" if num_units > 2 or stated == "multi_label" else "sigmoid"
+
+
+def kind_of_logits(num_units: int, stated: Stated) -> Kind:
+    """How a probability follows from logits, by what the config says of them.
+
+    Raises
+    ------
+    ModelError : it does not say enough.
+    """
+    refuse_one_label(num_units, stated)
+    if stated == "softmax" or stated == "multi_label":
+        return stated
+    if stated == "sigmoid":
+        return "multi_label" if num_units > 2 else "sigmoid"
+    if num_units > 2:
+        raise ModelError(
+            f"classifier.output is logits, but {num_units} logits may be one softmax (exactly "
+            "one class holds) or several labels (each has a sigmoid)",
+            "set classifier.output: softmax or multi_label",
+        )
+    return _supposed(num_units)
 
 
 def activation_of(operation: Any) -> str:
@@ -127,14 +164,6 @@ def maker_of_output(graph: Graph) -> Step:
     step = graph.maker(graph.output)
     assert step is not None
     return step
-
-
-def _refuse_one_label(num_units: int, stated: Stated | None) -> None:
-    if num_units == 1 and stated in ("multi_label", "softmax"):
-        raise ModelError(
-            f"classifier.output is {stated}, but the model has one output unit",
-            "set classifier.output: sigmoid, logits or probabilities",
-        )
 
 
 def _behind_identities(graph: Graph) -> Step:
@@ -201,12 +230,6 @@ def _check_activation(last: Step, activation: str, num_units: int, stated: State
         )
 
 
-def _kind_of_activation(activation: str, num_units: int, stated: Stated | None) -> Kind:
-    if activation == "softmax":
-        return "softmax"
-    return "multi_label" if num_units > 2 or stated == "multi_label" else "sigmoid"
-
-
 def _check_probabilities(last: Step, stated: Stated | None) -> None:
     if stated not in (None, "probabilities"):
         raise ModelError(
@@ -223,19 +246,7 @@ def _of_probabilities(graph: Graph, stated: Stated | None) -> Output:
 def _of_logits(graph: Graph, last: Step, num_units: int, stated: Stated | None) -> Output:
     """Of an output without a sigmoid or a softmax, which the config does not call probabilities."""
     if stated is not None:
-        kind = {"softmax": "softmax", "sigmoid": "sigmoid", "multi_label": "multi_label"}.get(
-            stated
-        )
-        if kind is None and num_units > 2:
-            raise ModelError(
-                f"classifier.output is logits, but {num_units} logits may be one softmax (exactly "
-                "one class holds) or several labels (each has a sigmoid)",
-                "set classifier.output: softmax or multi_label",
-            )
-        if kind == "sigmoid" and num_units > 2:
-            kind = "multi_label"
-        supposed: Any = kind or _supposed(num_units)
-        return Output(graph, supposed, "linear", is_stated=True)
+        return Output(graph, kind_of_logits(num_units, stated), "linear", is_stated=True)
     question, answers = None, _CHOICES
     if not _is_affine_of_dense(graph, last):
         question = (

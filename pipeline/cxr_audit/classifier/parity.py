@@ -16,13 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_audit.classifier.classifier import Classifier
+from cxr_audit.classifier.closed import ClosedClassifier
 from cxr_audit.classifier.graph import run
-from cxr_audit.classifier.output import PROBABILITIES
+from cxr_audit.classifier.output import PROBABILITIES, Kind
 from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats, Parity
 
 TOLERANCE = 1e-4
 AT_ONCE = 8
+ALONE = 4
+"""Images that a closed classifier is asked alone, and in a batch."""
 # How far rows of probabilities may be from a sum of 1.
 SUM = 1e-3
 _CHOICES = "logits, probabilities, softmax, sigmoid or multi_label"
@@ -55,7 +58,8 @@ def check_parity(classifier: Classifier, inputs: Floats) -> Parity:
     scale = np.maximum(1.0, np.abs(outputs))
     output_difference = float((np.abs(rebuilt - outputs) / scale).max())
     reported = np.stack([classifier.scores(values) for values in logits])
-    probability_difference = float(np.abs(reported - _expected(classifier, outputs)).max())
+    expected = expected_scores(classifier.kind, classifier.output_activation, outputs)
+    probability_difference = float(np.abs(reported - expected).max())
     if not max(output_difference, probability_difference) <= tolerance:
         raise ModelError(
             f"the audited network is not the model of the file: over {len(inputs)} inputs its "
@@ -71,6 +75,57 @@ def check_parity(classifier: Classifier, inputs: Floats) -> Parity:
         tolerance=tolerance,
         output=classifier.output.kind,
         is_stated=classifier.output.is_stated,
+    )
+
+
+def check_closed_parity(classifier: ClosedClassifier, inputs: Floats) -> Parity:
+    """Whether a classifier that is only asked answers consistently, and what its outputs are said
+    to be.
+
+    Parameters
+    ----------
+    inputs : float32 (N, rows, columns, channels), real model inputs, N >= 1.
+
+    Returns
+    -------
+    The largest differences: of outputs between an image asked alone and in a batch, and of the
+    reported probability.
+
+    Raises
+    ------
+    ModelError : a difference is larger than 1e-4, an output is not finite, or is not what the
+        config says.
+    """
+    outputs, logits = classifier.answer(inputs)
+    _require_finite(outputs)
+    if classifier.kind == "probabilities":
+        _check_probabilities(outputs, classifier.is_stated)
+    few = inputs[:ALONE]
+    alone = np.concatenate([classifier.answer(x[None])[0] for x in few])
+    scale = np.maximum(1.0, np.abs(alone))
+    of_batch = float((np.abs(outputs[: len(few)] - alone) / scale).max())
+    if not of_batch <= TOLERANCE:
+        raise ModelError(
+            f"{classifier.name} answers otherwise in a batch: an output differs by "
+            f"{of_batch:.2g} from that of the same image alone, expected at most {TOLERANCE:.2g}",
+            "answer the images in their order, each by itself",
+        )
+    reported = np.stack([classifier.scores(values) for values in logits])
+    expected = expected_scores(classifier.kind, classifier.source.activation, outputs)
+    of_probability = float(np.abs(reported - expected).max())
+    if not of_probability <= TOLERANCE:
+        raise ModelError(
+            f"the reported probability differs by {of_probability:.2g} from the output of "
+            f"{classifier.name}, expected at most {TOLERANCE:.2g}",
+            f"set classifier.output: one of {_CHOICES}",
+        )
+    return Parity(
+        num_inputs=len(inputs),
+        largest_output_difference=of_batch,
+        largest_probability_difference=of_probability,
+        tolerance=TOLERANCE,
+        output=classifier.kind,
+        is_stated=classifier.is_stated,
     )
 
 
@@ -157,9 +212,15 @@ def _range(outputs: Doubles) -> str:
     return f"over {len(outputs)} inputs they lie from {low:.4g} to {high:.4g}"
 
 
-def _expected(classifier: Classifier, outputs: Doubles) -> Doubles:
-    """The probability of each class (N, classes) by what the model answers."""
-    kind, activation = classifier.output.kind, classifier.output_activation
+def expected_scores(kind: Kind, activation: str | None, outputs: Doubles) -> Doubles:
+    """The probability of each class (N, classes) by what the model answers.
+
+    Parameters
+    ----------
+    kind : how probabilities follow from logits.
+    activation : that the outputs end in; None = none.
+    outputs : (N, units)
+    """
     if kind == "probabilities" or activation in PROBABILITIES:
         scores = outputs
     elif kind == "softmax":

@@ -19,7 +19,7 @@ from cxr_audit.records import CaseSource, Fill, ModelFacts, ServerInstance
 from cxr_audit.vocabulary import MASKING_NUMBERS
 
 if TYPE_CHECKING:
-    from cxr_audit.explain import Explainer
+    from cxr_audit.explain import AnyExplainer
     from cxr_audit.trust.checks import Checks
 
 
@@ -225,7 +225,7 @@ def _check_headers(
     return problems
 
 
-def _print_model(explainer: Explainer, model: ModelFacts) -> None:
+def _print_model(explainer: AnyExplainer, model: ModelFacts) -> None:
     rows, columns = model.grid
     err.print(f"model: {escape(model.name)}, SHA-256 {model.sha256}", highlight=False)
     err.print(
@@ -236,6 +236,8 @@ def _print_model(explainer: Explainer, model: ModelFacts) -> None:
         f"target layer: {model.target_layer}, {rows}x{columns} cells; head: {model.head}",
         highlight=False,
     )
+    if model.unavailable is not None:
+        err.print(f"not available for this model: {escape(str(model.unavailable))}")
 
 
 def _print_costs(config: AuditConfig, checks: Checks, sources: list[CaseSource]) -> None:

@@ -22,7 +22,7 @@ def init(
     path: Annotated[Path, typer.Argument(help="the config to write")] = Path("audit.yaml"),
     model: Annotated[
         Path | None,
-        typer.Option(help="fill the config in from this .keras or .h5 file, or the word reference"),
+        typer.Option(help="fill it in from this .keras, .h5 or .onnx file, or the word reference"),
     ] = None,
 ) -> None:
     """Write a commented config; --model fills it in from a model file."""
@@ -85,11 +85,10 @@ def _values_of(model: Path, folder: Path) -> Values:
     if facts["threshold"] is not None:
         classifier["threshold"] = (facts["threshold"], "")
         classifier["threshold_source"] = (facts["threshold_source"], "")
-    return {
-        "preprocess": preprocess,
-        "classifier": classifier,
-        "explain": {"target_layer": (facts["target_layer"], "the last layer with a grid")},
-    }
+    values: Values = {"preprocess": preprocess, "classifier": classifier}
+    if facts["target_layer"] is not None:
+        values["explain"] = {"target_layer": (facts["target_layer"], "the last layer with a grid")}
+    return values
 
 
 def schema() -> None:

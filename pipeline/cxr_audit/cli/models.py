@@ -16,7 +16,9 @@ from cxr_audit.reference import WEIGHTS, card_of
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="a .keras or .h5 file, or the word reference")],
+    model: Annotated[
+        Path, typer.Argument(help="a .keras, .h5 or .onnx file, or the word reference")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Print the input, classes, layers with a grid, head, output and SHA-256 of a model."""
@@ -29,7 +31,8 @@ def inspect(
         print(json.dumps(facts, indent=2, default=str))
         return
     _print_facts(facts)
-    _print_layers(facts["layers"])
+    if facts["layers"]:
+        _print_layers(facts["layers"])
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
@@ -50,6 +53,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
         "head": facts["head"],
         "logit budget": budget,
     }
+    if facts["target_layer"] is None:
+        lines["target layer"] = lines["logit budget"] = "not available for this model"
     for name, value in lines.items():
         out.print(f"{name:13} {value}", highlight=False, markup=False)
 

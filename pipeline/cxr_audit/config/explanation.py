@@ -20,7 +20,7 @@ class Explain(Section):
     methods: tuple[Method, ...] = Field(
         (),
         description="the first gives the numbers; empty = grad-cam for global average pooling and "
-        "one dense layer, else hirescam, grad-cam",
+        "one dense layer, else hirescam, grad-cam; occlusion for an ONNX file or a command",
     )
     target_layer: Name = Field(
         "auto", description="auto = the last layer with a grid; `cxr-audit inspect` lists them"
@@ -38,8 +38,8 @@ class Explain(Section):
     baseline: Literal["black", "blurred", "mean"] = Field(
         "black",
         description=(
-            "the input without evidence, for integrated-gradients and score-cam: black | "
-            "blurred | mean"
+            "the input without evidence, for integrated-gradients, score-cam, occlusion and "
+            "rise: black | blurred | mean"
         ),
     )
     steps: Annotated[int, Field(ge=1, le=1024)] = Field(
@@ -47,6 +47,13 @@ class Explain(Section):
     )
     score_cam_channels: Annotated[int, Field(ge=1)] | None = Field(
         None, description="score-cam asks this many channels, those that vary most; empty = all"
+    )
+
+    occlusion_cells: Annotated[int, Field(ge=2, le=64)] = Field(
+        8, description="cells of occlusion along each side; one pass a cell"
+    )
+    rise_masks: Annotated[int, Field(ge=16, le=16384)] = Field(
+        1000, description="random masks of rise; one pass a mask"
     )
 
     @model_validator(mode="after")

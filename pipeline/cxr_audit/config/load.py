@@ -171,7 +171,16 @@ def _with_absolute_paths(config: AuditConfig, folder: Path) -> AuditConfig:
         path = _absolute(str(value), folder)
         section = section.model_copy(update={key: type(value)(path) if value else value})
         config = config.model_copy(update={section_name: section})
-    return config
+    classifier = config.classifier
+    command = tuple(_of_command(word, folder) for word in classifier.command)
+    classifier = classifier.model_copy(update={"command": command})
+    return config.model_copy(update={"classifier": classifier})
+
+
+def _of_command(word: str, folder: Path) -> str:
+    """A word of `classifier.command`; one that is a file of the config's folder as a path."""
+    path = Path(_absolute(word, folder))
+    return str(path) if path.is_file() else word
 
 
 def _absolute(value: str, folder: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
+    FiniteFloat,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -208,10 +209,25 @@ class Card(Section):
 
 
 class Classifier(Section):
-    """The Keras model under audit."""
+    """The model under audit."""
 
-    path: Name = Field(
-        description="a .keras or .h5 file, or the word reference (the classifier that ships)"
+    path: Name | None = Field(
+        None,
+        description="a .keras, .h5 or .onnx file (extra onnx), or the word reference (the "
+        "classifier that ships)",
+    )
+    command: Annotated[tuple[Name, ...], Field(max_length=64)] = Field(
+        (),
+        description="in the place of path: a program and its arguments that answers scores, for "
+        "example [python, score.py, weights.pt]; see docs/models.md",
+    )
+    command_seconds: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        120, description="longest time in which the program answers a batch, its start included"
+    )
+    layout: Literal["nhwc", "nchw"] | None = Field(
+        None,
+        description="axes of an ONNX file's input: nhwc (channels last) | nchw; default: by the "
+        "place of its 1 or 3 channels",
     )
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = Field(
         None,
@@ -261,6 +277,12 @@ class Classifier(Section):
             "with the label], ...]}}; reference has its own"
         ),
     )
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Classifier:
+        if (self.path is None) == (not self.command):
+            raise ValueError("give either path, or command")
+        return self
 
     # Checked key by key, so that a mistake elsewhere in the section does not hide these.
     @field_validator("class_names")

@@ -18,75 +18,35 @@ import tensorflow as tf
 
 from cxr_audit.classifier import Classifier, Split
 from cxr_audit.classifier.graph import run
-from cxr_audit.errors import ModelError
 from cxr_audit.explain import probing
+from cxr_audit.explain.asking import (
+    ASKING,
+    DEFAULTS,
+    INPUT,
+    LOGIT,
+    Answer,
+    AnyExplainer,
+    BatchResult,
+    Collected,
+    Probing,
+    Subject,
+    check_against,
+    filled,
+    known_methods,
+)
 from cxr_audit.explain.controls import CONTROLS, generator
 from cxr_audit.explain.methods import GradientMethod, fuse, gradient_method, layercam
-from cxr_audit.records import ClassActivationMap, Floats, GridGeometry, MapFacts, MapStatus
-from cxr_audit.vocabulary import METHODS, Message, Text, UnknownName, message
+from cxr_audit.records import Floats, GridGeometry
+from cxr_audit.vocabulary import METHODS, Message, message
 
-EXACT = 1e-4
 GRADIENTS_AT_ONCE = 4  # a gradient keeps every activation of the model in memory
 
-LOGIT = "logit"
 FUSED = "layercam-fused"
 # The same map for global average pooling and one dense layer, where the gradient is one number a
 # channel.
 POOLED = ("grad-cam", "xgrad-cam", "hirescam")
-ON_INPUT = ("integrated-gradients", "smoothgrad")
-
-
-@dataclass(frozen=True, slots=True)
-class Probing:
-    """Settings of the methods that run the classifier again; see `explain.probing`.
-
-    `black` is the radiograph's black in the model's range, one value or one a channel; `steps` are
-    the path steps of integrated-gradients and the noisy copies of smoothgrad.
-    """
-
-    baseline: str = "black"
-    black: tuple[float, ...] = (0.0,)
-    steps: int = 32
-    score_cam_channels: int | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is explained: the logit of a class, or the logit of a class minus that of another."""
-
-    class_name: str
-    against: str | None = None
-
-    @property
-    def in_key(self) -> str:
-        return self.class_name if self.against is None else f"{self.class_name}-{self.against}"
-
-
-@dataclass(frozen=True, slots=True)
-class BatchResult:
-    """`logits` (N, units) float32; `maps`, one tuple a case, the first map being the one of the
-    numbers; `controls`, by name and case, what any map has to beat, (h, w) on the grid of the
-    target layer.
-    """
-
-    logits: Floats
-    maps: list[tuple[ClassActivationMap, ...]]
-    controls: list[dict[str, Floats]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """One case's map before its facts are known. `bias` is the part of the logit that lies in no
-    cell; `is_promised`: bias and map are the logit by construction; `is_lost`: the gradient is 0
-    over live activations.
-    """
-
-    values: Floats
-    bias: float | None = None
-    how: Text | None = None
-    is_promised: bool = False
-    is_lost: bool = False
+BY_GRADIENT = ("integrated-gradients", "smoothgrad")
+ON_INPUT = (*BY_GRADIENT, *ASKING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,47 +58,7 @@ class _Layer:
     gradients: Floats
 
 
-class _Collected:
-    """The maps of a batch, case by case.
-
-    Parameters
-    ----------
-    logits : (N, units) of the batch.
-    present : places of the batch that hold a case.
-    """
-
-    def __init__(self, explainer: Explainer, logits: Floats, present: list[int]) -> None:
-        self.explainer, self.logits, self.present = explainer, logits, present
-        self.maps: list[list[ClassActivationMap]] = [[] for _ in logits]
-
-    def add(
-        self,
-        key: str,
-        method: str,
-        layer: str,
-        subjects: Sequence[Subject | None],
-        answers: Mapping[int, _Answer] | Sequence[_Answer],
-        is_of_class: bool = False,
-    ) -> None:
-        """Add one map of each case that has a subject.
-
-        Parameters
-        ----------
-        key : of the maps.
-        method, layer : that the maps are made by and at.
-        subjects : what is explained, one a case; None = no map of this case.
-        answers : the maps, by the case's place in the batch.
-        is_of_class : whether the key names the subject.
-        """
-        for n in self.present:
-            subject = subjects[n]
-            if subject is not None:
-                name = f"{key}:{subject.in_key}" if is_of_class else key
-                made = self.explainer._map(name, method, layer, subject, self.logits[n], answers[n])
-                self.maps[n].append(made)
-
-
-class Explainer:
+class Explainer(AnyExplainer):
     """What to explain, set up once: one traced function a layer, used for every batch.
 
     Parameters
@@ -164,11 +84,10 @@ class Explainer:
         layers: tuple[str, ...] = (),
         classes: tuple[str, ...] = (),
         against: tuple[str, ...] = (),
-        probing: Probing = Probing(),
+        probing: Probing = DEFAULTS,
     ) -> None:
         classifier.output.require_answer()
-        for method in methods:
-            _known_method(method)
+        known_methods(methods)
         self.classifier = classifier
         self.target = classifier.split(target_layer)
         is_pooled = self.target.pooled_weights is not None
@@ -184,7 +103,36 @@ class Explainer:
         )
         for name in (*self.classes, *against):
             classifier.selector(name)
-        _check_against(classifier, against)
+        check_against(classifier, against)
+
+    classifier: Classifier
+
+    @property
+    def layer_name(self) -> str:
+        return self.target.layer.name
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.target.layer.grid
+
+    @property
+    def head_in_words(self) -> Message:
+        return self.target.head_in_words
+
+    @property
+    def has_further_maps(self) -> bool:
+        return bool(self.layers or self.classes or self.against)
+
+    @property
+    def is_affine(self) -> bool:
+        return self.target.is_affine
+
+    @property
+    def is_pooled(self) -> bool:
+        return self.target.pooled_weights is not None
+
+    def logits(self, batch: Floats) -> Floats:
+        return self.target.forward(batch, None)[2]
 
     def _further_layers(self, names: tuple[str, ...]) -> tuple[Split, ...]:
         """The classifier at further layers, from shallow to deep, without the target layer."""
@@ -199,7 +147,7 @@ class Explainer:
         """
         channels = self.probing.score_cam_channels or self.target.layer.channels
         cost = {"score-cam": min(channels, self.target.layer.channels)}
-        cost |= dict.fromkeys(ON_INPUT, self.probing.steps)
+        cost |= dict.fromkeys(BY_GRADIENT, self.probing.steps) | self._passes_of_asking
         return {method: cost[method] for method in self.methods if method in cost}
 
     def only_first(
@@ -244,7 +192,7 @@ class Explainer:
         assert gradients is not None
         at_target = _Layer(self.target, np.asarray(features, np.float32), gradients)
         at_layers = [self._at(split, batch, subjects) for split in self.layers]
-        collected = _Collected(self, logits, present)
+        collected = Collected(self, logits, present)
         self._add_methods(collected, batch, subjects, at_target, at_layers)
         self._add_layers(collected, subjects, at_layers)
         method = self._sheet_method
@@ -263,17 +211,17 @@ class Explainer:
 
     def _add_methods(
         self,
-        collected: _Collected,
+        collected: Collected,
         batch: Floats,
         subjects: list[Subject],
         at_target: _Layer,
         at_layers: list[_Layer],
     ) -> None:
         """The maps of the configured methods at the target layer, for the target class."""
-        done: dict[str, list[_Answer]] = {}
+        done: dict[str, list[Answer]] = {}
         for method in self.methods:
-            layer = "input" if method in ON_INPUT else self.target.layer.name
-            answers: dict[int, _Answer] | list[_Answer]
+            layer = INPUT if method in ON_INPUT else self.target.layer.name
+            answers: dict[int, Answer] | list[Answer]
             if gradient_method(method):
                 answers = done[method] = self._cams(method, at_target, subjects, done)
             elif method == FUSED:
@@ -292,7 +240,7 @@ class Explainer:
             collected.add(method, method, layer, subjects, answers)
 
     def _add_layers(
-        self, collected: _Collected, subjects: list[Subject], at_layers: list[_Layer]
+        self, collected: Collected, subjects: list[Subject], at_layers: list[_Layer]
     ) -> None:
         """A map at each further layer, for the target class."""
         method = self._sheet_method
@@ -306,44 +254,10 @@ class Explainer:
         left = iter(inputs)
         batches = iter(lambda: list(islice(left, at_once)), [])
         logits = [
-            self.target.forward(_filled(np.stack(some), at_once), None)[2][: len(some)]
+            self.target.forward(filled(np.stack(some), at_once), None)[2][: len(some)]
             for some in batches
         ]
         return np.concatenate([np.zeros((0, self.classifier.num_units), np.float32), *logits])
-
-    def _further_subjects(
-        self, logits: Floats, expected: list[str | None]
-    ) -> Iterable[list[Subject | None]]:
-        """Rounds of one further subject a case: those configured, then predicted and expected where
-        they differ.
-        """
-        target = self.classifier.target_class
-        contrasts = [Subject(target, name) for name in self.against]
-        wanted: list[list[Subject]] = []
-        for z, label in zip(logits, expected, strict=True):
-            names = dict.fromkeys([*self.classes, *self._confused(z, label)])
-            wanted.append([Subject(name) for name in names if name != target] + contrasts)
-        for r in range(max(map(len, wanted), default=0)):
-            yield [subjects[r] if r < len(subjects) else None for subjects in wanted]
-
-    def _confused(self, logits: Floats, label: str | None) -> list[str]:
-        """The predicted and the expected class of a case whose prediction is wrong."""
-        if label is None or not np.isfinite(logits).all():
-            return []
-        prediction = self.classifier.predict(logits, label)
-        if prediction.is_correct is not False:
-            return []
-        names = (prediction.predicted, prediction.expected)
-        return [name for name in names if name is not None and name in self.classifier.labels]
-
-    def _selector(self, subject: Subject) -> Floats:
-        selector = self.classifier.selector(subject.class_name)
-        if subject.against is None:
-            return selector
-        return selector - self.classifier.selector(subject.against)
-
-    def _selectors(self, subjects: list[Subject]) -> Floats:
-        return np.stack([self._selector(subject) for subject in subjects])
 
     def _at(self, split: Split, batch: Floats, subjects: list[Subject]) -> _Layer:
         features, _, _, gradients = split.forward(batch, self._selectors(subjects))
@@ -355,8 +269,8 @@ class Explainer:
         method: str,
         layer: _Layer,
         subjects: list[Subject],
-        done: Mapping[str, list[_Answer]] = MappingProxyType({}),
-    ) -> list[_Answer]:
+        done: Mapping[str, list[Answer]] = MappingProxyType({}),
+    ) -> list[Answer]:
         """The maps of a gradient method on a whole batch.
 
         A map that equals one of `done` by definition is not computed again.
@@ -374,7 +288,7 @@ class Explainer:
             # A saturating head, not an absent pattern.
             is_lost = bool(np.any(activations[n]) and not np.any(gradients[n]))
             answers.append(
-                _Answer(
+                Answer(
                     values[n],
                     bias=self._bias(split, subject) if row.unit == LOGIT else None,
                     how=self._how(twin, split, method, activations[n], gradients[n]),
@@ -396,11 +310,11 @@ class Explainer:
             return message("explain.other_paths", layer=split.layer.name)
         return None
 
-    def _fused(self, layers: list[_Layer]) -> list[_Answer]:
+    def _fused(self, layers: list[_Layer]) -> list[Answer]:
         names = ", ".join(layer.split.layer.name for layer in layers)
         maps = fuse([layercam(layer.activations, layer.gradients) for layer in layers])
         how = message("explain.fused", layers=names)
-        return [_Answer(values, how=how) for values in maps]
+        return [Answer(values, how=how) for values in maps]
 
     def _control(self, name: str, x: Floats) -> Floats:
         layer = self.target.layer
@@ -414,14 +328,19 @@ class Explainer:
         logits: Floats,
         subject: Subject,
         at_once: int,
-    ) -> _Answer:
+    ) -> Answer:
         """A method that runs the classifier again, or a control, on one case."""
         settings = self.probing
         if method in CONTROLS:
-            return _Answer(self._control(method, x))
+            return Answer(self._control(method, x))
+        if method in ASKING:
+            if not np.isfinite(logits).all():
+                return Answer(np.full(self._grid_of(method, x.shape), np.nan, np.float32))
+            by_unit, how = self._asked(method, x, at_once)
+            return Answer(by_unit @ self._selector(subject), how=how)
         grid = self.target.layer.grid if method == "score-cam" else probing.grid_of(x.shape)
         if not (np.isfinite(logits).all() and np.isfinite(activations).all()):
-            return _Answer(np.full(grid, np.nan, np.float32))
+            return Answer(np.full(grid, np.nan, np.float32))
         start = probing.baseline(x, settings.baseline, np.asarray(settings.black, np.float32))
         score = partial(self._scores, subject, at_once)
         gradient = partial(self._gradients, subject)
@@ -430,7 +349,7 @@ class Explainer:
             geometry = self.target.layer.geometry
             values, num = probing.score_cam(x, activations, score, start, at_once, limit, geometry)
             how = message("explain.score_cam", num=num, total=total, background=settings.baseline)
-            return _Answer(values, how=how)
+            return Answer(values, how=how)
         if method == "smoothgrad":
             rng = generator(x, settings.seed)
             values = probing.smoothgrad(x, gradient, settings.steps, rng, GRADIENTS_AT_ONCE)
@@ -440,45 +359,12 @@ class Explainer:
                 noise=probing.NOISE,
                 seed=settings.seed,
             )
-            return _Answer(probing.sum_cells(values.sum(2), grid), how=how)
+            return Answer(probing.sum_cells(values.sum(2), grid), how=how)
         values = probing.integrated_gradients(x, start, gradient, settings.steps, GRADIENTS_AT_ONCE)
         how = message(
             "explain.integrated_gradients", baseline=settings.baseline, num=settings.steps
         )
-        return _Answer(probing.sum_cells(values.sum(2), grid), float(score(start[None])[0]), how)
-
-    def _map(
-        self, key: str, method: str, layer: str, subject: Subject, logits: Floats, answer: _Answer
-    ) -> ClassActivationMap:
-        """A map with its facts. The gap is what an answer in logits leaves of the logit, its bias
-        counted.
-        """
-        values, bias, gap, is_exact = answer.values, answer.bias, None, False
-        status = _status(values, logits, answer.is_lost)
-        if status == "not_finite":
-            bias = None
-        elif METHODS[method].unit == LOGIT:
-            y = float(self._selector(subject).astype(np.float64) @ logits.astype(np.float64))
-            gap = y - (bias or 0.0) - float(values.sum(dtype=np.float64))
-            is_exact = answer.is_promised and abs(gap) <= EXACT * max(1.0, abs(y))
-        facts = MapFacts(
-            key=key,
-            method=method,
-            layer=layer,
-            class_name=subject.class_name,
-            status=status,
-            grid_rows=values.shape[0],
-            grid_columns=values.shape[1],
-            bias=bias,
-            gap=gap,
-            is_exact=is_exact,
-            against=subject.against,
-            unit=METHODS[method].unit,
-            how=answer.how,
-            is_class_blind=METHODS[method].is_class_blind,
-            geometry=self._geometry(method, layer),
-        )
-        return ClassActivationMap(np.ascontiguousarray(values), facts)
+        return Answer(probing.sum_cells(values.sum(2), grid), float(score(start[None])[0]), how)
 
     def _geometry(self, method: str, layer: str) -> GridGeometry | None:
         """Where the cells of a map lie; None on the input, which is divided evenly."""
@@ -497,15 +383,11 @@ class Explainer:
             self._biases[key] = split.bias(selector)
         return self._biases[key]
 
-    def _scores(self, subject: Subject, at_once: int, inputs: Floats) -> Floats:
-        """y of some inputs."""
-        return self.ask(inputs, at_once) @ self._selector(subject)
-
     def _gradients(self, subject: Subject, inputs: Floats) -> Floats:
         """dy/dx of up to `GRADIENTS_AT_ONCE` inputs."""
-        filled = _filled(inputs, GRADIENTS_AT_ONCE)
+        batch = filled(inputs, GRADIENTS_AT_ONCE)
         return np.asarray(
-            self._input_gradients(tf.constant(filled), tf.constant(self._selector(subject)))
+            self._input_gradients(tf.constant(batch), tf.constant(self._selector(subject)))
         )[: len(inputs)]
 
     def _input_gradient_steps(self, inputs: tf.Tensor, selector: tf.Tensor) -> tf.Tensor:
@@ -518,31 +400,11 @@ class Explainer:
         return tape.gradient(explained, inputs, unconnected_gradients="zero")
 
 
-def _check_against(classifier: Classifier, against: tuple[str, ...]) -> None:
-    """Refuse contrasts that say nothing new."""
-    if not against:
-        return
-    target, hint = classifier.target_class, "remove it from explain.against"
-    if classifier.is_binary:
-        raise ModelError(
-            f"explain.against: the logit of {target!r} is already against the other class", hint
-        )
-    if target in against:
-        raise ModelError(f"explain.against names the explained class {target!r}", hint)
-
-
 def _gradient_method(key: str) -> GradientMethod:
     function = gradient_method(key)
     if function is None:
         raise ValueError(f"{key} is not made from gradients")
     return function
-
-
-def _known_method(key: str) -> None:
-    try:
-        METHODS[key]
-    except UnknownName as error:
-        raise ModelError(str(error), f"methods are {', '.join(METHODS.keys())}") from error
 
 
 def _branches(split: Split, activations: Floats, gradients: Floats) -> Message:
@@ -562,17 +424,3 @@ def _branches(split: Split, activations: Floats, gradients: Floats) -> Message:
         for view, size in zip(split.views, sizes, strict=True)
     ]
     return message("explain.branches", num=len(branches), branches=branches)
-
-
-def _filled(inputs: Floats, num: int) -> Floats:
-    """Filled up with zeros to the batch of the one trace."""
-    rest = np.zeros((num - len(inputs), *inputs.shape[1:]), np.float32)
-    return np.concatenate([np.asarray(inputs, np.float32), rest])
-
-
-def _status(values: Floats, logits: Floats, is_lost: bool) -> MapStatus:
-    if not (np.isfinite(values).all() and np.isfinite(logits).all()):
-        return "not_finite"
-    if not np.any(values):
-        return "saturated" if is_lost else "dead"
-    return "ok" if values.max() > 0 else "negative_only"

@@ -108,7 +108,7 @@ class ModelCard:
     name: str
     weights: str
     sha256: str
-    parameters: int
+    parameters: int | None
     input: str
     intended_use: str
     population: Population

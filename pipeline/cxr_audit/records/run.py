@@ -22,11 +22,13 @@ class ModelFacts:
     grid : (rows, columns) of the target layer.
     head : how the logit is read from the target layer.
     labels : what a case may be: the classes, and "not" the target where several may hold at once.
+    parameters : None where they cannot be counted.
+    unavailable : what cannot be asked of this model; None where it can be opened.
     """
 
     name: str
     sha256: str
-    parameters: int
+    parameters: int | None
     input_shape: tuple[int, int, int]
     output_activation: str
     class_names: tuple[str, ...]
@@ -37,6 +39,7 @@ class ModelFacts:
     is_deterministic: bool | None = None
     labels: tuple[str, ...] = ()
     card: ModelCard | None = None
+    unavailable: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)

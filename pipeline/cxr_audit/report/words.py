@@ -80,6 +80,11 @@ UNITS = {
 }
 
 
+def counted(value: int | None) -> str:
+    """A count, or that it is not known."""
+    return _("not known") if value is None else grouped(value)
+
+
 def unit_words(unit: str) -> str:
     """The unit of a map's cells in words."""
     return _(UNITS[unit]) if unit in UNITS else unit

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr_audit.config import Trust as Limits
-from cxr_audit.explain import Explainer
+from cxr_audit.explain import AnyExplainer, Explainer
+from cxr_audit.explain.asking import ASKING, EXACT
 from cxr_audit.explain.controls import generator
-from cxr_audit.explain.explain import EXACT, POOLED
+from cxr_audit.explain.explain import POOLED
 from cxr_audit.explain.probing import baseline
 from cxr_audit.records import CascadeStage, Check, ClassActivationMap, Floats
 from cxr_audit.trust import faithfulness, randomisation
@@ -35,6 +36,8 @@ from cxr_audit.vocabulary import METHODS, Message, Text, message
 
 FILL = "blurred"
 IG_GAP = 0.05
+ASKED_OFTEN = 8
+"""Cases whose stability is measured where a map costs dozens of passes."""
 FAITHFULNESS = ("deletion", "insertion", "road")
 STABILITY = ("stability", "worst_stability")
 # Cases below which a mean says nothing; 16 keep two standard errors of a gain below half a log-odd
@@ -64,12 +67,12 @@ class Checks:
     seed : of the run.
     """
 
-    def __init__(self, explainer: Explainer, limits: Limits, batch_size: int, seed: int) -> None:
+    def __init__(self, explainer: AnyExplainer, limits: Limits, batch_size: int, seed: int) -> None:
         self.explainer = explainer
         self.limits = limits
         self.batch_size = batch_size
         self.seed = seed
-        has_further_maps = explainer.layers or explainer.classes or explainer.against
+        has_further_maps = explainer.has_further_maps
         is_alone = len(explainer.methods) == 1 and not has_further_maps
         self._first = explainer if is_alone else explainer.only_first()
         self._selector = explainer.classifier.selector(explainer.classifier.target_class)
@@ -90,17 +93,32 @@ class Checks:
         -------
         The checks, and the stages of the cascade of `randomisation`.
         """
-        if self.limits.randomisation:
-            gate = randomisation.randomise(self.explainer, inputs, self.batch_size, self.seed)
-        else:
-            reason = message("trust.not_requested")
-            gate = randomisation.Randomisation(Check(randomisation.NAME, "not_run", reason=reason))
+        gate = self._randomise(inputs)
         names: list[str] = []
         if self.limits.faithfulness != "none":
             names += FAITHFULNESS
-        if self.limits.stability == "sample":
+        if self.limits.stability == "sample" or (self._asks_often and self._wants_stability):
             names += STABILITY
         return (gate.check, *self._means(names, inputs)), gate.stages
+
+    @property
+    def _wants_stability(self) -> bool:
+        return self.limits.stability != "none"
+
+    @property
+    def _asks_often(self) -> bool:
+        """Whether a map costs so many passes that its stability is measured on few cases only."""
+        return self.explainer.methods[0] in ASKING
+
+    def _randomise(self, inputs: Floats) -> randomisation.Randomisation:
+        """The check of the weights, where there are any to be had."""
+        if not self.limits.randomisation:
+            reason = message("trust.not_requested")
+        elif not isinstance(self.explainer, Explainer):
+            reason = message("trust.no_weights")
+        else:
+            return randomisation.randomise(self.explainer, inputs, self.batch_size, self.seed)
+        return randomisation.Randomisation(Check(randomisation.NAME, "not_run", reason=reason))
 
     def of_cases(self, inputs: Floats, maps: Sequence[Maps]) -> list[tuple[Check, ...]]:
         """The checks of each case of a batch; none where it has no map.
@@ -113,7 +131,7 @@ class Checks:
         names: list[str] = []
         if self.limits.faithfulness == "all":
             names += FAITHFULNESS
-        if self.limits.stability == "all":
+        if self.limits.stability == "all" and not self._asks_often:
             names += STABILITY
         usable = [n for n, case in enumerate(maps) if case and _has_order(case[0].values)]
         measured: dict[str, list[Measured]] = {}
@@ -131,6 +149,10 @@ class Checks:
                     of_case.append(self._of_case(name, measured[name][usable.index(n)]))
                 else:
                     of_case.append(_not_run(name, message("trust.no_order")))
+            if self.limits.stability == "all" and self._asks_often:
+                num = self.explainer.passes[self.explainer.methods[0]]
+                reason = message("trust.map_asks_often", num=num)
+                of_case += [_not_run(name, reason) for name in STABILITY]
             checks.append(tuple(of_case))
         return checks
 
@@ -140,8 +162,12 @@ class Checks:
         inputs_a_map = 1 + self.explainer.passes.get(first, 0)
         sample = min(limits.sample, num_cases)
         stable_cases = {"all": num_cases, "sample": sample, "none": 0}[limits.stability]
+        if self._asks_often:
+            stable_cases = min(stable_cases, ASKED_OFTEN)
         gains = {"all": sample + num_cases, "sample": sample, "none": 0}[limits.faithfulness]
         stages = (randomisation.STAGES + 1) * limits.randomisation
+        if not isinstance(self.explainer, Explainer):
+            stages = 0
         return {
             "explanation": num_cases * (1 + sum(self.explainer.passes.values())),
             "randomisation": sample * stages * inputs_a_map,
@@ -154,7 +180,7 @@ class Checks:
         batch = np.zeros((self.batch_size, *self.explainer.classifier.input_shape), np.float32)
         for _ in range(2):
             start = time.perf_counter()
-            self.explainer.target.forward(batch, None)
+            self.explainer.logits(batch)
             seconds = time.perf_counter() - start
         return seconds / self.batch_size
 
@@ -181,7 +207,7 @@ class Checks:
         """The value of some checks for each case, by name."""
         measured: dict[str, list[Measured]] = {}
         if STABILITY[0] in names:
-            alike = self._alike(inputs, maps)
+            alike = self._stable(inputs, maps)
             for name, values in zip(STABILITY, (alike.mean(1), alike.min(1)), strict=True):
                 measured[name] = [Measured(float(value)) for value in values]
         if FAITHFULNESS[0] in names:
@@ -216,7 +242,7 @@ class Checks:
     def _agreement(self, case: Maps) -> Check:
         """The lowest rank correlation with the map of another method."""
         first, name = case[0], "agreement"
-        is_pooled = self.explainer.target.pooled_weights is not None
+        is_pooled = self.explainer.is_pooled
         if not _has_order(first.values):
             return _not_run(name, message("trust.no_order"))
         alike: dict[str, float] = {}
@@ -240,6 +266,13 @@ class Checks:
             maps += [case[0].values for case in result.maps[: len(some)]]
         return np.stack(maps)
 
+    def _stable(self, inputs: Floats, maps: Floats) -> Floats:
+        """`_alike`, of few cases spread over the sample where a map asks often."""
+        if self._asks_often and len(inputs) > ASKED_OFTEN:
+            chosen = np.arange(ASKED_OFTEN) * len(inputs) // ASKED_OFTEN
+            inputs, maps = inputs[chosen], maps[chosen]
+        return self._alike(inputs, maps)
+
     def _alike(self, inputs: Floats, maps: Floats) -> Floats:
         """Rank correlation of each map with those of its changed inputs, (N, changes)."""
         columns = []
@@ -257,7 +290,7 @@ class Checks:
         logits = []
         for start in range(0, len(inputs), self.batch_size):
             batch = self._filled(inputs[start : start + self.batch_size])
-            logits.append(self.explainer.target.forward(batch, None)[2])
+            logits.append(self.explainer.logits(batch))
         return np.concatenate(logits)[: len(inputs)] @ self._selector
 
     def _filled(self, some: Floats) -> Floats:
@@ -300,9 +333,9 @@ def _can_differ(first: ClassActivationMap, other: ClassActivationMap, is_pooled:
     return not is_same_method and _has_order(other.values)
 
 
-def _completeness(explainer: Explainer, first: ClassActivationMap) -> Check:
+def _completeness(explainer: AnyExplainer, first: ClassActivationMap) -> Check:
     """Only of a method that promises that its map adds up to the logit."""
-    name, facts, target = "completeness", first.facts, explainer.target
+    name, facts = "completeness", first.facts
     if facts.gap is None or not np.isfinite(facts.gap):
         return _not_run(name, message("trust.not_in_logits", method=facts.method))
     gap = abs(facts.gap)
@@ -311,7 +344,7 @@ def _completeness(explainer: Explainer, first: ClassActivationMap) -> Check:
         value = gap / max(1.0, total)
         limit = message("trust.of_baseline_change", limit=IG_GAP)
         return _judged(name, value, value <= IG_GAP, limit, None)
-    is_closed_form = facts.method in POOLED and bool(target.pooled_weights)
-    if target.is_affine and (facts.method == "hirescam" or is_closed_form):
+    is_closed_form = facts.method in POOLED and explainer.is_pooled
+    if explainer.is_affine and (facts.method == "hirescam" or is_closed_form):
         return _judged(name, gap, facts.is_exact, message("trust.of_logit", limit=EXACT), None)
     return _not_run(name, message("trust.no_sum", method=facts.method))

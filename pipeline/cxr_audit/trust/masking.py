@@ -28,7 +28,7 @@ from cxr_audit.records import TOUCHES, Fill, Floats, Mask, Masking, Prediction, 
 from cxr_audit.vocabulary import Text, message
 
 if TYPE_CHECKING:
-    from cxr_audit.explain import Explainer
+    from cxr_audit.explain import AnyExplainer
 
 FILLS: tuple[Fill, ...] = get_args(Fill)
 LUNGS, ALL_BUT_LUNGS = "lungs", "all but the lungs"
@@ -99,7 +99,7 @@ def _parts(on_radiograph: Floats, found: Sequence[Region], shares: Floats) -> di
 
 
 def ask_again(
-    explainer: Explainer, subjects: Sequence[Subject], at_once: int
+    explainer: AnyExplainer, subjects: Sequence[Subject], at_once: int
 ) -> list[tuple[tuple[Masking, ...], dict[str, Text]]]:
     """The answers with every part of every subject replaced by every fill.
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from cxr_audit.vocabulary.registry import Registry, Row
 
-Needs = Literal["gradients", "several_layers", "inputs", "nothing"]
+Needs = Literal["gradients", "several_layers", "inputs", "answers", "nothing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,8 @@ class Method(Row):
     Parameters
     ----------
     needs : gradients = activations and gradients at one layer; several_layers = of several;
-        inputs = asks the classifier again with changed inputs; nothing = a control that does not
+        inputs = asks the classifier again with changed inputs, and needs a layer or a gradient;
+        answers = only asks it, so that any classifier will do; nothing = a control that does not
         know the classifier.
     is_class_blind : the map is the same for every class.
     unit : of a cell.
@@ -116,6 +117,22 @@ METHODS = Registry(
             source="Smilkov et al., arXiv 1706.03825",
             needs="inputs",
             unit="logit per unit of model input",
+        ),
+        Method(
+            key="occlusion",
+            label="occlusion",
+            definition="What the logit loses when a cell of the input is replaced.",
+            source="Zeiler and Fergus, arXiv 1311.2901",
+            needs="answers",
+            unit="change of the logit",
+        ),
+        Method(
+            key="rise",
+            label="RISE",
+            definition="The logit under random masks, averaged where the masks keep a place.",
+            source="Petsiuk et al., arXiv 1806.07421",
+            needs="answers",
+            unit="logit above the mean of the masks",
         ),
         Method(
             key="edges",

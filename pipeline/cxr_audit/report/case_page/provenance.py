@@ -14,13 +14,14 @@ from cxr_audit.records import (
     RunRecord,
 )
 from cxr_audit.report.case_page.alerts import find_cautions
-from cxr_audit.report.language import _, grouped, joined, said
+from cxr_audit.report.language import _, joined, said
 from cxr_audit.report.names import check_label, region_title
 from cxr_audit.report.words import (
     DASH,
     TIMES,
     Rows,
     View,
+    counted,
     number,
     quoted,
     sentence,
@@ -101,9 +102,11 @@ def _run_groups(case: CaseRecord, run: RunRecord) -> list[View]:
         (_("Target layer"), f"{model.target_layer}, {grid}"),
         (_("Head"), said(model.head)),
         (_("Output"), model.output_activation),
-        (_("Parameters"), grouped(model.parameters)),
+        (_("Parameters"), counted(model.parameters)),
         (_("Repeated inference gives identical results"), repeated[model.is_deterministic]),
     ]
+    if model.unavailable is not None:
+        model_rows.append((_("Not available for this model"), said(model.unavailable)))
     versions = [f"{name} {version}" for name, version in sorted(run.software.versions.items())]
     run_rows = [
         (_("Name"), run.name),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from cxr_audit.records import CohortRecord, ModelCard, RunRecord
 from cxr_audit.report.language import _, grouped, said
 from cxr_audit.report.names import column_label
-from cxr_audit.report.words import TIMES, View, in_brackets, quoted, score
+from cxr_audit.report.words import TIMES, View, counted, in_brackets, quoted, score
 
 FIGURES = ("auc", "sensitivity", "specificity", "ece", "brier")
 Row = tuple[str, str | None]
@@ -36,7 +36,7 @@ def _identity(run: RunRecord) -> list[Row]:
         (_("Model"), f"{model.name}, SHA-256 {model.sha256}"),
         (
             _("Architecture"),
-            _("{num} parameters; {head}", num=grouped(model.parameters), head=said(model.head)),
+            _("{num} parameters; {head}", num=counted(model.parameters), head=said(model.head)),
         ),
         (_("Developer, version, date, contact, regulatory status"), None),
         (_("Intended use"), quoted(card.intended_use) if card else None),
@@ -47,7 +47,16 @@ def _identity(run: RunRecord) -> list[Row]:
             _("Output"),
             _("{output}; classes {classes}", output=model.output_activation, classes=classes),
         ),
+        *_unavailable(run),
     ]
+
+
+def _unavailable(run: RunRecord) -> list[Row]:
+    """What cannot be asked of a model that is not opened."""
+    unavailable = run.model.unavailable
+    if unavailable is None:
+        return []
+    return [(_("Not available for this model"), said(unavailable))]
 
 
 def _figures(run: RunRecord, cohort: CohortRecord) -> list[Row]:

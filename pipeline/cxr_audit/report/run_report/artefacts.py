@@ -14,6 +14,7 @@ from cxr_audit.report.words import (
     TIMES,
     Rows,
     View,
+    counted,
     quoted,
     sentence,
     times,
@@ -48,10 +49,10 @@ def _model(cases: Sequence[AuditedCase], run: RunRecord) -> Rows:
     first = f"{method_name(maps[0].method)}, {unit_words(maps[0].unit)}" if maps else _("none")
     classes = ", ".join(quoted(name) for name in model.class_names)
     grid = _("{size} cells", size=times(*model.grid))
-    return [
+    rows = [
         (_("Name"), model.name),
         ("SHA-256", model.sha256),
-        (_("Parameters"), grouped(model.parameters)),
+        (_("Parameters"), counted(model.parameters)),
         (_("Input"), f" {TIMES} ".join(map(str, model.input_shape))),
         (_("Preprocessing"), _preprocessing(run)),
         (
@@ -65,6 +66,9 @@ def _model(cases: Sequence[AuditedCase], run: RunRecord) -> Rows:
         ),
         (_("First map"), first),
     ]
+    if model.unavailable is not None:
+        rows.append((_("Not available for this model"), said(model.unavailable)))
+    return rows
 
 
 def _preprocessing(run: RunRecord) -> str:

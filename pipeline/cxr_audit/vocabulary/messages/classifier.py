@@ -23,6 +23,11 @@ MESSAGES: dict[str, Template] = {
     ),
     "classifier.head_affine": "{steps}, affine, by gradient through the head",
     "classifier.head_not_affine": "{steps}, not affine, by gradient through the head",
+    "classifier.head_closed": "not known: the model is only asked ({runtime})",
+    "classifier.unavailable": (
+        "its layers, weights and gradients cannot be read: {methods}; the check that the map "
+        "depends on the trained weights; the logit by region; maps of further layers"
+    ),
     "classifier.head_half_precision": (
         "{steps}, computed in {precision}, by gradient through the head"
     ),

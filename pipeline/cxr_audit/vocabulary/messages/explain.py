@@ -17,6 +17,8 @@ MESSAGES: dict[str, Template] = {
     ),
     "explain.fused": "fused from {layers}",
     "explain.score_cam": "{num} of {total} channels used, background {background}",
+    "explain.occlusion": "{num} cells, each replaced in turn, background {background}",
+    "explain.rise": "{num} random masks, background {background}, seed {seed}",
     "explain.smoothgrad": Plural(
         "{num} noisy copy, noise {noise:percent} of the input's range, seed {seed}",
         "{num} noisy copies, noise {noise:percent} of the input's range, seed {seed}",

@@ -17,6 +17,9 @@ MESSAGES: dict[str, Template] = {
     "trust.with_method": "compared with {method:name}",
     # not run
     "trust.not_requested": "not requested in the config",
+    "trust.no_weights": "not available for this model: its weights cannot be replaced, since it "
+    "is only asked",
+    "trust.map_asks_often": "measured on a sample of the run only: a map costs {num} passes",
     "trust.not_made": "the check was not made",
     "trust.too_few": "{num} of {total} sampled cases have a map; at least {needed} are needed",
     "trust.no_order": "the cells of the map have no order",
