@@ -14,16 +14,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import openjpeg
 import pydicom
 import pytest
 from cxr_audit import quality
 from cxr_audit.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
 from cxr_audit.ingest import Display, Skipped, discover, probe, read, read_annotation
+from cxr_audit.ingest.codestream import with_end_checks
 from cxr_audit.ingest.views import view_of
 from cxr_audit.records import CaseSource, RadiographFacts, from_json, to_json
 from PIL import Image
 from pydicom import uid
-from pydicom.encaps import encapsulate
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, generate_frames
 
 from tests.ingest.codestreams import CODESTREAMS, waves
 
@@ -360,6 +363,92 @@ def test_holes_in_every_kind_of_jpeg(dicom, save, name, syntax, bits, kind):
     (case,) = discover(save(dataset))
     with pytest.raises(UnreadableFile):
         read(case)
+
+
+def jpeg_2000(dicom, save, change):
+    """A file of random grey values, lossless, with `change` done to its codestream."""
+    stored = np.random.default_rng(5).integers(0, 4096, (96, 128)).astype(np.uint16)
+    dataset = dicom(stored, BitsStored=12)
+    dataset.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    frame = bytearray(frame)
+    change(frame)
+    dataset.PixelData = encapsulate([bytes(frame)])
+    return discover(save(dataset))[0]
+
+
+@pytest.mark.parametrize("place", range(10))
+def test_holes_in_jpeg_2000(dicom, save, place):
+    """OpenJPEG decodes each of them to other samples, and says nothing unless it is asked."""
+
+    def punch(frame):
+        start = frame.index(b"\xff\x93") + 200 + place * (len(frame) - 600) // 10
+        frame[start : start + 64] = bytes(64)
+
+    case = jpeg_2000(dicom, save, punch)
+    with pytest.raises(UnreadableFile) as error:
+        read(case)
+    assert error.value.message.code == "ingest.damaged_pixels"
+    assert "ingest.damaged_pixels" in codes(read(case, display=Display(damaged_pixels="warn")))
+
+
+def test_most_single_wrong_bits_in_jpeg_2000_are_found(dicom, save):
+    """Not all: a codeword may end well by chance (`python -m benchmarks.jpeg_2000`)."""
+    found = 0
+    for place in range(20):
+
+        def flip(frame, place=place):
+            frame[300 + place * (len(frame) - 600) // 20] ^= 1 << place % 8
+
+        radiograph = read(jpeg_2000(dicom, save, flip), display=Display(damaged_pixels="warn"))
+        found += "ingest.damaged_pixels" in codes(radiograph)
+    assert found >= 16
+
+
+@pytest.mark.parametrize(
+    "name", ["MR2_J2KI.dcm", "MR2_J2KR.dcm", "RG3_J2KI.dcm", "693_J2KR.dcm", "US1_J2KI.dcm"]
+)
+def test_sound_jpeg_2000_of_other_writers(save, name):
+    """The codewords of three of them end up to 4 bytes early."""
+    path = Path(get_testdata_file(name, download=False))
+    dataset = pydicom.dcmread(path)
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    flagged = with_end_checks(frame)
+    assert sum(a != b for a, b in zip(frame, flagged, strict=True)) == 1
+    assert np.array_equal(openjpeg.decode(flagged), openjpeg.decode(frame))
+    dataset.Modality = "CR"
+    assert "ingest.damaged_pixels" not in codes(read(discover(save(dataset))[0]))
+
+
+def test_code_blocks_of_other_styles_are_not_checked():
+    """ISO/IEC 15444-1 table A.19: bypass, and a codeword for each pass."""
+    frame = bytes.fromhex("ff4fff51") + bytes(6) + bytes(30) + b"\0\1" + b"\x0b\1\1"
+    length = 2 + 43
+    frame = frame[:4] + (length - 4).to_bytes(2, "big") + frame[6:]
+    cod = bytes.fromhex("ff52000c 00 00 0001 00 05 04 04")
+    for style, expected in ((0, 0x10), (0x02, 0x12), (0x01, 0x01), (0x04, 0x04), (0x40, 0x40)):
+        whole = frame + cod + bytes([style, 1]) + bytes(12)
+        assert with_end_checks(whole)[len(frame) + 12] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "offset", "code"),
+    [
+        ("jb_8in16.dcm", 40, "ends_in_pixels"),
+        ("jb_8in16.dcm", 4, "ends_before_pixels"),
+        ("jb_8in16.dcm", -3, "ends_before_pixels"),
+        ("jb_8in16.dcm", 0, "no_pixels"),
+        ("F1_comma.dcm", 12, "empty_pixels"),
+        ("F1_comma.dcm", 40, "pixels_short"),
+    ],
+)
+def test_where_a_file_ends(tmp_path, name, offset, code):
+    """`offset` counts from the first byte of the element of the pixels, (7FE0,0010)."""
+    data = (CASES / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: data.rfind(b"\xe0\x7f\x10\x00") + offset])
+    with pytest.raises(UnreadableFile) as error:
+        read(discover(tmp_path / name)[0])
+    assert error.value.message.code == f"ingest.{code}"
 
 
 def test_zeros_before_the_end_marker_are_padding(tmp_path):

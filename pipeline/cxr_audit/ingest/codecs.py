@@ -2,8 +2,9 @@
 
 Codecs are C and C++ that read a stranger's bytes: GDCM ends its process at a damaged lossless JPEG.
 Here that costs one case. `decoding` starts this file by its path, so that it loads pydicom and
-nothing of this project. CPU time is limited for each frame, and memory (Linux). What libjpeg writes
-to the standard error stream is heard: it gives a picture for damaged data, and says so only there.
+nothing of this project. CPU time is limited for each frame, and memory (Linux). What libjpeg and
+OpenJPEG write to the standard error stream is heard: they give a picture for damaged data, and say
+so only there.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ import numpy.typing as npt
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGTransferSyntaxes
+from pydicom.uid import (
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGTransferSyntaxes,
+)
 
 Samples = npt.NDArray[Any]
 
@@ -35,13 +42,20 @@ CODEC_ERRORS = (
     OSError, RuntimeError, SyntaxError, TypeError, ValueError,
 )  # fmt: skip
 BYTES_ASIDE = 2**28
+MAX_HEARD = 2**24  # bytes
 # libjpeg's warnings (jerror.h) that mean lost pixels; it writes the first of each image.
 DAMAGE = (b"Corrupt JPEG data", b"Premature end of JPEG")
 SKIPPED_AT_END = re.compile(rb"(\d+) extraneous bytes before marker 0xd9")
 # The last byte of the pixels may look like padding, with the zero that is stuffed after FF.
 PADDING_TOLERANCE = 2
+# OpenJPEG's warning at the end of a code-block (`codestream.with_end_checks`): bytes that the
+# decoder has not read, or that it had to invent. Of sound files of four writers: at most 4.
+CODE_BLOCK_END = re.compile(rb"PTERM check failure: (\d+) (?:remaining|synthesized)")
+MOST_BYTES_AT_END = 6
+JPEG_2000 = (JPEG2000Lossless, JPEG2000)
 JPEG_OF_8_BITS = (JPEGBaseline8Bit, JPEGExtended12Bit)
 LISTEN = "listen"  # instead of a plugin: decode a JPEG only to hear what libjpeg says of it
+OPENCV = "opencv"  # instead of a plugin of pydicom: OpenCV's OpenJPEG, which is heard
 
 
 class Ear:
@@ -56,9 +70,12 @@ class Ear:
         self._file.truncate()
 
     def is_damaged(self, frame: bytes) -> bool:
-        """Whether libjpeg has called the pixels of a frame damaged since the last `clear`."""
+        """Whether a codec has called the pixels of a frame damaged since the last `clear`."""
         self._file.seek(0)
-        heard = self._file.read(2**16)
+        heard = self._file.read(MAX_HEARD)
+        ends = (int(end[1]) for end in CODE_BLOCK_END.finditer(heard))
+        if any(num_bytes > MOST_BYTES_AT_END for num_bytes in ends):
+            return True
         if not any(words in heard for words in DAMAGE):
             return False
         skipped = SKIPPED_AT_END.search(heard)
@@ -133,19 +150,51 @@ def _gdcm_image(frame: bytes, options: dict[str, Any]) -> Any:
     return image
 
 
-def listen(frame: bytes) -> None:
-    """Let the libjpeg of OpenCV decode a JPEG of 8 bits; Pillow silences its own."""
+def listen(frame: bytes) -> Any:
+    """Let OpenCV decode a JPEG of 8 bits or a JPEG 2000: its libjpeg and its OpenJPEG are heard.
+
+    Pillow and pylibjpeg silence their own.
+
+    Returns
+    -------
+    OpenCV's samples, None where it cannot decode the frame.
+    """
     import cv2
 
-    cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_UNCHANGED)
+    return cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
 def is_heard_by_opencv(options: dict[str, Any]) -> bool:
-    """Whether a frame is decoded by OpenCV as well, for the sake of what its libjpeg says."""
-    if options["decoding_plugin"] == LISTEN:
+    """Whether OpenCV decodes a frame, alone or for the sake of what its codecs say."""
+    plugin = options["decoding_plugin"]
+    if plugin in (LISTEN, OPENCV):
         return True
-    is_8_bit = options["transfer_syntax_uid"] in JPEG_OF_8_BITS
-    return is_8_bit and options["decoding_plugin"] == "pillow"
+    syntax = options["transfer_syntax_uid"]
+    if syntax in JPEG_2000:
+        return True
+    return syntax in JPEG_OF_8_BITS and plugin == "pillow"
+
+
+def by_opencv(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
+    """One grey JPEG 2000 of unsigned samples."""
+    samples = listen(frame)
+    size = (options["rows"], options["columns"])
+    if samples is None or samples.shape != size:
+        raise ValueError("OpenCV cannot decode this")
+    dtype = np.dtype(f"<u{options['bits_allocated'] // 8}")
+    return samples.astype(dtype, copy=False), options["photometric_interpretation"]
+
+
+def without_sign(frame: bytes) -> bytes:
+    """A JPEG 2000 whose samples are called unsigned (ISO/IEC 15444-1 A.5.1): OpenCV knows no sign."""
+    start = frame[:4096].find(b"\xff\x4f\xff\x51")
+    if start < 0:
+        return frame
+    unsigned = bytearray(frame)
+    num_samples = int.from_bytes(frame[start + 40 : start + 42], "big")
+    for sample in range(num_samples):
+        unsigned[start + 42 + 3 * sample] &= 0x7F
+    return bytes(unsigned)
 
 
 def decode(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
@@ -153,12 +202,14 @@ def decode(frame: bytes, options: dict[str, Any]) -> tuple[Samples, str]:
     if options["decoding_plugin"] == LISTEN:
         listen(frame)
         return np.empty(0, np.uint8), ""
+    if options["decoding_plugin"] == OPENCV:
+        return by_opencv(frame, options)
     syntax = options["transfer_syntax_uid"]
     is_grey_jpeg = options["samples_per_pixel"] == 1 and syntax in JPEGTransferSyntaxes
     if is_grey_jpeg and options["decoding_plugin"] == "gdcm":
         return by_gdcm(frame, options)
     if is_heard_by_opencv(options):
-        listen(frame)
+        listen(without_sign(frame) if syntax in JPEG_2000 else frame)
     return by_pydicom(frame, options)
 
 
@@ -188,6 +239,7 @@ def main(handle: int) -> None:
     """Serve frames until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     Image.MAX_IMAGE_PIXELS = None  # the size was checked
+    os.environ["OPENCV_LOG_LEVEL"] = "WARNING"  # whatever the user has set for other programs
     connection, ear = Connection(handle), Ear()
     while True:
         try:

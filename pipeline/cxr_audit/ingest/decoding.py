@@ -26,15 +26,15 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from cxr_audit.errors import CaseError, UnreadableFile, UnsupportedRadiograph
-from cxr_audit.ingest.codecs import LISTEN, receive, send
-from cxr_audit.ingest.codestream import without_padding
+from cxr_audit.ingest.codecs import JPEG_2000, LISTEN, OPENCV, receive, send
+from cxr_audit.ingest.codestream import announced, with_end_checks, without_padding
 from cxr_audit.vocabulary import Message, message
 
 CODECS = Path(__file__).with_name("codecs.py")
 # For a damaged frame that makes a codec turn in circles; a sound one needs a tenth. Of CPU time,
 # because a busy machine must not fail a sound file; the wall clock is only for a process that
-# sleeps for ever.
-CPU_SECONDS_A_FRAME, CPU_SECONDS_A_MEGAPIXEL = 5, 3
+# sleeps for ever. Two seconds are for a small frame, and for libraries that are loaded with it.
+CPU_SECONDS_A_FRAME, CPU_SECONDS_A_MEGAPIXEL = 2, 3
 WALL_SECONDS = 300.0
 BYTES_A_SAMPLE = 48  # OpenJPEG's peak is about 20
 
@@ -42,6 +42,7 @@ OPENJPEG = ("pylibjpeg", "pylibjpeg-openjpeg")
 GDCM = ("gdcm", "python-gdcm")
 PILLOW = ("pillow", "pillow")
 CHARLS = ("pyjpegls", "pyjpegls")
+OPENCV_CODEC = (OPENCV, "opencv-python-headless")
 # (plugin of pydicom, distribution), in this order; never pylibjpeg-libjpeg (GPL). GDCM's OpenJPEG
 # takes 1.03 to 1.2 times the CPU time, of a thread for each CPU: a file alone is decoded sooner, a
 # run with as many workers is not.
@@ -166,6 +167,10 @@ def decode_frame(frame: bytes, options: dict[str, Any]) -> Decoded:
         frames.append(unpadded)
     failure: CaseError | None = None
     plugins = choose_plugins(syntax, options["bits_stored"])
+    if syntax in JPEG_2000:
+        frames = [with_end_checks(frame)]
+        if _is_for_opencv(frame, options):
+            plugins = [OPENCV_CODEC, *plugins]
     for number, (plugin, distribution) in enumerate(plugins):
         for codestream in frames:
             answer = _ask(codestream, options | {"decoding_plugin": plugin})
@@ -177,6 +182,14 @@ def decode_frame(frame: bytes, options: dict[str, Any]) -> Decoded:
             decoder = f"{distribution} {installed_version(distribution)}"
             return Decoded(*answer[:2], decoder, answer[2], number > 0)
     raise failure or _refused("ValueError")
+
+
+def _is_for_opencv(frame: bytes, options: dict[str, Any]) -> bool:
+    """Whether OpenCV decodes a JPEG 2000 to the same samples as pydicom, and is heard meanwhile."""
+    stated = announced(frame)
+    is_grey = options["samples_per_pixel"] == 1
+    is_unsigned = stated is not None and stated.is_twos_complement
+    return is_grey and is_unsigned and options["pixel_representation"] == 0
 
 
 def is_damaged_jpeg(data: bytes, rows: int, columns: int) -> bool:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import pydicom
 from pydicom import uid
 from pydicom.dataset import FileDataset
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag, Tag
 
 from cxr_audit.errors import CaseError, NotARadiograph, UnreadableFile, UnsupportedRadiograph
 from cxr_audit.ingest.attributes import attributes, view_position
@@ -52,6 +54,8 @@ for _logger in ("pydicom", "pylibjpeg", "openjpeg"):
 
 # Parsing ends after so many reads: a header of millions of empty elements costs time, not memory.
 MAX_READS = 50_000
+PIXEL_DATA, ROWS = Tag("PixelData"), Tag("Rows")
+UNDEFINED_LENGTH = 0xFFFFFFFF
 INFLATED_ASIDE = 2**26
 GROUP_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"  # (0002,0000), PS3.10 7.1
 
@@ -204,6 +208,8 @@ def _parse(data: bytes, max_pixels: int) -> FileDataset:
     try:
         _check_deflated(data, 2 * max_pixels + INFLATED_ASIDE)
         dataset = pydicom.dcmread(_CountedReads(data), force=True)
+        if "PixelData" not in dataset:
+            _refuse_cut(data)
         if has_prefix or _is_plausible(dataset):
             return dataset
         failure = NotARadiograph(message("ingest.neither"))
@@ -213,6 +219,28 @@ def _parse(data: bytes, max_pixels: int) -> FileDataset:
         problem = message("ingest.dicom_damaged", error=type(error).__name__)
         failure = UnreadableFile(problem, message("ingest.copy_again"))
     raise failure  # outside the handler: the parser's words stay out
+
+
+def _refuse_cut(data: bytes) -> None:
+    """Refuse an image that ends inside its pixels or before them; pydicom leaves out what is cut."""
+    stream = _CountedReads(data)
+    seen: set[int] = {0}
+    ends = [0]
+
+    def note(tag: BaseTag, vr: str | None, length: int) -> bool:
+        seen.add(tag)
+        ends.append(stream.tell() + (0 if length == UNDEFINED_LENGTH else length))
+        return False
+
+    read_partial(stream, stop_when=note, force=True)
+    is_deflated = len(set(ends)) < len(ends)  # the elements lie in another stream
+    if ROWS not in seen or is_deflated:
+        return
+    copy_again = message("ingest.copy_again")
+    if PIXEL_DATA in seen:
+        raise UnreadableFile(message("ingest.ends_in_pixels"), copy_again)
+    if ends[-1] != len(data):
+        raise UnreadableFile(message("ingest.ends_before_pixels"), copy_again)
 
 
 def _is_plausible(dataset: FileDataset) -> bool:

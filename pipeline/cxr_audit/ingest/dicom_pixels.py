@@ -69,7 +69,7 @@ def pixel_bytes(dataset: FileDataset, header: Header, notes: Notes) -> PixelByte
     """
     data = value(dataset, "PixelData")
     if not isinstance(data, bytes) or not data:
-        raise UnreadableFile(message("ingest.no_pixels"), message("ingest.copy_again"))
+        raise UnreadableFile(message("ingest.empty_pixels"), message("ingest.copy_again"))
     if header.is_native:
         return PixelBytes(_native(data, header, notes))
     frame = _frame(data, header)
