@@ -116,14 +116,19 @@ def changed(frame: bytes, kind: str, chance: random.Random) -> bytes:
     return bytes(damaged)
 
 
-def outcome(frame: bytes, options: dict[str, Any], sound: bytes | None = None) -> str:
-    """Found, missed, or without effect on any sample."""
+def refusal(frame: bytes, options: dict[str, Any]) -> str | None:
+    """Why a frame is not taken as sound."""
     try:
-        if decode_frame(frame, dict(options)).is_damaged:
-            return "found"
-    except CaseError:
+        return "damaged" if decode_frame(frame, dict(options)).is_damaged else None
+    except CaseError as error:
+        return str(error)
+
+
+def outcome(frame: bytes, options: dict[str, Any], sound: bytes) -> str:
+    """Found, missed, or without effect on any sample."""
+    if refusal(frame, options) is not None:
         return "found"
-    if sound is not None and np.array_equal(openjpeg.decode(frame), openjpeg.decode(sound)):
+    if np.array_equal(openjpeg.decode(frame), openjpeg.decode(sound)):
         return "without effect"
     return "missed"
 
@@ -135,9 +140,10 @@ def main() -> None:
     counts: Counter[tuple[str, str]] = Counter()
     alarms = []
     for name, (frame, options) in frames().items():
-        if outcome(frame, options) == "found":
-            alarms.append(name)
-        counts["sound", "found" if name in alarms else "missed"] += 1
+        alarm = refusal(frame, options)
+        if alarm is not None:
+            alarms.append(f"{name}: {alarm}")
+        counts["sound", "missed" if alarm is None else "found"] += 1
         for kind in ("bit", "hole"):
             for number in range(num_changes if len(frame) < 2**20 else 2):
                 damaged = changed(frame, kind, random.Random(f"{name}/{kind}/{number}"))

@@ -392,6 +392,20 @@ def test_at_most_three_alerts_and_the_rest_is_counted(renderer, run, make):
     assert "view (the file states no view), age (the file states no age)" in third
 
 
+def test_page_1_says_what_the_header_has_and_nobody_can_read(renderer, run, make):
+    """Before other warnings of the file, and without the text of the header."""
+    problem = message("ingest.age_without_unit")
+    warnings = (
+        message("ingest.codestream_size"),
+        message("ingest.capture"),
+        message("ingest.not_understood", keyword="PatientAge", problem=problem),
+    )
+    record, folder = make(warnings=warnings, expected="PNEUMONIA")
+    record = replace(record, flags=FlagsRecord())
+    first = pages(renderer.case_pdf(record, run, folder))[0]
+    assert "PatientAge is present but cannot be read" in " ".join(first.split())
+
+
 def test_alerts_of_many_words_give_up_their_reasons():
     long = Alert("Output depends on the image border", "one word after another " * 4)
     assert short_alerts([long]) == [f"{long.text.rstrip()}."]

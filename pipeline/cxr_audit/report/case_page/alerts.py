@@ -9,7 +9,7 @@ from cxr_audit.records import AuditedCase, CaseRecord, Check
 from cxr_audit.report.language import N_, AsRecorded, _, in_line, joined, said
 from cxr_audit.report.names import check_title, flag_title
 from cxr_audit.report.words import TRUST_STATES, clipped, full_stop, sentence, stopped_short
-from cxr_audit.vocabulary import FLAGS, Text
+from cxr_audit.vocabulary import FLAGS, Message, Text
 
 POPULATION = "out_of_population"
 """The flag that the scope line says."""
@@ -90,10 +90,16 @@ def find_cautions(case: CaseRecord) -> list[str]:
     if isinstance(case, AuditedCase):
         texts += case.regions.missing.values()
     known = [str(text) for text in texts]
-    for warning in case.radiograph.warnings if case.radiograph else ():
+    warnings = case.radiograph.warnings if case.radiograph else ()
+    for warning in sorted(warnings, key=_is_understood):
         if not any(str(warning) in text for text in known):
             texts.append(warning)
     return [sentence(stopped_short(said(text))) for text in texts]
+
+
+def _is_understood(warning: Text) -> bool:
+    """False for what the header says and nobody can read: page 1 names it before the rest."""
+    return not (isinstance(warning, Message) and warning.code == "ingest.not_understood")
 
 
 def _of_explanation(case: AuditedCase) -> list[Alert]:
