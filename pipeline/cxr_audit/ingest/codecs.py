@@ -248,7 +248,9 @@ def main(handle: int) -> None:
         except EOFError:
             return
         if is_heard_by_opencv(options):
-            import cv2  # noqa: F401 - its own size is not the frame's
+            import cv2  # its own size is not the frame's
+
+            cv2.setNumThreads(1)  # a run has a worker for each core
         used = _address_space()
         if used:
             _limit(resource.RLIMIT_AS, used + BYTES_ASIDE + max_bytes)
