@@ -212,6 +212,24 @@ def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -
     assert other.returncode == 0, other.stderr
     assert json.loads(other.stdout)["cases"]["prevalence"] == 0.1
     assert not (folder.path / "cohort.json").exists()
+    # at 0.15 the same 18 are found, and the 20 negatives at 0.2 are called as well
+    without = ("--set", "acceptance.criteria=[]")
+    what_if = cxr_audit("cohort", folder.path, "--threshold", "0.15", *without, "--json")
+    assert what_if.returncode == 0, what_if.stderr
+    outcomes = json.loads(what_if.stdout)["outcomes"]
+    assert (outcomes["true_positive"], outcomes["false_positive"]) == (18, 20)
+    assert "what if: threshold 0.15" in what_if.stderr
+    plot, junit = tmp_path / "curve.svg", tmp_path / "criteria.xml"
+    curve = cxr_audit("cohort", folder.path, "--curve", "--plot", plot, *without)
+    assert curve.returncode == 0, curve.stderr
+    assert "0.5 (run)" in curve.stdout
+    assert "<svg" in plot.read_text()
+    reported = cxr_audit("cohort", folder.path, "--report-junit", junit)
+    assert reported.returncode == 6
+    assert "undecided" in junit.read_text()
+    ignored = cxr_audit("cohort", folder.path, "--set", "classifier.threshold=0.4")
+    assert ignored.returncode == 2
+    assert "has no effect: this command reads cohort, acceptance only" in ignored.stderr
     (folder.case("p3") / "case.json").unlink()
     partial = cxr_audit("cohort", folder.path)
     assert partial.returncode == 2

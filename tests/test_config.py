@@ -133,6 +133,72 @@ def test_a_wrong_override_names_itself(config_file: Path, override: str, expecte
     assert expected in "\n".join(problems(config_file, override))
 
 
+def test_classes_named_yes_and_no_are_no_truth_values(config_file: Path) -> None:
+    config = load_config(config_file, ["classifier.class_names=[no, yes]", "ingest.labels=on"])
+    assert (config.classifier.class_names, config.ingest.labels) == (("no", "yes"), "on")
+    config_file.write_text(GOOD.replace("[NORMAL, PNEUMONIA]", "[No, Off]"))
+    assert load_config(config_file).classifier.class_names == ("No", "Off")
+    (found,) = problems(config_file, "classifier.class_names=[true, false]")[1:2]
+    assert "put the name of the class in quotes" in found
+
+
+def test_words_that_yaml_1_1_took_for_truth_values_stay_truth_values(config_file: Path) -> None:
+    config = load_config(config_file, ["preprocess.min_max=yes", "ingest.voi_transform=off"])
+    assert (config.preprocess.min_max, config.ingest.voi_transform) == (True, "off")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GOOD + "scaling: unit\n", "it is preprocess.scaling. Indent it below preprocess:"),
+        (GOOD + "  threshhold: 0.4\n", "unknown key. Perhaps you meant 'threshold'"),
+        (GOOD + "  scaling: unit\n", "unknown here: it is preprocess.scaling"),
+        (GOOD + "Report: {}\n", "unknown section. Perhaps you meant 'report'"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_told_where_it_belongs(
+    config_file: Path, text: str, expected: str
+) -> None:
+    config_file.write_text(text)
+    assert expected in "\n".join(problems(config_file))
+
+
+def test_names_are_suggested_whatever_their_case(config_file: Path) -> None:
+    found = problems(config_file, "classifier.target_class=pneumonia", "explain.methods=[HIRESCAM]")
+    assert "Perhaps you meant 'PNEUMONIA'" in "\n".join(found)
+    assert "Perhaps you meant 'hirescam'" in "\n".join(found)
+
+
+def test_environment_variables_in_paths(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXR_TEST_DATA", "/data")
+    monkeypatch.delenv("CXR_TEST_NONE", raising=False)
+    config = load_config(config_file, ["ingest.source=${CXR_TEST_DATA}/x", "run.output=$HOME/runs"])
+    assert config.ingest.source == "/data/x"
+    assert config.run.output == Path.home() / "runs"
+    with pytest.raises(ConfigError, match="variable CXR_TEST_NONE of the path"):
+        load_config(config_file, ["ingest.source=$CXR_TEST_NONE/x"])
+
+
+def test_an_override_that_a_command_does_not_read_is_refused(config_file: Path) -> None:
+    with pytest.raises(ConfigError, match=r"engine.workers=2 has no effect.*cohort, acceptance"):
+        load_config(config_file, ["engine.workers=2"], ("cohort", "acceptance"))
+    with pytest.raises(ConfigError, match="unknown section"):
+        load_config(config_file, ["engin.workers=2"], ("cohort", "acceptance"))
+    config = load_config(config_file, ["cohort.prevalence=0.1"], ("cohort", "acceptance"))
+    assert config.cohort.prevalence == 0.1
+
+
+def test_a_runs_own_config_with_an_override(config_file: Path) -> None:
+    resolved = load_config(config_file, ["cohort.min_cases=7"]).resolved()
+    cohort, acceptance = measured_by(resolved, ["cohort.prevalence=0.1"])
+    assert (cohort.prevalence, cohort.min_cases) == (0.1, 7)
+    assert acceptance == load_config(config_file).acceptance
+    with pytest.raises(ConfigError, match="has no effect"):
+        measured_by(resolved, ["classifier.threshold=0.4"])
+    with pytest.raises(ConfigError, match="prevalence: "):
+        measured_by(resolved, ["cohort.prevalence=4"])
+
+
 def test_caffe_needs_three_channels(config_file: Path) -> None:
     found = problems(config_file, "preprocess.scaling=caffe", "preprocess.channels=1")
     assert "scaling caffe has a mean for each of 3 channels" in found[1]

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cxr_audit import ingest
-from cxr_audit.audit.plan import limited
+from cxr_audit import ingest, load_config, run_audit
+from cxr_audit.audit.plan import check_subgroups, limited, with_class_names
 from cxr_audit.errors import ConfigError, ModelError
 from cxr_audit.evidence import RunFolder
+from cxr_audit.records import CaseSource
 
 from tests.audit.runs import rows_of, run
 from tests.cohort.cases import a_source
@@ -105,6 +106,8 @@ def test_limit_takes_the_first_cases(config_file: Path) -> None:
             ConfigError,
             "2 labels match no class .*--names prints them.*; classes are HEALTHY, SICK",
         ),
+        ("cohort.subgroups=[scaner]", ConfigError, "'scaner' is neither a column of the manifest"),
+        ("cohort.subgroups=[viewposition]", ConfigError, "Perhaps you meant 'ViewPosition'"),
         ("classifier.path=missing.keras", ModelError, "no such model"),
         ("classifier.sha256=" + "a" * 64, ModelError, "is not the model of the config"),
         ("preprocess.rows=224", ModelError, "takes 32x32x3"),
@@ -138,3 +141,34 @@ def test_a_manifest_keeps_its_columns_in_the_crosswalk(config_file: Path) -> Non
     crosswalk = (folder.private / "crosswalk.csv").read_text()
     assert "scanner" in crosswalk
     assert "p2" in crosswalk
+
+
+def test_subgroups_are_columns_of_the_manifest_or_attributes_of_dicom(config_file: Path) -> None:
+    (config_file.parent / "list.csv").write_text("path,Scanner\nimages/NORMAL/x.png,A\n")
+    config = load_config(config_file, ["cohort.subgroups=[Scanner, PatientSex]"])
+    source = CaseSource("a", Path("x.png"), "x.png", None, metadata={"Scanner": "A"})
+    check_subgroups(config, [source])
+    config = load_config(config_file, ["cohort.subgroups=[scanner]"])
+    with pytest.raises(ConfigError, match="Perhaps you meant 'Scanner'") as caught:
+        check_subgroups(config, [source])
+    assert "columns of the manifest: Scanner" in str(caught.value.hint)
+
+
+def test_labels_that_differ_in_case_only_name_their_class() -> None:
+    labels = ("normal", "Pneumonia", "PNEUMONIA", "covid", None)
+    sources = [CaseSource(str(n), Path("x"), "x", label) for n, label in enumerate(labels)]
+    fitted, changed = with_class_names(sources, ("NORMAL", "PNEUMONIA"))
+    assert [source.label for source in fitted] == [
+        *("NORMAL", "PNEUMONIA", "PNEUMONIA", "covid", None)
+    ]
+    assert changed == {"normal": "NORMAL", "Pneumonia": "PNEUMONIA"}
+    # two classes that differ in case only: neither is meant
+    fitted, changed = with_class_names(sources[:1], ("NORMAL", "Normal"))
+    assert (fitted[0].label, changed) == ("normal", {})
+
+
+def test_a_run_whose_labels_are_written_in_small_letters(config_file: Path) -> None:
+    config = load_config(config_file, ["classifier.class_names=[Normal, Pneumonia]"])
+    result = run_audit(config)
+    assert sum(result.cohort.outcomes.values()) == 8
+    assert any("'NORMAL' is taken as the class 'Normal'" in note for note in result.notes)

@@ -4,10 +4,25 @@
 """
 
 from cxr_audit.audit.engine import Engine, Progress
-from cxr_audit.audit.finish import FailedCase, RecordsOnDisk, RunResult, cohort_of, render
+from cxr_audit.audit.finish import (
+    FailedCase,
+    RecordsOnDisk,
+    RunResult,
+    cohort_of,
+    curve_of,
+    render,
+)
 from cxr_audit.audit.networks import open_checks, open_classifier
 from cxr_audit.audit.originals import Originals, compare_originals
-from cxr_audit.audit.plan import check_labels, find_key, find_sources, sample
+from cxr_audit.audit.plan import (
+    check_labels,
+    check_subgroups,
+    find_key,
+    find_sources,
+    label_notes,
+    sample,
+    with_class_names,
+)
 from cxr_audit.audit.prepare import reading
 from cxr_audit.audit.rerun import Reproduction, rerun
 from cxr_audit.audit.run import audit
@@ -24,10 +39,13 @@ __all__ = [
     "Verification",
     "audit",
     "check_labels",
+    "check_subgroups",
     "cohort_of",
     "compare_originals",
+    "curve_of",
     "find_key",
     "find_sources",
+    "label_notes",
     "open_checks",
     "open_classifier",
     "reading",
@@ -35,4 +53,5 @@ __all__ = [
     "rerun",
     "sample",
     "verify_run",
+    "with_class_names",
 ]

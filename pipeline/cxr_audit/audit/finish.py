@@ -13,7 +13,7 @@ from cxr_audit import cohort, evidence, flags
 from cxr_audit import preprocess as geometry
 from cxr_audit.audit.document import render_case, renderer
 from cxr_audit.audit.engine import Engine, Progress
-from cxr_audit.config import AuditConfig, measured_by
+from cxr_audit.config import Acceptance, AuditConfig, Cohort, measured_by
 from cxr_audit.errors import ConfigError, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder
 from cxr_audit.records import (
@@ -28,6 +28,9 @@ from cxr_audit.records import (
 )
 from cxr_audit.report.language import read_language
 from cxr_audit.vocabulary import OUTPUT_FILES, Text
+
+Measuring = tuple[Cohort, Acceptance]
+"""The sections that a run is measured by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,14 @@ class RunResult:
     counts : cases by status.
     failed : the cases that failed.
     cohort : what the run says of the classifier.
+    notes : what was understood in another way than it is written.
     """
 
     folder: Path
     counts: dict[str, int]
     failed: tuple[FailedCase, ...]
     cohort: CohortRecord
+    notes: tuple[str, ...] = ()
 
 
 class RecordsOnDisk(Sequence[CaseRecord]):
@@ -177,7 +182,7 @@ def describe_cohort(
     folder: RunFolder,
     run: RunRecord,
     records: Sequence[CaseRecord],
-    config: AuditConfig | None = None,
+    settings: Measuring | None = None,
 ) -> CohortRecord:
     """What a run says about the classifier.
 
@@ -186,38 +191,82 @@ def describe_cohort(
 
     Parameters
     ----------
-    config : measured as this config asks; None = as the run's own.
+    settings : measured by these sections; None = by those of the run's own config.
     """
     sources = evidence.read_crosswalk(folder)
-    if not sources and config is None and (standing := folder.read_cohort()):
+    if not sources and settings is None and (standing := folder.read_cohort()):
         return standing
-    settings = measured_by(run.config if config is None else config.resolved())
+    settings = settings or measured_by(run.config)
     return cohort.describe(records, sources, *settings, run.seed, run.calibration.checks)
 
 
-def cohort_of(path: Path, config: AuditConfig | None = None) -> CohortRecord:
+def cohort_of(
+    path: Path,
+    config: AuditConfig | None = None,
+    overrides: Sequence[str] = (),
+    threshold: float | None = None,
+) -> CohortRecord:
     """`describe_cohort` of a run folder; nothing is written.
+
+    Parameters
+    ----------
+    path : the run folder.
+    config : measured as this config asks; None = as the run's own.
+    overrides : `section.key=value` for the run's own config.
+    threshold : what if the classifier had this one.
 
     Raises
     ------
     ConfigError : the run has not finished.
     VerificationError : its records were changed.
     """
+    folder, run, records = _finished(path)
+    settings = _settings(run, config, overrides)
+    if settings is None and threshold is None:
+        return describe_cohort(folder, run, records)
+    settings = settings or measured_by(run.config)
+    chosen: Iterable[CaseRecord] = records
+    if threshold is not None:
+        chosen = cohort.at_threshold(records, threshold)
+    judged = [flags.flagged(record, settings[1], run.calibration.logit_spread) for record in chosen]
+    return describe_cohort(folder, run, judged, settings)
+
+
+def curve_of(
+    path: Path,
+    config: AuditConfig | None = None,
+    overrides: Sequence[str] = (),
+    threshold: float | None = None,
+) -> cohort.Curve:
+    """What each threshold would decide in a run; nothing is written. As `cohort_of`."""
+    folder, run, records = _finished(path)
+    section, _ = _settings(run, config, overrides) or measured_by(run.config)
+    more = () if threshold is None else (threshold,)
+    sources = evidence.read_crosswalk(folder)
+    cases = cohort.require_threshold(records)
+    return cohort.curve(cases, sources, section, run.seed, more)
+
+
+def _settings(
+    run: RunRecord, config: AuditConfig | None, overrides: Sequence[str]
+) -> Measuring | None:
+    if config is not None:
+        return config.cohort, config.acceptance
+    return measured_by(run.config, overrides) if overrides else None
+
+
+def _finished(path: Path) -> tuple[RunFolder, RunRecord, RecordsOnDisk]:
+    """A run that has finished, and its unchanged records."""
     folder = RunFolder.open(path)
     run = folder.read_run()
-    records: Sequence[CaseRecord] = records_of(folder)
+    records = records_of(folder)
     if len(records) != run.cases.num_cases:
         raise ConfigError(
             f"{path} holds {len(records)} of {run.cases.num_cases} cases: the run has not finished",
             "go on with cxr-audit run CONFIG --resume",
         )
     _require_unchanged_records(folder)
-    if config is not None:
-        limits = config.acceptance
-        records = [
-            flags.flagged(record, limits, run.calibration.logit_spread) for record in records
-        ]
-    return describe_cohort(folder, run, records, config)
+    return folder, run, records
 
 
 def render(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +18,7 @@ from cxr_audit.errors import ConfigError
 from cxr_audit.evidence import CaseIdKey
 from cxr_audit.records import CaseSource, ModelFacts, RunCases, RunRecord, Software
 from cxr_audit.vocabulary import load_plugins
+from cxr_audit.vocabulary.nearest import nearest
 
 IN_PRIVATE = "see private/config.json"
 # What ran: the libraries that can change a number or a page of a case. The SBOM lists all.
@@ -78,6 +79,7 @@ def plan_run(config: AuditConfig, limit: int | None = None) -> Plan:
     """
     key = find_key(config)
     found = find_sources(config, key)
+    check_subgroups(config, found)
     sources = found if limit is None else limited(found, limit)
     return Plan(config, key, sources, found)
 
@@ -140,6 +142,63 @@ def check_labels(
         f"{count} no class{which}; classes are {', '.join(known)}",
         "set classifier.class_names to the names that the labels use, or ingest.labels: none",
     )
+
+
+def with_class_names(
+    sources: Iterable[CaseSource], known: tuple[str, ...]
+) -> tuple[list[CaseSource], dict[str, str]]:
+    """The cases with labels as the classes are written, where the two differ in case only.
+
+    Parameters
+    ----------
+    known : the labels that a case may have.
+
+    Returns
+    -------
+    The cases, and each label that was changed with the class that it names.
+    """
+    folded: dict[str, list[str]] = {}
+    for name in known:
+        folded.setdefault(name.casefold(), []).append(name)
+    fitted, changed = [], dict[str, str]()
+    for source in sources:
+        names = folded.get(source.label.casefold(), []) if source.label is not None else []
+        if len(names) == 1 and source.label not in known:
+            changed[str(source.label)] = names[0]
+            source = replace(source, label=names[0])
+        fitted.append(source)
+    return fitted, changed
+
+
+def label_notes(changed: Mapping[str, str]) -> tuple[str, ...]:
+    """A sentence for each label that names a class when its case is ignored."""
+    return tuple(
+        f"the label {label!r} is taken as the class {name!r}: they differ in case only"
+        for label, name in sorted(changed.items())
+    )
+
+
+def check_subgroups(config: AuditConfig, sources: Iterable[CaseSource]) -> None:
+    """Check that every subgroup is an attribute of DICOM that is kept, or a column of the manifest.
+
+    Raises
+    ------
+    ConfigError : naming the nearest one.
+    """
+    asked = [name for name in config.cohort.subgroups if name not in ingest.KEYWORDS]
+    if not asked:
+        return
+    columns = {name: None for source in sources for name in source.metadata}
+    for name in asked:
+        if name in columns:
+            continue
+        near = nearest(name, (*columns, *sorted(ingest.KEYWORDS)))
+        known = f"columns of the manifest: {', '.join(columns) or 'none'}"
+        raise ConfigError(
+            f"cohort.subgroups: {name!r} is neither a column of the manifest nor an attribute of "
+            f"DICOM that is kept{f'. Perhaps you meant {near!r}' if near else ''}",
+            f"{known}; attributes: {', '.join(sorted(ingest.KEYWORDS))}",
+        )
 
 
 def sample(sources: list[CaseSource], size: int | Literal["all", "none"]) -> set[str]:

@@ -21,7 +21,7 @@ from cxr_audit.audit.document import warm_up
 from cxr_audit.audit.engine import Engine, Progress
 from cxr_audit.audit.finish import RecordsOnDisk, RunResult, describe_cohort, finish_run, result_of
 from cxr_audit.audit.legs import begin_leg, end_leg, ended_when_broken_off
-from cxr_audit.audit.plan import Plan, plan_run
+from cxr_audit.audit.plan import Plan, label_notes, plan_run, with_class_names
 from cxr_audit.audit.resume import Opened, open_run
 from cxr_audit.audit.work import Work
 from cxr_audit.config import AuditConfig
@@ -54,12 +54,12 @@ def audit(
     for _ in range(engine.num_workers):
         engine.light(warm_up, config.report.documents)
     networks = engine.auditor(Auditor.networks)
-    plan = plan_run(config, limit)
+    plan, notes = _with_class_names(plan_run(config, limit), networks.result().model.labels)
     parity = _production_parity(plan, engine)
     opened = open_run(plan, networks.result(), engine.facts, resume)
     progress("cases", len(opened.standing), len(plan.sources))
     if opened.is_complete:
-        return _standing_result(opened)
+        return replace(_standing_result(opened), notes=notes)
     costs.add("auditor", networks.result().cpu_s, networks.result().peak_mib)
     costs.waited("start")
     work = Work(plan, opened, engine, costs, progress)
@@ -79,7 +79,15 @@ def audit(
             costs=costs.record(),
         )
         case_ids = [source.case_id for source in plan.sources]
-        return finish_run(opened.folder, run, RecordsOnDisk(opened.folder, case_ids), events)
+        records = RecordsOnDisk(opened.folder, case_ids)
+        return replace(finish_run(opened.folder, run, records, events), notes=notes)
+
+
+def _with_class_names(plan: Plan, known: tuple[str, ...]) -> tuple[Plan, tuple[str, ...]]:
+    """The plan with labels as the classes are written, and what was changed."""
+    sources, changed = with_class_names(plan.sources, known)
+    found, _ = with_class_names(plan.found, known)
+    return replace(plan, sources=sources, found=found), label_notes(changed)
 
 
 def _production_parity(plan: Plan, engine: Engine) -> ProductionParity | None:

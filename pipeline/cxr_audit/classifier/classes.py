@@ -13,7 +13,6 @@ threshold on, else "not" it. y is always a selector times the logits: y = s . z.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from cxr_audit.classifier.output import Kind
 from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats, Prediction
 from cxr_audit.vocabulary import Message, Text, message
+from cxr_audit.vocabulary.nearest import nearest
 
 
 class Classes:
@@ -178,8 +178,8 @@ class Classes:
 
     def _known_class(self, name: str) -> None:
         if name not in self.labels:
-            near = difflib.get_close_matches(name, self.class_names, 1, 0.4)
-            perhaps = f"; perhaps you meant {near[0]!r}" if near else ""
+            near = nearest(name, self.class_names, 0.4)
+            perhaps = f"; perhaps you meant {near!r}" if near else ""
             raise ModelError(
                 f"the model has no class {name!r}{perhaps}; its classes are "
                 f"{', '.join(self.class_names)}",

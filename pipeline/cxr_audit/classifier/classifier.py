@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from cxr_audit.classifier.receptive import Grid, Places, UnknownPlace, grid_of, 
 from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats, GridGeometry
 from cxr_audit.vocabulary import Message, Text, message
+from cxr_audit.vocabulary.nearest import nearest
 
 # Affine at inference; with a linear activation where they have one.
 _AFFINE = {
@@ -219,9 +219,9 @@ class Classifier(Classes):
         hint = f"set explain.target_layer to one of: auto, {', '.join(names[-_POSSIBLE:])}"
         step = next((step for step in self.graph.steps if step.name == layer), None)
         if step is None:
-            near = difflib.get_close_matches(layer, names, 1, 0.4)
+            near = nearest(layer, names, 0.4) or names[-1]
             raise ModelError(
-                f"the model has no layer {layer!r}; perhaps you meant {(near or names[-1:])[0]!r}",
+                f"the model has no layer {layer!r}; perhaps you meant {near!r}",
                 hint,
             )
         where = self.places[step.outputs[0]]

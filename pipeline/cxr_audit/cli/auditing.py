@@ -11,7 +11,15 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from cxr_audit.cli.options import ConfigFile, Overrides, accept, load
+from cxr_audit.cli.options import (
+    ConfigFile,
+    Junit,
+    Markdown,
+    Overrides,
+    accept,
+    load,
+    write_for_integration,
+)
 from cxr_audit.cli.screen import err, out, progress_bar
 from cxr_audit.config import REFERENCE, AuditConfig
 from cxr_audit.errors import CaseError, ConfigError
@@ -33,8 +41,11 @@ def run(
         typer.Option(min=1, help="audit N cases only, evenly spaced; --resume with more continues"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="folder for runs; overrides run.output")
+        Path | None,
+        typer.Option("--output", "-o", help="folder for runs; overrides run.output"),
     ] = None,
+    junit: Junit = None,
+    markdown: Markdown = None,
     overrides: Overrides = None,
 ) -> None:
     """Audit every radiograph of a config; writes PDFs, records and an index to a run folder.
@@ -52,6 +63,8 @@ def run(
     except KeyboardInterrupt:
         err.print("interrupted" if audit_config is None else _after_interrupt(audit_config))
         raise typer.Exit(130) from None
+    for note in result.notes:
+        err.print(f"note: {note}", highlight=False, markup=False)
     counts = ", ".join(f"{count} {name}" for name, count in result.counts.items() if count)
     num = sum(result.counts.values())
     err.print(f"{num} case{'s' * (num != 1)}: {counts}", highlight=False)
@@ -61,6 +74,7 @@ def run(
         err.print(f"  and {len(result.failed) - 10} more: see cases.csv", highlight=False)
     err.print(in_words(result.cohort), highlight=False, markup=False)
     out.print(str(result.folder / "index.html"), highlight=False)
+    write_for_integration(audit_config.run.name, result.cohort, junit, markdown)
     accept(result.cohort)
     if result.failed:
         raise typer.Exit(CaseError.exit_code)
@@ -95,7 +109,10 @@ def explain(
         str | None, typer.Option(help="target layer; cxr-audit inspect lists them")
     ] = None,
     output: Annotated[
-        Path, typer.Option(help="folder in which a new folder explain-1, explain-2, ... is made")
+        Path,
+        typer.Option(
+            "--output", "-o", help="folder in which a new folder explain-1, explain-2, ... is made"
+        ),
     ] = Path("reports"),
     overrides: Overrides = None,
 ) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cxr_audit.audit.parity import Trial
 
 SHOWN_TRIALS = 15
+SECTIONS = ("run", "ingest", "privacy", "preprocess", "classifier", "explain", "engine")
+"""Those that the comparison reads."""
 
 
 def parity(
@@ -28,7 +30,7 @@ def parity(
     from cxr_audit.audit import find_key, find_sources, open_classifier
     from cxr_audit.audit.parity import try_pipelines
 
-    loaded = load(config, overrides)
+    loaded = load(config, overrides, sections=SECTIONS)
     explainer, _ = open_classifier(loaded)
     with progress_bar() as progress:
         trials = try_pipelines(

@@ -5,16 +5,22 @@ from cxr_audit.cohort.compare import compare
 from cxr_audit.cohort.describe import describe
 from cxr_audit.cohort.mean_map import RASTER, mean_maps
 from cxr_audit.cohort.table import cases_metadata, cases_table, table_lines
+from cxr_audit.cohort.what_if import Curve, at_threshold, curve, curve_lines, require_threshold
 from cxr_audit.cohort.words import in_words
 
 __all__ = [
     "RASTER",
+    "Curve",
+    "at_threshold",
     "case_values",
     "cases_metadata",
     "cases_table",
     "compare",
+    "curve",
+    "curve_lines",
     "describe",
     "in_words",
     "mean_maps",
+    "require_threshold",
     "table_lines",
 ]

@@ -9,7 +9,7 @@ from cxr_audit.config.acceptance import Acceptance, Cohort, Criterion
 from cxr_audit.config.audit import PLACES, AuditConfig
 from cxr_audit.config.explanation import Explain, Focus, Masking, Regions, Trust
 from cxr_audit.config.export import Export
-from cxr_audit.config.load import config_of, json_schema, load_config, measured_by
+from cxr_audit.config.load import MEASURING, config_of, json_schema, load_config, measured_by
 from cxr_audit.config.model import Card, Classifier, Preprocess, Validation
 from cxr_audit.config.output import Engine, Report
 from cxr_audit.config.sources import Ingest, Privacy, Quality, Run
@@ -17,6 +17,7 @@ from cxr_audit.config.starter import commented, starter
 from cxr_audit.config.types import REFERENCE, QualityCheck
 
 __all__ = [
+    "MEASURING",
     "PLACES",
     "REFERENCE",
     "Acceptance",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,20 @@ Key = tuple[str, ...]
 """Section, key, and the keys of what a list holds."""
 
 DEEPEST = 4
+BOOL = "tag:yaml.org,2002:bool"
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which yes, no, on and off are words, as in YAML 1.2: classes are named like this."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if tag != BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver(
+    BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 @dataclass
@@ -71,8 +86,8 @@ def parse(text: str, file: str) -> Document:
     ConfigError : it is not YAML, or no mapping of sections.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=Loader)
+        values = yaml.load(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
@@ -130,7 +145,7 @@ def override(document: Document, text: str) -> None:
             f"--set {text}: expected section.key=value", "for example --set engine.batch_size=8"
         )
     try:
-        value = yaml.safe_load(value_text)
+        value = yaml.load(value_text, Loader=Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: the value is not YAML") from error
     section = document.values.setdefault(key[0], {})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -16,6 +17,7 @@ from cxr_audit.config.document import Document, Key, override, parse, without_em
 from cxr_audit.config.types import REFERENCE, perhaps
 from cxr_audit.errors import ConfigError
 from cxr_audit.vocabulary import load_plugins
+from cxr_audit.vocabulary.nearest import nearest
 
 # Keys of the section acceptance of schema 2 and older, whose measures have been replaced.
 FORMER_LIMITS = (
@@ -28,6 +30,7 @@ FORMS = {
     ("classifier", "sha256"): "64 hexadecimal digits",
 }
 """What a pattern asks for, in words."""
+UNSET_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 PATHS = (
     ("run", "output"),
     ("ingest", "source"),
@@ -38,18 +41,23 @@ PATHS = (
 )
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
+def load_config(
+    path: str | Path, overrides: Sequence[str] = (), sections: Collection[str] | None = None
+) -> AuditConfig:
     """Read, override and validate a config.
 
     Parameters
     ----------
     path : the YAML file.
     overrides : `section.key=value`, the value parsed as YAML; an empty value unsets the key.
+    sections : those that the caller reads; an override of another is refused. None: all.
 
     Raises
     ------
     ConfigError : naming every problem with file, line and key.
     """
+    if sections is not None:
+        _check_sections(overrides, sections)
     path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -60,6 +68,16 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
         ) from error
     config = _validated(parse(text, str(path)), overrides)
     return _with_absolute_paths(config, path.resolve().parent)
+
+
+def _check_sections(overrides: Sequence[str], sections: Collection[str]) -> None:
+    for text in overrides:
+        section = text.partition(".")[0].strip()
+        if section in AuditConfig.model_fields and section not in sections:
+            raise ConfigError(
+                f"--set {text} has no effect: this command reads {', '.join(sections)} only",
+                "leave it out, or give it to cxr-audit run",
+            )
 
 
 def config_of(values: dict[str, Any], overrides: Sequence[str] = ()) -> AuditConfig:
@@ -75,21 +93,42 @@ def config_of(values: dict[str, Any], overrides: Sequence[str] = ()) -> AuditCon
     return _with_absolute_paths(_validated(document, overrides), Path.cwd())
 
 
-def measured_by(resolved: Mapping[str, Any]) -> tuple[Cohort, Acceptance]:
+MEASURING = ("cohort", "acceptance")
+"""The sections that a run can be measured by again."""
+
+
+def measured_by(
+    resolved: Mapping[str, Any], overrides: Sequence[str] = ()
+) -> tuple[Cohort, Acceptance]:
     """The two sections that a run is measured by, from its record.
 
     Defaults stand for what is newer than the record, and for limits of what is measured otherwise
     now.
+
+    Parameters
+    ----------
+    resolved : the config of the run.
+    overrides : `section.key=value` of these sections.
     """
-    cohort, acceptance = resolved.get("cohort", {}), resolved.get("acceptance", {})
+    _check_sections(overrides, MEASURING)
+    document = Document("the run's own config", {name: resolved.get(name) for name in MEASURING})
+    document.values = without_empty(document.values)
+    for text in overrides:
+        override(document, text)
+    cohort, acceptance = document.values["cohort"], document.values["acceptance"]
     acceptance = {key: value for key, value in acceptance.items() if key not in FORMER_LIMITS}
     try:
         return Cohort.model_validate(cohort), Acceptance.model_validate(acceptance)
     except ValidationError as error:
         raise ConfigError(
-            f"the run's own config cannot be used here: {error.errors()[0]['msg']}",
+            f"the run's own config cannot be used here: {_first_problem(error)}",
             "give another with cxr-audit cohort RUN --config CONFIG",
         ) from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    item = error.errors()[0]
+    return f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
 
 
 def json_schema() -> dict[str, Any]:
@@ -128,8 +167,7 @@ def _message(item: Any, key: Key) -> str:
     received = item["input"]
     match item["type"]:
         case "extra_forbidden":
-            kind = "section" if len(key) == 1 else "key"
-            return f"unknown {kind}{perhaps(key[-1], _names(key[:-1]))}"
+            return _unknown(key)
         case "missing":
             return "missing; it has no default"
         case "model_type" | "model_attributes_type" | "dict_type":
@@ -145,6 +183,24 @@ def _message(item: Any, key: Key) -> str:
             return f"{item['msg'].lower()}, received {received!r}{known}"
         case _:
             return f"{item['msg'][0].lower()}{item['msg'][1:]}, received {received!r}"
+
+
+def _unknown(key: Key) -> str:
+    """What is wrong with a section or a key that does not exist."""
+    name, siblings = key[-1], _names(key[:-1])
+    if len(key) > 2 or nearest(name, siblings, 0.8):
+        return f"unknown key{perhaps(name, siblings)}" if len(key) > 1 else _unknown_section(name)
+    homes = [section for section in _names(()) if name in _names((section,))]
+    if not homes:
+        return f"unknown key{perhaps(name, siblings)}" if len(key) > 1 else _unknown_section(name)
+    which = " or ".join(f"{section}.{name}" for section in homes)
+    if len(key) == 1:
+        return f"a key without its section: it is {which}. Indent it below {homes[0]}:"
+    return f"unknown here: it is {which}"
+
+
+def _unknown_section(name: str) -> str:
+    return f"unknown section{perhaps(name, _names(()))}"
 
 
 def _names(key: Key) -> list[str]:
@@ -187,8 +243,15 @@ def _absolute(value: str, folder: Path) -> str:
     """A path relative to a folder; what is no path stays as it is."""
     if value == REFERENCE or "://" in value:
         return value
+    expanded = os.path.expandvars(value)
+    unset = UNSET_VARIABLE.search(expanded)
+    if unset is not None and not (folder / expanded).exists():
+        raise ConfigError(
+            f"the environment variable {unset[1] or unset[2]} of the path {value} is not set",
+            "set it, or write the path out",
+        )
     try:
-        return os.path.normpath(folder / Path(os.path.expandvars(value)).expanduser())
+        return os.path.normpath(folder / Path(expanded).expanduser())
     except RuntimeError:
         raise ConfigError(
             "a path begins with ~ and a user that does not exist on this machine"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -21,6 +20,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 from cxr_audit.vocabulary import METHODS, QUALITY_CHECKS, Registry
 from cxr_audit.vocabulary.checks import Action
 from cxr_audit.vocabulary.names import criteria
+from cxr_audit.vocabulary.nearest import nearest
 
 REFERENCE = "reference"
 
@@ -40,8 +40,15 @@ Origin = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(prin
 
 Words = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(printable)]
 
-# In YAML a class may be written as a number or a yes/no word; it is a name all the same.
-ClassName = Annotated[Name, BeforeValidator(lambda v: str(v) if isinstance(v, int | float) else v)]
+
+def _class_name(value: Any) -> Any:
+    """A class may be written as a number; it is a name all the same."""
+    if isinstance(value, bool):
+        raise ValueError("true and false are no text in YAML: put the name of the class in quotes")
+    return str(value) if isinstance(value, int | float) else value
+
+
+ClassName = Annotated[Name, BeforeValidator(_class_name)]
 
 
 class Known:
@@ -103,8 +110,9 @@ ViewPosition = Literal["PA", "AP", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT"
 
 
 def perhaps(word: Any, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(word), known, 1, 0.5)
-    return f". Perhaps you meant {near[0]!r}" if near else f". Known: {', '.join(known)}"
+    """The known word that is meant, whatever its case; all of them where none is near."""
+    near = nearest(str(word), known)
+    return f". Perhaps you meant {near!r}" if near else f". Known: {', '.join(known)}"
 
 
 class Section(BaseModel):

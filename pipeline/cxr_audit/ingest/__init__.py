@@ -6,9 +6,19 @@ a `Decision`; what cannot be read rightly is refused by name (`UnreadableFile`, 
 """
 
 from cxr_audit.ingest.annotations import read_annotation
+from cxr_audit.ingest.attributes import KEYWORDS
 from cxr_audit.ingest.litter import Skipped
 from cxr_audit.ingest.notes import Display
 from cxr_audit.ingest.reading import fetch, probe, read
 from cxr_audit.ingest.sources import discover
 
-__all__ = ["Display", "Skipped", "discover", "fetch", "probe", "read", "read_annotation"]
+__all__ = [
+    "KEYWORDS",
+    "Display",
+    "Skipped",
+    "discover",
+    "fetch",
+    "probe",
+    "read",
+    "read_annotation",
+]

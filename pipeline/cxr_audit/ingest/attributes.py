@@ -57,6 +57,9 @@ NUMBERS = (
     "DeviationIndex",
 )
 
+KEYWORDS = frozenset({*TERMS, *NUMBERS, "PatientAge", "ViewPosition"})
+"""Every attribute that can be known of a case."""
+
 AGE = re.compile(r"([0-9]{1,3})([YMWD])")
 UNITS_A_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
 OLDEST_BAND, OLDEST_YEARS = 90, 130

@@ -9,7 +9,6 @@ checks that an instance is the one asked for. Messages name no address and no UI
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import math
@@ -36,6 +35,7 @@ from cxr_audit.ingest.web import (
 )
 from cxr_audit.records import CaseSource, ServerInstance
 from cxr_audit.vocabulary import Message, message
+from cxr_audit.vocabulary.nearest import nearest
 
 MAX_INSTANCES = 500_000
 MAX_SEARCHES = 1000  # one for each combination of the values of keys given several times
@@ -137,10 +137,10 @@ def _filter_values(query: str) -> dict[str, list[str]]:
     values: dict[str, list[str]] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in keyword_dict and not TAG.fullmatch(key):
-            near = difflib.get_close_matches(key, keyword_dict, 1)
+            near = nearest(key, keyword_dict, 0.6)
             hint = "Write a DICOM keyword or a tag, such as 00080060."
             if near:
-                hint = f"Perhaps you meant {near[0]!r}."
+                hint = f"Perhaps you meant {near!r}."
             raise ConfigError(f"{key!r} in the filter is no attribute of DICOM", hint)
         values.setdefault(key, []).append(value)
     if not any(value.strip("*") for given in values.values() for value in given):

@@ -21,7 +21,6 @@ hold a name.
 from __future__ import annotations
 
 import csv
-import difflib
 import itertools
 import math
 import os
@@ -35,6 +34,7 @@ from typing import Any
 
 from cxr_audit.errors import ConfigError
 from cxr_audit.records import Box, CaseSource, ServerInstance
+from cxr_audit.vocabulary.nearest import nearest
 
 SUFFIXES = (".csv", ".parquet")
 MEANINGFUL = ("path", "patient_id", "split", "boxes", "mask")
@@ -128,10 +128,12 @@ def _of_split(cases: list[tuple[int, CaseSource]], split: str) -> list[tuple[int
     """The rows of a split, each with its line."""
     chosen = [(line, case) for line, case in cases if case.split == split]
     if cases and not chosen:
-        raise ConfigError(
-            f"no row of the manifest has the split {split!r}",
-            "Write it as the column 'split' does.",
-        )
+        splits = sorted({case.split for _, case in cases if case.split is not None})
+        near = nearest(split, splits)
+        hint = "Write it as the column 'split' does."
+        if near is not None:
+            hint = f"Perhaps you meant {near!r}."
+        raise ConfigError(f"no row of the manifest has the split {split!r}", hint)
     return chosen
 
 
@@ -303,10 +305,10 @@ def _check_columns(header: list[str], key: str, labels: str, split: str | None) 
     others = (key, "path", "patient_id", "boxes", "mask", "")
     choices = [name for name in header if name not in others]
     if labels not in ("none", "folder", *choices):
-        near = difflib.get_close_matches(labels, choices, n=1)
+        near = nearest(labels, choices)
         hint = f"Its columns are {', '.join(map(repr, choices))}."
-        if near:
-            hint = f"Perhaps you meant {near[0]!r}. {hint}"
+        if near is not None:
+            hint = f"Perhaps you meant {near!r}. {hint}"
         raise ConfigError(f"the manifest has no column {labels!r} for the labels", hint)
 
 
@@ -328,10 +330,11 @@ def _hint_for_key(header: list[str], key: str) -> str:
 
 def _names_near(header: list[str], key: str) -> list[str]:
     """Columns that may be the one that is missing, the likeliest first."""
-    near = [name for name in header if name.lower() == key.lower()]
-    if not near and key == "path":
-        near = [name for name in header if name.lower().replace(" ", "_") in NAMES_OF_PATH]
-    return near or difflib.get_close_matches(key, header, n=1)
+    same = [name for name in header if name.lower() == key.lower()]
+    if not same and key == "path":
+        same = [name for name in header if name.lower().replace(" ", "_") in NAMES_OF_PATH]
+    near = nearest(key, header, 0.6)
+    return same or ([] if near is None else [near])
 
 
 def _case(table: _Table, line: int, row: list[str]) -> CaseSource:

@@ -91,6 +91,36 @@ def roc(
     return done[0]
 
 
+def thresholds(
+    at: Sequence[float],
+    lines: Sequence[tuple[str, Sequence[float], Sequence[float], Sequence[float]]],
+    own: Sequence[float],
+    width_mm: float = 120,
+    height_mm: float = 80,
+) -> str:
+    """What each threshold gives.
+
+    Parameters
+    ----------
+    at : the thresholds, ascending.
+    lines : name, values, lower and upper ends of their intervals; NaN where undefined.
+    own : the threshold of the run, drawn upright.
+    width_mm, height_mm : of the picture.
+    """
+    with _drawn(width_mm, height_mm) as (figure, done):
+        axes = figure.add_axes((0.1, 0.13, 0.68, 0.84))
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=_("Threshold"))
+        axes.spines[["top", "right"]].set_visible(False)
+        for threshold in own:
+            axes.axvline(threshold, color=SOFT, linewidth=0.6, linestyle=(0, (3, 2)))
+        styles = ("-", "--", "-.", ":")
+        for (name, values, low, high), style in zip(lines, styles, strict=False):
+            axes.fill_between(at, low, high, color=FILL, alpha=0.35, linewidth=0)
+            axes.plot(at, values, color=DEEP, linewidth=1.0, linestyle=style, label=name)
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=3)
+    return done[0]
+
+
 def reliability(
     bins: Sequence[tuple[float, float, tuple[float, float] | None]], size_mm: float
 ) -> str:

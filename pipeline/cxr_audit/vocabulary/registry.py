@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
+
+from cxr_audit.vocabulary.nearest import nearest
 
 OWN_PACKAGE = "cxr-audit"
 
@@ -89,9 +90,9 @@ class Registry(Generic[AnyRow]):
 
     def suggestion(self, key: str) -> str:
         """The nearest key, or all of them."""
-        near = difflib.get_close_matches(key, self._rows, 1, 0.5)
-        if near:
-            return f". Perhaps you meant {near[0]!r}"
+        near = nearest(key, self._rows)
+        if near is not None:
+            return f". Perhaps you meant {near!r}"
         return f". Known: {', '.join(self._rows)}"
 
     def keys(self) -> tuple[str, ...]:

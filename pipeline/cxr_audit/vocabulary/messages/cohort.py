@@ -11,6 +11,7 @@ MESSAGES: dict[str, Template] = {
     "own",
     "cohort.prevalence_stated": "stated in the config",
     "cohort.prevalence_of_run": "of this run",
+    "cohort.what_if_threshold": "asked for; it is not the threshold of the run",
     "cohort.method": "Wilson score intervals, which hold the true value in about 95 of 100 such "
     "runs, with errors from patients resampled {rounds} times, seed {seed}; the interval of the "
     "calibration error is bias-corrected instead",
