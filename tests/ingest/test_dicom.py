@@ -283,7 +283,7 @@ def test_unknown_transfer_syntax(dicom, save):
         ({"Rows": 0}, UnreadableFile, "0 x 8"),
         ({"Rows": 60000, "Columns": 60000}, UnsupportedRadiograph, "60000 x 60000"),
         ({"Rows": 9}, UnreadableFile, "128 bytes of 144"),
-        ({"PixelData": b""}, UnreadableFile, "or ends before them"),
+        ({"PixelData": b""}, UnreadableFile, "the pixels of the DICOM file are empty"),
     ],
 )
 def test_refusals(dicom, save, elements, kind, match):

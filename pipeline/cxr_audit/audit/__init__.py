@@ -25,6 +25,7 @@ from cxr_audit.audit.plan import (
 )
 from cxr_audit.audit.prepare import reading
 from cxr_audit.audit.rerun import Reproduction, rerun
+from cxr_audit.audit.resume import refuse_early, require_model_file
 from cxr_audit.audit.run import audit
 from cxr_audit.audit.verify import Verification, verify_run
 
@@ -49,7 +50,9 @@ __all__ = [
     "open_checks",
     "open_classifier",
     "reading",
+    "refuse_early",
     "render",
+    "require_model_file",
     "rerun",
     "sample",
     "verify_run",

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -15,14 +15,22 @@ from cxr_audit import evidence
 from cxr_audit.audit.auditor import Networks
 from cxr_audit.audit.failures import WorkerLost
 from cxr_audit.audit.installed import installed_code
-from cxr_audit.audit.plan import Plan, check_labels, new_run, versions, without_paths
-from cxr_audit.config import PLACES
-from cxr_audit.errors import ConfigError, NotRetrieved, VerificationError
-from cxr_audit.evidence import RunFolder
+from cxr_audit.audit.plan import (
+    Plan,
+    check_labels,
+    find_key,
+    new_run,
+    versions,
+    without_paths,
+)
+from cxr_audit.config import PLACES, REFERENCE, AuditConfig
+from cxr_audit.errors import ConfigError, ModelError, NotRetrieved, VerificationError
+from cxr_audit.evidence import CaseIdKey, RunFolder
 from cxr_audit.records import SCHEMA_VERSION, AuditedCase, CaseRecord, RunRecord, to_json
 
 OTHER_CASES = "radiographs, labels, boxes, masks, another column of the manifest, or --limit"
 MOST_KEYS = 8
+ANOTHER = "--set run.name=NAME starts another run"
 # Failures of a server or of this machine, not of the file.
 MADE_AGAIN = (NotRetrieved.__name__, WorkerLost.__name__, MemoryError.__name__)
 
@@ -90,10 +98,7 @@ def _go_on(path: Path, plan: Plan, networks: Networks) -> Opened:
     run = folder.read_run()
     standing = _standing(folder, plan)
     if changes := _changes(folder, run, plan, networks, standing):
-        raise ConfigError(
-            f"{path} cannot be resumed; changed since it was made: {', '.join(changes)}",
-            "set run.name to start another run",
-        )
+        raise _cannot_resume(path, changes)
     case_ids = list(standing)
     is_finished = run.status == "finished" and folder.is_sealed
     if is_finished and len(case_ids) == len(plan.sources) == run.cases.num_cases:
@@ -105,19 +110,67 @@ def _go_on(path: Path, plan: Plan, networks: Networks) -> Opened:
     return Opened(folder, run, case_ids)
 
 
+def refuse_early(config: AuditConfig, resume: bool) -> None:
+    """Refuse what can be known before a network is loaded or a radiograph is read.
+
+    Parameters
+    ----------
+    config : of the run.
+    resume : a run folder that exists is gone on with, instead of refused.
+
+    Raises
+    ------
+    ConfigError : the run folder exists, or its run was made with another config, code or key.
+    ModelError : there is no such model file.
+    """
+    path = config.run.output / config.run.name
+    require_model_file(config)
+    key = find_key(config)
+    if not (path / "run.json").is_file():
+        return
+    if not resume:
+        _refuse_standing(path)
+    folder = RunFolder.open(path)
+    changes = _cheap_changes(folder, folder.read_run(), config, key)
+    if changes:
+        raise _cannot_resume(path, changes)
+
+
+def require_model_file(config: AuditConfig) -> None:
+    """Raise `ModelError` where there is no such model file."""
+    model = Path(config.classifier.path)
+    if config.classifier.path != REFERENCE and not model.exists():
+        raise ModelError(
+            f"no such model: {model}",
+            "give a .keras or .h5 file; in a config, classifier.path is relative to the config's "
+            "folder",
+        )
+
+
+def _cannot_resume(path: Path, changes: list[str]) -> ConfigError:
+    return ConfigError(
+        f"{path} cannot be resumed; changed since it was made: {', '.join(changes)}",
+        "set run.name to start another run",
+    )
+
+
+def _refuse_standing(path: Path) -> NoReturn:
+    """Refuse a folder that holds a run, with what to do about it."""
+    if RunFolder(path).is_sealed:
+        raise ConfigError(
+            f"the run folder {path} exists already, and its run has finished",
+            f"{ANOTHER}; --resume with a larger --limit adds cases to this one",
+        )
+    raise ConfigError(
+        f"the run folder {path} exists already, and its run has not finished",
+        f"--resume goes on with it; {ANOTHER}",
+    )
+
+
 def _new_folder(path: Path, plan: Plan) -> RunFolder:
     """A new run folder. One that exists is refused, with what to do about it."""
-    another = "--set run.name=NAME starts another run"
     if (path / "run.json").is_file():
-        if RunFolder(path).is_sealed:
-            raise ConfigError(
-                f"the run folder {path} exists already, and its run has finished",
-                f"{another}; --resume with a larger --limit adds cases to this one",
-            )
-        raise ConfigError(
-            f"the run folder {path} exists already, and its run has not finished",
-            f"--resume goes on with it; {another}",
-        )
+        _refuse_standing(path)
     is_there, is_writable = path.exists(), os.access(path, os.W_OK)
     plan.key.keep()
     try:
@@ -126,7 +179,7 @@ def _new_folder(path: Path, plan: Plan) -> RunFolder:
         if not is_there or not is_writable:
             raise
         raise ConfigError(
-            f"{path} exists already and holds no run", f"move it away; {another}"
+            f"{path} exists already and holds no run", f"move it away; {ANOTHER}"
         ) from None
 
 
@@ -141,21 +194,11 @@ def _changes(
     standing: Mapping[str, str | None],
 ) -> list[str]:
     """What a run was made with differently, in words."""
-    changes = []
-    if run.config_sha256 != plan.config.sha256():
-        changes.append(f"config ({_changed_keys(folder, run, plan)})")
+    changes = _cheap_changes(folder, run, plan.config, plan.key)
     if run.model.sha256 != networks.model.sha256:
         changes.append("model")
     if run.software.segmenter_sha256 != networks.segmenter_sha256:
         changes.append("lung segmenter")
-    if run.schema_version != SCHEMA_VERSION:
-        changes.append(f"software (records of version {run.schema_version})")
-    elif run.software.versions != versions():
-        changes.append(f"software ({', '.join(_differing(run.software.versions, versions()))})")
-    if run.software.code is None or run.software.code.sha256 != installed_code().sha256:
-        changes.append("code")
-    if run.cases.case_id_key != plan.key.fingerprint:
-        changes.append("key of the case ids")
     known = {source.case_id for source in plan.sources}
     is_other_metadata = any(
         standing[source.case_id] != source.metadata_hmac
@@ -167,12 +210,30 @@ def _changes(
     return changes
 
 
-def _changed_keys(folder: RunFolder, run: RunRecord, plan: Plan) -> str:
+def _cheap_changes(
+    folder: RunFolder, run: RunRecord, config: AuditConfig, key: CaseIdKey
+) -> list[str]:
+    """What a run was made with differently, of what is known without its networks and cases."""
+    changes = []
+    if run.config_sha256 != config.sha256():
+        changes.append(f"config ({_changed_keys(folder, run, config)})")
+    if run.schema_version != SCHEMA_VERSION:
+        changes.append(f"software (records of version {run.schema_version})")
+    elif run.software.versions != versions():
+        changes.append(f"software ({', '.join(_differing(run.software.versions, versions()))})")
+    if run.software.code is None or run.software.code.sha256 != installed_code().sha256:
+        changes.append("code")
+    if run.cases.case_id_key != key.fingerprint:
+        changes.append("key of the case ids")
+    return changes
+
+
+def _changed_keys(folder: RunFolder, run: RunRecord, config: AuditConfig) -> str:
     """The keys of the config that differ; paths are compared where `private/` is there."""
-    before, after = run.config, without_paths(plan.config)
+    before, after = run.config, without_paths(config)
     private = folder.private / "config.json"
     with contextlib.suppress(OSError, msgspec.DecodeError):
-        before, after = msgspec.json.decode(private.read_bytes()), plan.config.resolved()
+        before, after = msgspec.json.decode(private.read_bytes()), config.resolved()
     keys = []
     for section in sorted(before.keys() | after.keys()):
         old, new = before.get(section, {}), after.get(section, {})

@@ -25,6 +25,7 @@ _import_tensorflow()
 from cxr_audit.classifier.classifier import Classifier, Split  # noqa: E402
 from cxr_audit.classifier.closed import ClosedClassifier  # noqa: E402
 from cxr_audit.classifier.command import Command  # noqa: E402
+from cxr_audit.classifier.front import read_value_range  # noqa: E402
 from cxr_audit.classifier.inspection import inspect_model  # noqa: E402
 from cxr_audit.classifier.keras2 import convert  # noqa: E402
 from cxr_audit.classifier.load import file_sha256, load_keras  # noqa: E402
@@ -47,4 +48,5 @@ __all__ = [
     "import_torchxrayvision",
     "inspect_model",
     "load_keras",
+    "read_value_range",
 ]

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from cxr_audit import __version__
-from cxr_audit.cli.auditing import check, explain, run
+from cxr_audit.cli.auditing import explain, run
+from cxr_audit.cli.checking import check
 from cxr_audit.cli.configs import init, schema
 from cxr_audit.cli.delivery import export
 from cxr_audit.cli.failure import report_error, unexpected

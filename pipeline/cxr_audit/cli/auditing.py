@@ -1,11 +1,10 @@
-"""Commands that audit radiographs: run, explain, check."""
+"""Commands that audit radiographs: run, explain."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -23,12 +22,6 @@ from cxr_audit.cli.options import (
 from cxr_audit.cli.screen import err, out, progress_bar
 from cxr_audit.config import REFERENCE, AuditConfig
 from cxr_audit.errors import CaseError, ConfigError
-from cxr_audit.records import CaseSource, Fill, ModelFacts, ServerInstance
-from cxr_audit.vocabulary import MASKING_NUMBERS
-
-if TYPE_CHECKING:
-    from cxr_audit.explain import AnyExplainer
-    from cxr_audit.trust.checks import Checks
 
 
 def run(
@@ -167,115 +160,6 @@ def _preprocess_keys(model: str, scaling: str | None, overrides: list[str]) -> d
             "that trained the model does",
         )
     return {key: keys[key] for key in ("rows", "columns", "channels")}
-
-
-def check(
-    config: ConfigFile,
-    names: Annotated[
-        bool, typer.Option("--names", help="print the names of files; they may name patients")
-    ] = False,
-    overrides: Overrides = None,
-) -> None:
-    """Check config, files, labels, model, layer, shapes and templates, without an audit.
-
-    Writes nothing, with one exception: where the source is "reference", the radiographs that ship
-    are written to <run.output>/reference-radiographs.
-    """
-    from cxr_audit.audit import (
-        check_labels,
-        find_key,
-        find_sources,
-        open_checks,
-        open_classifier,
-    )
-    from cxr_audit.ingest import Skipped
-    from cxr_audit.report import Renderer
-
-    audit_config = load(config, overrides)
-    err.print("config: valid")
-    skipped = Skipped()
-    sources = find_sources(audit_config, find_key(audit_config), skipped)
-    problems = _check_headers(audit_config, sources, skipped.num, names)
-    err.print("model: loading ...")
-    explainer, model = open_classifier(audit_config)
-    check_labels(sources, model.labels, names)
-    _print_model(explainer, model)
-    for method, num in explainer.passes.items():
-        total = f"{num * len(sources):,} for {len(sources)} radiographs"
-        err.print(
-            f"cost of {method}: {num} further model inputs a radiograph, {total}", highlight=False
-        )
-    _print_costs(audit_config, open_checks(audit_config, explainer), sources)
-    Renderer()
-    err.print("templates: complete")
-    if problems:
-        raise typer.Exit(CaseError.exit_code)
-
-
-def _check_headers(
-    config: AuditConfig, sources: Sequence[CaseSource], num_skipped: int, names: bool
-) -> list[str]:
-    """Read the header of every file; print how many are readable, and return the problems."""
-    from cxr_audit.audit import reading
-    from cxr_audit.ingest import probe
-
-    # A server has to send a whole file before its header can be read: one shows that it does.
-    probed = sources[:1] if isinstance(sources[0].location, ServerInstance) else sources
-    problems = []
-    with progress_bar() as progress:
-        for done, source in enumerate(probed, 1):
-            try:
-                probe(source, **reading(config))
-            except CaseError as error:
-                problems.append(f"{source.relative_path if names else f'file {done}'}: {error}")
-            progress("headers", done, len(probed))
-    retrieved = f", {len(probed)} retrieved" if len(probed) < len(sources) else ""
-    readable = f"{len(probed) - len(problems)} readable by header"
-    err.print(f"radiographs: {len(sources)} found{retrieved}, {readable}", highlight=False)
-    if num_skipped:
-        text = f"  {num_skipped} hidden files, or files that operating systems leave, were skipped"
-        err.print(text, highlight=False)
-    for problem in problems:
-        err.print(f"  {escape(problem)}", highlight=False)
-    if problems and not names:
-        err.print("  --names prints the names of these files", highlight=False)
-    return problems
-
-
-def _print_model(explainer: AnyExplainer, model: ModelFacts) -> None:
-    rows, columns = model.grid
-    err.print(f"model: {escape(model.name)}, SHA-256 {model.sha256}", highlight=False)
-    err.print(
-        f"classes: {escape(', '.join(model.class_names))}; "
-        f"explained: {escape(explainer.classifier.target_class)}"
-    )
-    err.print(
-        f"target layer: {model.target_layer}, {rows}x{columns} cells; head: {model.head}",
-        highlight=False,
-    )
-    if model.unavailable is not None:
-        err.print(f"not available for this model: {escape(str(model.unavailable))}")
-
-
-def _print_costs(config: AuditConfig, checks: Checks, sources: list[CaseSource]) -> None:
-    """The number of model inputs of each check, and their time on this machine."""
-    from cxr_audit.audit import sample
-    from cxr_audit.preprocess import SHIFTS
-
-    seconds = checks.seconds_an_input()
-    cost = checks.num_inputs(len(sources))
-    # Of a case with one marker: darker, brighter, marker and border as usual; each part by each
-    # fill.
-    cost["exposure, markers and border"] = len((*SHIFTS, "marker", "border")) * len(sources)
-    masked = len(MASKING_NUMBERS) * len(get_args(Fill))
-    cost["causal masking"] = masked * len(sample(sources, config.masking.cases))
-    for what, num in cost.items():
-        err.print(
-            f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s", highlight=False
-        )
-    err.print(
-        f"  at {1000 * seconds:.1f} ms an input, timed now; a gradient costs more", highlight=False
-    )
 
 
 def _input_of(model: str) -> dict[str, Any]:

@@ -34,8 +34,10 @@ def run_audit(
     What the run left, see `cxr_audit.audit.audit`.
     """
     folder = config.run.output / config.run.name
-    with evidence.locked(folder), ENGINES[config.engine.name](config) as engine:
-        return audit.audit(config, engine, resume, limit, progress)
+    with evidence.locked(folder):
+        audit.refuse_early(config, resume)
+        with ENGINES[config.engine.name](config) as engine:
+            return audit.audit(config, engine, resume, limit, progress)
 
 
 def render_run(

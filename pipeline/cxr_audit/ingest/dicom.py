@@ -73,7 +73,9 @@ def is_bare_dataset(data: bytes) -> bool:
     return little in (2, 8) and length < min(len(data), 1024)
 
 
-def probe_dicom(data: bytes, max_pixels: int, display: Display) -> str | None:
+def probe_dicom(
+    data: bytes, max_pixels: int, display: Display
+) -> tuple[str | None, dict[str, str]]:
     """Raise the errors that the header shows; the pixels are not decoded.
 
     Parameters
@@ -84,7 +86,7 @@ def probe_dicom(data: bytes, max_pixels: int, display: Display) -> str | None:
 
     Returns
     -------
-    The SOP Instance UID, which must stay in memory.
+    The SOP Instance UID, which must stay in memory, and the attributes of the allow-list.
 
     Raises
     ------
@@ -97,9 +99,9 @@ def probe_dicom(data: bytes, max_pixels: int, display: Display) -> str | None:
         pixels = pixel_bytes(dataset, header, notes)
         if not header.is_native:
             choose_plugins(header.transfer_syntax, header.bits_stored)
-        _header_facts(dataset, header, pixels, notes)
+        facts = _header_facts(dataset, header, pixels, notes)
         _refuse_unreadable(display, notes)
-        return _instance(dataset)
+        return _instance(dataset), facts.attributes
 
 
 def read_dicom(

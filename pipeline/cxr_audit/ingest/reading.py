@@ -118,7 +118,9 @@ def read(
     return Radiograph(case.case_id, pixels, facts, instance)
 
 
-def probe(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_THE_HEADER) -> None:
+def probe(
+    case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_THE_HEADER
+) -> dict[str, str]:
     """Raise the errors of `read` that can be known without decoding the pixels.
 
     Parameters
@@ -126,14 +128,19 @@ def probe(case: CaseSource, max_pixels: int = MAX_PIXELS, display: Display = BY_
     case : where the file is.
     max_pixels : the largest image that is read.
     display : which frame, VOI transform and window.
+
+    Returns
+    -------
+    The attributes of the allow-list, by DICOM keyword.
     """
     data, _, name = _open(case, max_pixels)
-    instance = None
+    instance, attributes = None, dict[str, str]()
     if name == "DICOM":
-        instance = probe_dicom(data, max_pixels, display)
+        instance, attributes = probe_dicom(data, max_pixels, display)
     else:
         probe_image(data, max_pixels)
     _check_identity(case, instance)
+    return attributes
 
 
 def _check_identity(case: CaseSource, instance: str | None) -> None:
