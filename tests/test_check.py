@@ -155,17 +155,13 @@ def test_boxes_outside_are_counted(config_file: Path) -> None:  # noqa: F811
     assert (facts["num_opened"], facts["num_unusable"]) == (1, 1)
 
 
-def test_subgroups_count_attributes_and_columns() -> None:
-    class Config:
-        class cohort:  # noqa: N801
-            subgroups = ("PatientSex", "Scanner")
-            min_cases = 2
-
+def test_subgroups_count_attributes_and_columns(config_file: Path) -> None:  # noqa: F811
+    config = load_config(config_file, ["cohort.subgroups=[PatientSex, Scanner]"])
     sources = [
         CaseSource(str(n), Path("x"), "x", None, metadata={"Scanner": "AB"[n % 2]})
         for n in range(3)
     ]
-    facts = understood_subgroups(Config, sources, {"0": {"PatientSex": "F"}})  # type: ignore[arg-type]
+    facts = understood_subgroups(config, sources, {"0": {"PatientSex": "F"}})
     assert facts["PatientSex"]["values"] == {"F": 1}
     assert facts["PatientSex"]["num_without"] == 2
     assert facts["Scanner"]["values"] == {"A": 2, "B": 1}

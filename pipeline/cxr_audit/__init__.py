@@ -1,7 +1,8 @@
 """cxr-audit: from one config to an audit of every chest radiograph.
 
-from cxr_audit import load_config, run_audit
+from cxr_audit import load_config, read_run, run_audit
 result = run_audit(load_config("configs/demo.yaml"))
+read_run("reports/demo").cases  # a data frame
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_config", "render_run", "run_audit"]
+__all__ = ["__version__", "list_runs", "load_config", "read_run", "render_run", "run_audit"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +18,10 @@ def __getattr__(name: str) -> Any:
         from cxr_audit.config import load_config
 
         return load_config
+    if name in ("read_run", "list_runs"):
+        from cxr_audit import results
+
+        return getattr(results, name)
     if name in ("run_audit", "render_run"):
         from cxr_audit import engines
 

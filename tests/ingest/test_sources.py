@@ -61,7 +61,8 @@ def by_rfc_2104(key, message):
 
 
 def test_case_ids_are_keyed(folder):
-    one = by_rfc_2104(b"a secret of ours", hashlib.sha256(b"one").hexdigest().encode())[:16]
+    one = by_rfc_2104(b"a secret of ours", hashlib.sha256(b"one").hexdigest().encode())[:15]
+    one = f"c{one}"  # with a letter first, a spreadsheet takes no id for a number
     ids = [case.case_id for case in discover(folder, key=b"a secret of ours")]
     assert ids[:2] == [one, f"{one}-2"]
     others = {case.case_id for case in discover(folder, key=b"another secret..")}

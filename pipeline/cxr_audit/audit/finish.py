@@ -27,6 +27,7 @@ from cxr_audit.records import (
     to_json,
 )
 from cxr_audit.report.language import read_language
+from cxr_audit.report.notebook import html_of_run
 from cxr_audit.vocabulary import OUTPUT_FILES, Text
 
 Measuring = tuple[Cohort, Acceptance]
@@ -58,6 +59,12 @@ class RunResult:
     failed: tuple[FailedCase, ...]
     cohort: CohortRecord
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """The verdict and the first cases, in a notebook."""
+        return html_of_run(
+            self.folder, self.folder.name, self.cohort, records_of(RunFolder(self.folder))
+        )
 
 
 class RecordsOnDisk(Sequence[CaseRecord]):

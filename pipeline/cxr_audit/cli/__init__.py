@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,11 +18,12 @@ from cxr_audit.cli.checking import check
 from cxr_audit.cli.configs import init, schema
 from cxr_audit.cli.delivery import export
 from cxr_audit.cli.failure import report_error, unexpected
+from cxr_audit.cli.many import runs
 from cxr_audit.cli.models import convert, import_weights, inspect
 from cxr_audit.cli.production import parity
 from cxr_audit.cli.radiographs import lungs, phantom, view
 from cxr_audit.cli.results import cohort, compare, render
-from cxr_audit.cli.screen import out
+from cxr_audit.cli.screen import err, out
 from cxr_audit.cli.sealing import sign, verify
 from cxr_audit.errors import AuditError
 from cxr_audit.vocabulary import load_plugins
@@ -41,6 +43,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "cohort": cohort,
     "compare": compare,
     "export": export,
+    "runs": runs,
     "init": init,
     "view": view,
     "inspect": inspect,
@@ -55,7 +58,7 @@ app = typer.Typer(
     "folder of evidence.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -64,14 +67,45 @@ for name, function in COMMANDS.items():
 
 
 @app.callback(invoke_without_command=True)
-def version(
-    show: Annotated[
+def options(
+    show_version: Annotated[
         bool, typer.Option("--version", help="print the version", is_eager=True)
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="say nothing but errors and results")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="say each step, and where an error came from")
+    ] = False,
+    log_file: Annotated[
+        Path | None, typer.Option(help="add what is said to this file as well, with times")
+    ] = None,
 ) -> None:
-    if show:
+    if show_version:
         out.print(f"cxr-audit {__version__}", highlight=False)
         raise typer.Exit
+    err.set(quiet, verbose, log_file)
+
+
+def hoisted(arguments: list[str]) -> list[str]:
+    """The arguments with the options of every command in front, wherever they were typed.
+
+    What follows "--" stays where it is.
+    """
+    general: list[str] = []
+    others: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--":
+            return [*general, *others, argument, *rest]
+        if argument in ("--quiet", "-q", "--verbose", "-v") or argument.startswith("--log-file="):
+            general.append(argument)
+        elif argument == "--log-file" and rest:
+            general += [argument, rest.pop(0)]
+        else:
+            others.append(argument)
+    return [*general, *others]
 
 
 def main() -> None:
@@ -82,7 +116,7 @@ def main() -> None:
     """
     load_plugins()
     try:
-        app()
+        app(hoisted(sys.argv[1:]))
     except AuditError as error:
         report_error(error)
         sys.exit(error.exit_code)

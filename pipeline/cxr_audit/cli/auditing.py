@@ -37,6 +37,10 @@ def run(
         Path | None,
         typer.Option("--output", "-o", help="folder for runs; overrides run.output"),
     ] = None,
+    lean: Annotated[
+        bool,
+        typer.Option("--lean", help="no PDF of each case; cxr-audit render writes them later"),
+    ] = False,
     junit: Junit = None,
     markdown: Markdown = None,
     overrides: Overrides = None,
@@ -50,7 +54,8 @@ def run(
         from cxr_audit.cohort import in_words
         from cxr_audit.engines import run_audit
 
-        audit_config = load(config, overrides, output)
+        others = [*(overrides or []), *(["report.documents=false"] if lean else [])]
+        audit_config = load(config, others, output)
         with progress_bar() as progress:
             result = run_audit(audit_config, resume, limit, progress)
     except KeyboardInterrupt:

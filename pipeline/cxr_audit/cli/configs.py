@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -91,6 +91,15 @@ def _values_of(model: Path, folder: Path) -> Values:
     return values
 
 
-def schema() -> None:
-    """Print the JSON Schema of a config, for editors: cxr-audit schema > audit.schema.json."""
-    print(json.dumps(json_schema(), indent=2))
+def schema(
+    of: Annotated[
+        Literal["config", "case", "cohort", "run"], typer.Argument(help="which JSON")
+    ] = "config",
+) -> None:
+    """Print the JSON Schema of a config, or of a record of a run.
+
+    For editors: cxr-audit schema > audit.schema.json.
+    """
+    from cxr_audit.records import json_schema_of
+
+    print(json.dumps(json_schema() if of == "config" else json_schema_of(of), indent=2))

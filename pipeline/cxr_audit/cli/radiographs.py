@@ -89,7 +89,9 @@ def lungs(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="radiographs, or folders of them")
     ],
-    output: Annotated[Path, typer.Option(help="folder for the masks and lungs.jsonl")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="folder for the masks and lungs.jsonl")
+    ],
 ) -> None:
     """Find the lungs: a PNG mask of each radiograph (1 right, 2 left lung), and lungs.jsonl."""
     from cxr_audit.lung_masks import write_lung_masks

@@ -154,7 +154,8 @@ def compare(
         typer.Argument(metavar="RUN_B", help="folder of a run over the same radiographs: after"),
     ],
     output: Annotated[
-        Path | None, typer.Option(help="folder to write to; default: beside RUN_B")
+        Path | None,
+        typer.Option("--output", "-o", help="folder to write to; default: beside RUN_B"),
     ] = None,
     template: Templates = None,
 ) -> None:

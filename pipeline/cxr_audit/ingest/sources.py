@@ -28,7 +28,8 @@ from cxr_audit.ingest.litter import Skipped, is_litter
 from cxr_audit.ingest.manifest import is_manifest, read_manifest
 from cxr_audit.records import CaseSource, ServerInstance, ZipEntry
 
-CASE_ID_DIGITS = 16
+CASE_ID_PREFIX, CASE_ID_DIGITS = "c", 15
+"""With a letter first, a spreadsheet takes no id for a number (1234, 12e5)."""
 HASHING_THREADS = 2
 MAX_CASES = 500_000
 
@@ -68,10 +69,10 @@ def discover(
     Returns
     -------
     list of CaseSource
-        `case_id` is the first 16 hex digits of HMAC-SHA256 (RFC 2104) over the file's SHA-256, or
-        over the SOP Instance UID where a server holds the file; the second of the same gets "-2",
-        the third "-3", in listing order; what cannot be read is "unreadable-0001" and so on,
-        without a hash.
+        `case_id` is "c" and the first 15 hex digits of HMAC-SHA256 (RFC 2104) over the file's
+        SHA-256, or over the SOP Instance UID where a server holds the file; the second of the same
+        gets "-2", the third "-3", in listing order; what cannot be read is "unreadable-0001" and
+        so on, without a hash.
 
     Raises
     ------
@@ -348,6 +349,7 @@ def _case_ids(cases: list[CaseSource], hashes: list[str | None], key: bytes) -> 
         if identity is None:
             ids.append(f"unreadable-{seen[None]:04d}")
         else:
-            stem = hmac.digest(key, identity.encode(), "sha256").hex()[:CASE_ID_DIGITS]
+            digits = hmac.digest(key, identity.encode(), "sha256").hex()[:CASE_ID_DIGITS]
+            stem = f"{CASE_ID_PREFIX}{digits}"
             ids.append(stem if seen[identity] == 1 else f"{stem}-{seen[identity]}")
     return ids

@@ -76,6 +76,7 @@ from cxr_audit.records.grid import (
 from cxr_audit.records.json import (
     case_from_json,
     from_json,
+    json_schema_of,
     to_json,
 )
 from cxr_audit.records.maps import (
@@ -223,6 +224,7 @@ __all__ = [
     "audited",
     "case_from_json",
     "from_json",
+    "json_schema_of",
     "stopped",
     "to_json",
 ]

@@ -9,7 +9,9 @@ import msgspec
 from cxr_audit.errors import ConfigError
 from cxr_audit.records.base import OLDEST_READABLE, SCHEMA_VERSION
 from cxr_audit.records.case import AuditedCase, CaseRecord, StoppedCase
+from cxr_audit.records.cohort import CohortRecord
 from cxr_audit.records.older import upgraded
+from cxr_audit.records.run import RunRecord
 
 Record = TypeVar("Record")
 
@@ -60,3 +62,25 @@ def _current(content: Any, kind: str) -> Any:
         f"{OLDEST_READABLE} to {SCHEMA_VERSION}",
         "use the cxr-audit that wrote it: run.json names it under software",
     )
+
+
+def json_schema_of(kind: str) -> dict[str, Any]:
+    """The JSON Schema of a record.
+
+    Parameters
+    ----------
+    kind : case (audited or stopped), cohort or run.
+    """
+    kinds: dict[str, tuple[Any, ...]] = {
+        "case": (AuditedCase, StoppedCase),
+        "cohort": (CohortRecord,),
+        "run": (RunRecord,),
+    }
+    schemas, components = msgspec.json.schema_components(kinds[kind], ref_template="#/$defs/{name}")
+    schema = schemas[0] if len(schemas) == 1 else {"oneOf": list(schemas)}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"cxr-audit {kind}, schema version {SCHEMA_VERSION}",
+        **schema,
+        "$defs": components,
+    }
