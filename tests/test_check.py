@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from cxr_audit.records import Box, CaseSource
 
 from tests.audit.conftest import config_file, model_file  # noqa: F401
 from tests.audit.runs import run
+from tests.cohort.cases import a_source
 
 
 def check(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -129,9 +131,7 @@ def test_swapped_classes_and_a_wrong_value_range_are_asked_about(
     explainer, _ = open_classifier(config)
     facts = understood_answers(config, explainer, sources)
     swap = {"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"}
-    swapped = [
-        CaseSource(s.case_id, s.location, s.relative_path, swap[str(s.label)]) for s in sources
-    ]
+    swapped = [replace(s, label=swap[str(s.label)]) for s in sources]
     other = understood_answers(config, explainer, swapped)
     assert facts["num_asked"] == other["num_asked"] == 8
     assert facts["auc"] == pytest.approx(1 - other["auc"])
@@ -168,7 +168,7 @@ def test_subgroups_count_attributes_and_columns(config_file: Path) -> None:  # n
 
 
 def test_cases_without_labels_are_counted() -> None:
-    sources = [CaseSource("a", Path("x"), "x", None), CaseSource("b", Path("x"), "x", "P")]
+    sources = [a_source("a"), replace(a_source("b"), label="P")]
     facts = understood_cases(sources, ("N", "P"))
     assert (facts["num_unlabelled"], facts["by_class"], facts["without_case"]) == (
         1,

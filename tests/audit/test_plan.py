@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ def test_subgroups_are_columns_of_the_manifest_or_attributes_of_dicom(config_fil
 
 def test_labels_that_differ_in_case_only_name_their_class() -> None:
     labels = ("normal", "Pneumonia", "PNEUMONIA", "covid", None)
-    sources = [CaseSource(str(n), Path("x"), "x", label) for n, label in enumerate(labels)]
+    sources = [replace(a_source(str(n)), label=label) for n, label in enumerate(labels)]
     fitted, changed = with_class_names(sources, ("NORMAL", "PNEUMONIA"))
     assert [source.label for source in fitted] == [
         *("NORMAL", "PNEUMONIA", "PNEUMONIA", "covid", None)
