@@ -232,7 +232,7 @@ def _line(path: Path) -> RunLine:
     metrics = {key: estimate.value for key, estimate in cohort.metrics.items()}
     return replace(
         line,
-        counts={str(key): count for key, count in cohort.statuses.items()},
+        counts={str(key): count for key, count in cohort.cases.statuses.items()},
         verdict=verdict(cohort),
         metrics=metrics,
     )

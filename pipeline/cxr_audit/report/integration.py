@@ -28,8 +28,8 @@ def junit(run: str, cohort: CohortRecord) -> str:
     cohort : what it says of the classifier.
     """
     results = [(result.in_words, _state(result), _found(result)) for result in cohort.acceptance]
-    num_failed = cohort.statuses.get("failed", 0)
-    num_all = sum(cohort.statuses.values())
+    num_failed = cohort.cases.statuses.get("failed", 0)
+    num_all = sum(cohort.cases.statuses.values())
     results.append(
         (
             "every radiograph was audited or excluded",
@@ -59,7 +59,7 @@ def markdown(run: str, cohort: CohortRecord) -> str:
     run : its name.
     cohort : what it says of the classifier.
     """
-    statuses = cohort.statuses
+    statuses = cohort.cases.statuses
     counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
     lines = [f"## cxr-audit: {_cell(run)}", "", f"{sum(statuses.values())} cases: {counts}", ""]
     if cohort.acceptance:

@@ -42,7 +42,7 @@ def html_of_run(folder: Path, name: str, cohort: CohortRecord, cases: Iterable[C
 def _parts(
     folder: Path, name: str, cohort: CohortRecord, cases: Iterable[CaseRecord]
 ) -> Iterator[str]:
-    counts = ", ".join(f"{count} {status}" for status, count in cohort.statuses.items())
+    counts = ", ".join(f"{count} {status}" for status, count in cohort.cases.statuses.items())
     yield f"<div><h3>cxr-audit: {escape(name)}</h3><p><b>{escape(verdict(cohort))}</b>. "
     yield f"Cases: {escape(counts)}. {_link(folder / 'index.html', 'index')}, "
     yield f"{_link(folder / 'summary.pdf', 'run report')}</p>"
