@@ -138,8 +138,9 @@ def refuse_early(config: AuditConfig, resume: bool) -> None:
 
 def require_model_file(config: AuditConfig) -> None:
     """Raise `ModelError` where there is no such model file."""
-    model = Path(config.classifier.path)
-    if config.classifier.path != REFERENCE and not model.exists():
+    path = config.classifier.path
+    model = Path(path or "")
+    if path not in (None, REFERENCE) and not model.exists():
         raise ModelError(
             f"no such model: {model}",
             "give a .keras or .h5 file; in a config, classifier.path is relative to the config's "

@@ -22,7 +22,7 @@ from cxr_audit.records import CaseSource, Fill
 from cxr_audit.vocabulary import MASKING_NUMBERS
 
 if TYPE_CHECKING:
-    from cxr_audit.explain import Explainer
+    from cxr_audit.explain import AnyExplainer
     from cxr_audit.trust.checks import Checks
 
 Facts = dict[str, Any]
@@ -134,7 +134,7 @@ def understood_annotations(config: AuditConfig, sources: Sequence[CaseSource]) -
 
 
 def understood_answers(
-    config: AuditConfig, explainer: Explainer, sources: Sequence[CaseSource]
+    config: AuditConfig, explainer: AnyExplainer, sources: Sequence[CaseSource]
 ) -> Facts:
     """What the classifier answers to up to 20 labelled cases, half of them of the target class."""
     classifier = explainer.classifier
@@ -198,9 +198,11 @@ def _answer_warnings(outputs: Sequence[float], auc: float | None) -> list[str]:
     return found
 
 
-def _range_warnings(config: AuditConfig, explainer: Explainer) -> list[str]:
-    from cxr_audit.classifier import read_value_range
+def _range_warnings(config: AuditConfig, explainer: AnyExplainer) -> list[str]:
+    from cxr_audit.classifier import Classifier, read_value_range
 
+    if not isinstance(explainer.classifier, Classifier):
+        return []  # it can only be asked
     expected = read_value_range(explainer.classifier)
     stated = config.preprocess.scaling
     if expected.scaling is None or stated is None or stated == expected.scaling:
@@ -212,7 +214,7 @@ def _range_warnings(config: AuditConfig, explainer: Explainer) -> list[str]:
 
 
 def understood_costs(
-    config: AuditConfig, explainer: Explainer, checks: Checks, sources: list[CaseSource]
+    config: AuditConfig, explainer: AnyExplainer, checks: Checks, sources: list[CaseSource]
 ) -> Facts:
     """The model inputs of a run by purpose, and about how long it takes on this machine."""
     seconds = checks.seconds_an_input()

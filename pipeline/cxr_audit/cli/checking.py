@@ -16,7 +16,7 @@ from cxr_audit.errors import CaseError
 from cxr_audit.records import CaseSource, ModelFacts, ServerInstance
 
 if TYPE_CHECKING:
-    from cxr_audit.explain import Explainer
+    from cxr_audit.explain import AnyExplainer
 
 Facts = dict[str, Any]
 
@@ -188,11 +188,13 @@ def _print_annotations(facts: Facts) -> None:
         _warn(f"{problem} ({count})")
 
 
-def _print_model(explainer: Explainer, model: ModelFacts) -> None:
+def _print_model(explainer: AnyExplainer, model: ModelFacts) -> None:
     rows, columns = model.grid
     _say(f"model: {model.name}, SHA-256 {model.sha256}")
     _say(f"classes: {', '.join(model.class_names)}; explained: {explainer.classifier.target_class}")
     _say(f"target layer: {model.target_layer}, {rows}x{columns} cells; head: {model.head}")
+    if model.unavailable is not None:
+        _say(f"not available for this model: {model.unavailable}")
 
 
 def _print_answers(answers: Facts) -> None:
