@@ -405,10 +405,14 @@ def test_check_says_what_expensive_methods_cost(config_file: Path) -> None:  # n
         "cost of smoothgrad: 32 further model inputs a radiograph, 256 for 8 radiographs"
         in done.stderr
     )
-    assert (
-        "cost of exposure, markers and border: 32 model inputs" in done.stderr
-    )  # 2 exposures, marker and border
-    assert "cost of causal masking: 64 model inputs" in done.stderr  # 4 parts by 2 fills
+    for words in (
+        "cost of output and maps: 328 passes of 8 cases",  # 1 + 8 + 32 a case
+        "cost of brightness: 16 passes of 8 cases",
+        "cost of border and markers: 16 passes of 8 cases",
+        "cost of causal masking: 64 passes of 8 cases",  # 4 parts by 2 fills
+        "depth standard: 53.0 passes a case",  # 424 of 8 cases
+    ):
+        assert words in done.stderr
 
 
 @pytest.mark.parametrize("command", ["--help", "schema"])

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cxr_audit.config import json_schema, load_config, measured_by, starter
+from cxr_audit.config import AuditConfig, config_of, json_schema, load_config, measured_by, starter
 from cxr_audit.config.starter import rewrite
 from cxr_audit.errors import ConfigError
 
@@ -378,3 +378,57 @@ def test_a_run_is_measured_by_its_own_config(config_file: Path) -> None:
     assert measured_by({}) == (load_config(config_file).cohort, load_config(config_file).acceptance)
     with pytest.raises(ConfigError, match="cannot be used here"):
         measured_by({"acceptance": {"criteria": [{"metric": "of a later version"}]}})
+
+
+def _of_depth(depth: str | None, **sections: dict[str, object]) -> AuditConfig:
+    run: dict[str, object] = {"name": "a"}
+    if depth is not None:
+        run["depth"] = depth
+    required: dict[str, dict[str, object]] = {
+        "ingest": {"source": "x"},
+        "classifier": {"path": "reference"},
+        "preprocess": {"channels": 1, "scaling": "unit"},
+    }
+    return config_of({"run": run, **required, **sections})
+
+
+@pytest.mark.parametrize(
+    ("depth", "masking", "probes", "stability"),
+    [
+        (None, 32, "all", "sample"),
+        ("standard", 32, "all", "sample"),
+        ("full", 64, "all", "all"),
+        ("screening", 16, 32, "sample"),
+    ],
+)
+def test_the_depth_sets_what_is_not_stated(
+    depth: str | None, masking: int, probes: object, stability: str
+) -> None:
+    config = _of_depth(depth)
+    found = config.masking.cases, config.masking.probes, config.trust.stability
+    assert found == (masking, probes, stability)
+    # The record has what was asked, whoever said it.
+    assert config.resolved()["masking"]["cases"] == masking
+
+
+def test_a_stated_key_wins_over_the_depth_and_leaves_the_others_to_it() -> None:
+    stated = _of_depth("screening", masking={"cases": "all"}, trust={"stability": "all"})
+    assert (stated.masking.cases, stated.trust.stability) == ("all", "all")
+    assert stated.masking.probes == 32
+    # Also a key that is stated with the value of another depth, and one that --set gives.
+    values = {"ingest": {"source": "x"}, "classifier": {"path": "reference"}}
+    values["preprocess"] = {"channels": 1, "scaling": "unit"}
+    values["run"] = {"name": "a", "depth": "full"}
+    assert config_of(values, ["masking.cases=32"]).masking.cases == 32
+    # An empty value unsets the key: the depth says.
+    assert config_of({**values, "masking": {"cases": 5}}, ["masking.cases="]).masking.cases == 64
+    # What is asked is the identity of a run, not who said it, but for the depth itself.
+    by_dial = _of_depth("full")
+    by_keys = _of_depth("full", masking={"cases": 64, "probes": "all"})
+    assert by_dial.sha256() == by_keys.sha256() != _of_depth("standard").sha256()
+
+
+def test_an_unknown_depth_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="unknown depth 'fast'") as caught:
+        _of_depth("fast")
+    assert "run.depth" in str(caught.value)

@@ -93,7 +93,21 @@ def test_nothing_is_raised_where_nothing_is_over_a_limit() -> None:
     record = at(case(exposure={"darker": -0.7, "brighter": 0.7}), "letter 1", 0.02, 0.01)
     flags = judge(at(record, "border", 0.1, 0.19), LIMITS)
     assert flags.raised == ()
+    assert set(flags.undefined) == {
+        *("low_contrast_input", "out_of_population"),
+        *("marker", "border"),  # their evidence is small, but they were not replaced
+    }
+    assert flags.undefined["border"] == message("flags.not_replaced")
+    probes = replace(record.probes, mean_replaced={"letter 1": 0.4, "border": -0.3})
+    flags = judge(replace(at(record, "border", 0.1, 0.19), probes=probes), LIMITS)
+    assert flags.raised == ()
     assert set(flags.undefined) == {"low_contrast_input", "out_of_population"}
+
+
+def test_markers_that_were_replaced_at_once_are_judged_together() -> None:
+    record = case(exposure={"darker": 0, "brighter": 0}, replaced={"markers": -1.2, "border": 0.1})
+    expected = message("flags.replaced_lowers", region="markers", change=1.2, limit=1.0)
+    assert reasons(record)["marker"] == expected
 
 
 def with_controls(record: AuditedCase, centre: float, edges: float) -> AuditedCase:

@@ -516,7 +516,15 @@ def test_checks_of_the_input_have_the_unit_of_their_number(make, run):
 
 def test_masking_is_told_in_words(renderer, make, run):
     record, folder = make()
-    assert "What the output depends on" not in pages(renderer.case_pdf(record, run, folder))[1]
+    not_asked = case_view(record, run, {})["dependence"]
+    assert not not_asked["has_masking"]
+    assert not_asked["rows"] == [
+        (
+            False,
+            "Not assessed for this case: masking, image brightness, border and markers by the mean "
+            "radiograph.",
+        )
+    ]
     second = pages(renderer.case_pdf(masked(record), run, folder))[1]
     assert "The lungs replaced: lowers the logit by 2.10 (blurred) or 0.50 (mean)." in second
     both = "does not change the logit (blurred) or lowers the logit by 1.25 (mean)."

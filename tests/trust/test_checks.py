@@ -8,11 +8,11 @@ from cxr_audit.classifier import Classifier
 from cxr_audit.config import Trust as Asked
 from cxr_audit.explain import Explainer, Probing
 from cxr_audit.records import Check, MapStatus
-from cxr_audit.trust.checks import Checks
-from cxr_audit.trust.faithfulness import NUM_INPUTS
+from cxr_audit.trust.checks import FAITHFULNESS, Checks
 from cxr_audit.trust.stability import CHANGES
 from cxr_audit.trust.state import judge
 from cxr_audit.vocabulary import Message, Text, message
+from cxr_audit.vocabulary.depths import DEPTHS
 
 from tests.classifier.models import corner_detector, nested
 from tests.trust.test_randomisation import SHAPE, chests
@@ -41,6 +41,7 @@ def test_a_classifier_of_one_corner_is_faithful_stable_and_complete() -> None:
         Explainer(Classifier(corner_detector(), (16, 16, 1))), faithfulness="all", stability="all"
     )
     for found in of_cases(checks, corners(3)):
+        assert found.pop("brightness_stability").state == "not_run"
         states = {name: check.state for name, check in found.items()}
         assert states == {**dict.fromkeys(states, "passed"), "agreement": "failed"}
         # HiResCAM names the one cell, Grad-CAM spreads its weight over all: they do disagree.
@@ -158,23 +159,66 @@ def test_too_few_steps_of_integrated_gradients_do_not_add_up() -> None:
 
 
 def test_the_stated_cost_is_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counter counts what `num_inputs` states, at each depth."""
     explainer = Explainer(Classifier(nested(), SHAPE))
-    stated = checks_of(
-        explainer, randomisation=True, faithfulness="all", stability="all", sample=16
-    ).num_inputs(100)
-    assert stated["explanation"] == 100
-    assert stated["faithfulness"] == (16 + 100) * NUM_INPUTS
-    assert stated["stability"] == 100 * len(CHANGES)
-    assert stated["randomisation"] == 16 * 7  # the classifier's own maps and six stages
+    inputs = chests(32, common=1, places=3)
+    for depth, first_look in (("full", 32), ("standard", 16)):
+        asked = Asked(randomisation=True, faithfulness="sample", stability="sample")
+        checks = Checks(explainer, asked, 4, seed=0, depth=DEPTHS[depth])
+        stated = checks.num_inputs(100)
+        assert stated["stability"] == first_look * len(CHANGES)
+        explainer.classifier.passes.take()
+        made, cascade = checks.of_model(inputs)
+        found = {check.name: check for check in made}
+        counts = explainer.classifier.passes.take()
+        assert counts["calibration"].asked == 32
+        # Five layers have weights: six stages are five.
+        assert len(cascade) == min(5, DEPTHS[depth].stages)
+        assert stated["randomisation"] == first_look * DEPTHS[depth].stages
+        assert counts["randomisation"].asked == first_look * len(cascade)
+        assert counts["stability"].asked == stated["stability"]
+        # What is open after the first look is asked of all.
+        is_open = any(found[name].limit.values["num"] == 32 for name in FAITHFULNESS)
+        num = 32 if is_open else first_look
+        assert counts["faithfulness"].asked == num * checks.series.num_inputs
+
+
+def test_methods_that_ask_again_cost_their_passes() -> None:
     probes = Explainer(
         Classifier(nested(), SHAPE), ("integrated-gradients",), probing=Probing(steps=9)
     )
     assert checks_of(probes, stability="sample", sample=16).num_inputs(8) == {
-        "explanation": 80,
         "randomisation": 0,
         "faithfulness": 0,
-        "stability": 8 * len(CHANGES) * 10,
+        "stability": 8 * len(CHANGES) * 11,  # the input, the baseline, and nine steps
     }
+    checks_of(probes, stability="sample").of_model(chests(4))
+    assert probes.classifier.passes.take()["stability"].asked == 4 * len(CHANGES) * 11
+
+
+def test_a_gain_that_is_certain_at_the_first_look_is_not_asked_again() -> None:
+    """Of the corner detector every gain is large: 16 of 24 cases decide. A map at random is asked
+    of all 24, and fails."""
+    classifier = Classifier(corner_detector(), (16, 16, 1))
+    for methods, num, state in (((), 16, "passed"), (("random",), 24, "failed")):
+        asked = Asked(**{**QUIET, "faithfulness": "sample"})
+        checks = Checks(Explainer(classifier, methods), asked, 4, 0, DEPTHS["standard"])
+        for check in checks.of_model(corners(24))[0][1:]:
+            assert (check.state, check.limit.code) == (state, "trust.above_two_looks")
+            assert check.limit.values["num"] == num
+
+
+def test_a_map_that_turns_with_brightness_is_not_stable() -> None:
+    explainer = Explainer(Classifier(nested(), SHAPE))
+    checks, inputs = checks_of(explainer), chests(2)
+    maps = explainer.explain(inputs, [None] * 2).maps
+    own = maps[0][0].values
+    first, second = checks.of_cases(inputs, maps, {0: [own, -own]})
+    found = {check.name: check for check in first}["brightness_stability"]
+    assert (found.state, found.value) == ("failed", pytest.approx(-1))
+    assert found.reason == message("trust.brightness_stability_failed")
+    other = {check.name: check for check in second}["brightness_stability"]
+    assert (other.state, other.reason) == ("not_run", message("trust.not_asked_of_case"))
 
 
 PASSED, NOT_RUN = (

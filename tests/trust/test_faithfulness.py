@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
-from cxr_audit.trust.faithfulness import NUM_INPUTS, STEPS, impute, measure, order_of, solve
+from cxr_audit.trust.faithfulness import Gains, Series, Subject, impute, order_of, solve
+from cxr_audit.trust.faithfulness import measure as measure_all
 
 GRID = (7, 1)  # as many cells as steps: each step takes one cell more
 
 
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def measure(x: np.ndarray, values: np.ndarray, fill: np.ndarray, score: Any, rng: Any) -> Gains:
+    (gains,) = measure_all(
+        [Subject(x, values, fill, rng)], lambda inputs: score(np.stack(list(inputs)))
+    )
+    return gains
 
 
 def corner(batch: np.ndarray) -> np.ndarray:
@@ -26,7 +35,7 @@ def column() -> np.ndarray:
 
 
 def test_the_areas_of_a_classifier_that_sees_one_cell() -> None:
-    assert STEPS == 7
+    assert Series().steps == 7
     values = np.asarray([[5], [4], [3], [2], [1], [0], [-1]], np.float32)
     gains = measure(column(), values, np.zeros_like(column()), corner, rng())
     # Moved by k cells, the first cell is the k-th to go, then y is 0. Deletion of n cells before
@@ -73,7 +82,28 @@ def test_the_cost_that_is_stated_is_what_is_asked() -> None:
         return corner(batch)
 
     measure(column(), np.eye(7, 1, dtype=np.float32), np.zeros_like(column()), score, rng())
-    assert asked == [NUM_INPUTS]
+    assert asked == [Series().num_inputs] == [46]
+
+
+def test_several_cases_are_asked_together_and_each_gets_its_own_answers() -> None:
+    """The second case is the first with half the signal: half of each gain, but for ROAD's noise."""
+    series = Series(3, (0.5,), has_centre=False)
+    assert series.num_inputs == 2 + 4 * 2 + 2
+    values = np.asarray([[5], [4], [3], [2], [1], [0], [-1]], np.float32)
+    cases = [Subject(x, values, np.zeros_like(x), rng(), series) for x in (column(), column() / 2)]
+    asked: list[int] = []
+
+    def score(inputs: Any) -> np.ndarray:
+        batch = np.stack(list(inputs))
+        asked.append(len(batch))
+        return corner(batch)
+
+    whole, half = measure_all(cases, score)
+    assert asked == [2 * series.num_inputs]
+    assert whole.by_centre == {}
+    for name in ("deletion", "insertion"):
+        assert half.by_map[name] == pytest.approx(whole.by_map[name] / 2)
+        assert whole.by_map[name] > 0
 
 
 def test_cells_of_one_value_are_in_random_order_the_same_for_the_same_seed() -> None:

@@ -4,6 +4,7 @@
 """
 
 from cxr_audit.audit.engine import Engine, Progress
+from cxr_audit.audit.expected import ExpectedPasses, expected_passes
 from cxr_audit.audit.finish import (
     FailedCase,
     RecordsOnDisk,
@@ -31,6 +32,7 @@ from cxr_audit.audit.verify import Verification, verify_run
 
 __all__ = [
     "Engine",
+    "ExpectedPasses",
     "FailedCase",
     "Originals",
     "Progress",
@@ -44,6 +46,7 @@ __all__ = [
     "cohort_of",
     "compare_originals",
     "curve_of",
+    "expected_passes",
     "find_key",
     "find_sources",
     "label_notes",

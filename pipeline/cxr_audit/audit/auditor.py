@@ -7,35 +7,43 @@ neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxr_audit import preprocess as geometry
 from cxr_audit import regions
-from cxr_audit.audit.clock import Clock, peak_mib
+from cxr_audit.audit.clock import Clock, peak_mib, summed
 from cxr_audit.audit.document import Explained, find_regions
-from cxr_audit.audit.measuring import scale_key
+from cxr_audit.audit.expected import PARITY_CASES, PLAIN_CALLS
 from cxr_audit.audit.networks import open_checks, open_classifier, open_segmenter
 from cxr_audit.audit.parity import production_parity
 from cxr_audit.audit.prepare import Batch, Prepared, stopped, with_lungs
+from cxr_audit.audit.questions import Questions
+from cxr_audit.audit.sample import Sample, spread
 from cxr_audit.config import AuditConfig
 from cxr_audit.records import (
     CascadeStage,
     CaseSource,
     Check,
-    ClassActivationMap,
     Floats,
     ModelFacts,
-    ModelInput,
     Parity,
+    PassCount,
+    PlainPass,
     ProductionParity,
 )
+from cxr_audit.records.passes import added
 from cxr_audit.regions import Lungs
 from cxr_audit.trust import state
 from cxr_audit.vocabulary import message
+from cxr_audit.vocabulary.depths import DEPTHS
+
+if TYPE_CHECKING:
+    from cxr_audit.explain import BatchResult
 
 ExplainedBatch = list[Explained | None]
 
@@ -64,6 +72,8 @@ class Calibration:
     logit_spread : standard deviation of the explained logit; None where it is no number.
     mean_input : float32 (rows, columns, channels); None where the sample is too small.
     parity : whether the network that is audited is the model of the file; None without any case.
+    plain : what one forward pass costs; None without any case.
+    passes : what the classifier was asked, by purpose.
     """
 
     is_deterministic: bool | None = None
@@ -75,6 +85,8 @@ class Calibration:
     logit_spread: float | None = None
     mean_input: Floats | None = None
     parity: Parity | None = None
+    plain: PlainPass | None = None
+    passes: dict[str, PassCount] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
     peak_mib: float = 0.0
 
@@ -88,11 +100,31 @@ class Question:
     checks : of the model; they are part of each case's trust.
     mean_input : what markers and border are replaced with; None = they are not.
     masked : ids of the cases that are asked again with parts masked.
+    probed : ids of the cases that are asked with brightness, markers and border changed.
     """
 
     checks: tuple[Check, ...]
     mean_input: Floats | None
     masked: frozenset[str]
+    probed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the networks say of a batch.
+
+    Parameters
+    ----------
+    batch : the cases in their places.
+    passes : what the classifier was asked, by purpose.
+    cpu_s : seconds by stage.
+    peak_mib : the largest resident size of the process so far.
+    """
+
+    batch: ExplainedBatch
+    passes: dict[str, PassCount]
+    cpu_s: dict[str, float]
+    peak_mib: float
 
 
 class Auditor:
@@ -111,6 +143,7 @@ class Auditor:
         self.classifier = self.explainer.classifier
         self.checks = open_checks(config, self.explainer)
         self.segmenter = open_segmenter(config)
+        self._selector = self.classifier.selector(self.classifier.target_class)
         clock.mark("start")
         self._start = clock.cpu_s
 
@@ -121,16 +154,42 @@ class Auditor:
 
     def production_parity(self, sources: list[CaseSource]) -> ProductionParity | None:
         """The outputs of this pipeline beside those of the site's own, if the config names them."""
-        return production_parity(self.config, self.explainer, sources)
+        with self.classifier.passes.of("production"):
+            return production_parity(self.config, self.explainer, sources)
 
-    # ---- the two calls of a run
+    # ---- the three calls of a run
 
-    def calibrate(self, batches: list[Batch]) -> Calibration:
-        """What has to be known of a run before its first picture is drawn.
+    def look(self, batches: list[Batch]) -> Sample:
+        """Outputs and maps of a sample, and what a plain pass costs.
 
         Parameters
         ----------
         batches : a sample of the run. Cases that are excluded have no part in it.
+        """
+        clock = Clock()
+        sample = Sample(self._selector)
+        for batch in batches:
+            ready, _ = self.ready_batch(batch)
+            if not any(_is_audited(case) for case in ready):
+                continue
+            with self.classifier.passes.of("calibration"):
+                result = self._ask(ready)
+            explained = self._explained(ready, result)
+            for n, (case, answered) in enumerate(zip(ready, explained, strict=True)):
+                if case is not None and answered is not None and case.model_input is not None:
+                    sample.add(case.model_input, result.logits[n], result.controls[n])
+                    sample.add_maps(result.maps[n], answered.prediction)
+            if sample.plain is None:
+                sample.is_deterministic, sample.plain = self._timed(self._tensor(ready))
+        num_cases = len(sample.inputs)
+        sample.num_passes_left = min(PARITY_CASES, num_cases)
+        sample.num_passes_left += sum(self.checks.num_inputs_of_model(num_cases).values())
+        clock.mark("calibration")
+        sample.cpu_s, sample.passes = clock.cpu_s, self.classifier.passes.take()
+        return sample
+
+    def calibrate(self, sample: Sample) -> Calibration:
+        """What has to be known of a run before its first picture is drawn.
 
         Raises
         ------
@@ -140,59 +199,37 @@ class Auditor:
         from cxr_audit.explain import check_maps_vary, check_output_varies
 
         clock = Clock()
-        inputs: list[ModelInput] = []
-        peaks: dict[str, list[float]] = {}
-        probabilities: list[float] = []
-        first_maps: list[ClassActivationMap] = []
-        is_deterministic, primary = None, ""
-        for batch in batches:
-            ready, _ = self.ready_batch(batch)
-            if is_deterministic is None and any(_is_audited(case) for case in ready):
-                is_deterministic = self._answers_alike(ready)
-            inputs += [case.model_input for case in ready if case and case.model_input]
-            for case in self._explain(ready):
-                if case is None or case.prediction is None:
-                    continue
-                probabilities.append(case.prediction.probability)
-                first_maps += case.maps[:1]
-                for class_map in case.maps:
-                    key = scale_key(class_map.facts)
-                    primary = primary or key
-                    if class_map.facts.status == "ok":
-                        peaks.setdefault(key, []).append(float(class_map.values.max()))
         checks: tuple[Check, ...] = ()
         cascade: tuple[CascadeStage, ...] = ()
         parity = None
-        if inputs:
-            tensors = np.stack([model_input.tensor for model_input in inputs])
-            parity = self._parity(tensors)
-            checks, cascade = self.checks.of_model(tensors)
-            checks += (check_output_varies(probabilities), check_maps_vary(first_maps))
-        spread = self._logit_spread(inputs)
+        if sample.inputs:
+            tensors, logits = sample.tensors(), np.stack(sample.logits)
+            few = spread(len(tensors), PARITY_CASES)
+            parity = self._parity(tensors[few], logits[few])
+            checks, cascade = self.checks.of_model(tensors, sample.maps())
+            checks += (
+                check_output_varies(sample.probabilities),
+                check_maps_vary(sample.first_maps),
+            )
         clock.mark("calibration")
         return Calibration(
-            is_deterministic,
-            peaks,
-            primary,
-            len(first_maps),
+            sample.is_deterministic,
+            sample.peaks,
+            sample.primary,
+            len(sample.first_maps),
             checks,
             cascade,
-            spread,
-            geometry.usual(inputs),
+            sample.logit_spread(),
+            geometry.usual(sample.inputs),
             parity,
-            clock.cpu_s,
+            sample.plain,
+            added(sample.passes, self.classifier.passes.take()),
+            summed(sample.cpu_s, clock.cpu_s),
             peak_mib(),
         )
 
-    def explain(
-        self, batch: Batch, question: Question
-    ) -> tuple[ExplainedBatch, dict[str, float], float]:
-        """Everything that the networks say of a batch.
-
-        Returns
-        -------
-        The batch; CPU seconds by stage; the largest resident size of this process so far in MiB.
-        """
+    def explain(self, batch: Batch, question: Question) -> Answer:
+        """Everything that the networks say of a batch."""
         clock = Clock()
         ready, lungs = self.ready_batch(batch)
         clock.mark("lungs")
@@ -201,13 +238,13 @@ class Auditor:
             case and replace(case, lungs=found)
             for case, found in zip(explained, lungs, strict=True)
         ]
-        self._vary(explained, question)
         clock.mark("classifier and maps")
-        self._check(explained, question)
+        by_brightness = self._change(explained, question)
+        clock.mark("changed inputs")
+        self._check(explained, question, by_brightness)
         clock.mark("trust")
-        self._mask(explained, question)
-        clock.mark("causal masking")
-        return [case and _light(case) for case in explained], clock.cpu_s, peak_mib()
+        light = [case and _light(case) for case in explained]
+        return Answer(light, self.classifier.passes.take(), clock.cpu_s, peak_mib())
 
     def ready_batch(self, batch: Batch) -> tuple[Batch, list[Lungs | None]]:
         """The lungs of each case, and the quality rules that need them.
@@ -231,42 +268,60 @@ class Auditor:
 
     # ---- steps
 
-    def _parity(self, inputs: Floats) -> Parity:
-        """Whether what is audited is the model of the file, in each runtime."""
+    def _parity(self, inputs: Floats, logits: Floats) -> Parity:
+        """Whether what is audited is the model of the file, in each runtime.
+
+        Parameters
+        ----------
+        logits : (N, units), of the audit for these inputs.
+        """
         from cxr_audit.classifier import check_closed_parity, check_parity
         from cxr_audit.explain import ClosedExplainer, Explainer
         from cxr_audit.trust.runtime import check_runtime
 
         if isinstance(self.explainer, ClosedExplainer):
-            return check_closed_parity(self.explainer.classifier, inputs)
+            with self.classifier.passes.of("parity"):
+                return check_closed_parity(self.explainer.classifier, inputs)
         assert isinstance(self.explainer, Explainer)
-        runtime = check_runtime(self.explainer, inputs, self.size)
-        return replace(check_parity(self.explainer.classifier, inputs), runtime=runtime)
+        with self.classifier.passes.of("runtime"):
+            runtime = check_runtime(self.explainer, inputs, self.size)
+        return replace(check_parity(self.explainer.classifier, inputs, logits), runtime=runtime)
 
-    def _answers_alike(self, batch: Batch) -> bool:
-        """Whether two calls give the same bits."""
-        tensor = self._tensor(batch)
-        first, second = (self.explainer.logits(tensor) for _ in range(2))
-        return bool(np.array_equal(first, second, equal_nan=True))
-
-    def _logit_spread(self, inputs: list[ModelInput]) -> float | None:
-        """Standard deviation of the explained logit; None where it is no number."""
-        if not inputs:
-            return None
-        logits = self._logits(model_input.tensor for model_input in inputs)
-        spread = float(logits.std())
-        return spread if np.isfinite(spread) else None
+    def _timed(self, tensor: Floats) -> tuple[bool, PlainPass]:
+        """Whether two calls give the same bits, and what a plain pass costs."""
+        with self.classifier.passes.of("plain"):
+            if not self.explainer.is_pooled:
+                self.explainer.logits(tensor)  # builds the function that is timed
+            answers, wall_s, cpu_s = [], [], []
+            for _ in range(PLAIN_CALLS):
+                start = time.perf_counter(), time.process_time()
+                answers.append(self.explainer.logits(tensor))
+                wall_s.append(time.perf_counter() - start[0])
+                cpu_s.append(time.process_time() - start[1])
+        first, *others = answers
+        is_same = all(np.array_equal(first, other, equal_nan=True) for other in others)
+        wall_ms = round(1000 * min(wall_s) / self.size, 3)
+        cpu_ms = round(1000 * min(cpu_s) / self.size, 3)
+        return is_same, PlainPass(wall_ms, cpu_ms, self.size)
 
     def _explain(self, batch: Batch) -> ExplainedBatch:
         """Prediction and maps of each case; one whose output is not finite has failed."""
+        if not any(_is_audited(case) for case in batch):
+            return [Explained(case) if case else None for case in batch]
+        with self.classifier.passes.of("maps"):
+            result = self._ask(batch)
+        return self._explained(batch, result)
+
+    def _ask(self, batch: Batch) -> BatchResult:
+        """What the classifier answers to a batch."""
         labels = [case.source.label if case else None for case in batch]
         is_present = [_is_audited(case) for case in batch]
-        if not any(is_present):
-            return [Explained(case) if case else None for case in batch]
         rest = self.size - len(batch)
-        result = self.explainer.explain(
+        return self.explainer.explain(
             self._tensor(batch), labels + [None] * rest, is_present + [False] * rest
         )
+
+    def _explained(self, batch: Batch, result: BatchResult) -> ExplainedBatch:
         explained: ExplainedBatch = []
         for n, case in enumerate(batch):
             if case is None:
@@ -280,57 +335,91 @@ class Auditor:
                 explained.append(Explained(case, prediction, result.maps[n], result.controls[n]))
         return explained
 
-    def _vary(self, batch: ExplainedBatch, question: Question) -> None:
-        """How the answer changes with brightness, and with markers and border as in the mean."""
-        varied: dict[int, tuple[dict[str, Floats], dict[str, Floats]]] = {}
-        for n, case in _predicted(batch):
-            seen = case.prepared.model_input
-            assert seen is not None
-            markers = {
-                region.facts.name: region.mask
-                for region in case.prepared.regions
-                if region.facts.kind == "marker"
-            }
-            replaced = {}
-            if question.mean_input is not None:
-                replaced = geometry.as_usual(seen, question.mean_input, markers, regions.BORDER)
-            varied[n] = geometry.exposures(seen, self.config.preprocess), replaced
-        logits = iter(self._logits(_tensors(varied.values())))
-        for n, case in _predicted(batch):
-            assert case.prediction is not None
-            before, (exposures, replaced) = case.prediction.logit, varied[n]
-            exposure = {name: float(next(logits)) - before for name in exposures}
-            as_usual = {name: float(next(logits)) - before for name in replaced}
-            if np.isfinite([*exposure.values(), *as_usual.values()]).all():
-                batch[n] = replace(case, exposure=exposure, as_usual=as_usual)
+    def _change(self, batch: ExplainedBatch, question: Question) -> dict[int, list[Floats]]:
+        """How the answer changes with brightness, with parts as in the mean, and with parts masked.
 
-    def _check(self, batch: ExplainedBatch, question: Question) -> None:
+        Returns
+        -------
+        The first maps of the image darker and brighter, by the case's place in the batch; none
+        where a map needs further passes.
+        """
+        from cxr_audit.trust import masking
+
+        exposures: dict[int, dict[str, Floats]] = {}
+        replaced: dict[int, dict[str, Floats]] = {}
+        subjects: dict[int, masking.Subject] = {}
+        for n, case in _predicted(batch):
+            case_id = case.prepared.source.case_id
+            if case_id in question.probed:
+                exposures[n] = self._exposures(case)
+                replaced[n] = self._replaced(case, question.mean_input)
+            if case_id in question.masked:
+                subjects[n] = self._subject(case)
+        questions = Questions(self.explainer, self.size)
+        questions.add("brightness", _tensors(exposures))
+        questions.add("replaced", _tensors(replaced))
+        questions.add("masking", masking.all_fills(list(subjects.values())))
+        answers = questions.ask()
+        logits = iter(answers["brightness"].logits @ self._selector)
+        for n, of_case in exposures.items():
+            batch[n] = _with(batch[n], exposure=self._changes(batch[n], of_case, logits))
+        logits = iter(answers["replaced"].logits @ self._selector)
+        for n, of_case in replaced.items():
+            batch[n] = _with(batch[n], as_usual=self._changes(batch[n], of_case, logits))
+        told = masking.read_answers(
+            self.explainer, list(subjects.values()), answers["masking"].logits
+        )
+        for n, (masked, missing) in zip(subjects, told, strict=True):
+            batch[n] = _with(batch[n], masking=masked, masking_missing=missing)
+        maps = iter(answers["brightness"].maps)
+        if not answers["brightness"].maps:
+            return {}
+        return {n: [next(maps) for _ in of_case] for n, of_case in exposures.items()}
+
+    def _exposures(self, case: Explained) -> dict[str, Floats]:
+        """The model input with the image darker and brighter."""
+        assert case.prepared.model_input is not None
+        return geometry.exposures(case.prepared.model_input, self.config.preprocess)
+
+    def _replaced(self, case: Explained, mean_input: Floats | None) -> dict[str, Floats]:
+        """The model input with markers and border as in the run's mean radiograph."""
+        if mean_input is None:
+            return {}
+        assert case.prepared.model_input is not None
+        markers = {
+            region.facts.name: region.mask
+            for region in case.prepared.regions
+            if region.facts.kind == "marker"
+        }
+        has_each_marker = DEPTHS[self.config.run.depth].has_each_marker
+        return geometry.as_usual(
+            case.prepared.model_input, mean_input, markers, regions.BORDER, has_each_marker
+        )
+
+    def _changes(
+        self, case: Explained | None, inputs: Iterable[str], answers: Iterator[Any]
+    ) -> dict[str, float]:
+        """The change of the logit by input; none where one is not finite."""
+        assert case is not None
+        assert case.prediction is not None
+        changes = {name: float(next(answers)) - case.prediction.logit for name in inputs}
+        return changes if np.isfinite(list(changes.values())).all() else {}
+
+    def _check(
+        self, batch: ExplainedBatch, question: Question, by_brightness: dict[int, list[Floats]]
+    ) -> None:
         """Whether the explanation of each case can be trusted."""
         places = [n for n, case in enumerate(batch) if case and case.maps]
         if not places:
             return
         tensor = self._tensor([case.prepared if case else None for case in batch])[: len(batch)]
-        checks = self.checks.of_cases(tensor, [case.maps if case else () for case in batch])
+        maps = [case.maps if case else () for case in batch]
+        checks = self.checks.of_cases(tensor, maps, by_brightness)
         for n in places:
             case = batch[n]
             assert case is not None
             trust = state.judge(case.maps[0].facts.status, question.checks, checks[n])
             batch[n] = replace(case, trust=trust)
-
-    def _mask(self, batch: ExplainedBatch, question: Question) -> None:
-        """What the answer is without the lungs, a marker and so on, for the cases asked."""
-        from cxr_audit.trust import masking
-
-        subjects = {
-            n: self._subject(case)
-            for n, case in _predicted(batch)
-            if case.prepared.source.case_id in question.masked
-        }
-        answers = masking.ask_again(self.explainer, list(subjects.values()), self.size)
-        for n, (masked, missing) in zip(subjects, answers, strict=True):
-            case = batch[n]
-            assert case is not None
-            batch[n] = replace(case, masking=masked, masking_missing=missing)
 
     def _subject(self, case: Explained) -> Any:
         from cxr_audit.trust import masking
@@ -345,11 +434,6 @@ class Auditor:
         seen, *_ = geometry.cell_shares(placement, *size)
         reason = case.lungs.reason if case.lungs else None
         return masking.Subject.of(tensor, case.prediction, seen, found, shares, reason)
-
-    def _logits(self, tensors: Iterable[Floats]) -> Floats:
-        """The explained logit of any number of model inputs."""
-        selector = self.classifier.selector(self.classifier.target_class)
-        return self.explainer.ask(tensors, self.size) @ selector
 
     def _tensor(self, batch: Batch) -> Floats:
         """Model inputs (batch size, rows, columns, channels); places without a case are 0."""
@@ -369,10 +453,14 @@ def _predicted(batch: ExplainedBatch) -> list[tuple[int, Explained]]:
     return [(n, case) for n, case in enumerate(batch) if case and case.prediction is not None]
 
 
-def _tensors(varied: Iterable[tuple[dict[str, Floats], dict[str, Floats]]]) -> Iterable[Floats]:
-    for exposures, replaced in varied:
-        yield from exposures.values()
-        yield from replaced.values()
+def _tensors(by_case: dict[int, dict[str, Floats]]) -> Iterator[Floats]:
+    for of_case in by_case.values():
+        yield from of_case.values()
+
+
+def _with(case: Explained | None, **changes: Any) -> Explained:
+    assert case is not None
+    return replace(case, **changes)
 
 
 def _not_finite(case: Prepared) -> Prepared:

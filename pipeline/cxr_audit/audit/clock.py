@@ -8,7 +8,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cxr_audit.records import RunCosts
+from cxr_audit.records import PassCount, RunCosts
+from cxr_audit.records.passes import added
+from cxr_audit.records.passes import rounded as rounded_passes
 
 
 class Clock:
@@ -33,6 +35,7 @@ class Costs:
         self._clock = Clock()
         self._cpu_s: dict[str, float] = {}
         self._peak_mib: dict[str, float] = {}
+        self._passes: dict[str, PassCount] = {}
 
     def waited(self, name: str) -> None:
         """The seconds since the last call were spent on this."""
@@ -50,6 +53,10 @@ class Costs:
         add(self._cpu_s, cpu_s)
         self._peak_mib[process] = max(peak_mib, self._peak_mib.get(process, 0.0))
 
+    def add_passes(self, passes: dict[str, PassCount]) -> None:
+        """Add what the audited network was asked, by purpose."""
+        self._passes = added(self._passes, passes)
+
     def record(self) -> RunCosts:
         """What was spent so far."""
         composer = sum(self._clock.cpu_s.values())
@@ -57,12 +64,20 @@ class Costs:
             wall_s=rounded(self._clock.wall_s),
             cpu_s=rounded({**self._cpu_s, "composer": composer}),
             peak_memory_mib={"main": peak_mib(), **self._peak_mib},
+            passes=rounded_passes(self._passes),
         )
 
 
 def add(total: dict[str, float], seconds: dict[str, float]) -> None:
     for name, value in seconds.items():
         total[name] = total.get(name, 0.0) + value
+
+
+def summed(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
+    """The sum of two counts of seconds by name."""
+    total = dict(first)
+    add(total, second)
+    return total
 
 
 def rounded(seconds: dict[str, float]) -> dict[str, float]:

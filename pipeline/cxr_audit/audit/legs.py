@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cxr_audit.audit.clock import Costs, now
+from cxr_audit.audit.clock import Costs, now, rounded, summed
 from cxr_audit.errors import AuditError
 from cxr_audit.evidence import RunFolder
-from cxr_audit.records import Leg, RunRecord
+from cxr_audit.records import Leg, PassCount, RunCosts, RunRecord
+from cxr_audit.records.passes import added
+from cxr_audit.records.passes import rounded as rounded_passes
 
 
 def begin_leg(run: RunRecord, engine: Mapping[str, Any]) -> RunRecord:
@@ -40,6 +42,21 @@ def end_leg(run: RunRecord, costs: Costs, num_cases: int) -> RunRecord:
         costs=costs.record(),
     )
     return replace(run, legs=(*run.legs[:-1], leg))
+
+
+def all_costs(run: RunRecord) -> RunCosts:
+    """The costs of all legs of a run that have ended: sums, and the largest resident sizes."""
+    wall_s: dict[str, float] = {}
+    cpu_s: dict[str, float] = {}
+    peak_mib: dict[str, float] = {}
+    passes: dict[str, PassCount] = {}
+    for leg in run.legs:
+        wall_s = summed(wall_s, leg.costs.wall_s)
+        cpu_s = summed(cpu_s, leg.costs.cpu_s)
+        passes = added(passes, leg.costs.passes)
+        for kind, mib in leg.costs.peak_memory_mib.items():
+            peak_mib[kind] = max(mib, peak_mib.get(kind, 0.0))
+    return RunCosts(rounded(wall_s), rounded(cpu_s), peak_mib, rounded_passes(passes))
 
 
 @contextlib.contextmanager

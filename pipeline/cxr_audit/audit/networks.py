@@ -22,6 +22,7 @@ from cxr_audit.records import (
     Population,
     Validation,
 )
+from cxr_audit.vocabulary.depths import DEPTHS
 
 if TYPE_CHECKING:
     from cxr_audit.classifier import Classifier
@@ -161,7 +162,8 @@ def open_checks(config: AuditConfig, explainer: AnyExplainer) -> Checks:
     """The checks of the explanation that a config asks for."""
     from cxr_audit.trust.checks import Checks
 
-    return Checks(explainer, config.trust, config.engine.batch_size, config.run.seed)
+    depth = DEPTHS[config.run.depth]
+    return Checks(explainer, config.trust, config.engine.batch_size, config.run.seed, depth)
 
 
 def open_segmenter(config: AuditConfig) -> LungSegmenter | None:

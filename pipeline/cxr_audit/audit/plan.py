@@ -50,6 +50,11 @@ class Plan:
         """The ids of the cases that causal masking asks again."""
         return frozenset(sample(self.sources, self.config.masking.cases))
 
+    @cached_property
+    def probed(self) -> frozenset[str]:
+        """The ids of the cases whose brightness, border and markers are changed."""
+        return frozenset(sample(self.sources, self.config.masking.probes))
+
     def batches(self, case_ids: Iterable[str]) -> list[list[CaseSource | None]]:
         """The batches that hold any of these cases.
 

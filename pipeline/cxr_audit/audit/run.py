@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cxr_audit.audit.auditor import Auditor
-from cxr_audit.audit.calibrate import calibrate
+from cxr_audit.audit.auditor import Auditor, Calibration
+from cxr_audit.audit.calibrate import SampleOnItsWay, calibrate
 from cxr_audit.audit.clock import Costs, now
 from cxr_audit.audit.document import warm_up
 from cxr_audit.audit.engine import Engine, Progress
 from cxr_audit.audit.finish import RecordsOnDisk, RunResult, describe_cohort, finish_run, result_of
-from cxr_audit.audit.legs import begin_leg, end_leg, ended_when_broken_off
+from cxr_audit.audit.legs import all_costs, begin_leg, end_leg, ended_when_broken_off
 from cxr_audit.audit.plan import Plan, label_notes, plan_run, with_class_names
 from cxr_audit.audit.resume import Opened, open_run
 from cxr_audit.audit.work import Work
@@ -56,6 +56,8 @@ def audit(
     networks = engine.auditor(Auditor.networks)
     plan, notes = _with_class_names(plan_run(config, limit), networks.result().model.labels)
     parity = _production_parity(plan, engine)
+    is_new = not (config.run.output / config.run.name).exists()
+    on_its_way = SampleOnItsWay(plan, engine) if is_new else None
     opened = open_run(plan, networks.result(), engine.facts, resume)
     progress("cases", len(opened.standing), len(plan.sources))
     if opened.is_complete:
@@ -66,7 +68,11 @@ def audit(
     with ended_when_broken_off(opened.folder, costs, work.made):
         opened = replace(opened, run=replace(opened.run, production_parity=parity))
         events, run = _begin(opened, plan, engine)
-        run = _calibrated(opened, run, plan, engine, events, costs)
+        if run.calibration.scale_source is None:
+            work.read_ahead()
+            on_its_way = on_its_way or SampleOnItsWay(plan, engine)
+            run, found = calibrate(opened.folder, run, plan, engine, on_its_way, progress)
+            _note_calibration(opened, run, found, events, costs)
         work.begin(run, events)
         work.do(work.missing())
         work.do(work.stale())
@@ -76,7 +82,7 @@ def audit(
             status="finished",
             finished=now(),
             cases=replace(run.cases, counts=work.counts()),
-            costs=costs.record(),
+            costs=all_costs(run),
         )
         case_ids = [source.case_id for source in plan.sources]
         records = RecordsOnDisk(opened.folder, case_ids)
@@ -112,18 +118,15 @@ def _begin(opened: Opened, plan: Plan, engine: Engine) -> tuple[EventLog, RunRec
     return events, run
 
 
-def _calibrated(
-    opened: Opened, run: RunRecord, plan: Plan, engine: Engine, events: EventLog, costs: Costs
-) -> RunRecord:
-    """The run with its calibration, which is made once."""
-    if run.calibration.scale_source is not None:
-        return run
-    run, found = calibrate(opened.folder, run, plan, engine)
+def _note_calibration(
+    opened: Opened, run: RunRecord, found: Calibration, events: EventLog, costs: Costs
+) -> None:
+    """Write what a calibration found, which is made once a run."""
     opened.folder.write_run(run)
     events.append("calibrated", scales=run.calibration.scales, cases=run.calibration.num_cases)
     costs.add("auditor", found.cpu_s, found.peak_mib)
+    costs.add_passes(found.passes)
     costs.waited("calibration")
-    return run
 
 
 def _standing_result(opened: Opened) -> RunResult:

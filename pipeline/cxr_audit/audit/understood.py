@@ -9,17 +9,17 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxr_audit import ingest, preprocess
-from cxr_audit.audit.plan import limited, sample
+from cxr_audit.audit.expected import expected_passes
+from cxr_audit.audit.plan import limited
 from cxr_audit.audit.prepare import reading
 from cxr_audit.config import AuditConfig
 from cxr_audit.errors import CaseError
-from cxr_audit.records import CaseSource, Fill
-from cxr_audit.vocabulary import MASKING_NUMBERS
+from cxr_audit.records import CaseSource
 
 if TYPE_CHECKING:
     from cxr_audit.explain import AnyExplainer
@@ -216,20 +216,16 @@ def _range_warnings(config: AuditConfig, explainer: AnyExplainer) -> list[str]:
 def understood_costs(
     config: AuditConfig, explainer: AnyExplainer, checks: Checks, sources: list[CaseSource]
 ) -> Facts:
-    """The model inputs of a run by purpose, and about how long it takes on this machine."""
-    seconds = checks.seconds_an_input()
-    inputs = checks.num_inputs(len(sources))
-    # Of a case with one marker: darker, brighter, marker and border as usual; each part by each
-    # fill.
-    parts = (*preprocess.SHIFTS, "marker", "border")
-    inputs["exposure, markers and border"] = len(parts) * len(sources)
-    masked = len(MASKING_NUMBERS) * len(get_args(Fill))
-    inputs["causal masking"] = masked * len(sample(sources, config.masking.cases))
+    """The passes of a run by purpose, and about how long it takes on this machine."""
+    plain = checks.plain_pass()
+    expected = expected_passes(config, checks, sources)
+    total = sum(row.num for row in expected)
     workers = config.engine.workers or os.cpu_count() or 1
     light = LIGHT_SECONDS_A_CASE * len(sources) / workers
     return {
-        "inputs": inputs,
+        "depth": config.run.depth,
+        "passes": {row.purpose: {"num_cases": row.num_cases, "num": row.num} for row in expected},
         "further_inputs_a_radiograph": dict(explainer.passes),
-        "seconds_an_input": seconds,
-        "seconds": round(seconds * sum(inputs.values()) + light),
+        "plain_pass_ms": plain.wall_ms,
+        "seconds": round(plain.wall_ms / 1000 * total + light),
     }

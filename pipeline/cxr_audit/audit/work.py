@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from cxr_audit import quality
-from cxr_audit.audit.auditor import Auditor, ExplainedBatch, Question
+from cxr_audit.audit.auditor import Answer, Auditor, ExplainedBatch, Question
 from cxr_audit.audit.calibrate import read_mean_input
 from cxr_audit.audit.clock import Costs
 from cxr_audit.audit.document import Explained, Written, document
@@ -24,7 +24,6 @@ from cxr_audit.records import CaseSource, CaseStatus, RunRecord
 
 AHEAD = 2  # batches that are prepared before the networks need them
 Places = list[CaseSource | None]
-Answer = tuple[ExplainedBatch, dict[str, float], float]
 
 
 class Work:
@@ -45,13 +44,24 @@ class Work:
         self._status: dict[str, CaseStatus] = {}
         self._duplicates = quality.Duplicates([source.case_id for source in plan.sources])
         self._pending: deque[tuple[Explained, Future[Written]]] = deque()
+        self._read: dict[str, Future[Prepared]] = {}
         self._first = {stage: FirstCases() for stage in ("prepare", "explain", "document")}
+
+    def read_ahead(self) -> None:
+        """Have the first cases read while the networks are busy with the sample."""
+        standing = set(self._standing)
+        missing = [s.case_id for s in self.plan.sources if s.case_id not in standing]
+        for places in self.plan.batches(missing)[:AHEAD]:
+            for source in places:
+                if source is not None:
+                    self._read[source.case_id] = self._prepare(source)
 
     def begin(self, run: RunRecord, events: EventLog) -> None:
         """What the cases need of the run, and what stands of them already."""
         self.run, self.events = run, events
         mean_input = read_mean_input(self.folder, run)
-        self._question = Question(run.calibration.checks, mean_input, self.plan.masked)
+        checks = run.calibration.checks
+        self._question = Question(checks, mean_input, self.plan.masked, self.plan.probed)
         for record in RecordsOnDisk(self.folder, self._standing):
             self._status[record.case_id] = record.status
             if record.radiograph is not None:
@@ -103,7 +113,8 @@ class Work:
             yield self._gathered(*ahead.popleft())
 
     def _prepare(self, source: CaseSource) -> Future[Prepared]:
-        return self.engine.light(prepare, source, self.plan.config, self.folder.path)
+        read = self._read.pop(source.case_id, None)
+        return read or self.engine.light(prepare, source, self.plan.config, self.folder.path)
 
     def _gathered(self, places: Places, futures: list[Future[Prepared] | None]) -> Batch:
         batch: Batch = []
@@ -142,9 +153,7 @@ class Work:
         if isinstance(answer, Failure):
             explained = [self._alone(batch, n) for n in range(len(batch))]
         else:
-            explained, cpu_s, peak_mib = answer
-            self.costs.add("auditor", cpu_s, peak_mib)
-            self._first["explain"].add(None)
+            explained = self._taken(answer)
         self.costs.waited("waiting for the networks")
         return explained
 
@@ -156,12 +165,17 @@ class Work:
         alone: Batch = [None] * len(batch)
         alone[place] = case
         answer = outcome(self._explain(alone))
-        self._first["explain"].add(answer if isinstance(answer, Failure) else None)
         if isinstance(answer, Failure):
+            self._first["explain"].add(answer)
             return Explained(_failed(case, answer))
-        explained, cpu_s, peak_mib = answer
-        self.costs.add("auditor", cpu_s, peak_mib)
-        return explained[place]
+        return self._taken(answer)[place]
+
+    def _taken(self, answer: Answer) -> ExplainedBatch:
+        """The cases of an answer, whose costs are noted."""
+        self.costs.add("auditor", answer.cpu_s, answer.peak_mib)
+        self.costs.add_passes(answer.passes)
+        self._first["explain"].add(None)
+        return answer.batch
 
     # ---- document
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_audit.classifier.output import Kind
+from cxr_audit.classifier.passes import PassCounter
 from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats, Prediction
 from cxr_audit.vocabulary import Message, Text, message
@@ -56,6 +57,7 @@ class Classes:
         threshold_source: Text | None = None,
     ) -> None:
         self.num_units, self.kind, self.output_activation = num_units, kind, activation
+        self.passes = PassCounter()
         self.class_names = _name_classes(class_names, num_units)
         self.target_class = target_class or self.class_names[-1]
         self._known_class(self.target_class)

@@ -34,6 +34,7 @@ from cxr_audit.classifier.output import (
     maker_of_output,
     read_output,
 )
+from cxr_audit.classifier.passes import counted
 from cxr_audit.classifier.receptive import Grid, Places, UnknownPlace, grid_of, places
 from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats, GridGeometry
@@ -370,6 +371,10 @@ class Split:
             return message("classifier.head_affine", steps=steps)
         return message("classifier.head_not_affine", steps=steps)
 
+    def weights_have_changed(self) -> None:
+        """Read the head's weights again where they are kept in closed form."""
+        self.__dict__.pop("pooled_weights", None)
+
     def bias(self, selector: Floats) -> float | None:
         """y at features of zero where the head is affine: the part of the logit that lies in no
         cell.
@@ -380,6 +385,7 @@ class Split:
         logits = self._head_steps(zeros, ())
         return float(np.asarray(logits, np.float64)[0] @ selector.astype(np.float64))
 
+    @counted
     def forward(
         self, batch: Floats, selectors: Floats | None
     ) -> tuple[Any, tuple[Any, ...], Floats, Floats | None]:

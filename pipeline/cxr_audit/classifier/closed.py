@@ -106,7 +106,7 @@ class ClosedClassifier(Classes):
         ----------
         batch : float32 (N, rows, columns, channels).
         """
-        outputs, logits = self.source.answer(batch)
+        outputs, logits = self.passes.measured(len(batch), lambda: self.source.answer(batch))
         if outputs.shape != (len(batch), self.num_units):
             raise ModelError(
                 f"{self.name} answered {outputs.shape[1]} scores an image, before {self.num_units}"

@@ -1,10 +1,10 @@
 """The gate: is the network that is audited the model of the file, and its reported probability the
 model's?
 
-Before anything is audited, real inputs go through `model.predict` and through the rebuilt graph.
-Its outputs, and the probabilities that would be reported, have to agree. The reported probability
-is compared with one that is computed here from `model.predict` and from what the outputs are, by
-other code than the report's.
+Before any case is reported, real inputs go through `model.predict` and through the function that
+the audit asks. The outputs, and the probabilities that would be reported, have to agree. The
+reported probability is compared with one that is computed here from `model.predict` and from what
+the outputs are, by other code than the report's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats, Parity
 
 TOLERANCE = 1e-4
-AT_ONCE = 8
+AT_ONCE = 16
 ALONE = 4
 """Images that a closed classifier is asked alone, and in a batch."""
 # How far rows of probabilities may be from a sum of 1.
@@ -33,12 +33,13 @@ _CHOICES = "logits, probabilities, softmax, sigmoid or multi_label"
 Doubles = npt.NDArray[np.float64]
 
 
-def check_parity(classifier: Classifier, inputs: Floats) -> Parity:
+def check_parity(classifier: Classifier, inputs: Floats, audited: Floats | None = None) -> Parity:
     """Compare a classifier with the model that it was made from.
 
     Parameters
     ----------
     inputs : float32 (N, rows, columns, channels), real model inputs, N >= 1.
+    audited : (N, units), the logits that the audit has for these inputs; None = they are computed.
 
     Returns
     -------
@@ -52,9 +53,11 @@ def check_parity(classifier: Classifier, inputs: Floats) -> Parity:
     """
     classifier.output.require_answer()
     outputs, tolerance = _predict(classifier, inputs)
-    rebuilt, logits = _rebuild(classifier, inputs)
     _require_finite(outputs)
     _check_meaning(classifier, outputs)
+    given = _logits(classifier, inputs) if audited is None else audited
+    logits = np.asarray(given, np.float64)
+    rebuilt = _outputs_of(classifier, logits)
     scale = np.maximum(1.0, np.abs(outputs))
     output_difference = float((np.abs(rebuilt - outputs) / scale).max())
     reported = np.stack([classifier.scores(values) for values in logits])
@@ -131,7 +134,10 @@ def check_closed_parity(classifier: ClosedClassifier, inputs: Floats) -> Parity:
 
 def _predict(classifier: Classifier, inputs: Floats) -> tuple[Doubles, float]:
     """(outputs of the model (N, units), the tolerance of their precision)."""
-    raw = classifier.model.predict(inputs, batch_size=AT_ONCE, verbose=0)
+    with classifier.passes.of("parity"):
+        raw = classifier.passes.measured(
+            len(inputs), lambda: classifier.model.predict(inputs, AT_ONCE, verbose=0)
+        )
     outputs = np.asarray(raw).reshape(len(inputs), classifier.num_units)
     rounding = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
     tolerance = max(TOLERANCE, rounding.get(str(outputs.dtype), 0.0))
@@ -141,16 +147,31 @@ def _predict(classifier: Classifier, inputs: Floats) -> tuple[Doubles, float]:
     return np.asarray(outputs, np.float64), tolerance
 
 
-def _rebuild(classifier: Classifier, inputs: Floats) -> tuple[Doubles, Doubles]:
-    """(outputs, logits), both (N, units), of the graph that was made from the model."""
-    outputs: list[Doubles] = []
+def _logits(classifier: Classifier, inputs: Floats) -> Doubles:
+    """Logits (N, units) of the graph that was made from the model."""
     logits: list[Doubles] = []
+    graph = classifier.graph
     for start in range(0, len(inputs), AT_ONCE):
         batch = keras.ops.convert_to_tensor(inputs[start : start + AT_ONCE])
-        for graph, results in ((classifier.raw_graph, outputs), (classifier.graph, logits)):
-            values = run(graph.steps, {graph.input: batch})
-            results.append(_array(values[graph.output], classifier.num_units))
-    return np.concatenate(outputs), np.concatenate(logits)
+        values = run(graph.steps, {graph.input: batch})
+        logits.append(_array(values[graph.output], classifier.num_units))
+    return np.concatenate(logits)
+
+
+def _outputs_of(classifier: Classifier, logits: Doubles) -> Doubles:
+    """The outputs of the model (N, units) by the logits: with its last activation."""
+    kind, activation = classifier.output.kind, classifier.output_activation
+    if kind == "probabilities" or activation == "sigmoid":
+        return _sigmoid(logits)
+    return _softmax(logits) if activation == "softmax" else logits
+
+
+def _sigmoid(logits: Doubles) -> Doubles:
+    return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
+
+
+def _softmax(logits: Doubles) -> Doubles:
+    return np.asarray(np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)))
 
 
 def _array(tensor: Any, num_units: int) -> Doubles:
@@ -224,7 +245,7 @@ def expected_scores(kind: Kind, activation: str | None, outputs: Doubles) -> Dou
     if kind == "probabilities" or activation in PROBABILITIES:
         scores = outputs
     elif kind == "softmax":
-        scores = np.exp(outputs - np.logaddexp.reduce(outputs, axis=1, keepdims=True))
+        scores = _softmax(outputs)
     else:
-        scores = np.exp(-np.logaddexp(0.0, -outputs))
+        scores = _sigmoid(outputs)
     return np.concatenate([1 - scores, scores], 1) if outputs.shape[1] == 1 else scores

@@ -14,6 +14,7 @@ from cxr_audit.cli.screen import err, progress_bar
 from cxr_audit.config import AuditConfig
 from cxr_audit.errors import CaseError
 from cxr_audit.records import CaseSource, ModelFacts, ServerInstance
+from cxr_audit.vocabulary import PURPOSES
 
 if TYPE_CHECKING:
     from cxr_audit.explain import AnyExplainer
@@ -209,12 +210,24 @@ def _print_answers(answers: Facts) -> None:
 
 
 def _print_costs(costs: Facts, num_cases: int) -> None:
-    """The number of model inputs of each purpose, and their time on this machine."""
-    seconds = costs["seconds_an_input"]
+    """The passes of each purpose, and their time on this machine."""
     for method, num in costs["further_inputs_a_radiograph"].items():
-        total = f"{num * num_cases:,} for {num_cases} radiographs"
-        _say(f"cost of {method}: {num} further model inputs a radiograph, {total}")
-    for what, num in costs["inputs"].items():
-        _say(f"cost of {what}: {num:,} model inputs, about {num * seconds:,.0f} s")
-    _say(f"  at {1000 * seconds:.1f} ms an input, timed now; a gradient costs more")
+        of_run = f"{num * num_cases:,} for {num_cases} radiographs"
+        _say(f"cost of {method}: {num} further model inputs a radiograph, {of_run}")
+    plain_ms, passes = costs["plain_pass_ms"], costs["passes"]
+    total = sum(row["num"] for row in passes.values())
+    of_cases = 0
+    for purpose, row in passes.items():
+        num, cases = row["num"], row["num_cases"]
+        of_cases += num if PURPOSES[purpose].scope == "case" else 0
+        of = f" of {cases:,} cases" if cases else ""
+        _say(
+            f"cost of {PURPOSES[purpose].label}: {num:,} passes{of}, about "
+            f"{num * plain_ms / 1000:,.0f} s, {num / total:.0%}"
+        )
+    _say(
+        f"depth {costs['depth']}: {of_cases / num_cases:.1f} passes a case and "
+        f"{total - of_cases:,} for the model, {total:,} in all"
+    )
+    _say(f"  at {plain_ms:.1f} ms a plain pass, timed now; a gradient costs more")
     _say(f"time: about {max(1, round(costs['seconds'] / 60))} min with the documents")

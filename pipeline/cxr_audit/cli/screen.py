@@ -97,27 +97,34 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     )
     with Progress(*columns, console=err.console, transient=True) as bar:
         task = bar.add_task("starting", total=None, rate="")
-        start = time.monotonic()
-        first: list[int] = []
+        begun = ("", 0, 0.0)  # phase, number done and time when it began
 
         def report(phase: str, done: int, total: int) -> None:
-            first.append(done) if not first else None
-            rate = (done - first[0]) / max(time.monotonic() - start, 1e-9)
+            nonlocal begun
+            now = time.monotonic()
+            if phase != begun[0]:
+                begun = phase, done, now
+                bar.reset(task, total=total)
+            rate = (done - begun[1]) / max(now - begun[2], 1e-9)
             bar.update(task, description=phase, completed=done, total=total, rate=f"{rate:.1f}/s")
 
         yield report
 
 
 def _plain_progress() -> Callable[[str, int, int], None]:
-    start, said = time.monotonic(), [-1]
+    """A line for each tenth of a phase; one line for a phase that has no parts (a total of 1)."""
+    start = time.monotonic()
+    said = ("", -1)
 
     def report(phase: str, done: int, total: int) -> None:
-        text = f"{phase}: {done} of {total}, {time.monotonic() - start:.0f} s"
+        nonlocal said
+        parts = f"{phase}: {done} of {total}" if total > 1 else phase
+        text = f"{parts}, {time.monotonic() - start:.0f} s"
         tenth = 10 * done // max(total, 1)
-        if tenth > said[0]:
-            said[0] = tenth
-            err.print(text, highlight=False)
-        else:
+        if phase == said[0] and tenth <= said[1]:
             err.detail(text)
+            return
+        said = phase, tenth
+        err.print(text, highlight=False)
 
     return report

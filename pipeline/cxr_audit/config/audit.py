@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import (
     BaseModel,
     ConfigDict,
+    model_validator,
 )
 
 from cxr_audit.config.acceptance import Acceptance, Cohort
@@ -17,6 +18,7 @@ from cxr_audit.config.export import Export
 from cxr_audit.config.model import Classifier, Preprocess
 from cxr_audit.config.output import Engine, Report
 from cxr_audit.config.sources import Ingest, Privacy, Quality, Run
+from cxr_audit.vocabulary.depths import DEFAULT_DEPTH, DEPTH_KEYS, DEPTHS
 
 # Where and how a run is made and handed on, not what is asked of it.
 PLACES = (
@@ -48,6 +50,21 @@ class AuditConfig(BaseModel):
     report: Report = Report()
     engine: Engine = Engine()
     export: Export = Export()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_depth_says(cls, values: Any) -> Any:
+        """Give each key of `DEPTH_KEYS` that is not stated the value of `run.depth`."""
+        run = values.get("run") if isinstance(values, dict) else None
+        name = run.get("depth", DEFAULT_DEPTH) if isinstance(run, dict) else None
+        if not isinstance(name, str) or name not in DEPTHS:
+            return values  # the sections say what is wrong
+        values = dict(values)
+        for (section, key), field in DEPTH_KEYS.items():
+            stated = values.get(section, {})
+            if isinstance(stated, dict) and key not in stated:
+                values[section] = {**stated, key: getattr(DEPTHS[name], field)}
+        return values
 
     def resolved(self) -> dict[str, Any]:
         """Plain JSON values, every key present."""

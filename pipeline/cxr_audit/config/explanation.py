@@ -11,7 +11,10 @@ from pydantic import (
     model_validator,
 )
 
-from cxr_audit.config.types import ClassName, Method, Name, Section
+from cxr_audit.config.types import ClassName, Method, Name, Section, by_depth
+from cxr_audit.vocabulary.depths import DEFAULT_DEPTH, DEPTHS
+
+STANDARD = DEPTHS[DEFAULT_DEPTH]
 
 
 class Explain(Section):
@@ -89,14 +92,18 @@ class Trust(Section):
         ),
     )
     stability: Literal["all", "sample", "none"] = Field(
-        "all",
-        description="small changes of the input: all = of each case | sample = once a model | none",
+        STANDARD.stability,
+        description="small changes of the input: all = of each case | sample = once a model | "
+        f"none; {by_depth('stability')}",
     )
     gain: FiniteFloat = Field(
         0.0, description="log-odds that a map has to win over chance in deletion, insertion, ROAD"
     )
     stability_mean: Annotated[float, Field(ge=-1, le=1)] = Field(
         0.9, description="lowest mean rank correlation under small changes"
+    )
+    stability_brightness: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.7, description="lowest rank correlation with the image darker and brighter"
     )
     stability_worst: Annotated[float, Field(ge=-1, le=1)] = Field(
         0.8, description="lowest rank correlation under any one of them"
@@ -127,12 +134,20 @@ class Focus(Section):
 
 
 class Masking(Section):
-    """The causal check: the logit with lungs, all but lungs, markers and border replaced."""
+    """The logit of a changed input: parts replaced, and the image darker and brighter."""
 
     cases: Annotated[int, Field(ge=1)] | Literal["all", "none"] = Field(
-        64,
+        STANDARD.masking,
         description=(
             "a number (so many cases, spread evenly over the run) | all | none; about ten "
-            "passes a case"
+            f"passes a case; {by_depth('masking')}"
+        ),
+    )
+    probes: Annotated[int, Field(ge=1)] | Literal["all", "none"] = Field(
+        STANDARD.probes,
+        description=(
+            "cases that are asked with the image darker and brighter, and with border and markers "
+            "replaced by the run's mean radiograph: a number | all | none; up to four passes a "
+            f"case; {by_depth('probes')}"
         ),
     )

@@ -11,6 +11,7 @@ from pydantic import (
 )
 
 from cxr_audit.config.types import (
+    DepthName,
     Name,
     QualityCheck,
     Section,
@@ -20,6 +21,7 @@ from cxr_audit.config.types import (
     by_default,
 )
 from cxr_audit.records import VoiTransform
+from cxr_audit.vocabulary.depths import DEFAULT_DEPTH
 
 
 class Run(Section):
@@ -30,6 +32,14 @@ class Run(Section):
     )
     output: Path = Field(Path("reports"), description="folder for runs, relative to this config")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="seed of everything random")
+    depth: DepthName = Field(
+        DEFAULT_DEPTH,
+        description=(
+            "how much is asked of each case: full | standard (at most five passes a case) | "
+            "screening (one pass a case, all else of a sample); docs/depth.md has the table. A key "
+            "that is set in this file wins over it"
+        ),
+    )
 
 
 class Ingest(Section):

@@ -19,6 +19,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from cxr_audit.vocabulary import METHODS, QUALITY_CHECKS, Registry
 from cxr_audit.vocabulary.checks import Action
+from cxr_audit.vocabulary.depths import DEPTHS
 from cxr_audit.vocabulary.names import criteria
 from cxr_audit.vocabulary.nearest import nearest
 
@@ -91,6 +92,8 @@ class CriterionName:
 
 Method = Annotated[str, Known(METHODS)]
 
+DepthName = Annotated[str, Known(DEPTHS)]
+
 QualityCheck = Annotated[str, Known(QUALITY_CHECKS)]
 
 
@@ -113,6 +116,12 @@ def perhaps(word: Any, known: Sequence[str]) -> str:
     """The known word that is meant, whatever its case; all of them where none is near."""
     near = nearest(str(word), known)
     return f". Perhaps you meant {near!r}" if near else f". Known: {', '.join(known)}"
+
+
+def by_depth(field: str) -> str:
+    """What the dial `run.depth` sets a key to, for its description."""
+    values = [f"{depth.key} {getattr(depth, field)}" for depth in DEPTHS]
+    return f"default by run.depth: {', '.join(values)}"
 
 
 class Section(BaseModel):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -185,8 +186,55 @@ class AnyExplainer(ABC):
         """Logits (N, units) of float32 (N, rows, columns, channels)."""
 
     @abstractmethod
+    def answers_to(
+        self, inputs: Sequence[Floats], at_once: int, has_maps: bool = False
+    ) -> tuple[Floats, list[Floats]]:
+        """Logits, and first maps where they are wanted, of one batch.
+
+        Parameters
+        ----------
+        inputs : at most `at_once` model inputs; the batch is filled up with zeros.
+
+        Returns
+        -------
+        (N, units), and one map (h, w) each, or none.
+        """
+
+    @property
+    def passes_a_case(self) -> int:
+        """Model inputs of all maps of one case, the input itself among them."""
+        return 1 + sum(self.passes.values())
+
+    @property
+    def passes_a_first_map(self) -> int:
+        """Model inputs of one first map, the input itself among them."""
+        return 1 + self.passes.get(self.methods[0], 0)
+
     def ask(self, inputs: Iterable[Floats], at_once: int) -> Floats:
         """Logits (N, units) of any number of model inputs, `at_once` at a time."""
+        left = iter(inputs)
+        logits = [np.zeros((0, self.classifier.num_units), np.float32)]
+        while some := list(islice(left, at_once)):
+            with self.classifier.passes.filled_up(len(some)):
+                logits.append(self.answers_to(some, at_once)[0])
+        return np.concatenate(logits)
+
+    def first_maps(self, inputs: Iterable[Floats], at_once: int) -> tuple[Floats, list[Floats]]:
+        """Logits and first maps of any number of model inputs, `at_once` at a time.
+
+        Returns
+        -------
+        (N, units), and one map (h, w) each.
+        """
+        left = iter(inputs)
+        all_logits = [np.zeros((0, self.classifier.num_units), np.float32)]
+        all_maps: list[Floats] = []
+        while some := list(islice(left, at_once)):
+            with self.classifier.passes.filled_up(len(some)):
+                logits, maps = self.answers_to(some, at_once, has_maps=True)
+            all_logits.append(logits)
+            all_maps += maps
+        return np.concatenate(all_logits), all_maps
 
     @abstractmethod
     def only_first(self) -> AnyExplainer:

@@ -6,8 +6,7 @@ once, so that maps of further classes cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -87,12 +86,19 @@ class ClosedExplainer(AnyExplainer):
     def logits(self, batch: Floats) -> Floats:
         return self.classifier.logits(batch)
 
-    def ask(self, inputs: Iterable[Floats], at_once: int) -> Floats:
-        left = iter(inputs)
-        logits = [np.zeros((0, self.classifier.num_units), np.float32)]
-        while some := list(islice(left, at_once)):
-            logits.append(self.logits(filled(np.stack(some), at_once))[: len(some)])
-        return np.concatenate(logits)
+    def answers_to(
+        self, inputs: Sequence[Floats], at_once: int, has_maps: bool = False
+    ) -> tuple[Floats, list[Floats]]:
+        num = len(inputs)
+        logits = self.logits(filled(np.stack(inputs), at_once))[:num]
+        if not has_maps:
+            return logits, []
+        method, subject = self.methods[0], Subject(self.classifier.target_class)
+        maps = []
+        for x, of_case in zip(inputs, logits, strict=True):
+            made = self._maps_of(x, of_case, at_once, (method,))
+            maps.append(self._answer(made, method, subject).values)
+        return logits, maps
 
     def only_first(self) -> ClosedExplainer:
         return ClosedExplainer(self.classifier, self.methods[:1], probing=self.probing)
@@ -103,8 +109,10 @@ class ClosedExplainer(AnyExplainer):
         num = len(batch)
         subjects = [Subject(self.classifier.target_class)] * num
         present = [n for n in range(num) if is_present is None or is_present[n]]
-        logits = self.logits(batch)
-        by_case = {n: self._maps_of(batch[n], logits[n], num) for n in present}
+        with self.classifier.passes.filled_up(len(present)):
+            logits = self.logits(batch)
+        methods = tuple(dict.fromkeys((*self.methods, self._sheet_method)))
+        by_case = {n: self._maps_of(batch[n], logits[n], num, methods) for n in present}
         collected = Collected(self, logits, present)
         for method in self.methods:
             answers = {n: self._answer(by_case[n], method, subjects[n]) for n in present}
@@ -120,12 +128,10 @@ class ClosedExplainer(AnyExplainer):
             controls[n] = {name: self._control(name, batch[n]) for name in CONTROLS}
         return BatchResult(logits, [tuple(case) for case in collected.maps], controls)
 
-    def _maps_of(self, x: Floats, logits: Floats, at_once: int) -> Maps:
+    def _maps_of(self, x: Floats, logits: Floats, at_once: int, methods: Sequence[str]) -> Maps:
         """The maps of one case by method: (h, w) of controls, (h, w, units) of what was asked."""
         maps: Maps = {}
-        for method in (*self.methods, self._sheet_method):
-            if method in maps:
-                continue
+        for method in methods:
             if method in CONTROLS:
                 maps[method] = self._control(method, x), None
             elif np.isfinite(logits).all():

@@ -7,10 +7,9 @@ are the audit's numbers. Further methods, layers and classes follow, each with i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
@@ -56,6 +55,16 @@ class _Layer:
     split: Split
     activations: Floats
     gradients: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A batch, its logits (N, units), what is explained of each case, and which places hold one."""
+
+    batch: Floats
+    logits: Floats
+    subjects: list[Subject]
+    present: list[int]
 
 
 class Explainer(AnyExplainer):
@@ -147,27 +156,43 @@ class Explainer(AnyExplainer):
         """
         channels = self.probing.score_cam_channels or self.target.layer.channels
         cost = {"score-cam": min(channels, self.target.layer.channels)}
-        cost |= dict.fromkeys(BY_GRADIENT, self.probing.steps) | self._passes_of_asking
+        cost |= {"smoothgrad": self.probing.steps} | self._passes_of_asking
+        cost["integrated-gradients"] = self.probing.steps + 1  # and the baseline
         return {method: cost[method] for method in self.methods if method in cost}
 
-    def only_first(
-        self, classifier: Classifier | None = None, beside: tuple[str, ...] = ()
-    ) -> Explainer:
-        """The first method alone, with others `beside` it, and without further maps; of another
-        classifier of the same layers where one is given. Nothing that was traced or kept is taken
-        over.
+    @property
+    def passes_a_case(self) -> int:
+        return super().passes_a_case + len(self.layers)
+
+    @property
+    def passes_a_first_map(self) -> int:
+        further = len(self.layers) if self.methods[0] == FUSED else 0
+        return super().passes_a_first_map + further
+
+    def only_first(self, classifier: Classifier | None = None) -> Explainer:
+        """The first method alone, without further maps.
+
+        Parameters
+        ----------
+        classifier : of the same layers; None = this explainer's. Nothing that was traced or kept is
+            taken over.
         """
         layers: tuple[str, ...] = ()
         if self.methods[0] == FUSED:
             layers = tuple(split.layer.name for split in self.layers)
-        methods = (self.methods[0], *beside)
         return Explainer(
             classifier or self.classifier,
-            methods,
+            (self.methods[0],),
             self.target.layer.name,
             layers,
             probing=self.probing,
         )
+
+    def weights_have_changed(self) -> None:
+        """Read again what is kept of the weights: heads in closed form, and biases."""
+        self._biases.clear()
+        for split in (self.target, *self.layers):
+            split.weights_have_changed()
 
     def explain(
         self, batch: Floats, expected: list[str | None], is_present: Sequence[bool] | None = None
@@ -188,10 +213,13 @@ class Explainer(AnyExplainer):
         num = len(batch)
         subjects = [Subject(self.classifier.target_class)] * num
         present = [n for n in range(num) if is_present is None or is_present[n]]
-        features, sides, logits, gradients = self.target.forward(batch, self._selectors(subjects))
+        with self.classifier.passes.filled_up(len(present)):
+            features, sides, logits, gradients = self.target.forward(
+                batch, self._selectors(subjects)
+            )
+            at_layers = [self._at(split, batch, subjects) for split in self.layers]
         assert gradients is not None
         at_target = _Layer(self.target, np.asarray(features, np.float32), gradients)
-        at_layers = [self._at(split, batch, subjects) for split in self.layers]
         collected = Collected(self, logits, present)
         self._add_methods(collected, batch, subjects, at_target, at_layers)
         self._add_layers(collected, subjects, at_layers)
@@ -219,25 +247,37 @@ class Explainer(AnyExplainer):
     ) -> None:
         """The maps of the configured methods at the target layer, for the target class."""
         done: dict[str, list[Answer]] = {}
+        asked = _Asked(batch, collected.logits, subjects, collected.present)
         for method in self.methods:
             layer = INPUT if method in ON_INPUT else self.target.layer.name
-            answers: dict[int, Answer] | list[Answer]
-            if gradient_method(method):
-                answers = done[method] = self._cams(method, at_target, subjects, done)
-            elif method == FUSED:
-                answers = self._fused([at_target, *at_layers])
-            else:
-                answers = {}
-                for n in collected.present:
-                    answers[n] = self._probe(
-                        method,
-                        batch[n],
-                        at_target.activations[n],
-                        collected.logits[n],
-                        subjects[n],
-                        len(batch),
-                    )
+            answers = self._answers(method, asked, at_target, at_layers, done)
             collected.add(method, method, layer, subjects, answers)
+
+    def _answers(
+        self,
+        method: str,
+        asked: _Asked,
+        at_target: _Layer,
+        at_layers: list[_Layer],
+        done: dict[str, list[Answer]],
+    ) -> dict[int, Answer] | list[Answer]:
+        """The map of each case by one method; those made from gradients are added to `done`."""
+        if gradient_method(method):
+            done[method] = self._cams(method, at_target, asked.subjects, done)
+            return done[method]
+        if method == FUSED:
+            return self._fused([at_target, *at_layers])
+        answers = {}
+        for n in asked.present:
+            answers[n] = self._probe(
+                method,
+                asked.batch[n],
+                at_target.activations[n],
+                asked.logits[n],
+                asked.subjects[n],
+                len(asked.batch),
+            )
+        return answers
 
     def _add_layers(
         self, collected: Collected, subjects: list[Subject], at_layers: list[_Layer]
@@ -249,15 +289,22 @@ class Explainer(AnyExplainer):
             name = layer.split.layer.name
             collected.add(f"{method}@{name}", method, name, subjects, answers)
 
-    def ask(self, inputs: Iterable[Floats], at_once: int) -> Floats:
-        """Logits (N, units) of any number of model inputs, `at_once` at a time."""
-        left = iter(inputs)
-        batches = iter(lambda: list(islice(left, at_once)), [])
-        logits = [
-            self.target.forward(filled(np.stack(some), at_once), None)[2][: len(some)]
-            for some in batches
-        ]
-        return np.concatenate([np.zeros((0, self.classifier.num_units), np.float32), *logits])
+    def answers_to(
+        self, inputs: Sequence[Floats], at_once: int, has_maps: bool = False
+    ) -> tuple[Floats, list[Floats]]:
+        batch, num = filled(np.stack(inputs), at_once), len(inputs)
+        if not has_maps:
+            return self.logits(batch)[:num], []
+        method = self.methods[0]
+        subjects = [Subject(self.classifier.target_class)] * at_once
+        features, _, logits, gradients = self.target.forward(batch, self._selectors(subjects))
+        assert gradients is not None
+        at_target = _Layer(self.target, np.asarray(features, np.float32), gradients)
+        further = self.layers if method == FUSED else ()
+        at_layers = [self._at(split, batch, subjects) for split in further]
+        asked = _Asked(batch, logits, subjects, list(range(num)))
+        answers = self._answers(method, asked, at_target, at_layers, {})
+        return logits[:num], [answers[n].values for n in range(num)]
 
     def _at(self, split: Split, batch: Floats, subjects: list[Subject]) -> _Layer:
         features, _, _, gradients = split.forward(batch, self._selectors(subjects))
@@ -385,10 +432,14 @@ class Explainer(AnyExplainer):
 
     def _gradients(self, subject: Subject, inputs: Floats) -> Floats:
         """dy/dx of up to `GRADIENTS_AT_ONCE` inputs."""
-        batch = filled(inputs, GRADIENTS_AT_ONCE)
-        return np.asarray(
-            self._input_gradients(tf.constant(batch), tf.constant(self._selector(subject)))
-        )[: len(inputs)]
+        batch = tf.constant(filled(inputs, GRADIENTS_AT_ONCE))
+        selector = tf.constant(self._selector(subject))
+        counter = self.classifier.passes
+        with counter.filled_up(len(inputs)):
+            gradients = counter.measured(
+                len(batch), lambda: np.asarray(self._input_gradients(batch, selector))
+            )
+        return gradients[: len(inputs)]
 
     def _input_gradient_steps(self, inputs: tf.Tensor, selector: tf.Tensor) -> tf.Tensor:
         graph = self.classifier.graph

@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from cxr_audit.config import Acceptance
-from cxr_audit.records import AuditedCase, Check, CheckState, Measurements
+from cxr_audit.records import MARKERS, AuditedCase, Check, CheckState, Measurements
 from cxr_audit.vocabulary import Text, message
 
 MOST = 0.5
@@ -90,7 +90,7 @@ def marker(case: AuditedCase, limits: Acceptance) -> Answer:
     names = [region.name for region in case.regions.of_kind("marker")]
     if not names:
         return False, message("flags.no_marker")
-    return _carries(case, limits, names, limits.flag_marker_log_odds)
+    return _carries(case, limits, [*names, MARKERS], limits.flag_marker_log_odds)
 
 
 def border(case: AuditedCase, limits: Acceptance) -> Answer:
@@ -176,6 +176,8 @@ def _carries(
     if not given:
         return None, without_evidence(case) or message("flags.not_measured", regions=list(names))
     reasons = [reason for is_raised, reason in given if is_raised]
+    if not reasons and answers[0] is None:
+        return None, message("flags.not_replaced")
     if not reasons:
         return False, message("flags.within_limits")
     return True, _together(reasons)

@@ -11,7 +11,7 @@ from cxr_audit.config import Preprocess
 from cxr_audit.preprocess.contrast import normalised_again
 from cxr_audit.preprocess.geometry import box_share, cell_shares, region_shares
 from cxr_audit.preprocess.scaling import moments, scaled, scaling_of, standardised
-from cxr_audit.records import TOUCHES, Floats, ModelInput
+from cxr_audit.records import MARKERS, TOUCHES, Floats, ModelInput
 
 SHIFTS = {"darker": -0.1, "brighter": 0.1}  # of the grey range
 FEWEST = 8  # radiographs whose mean is what is usual
@@ -89,8 +89,9 @@ def as_usual(
     usual: Floats,
     markers: Mapping[str, npt.NDArray[np.bool_]],
     border: float,
+    has_each_marker: bool = True,
 ) -> dict[str, Floats]:
-    """The model input with each marker, and the border, replaced by the run's mean there.
+    """The model input with the markers, and the border, replaced by the run's mean there.
 
     Parameters
     ----------
@@ -98,6 +99,7 @@ def as_usual(
     usual : float32 (rows, columns, channels), from `usual`.
     markers : name -> mask over the radiograph, bool, on any grid.
     border : width of the outer ring, in shares of the radiograph's sides.
+    has_each_marker : each marker on its own; False = several are replaced at once, as `MARKERS`.
 
     Returns
     -------
@@ -109,6 +111,8 @@ def as_usual(
     on_radiograph, *_ = cell_shares(placement, rows, columns)
     height, width = placement.radiograph_rows, placement.radiograph_columns
     inner = height * border, width * border, height * (1 - border), width * (1 - border)
+    if len(markers) > 1 and not has_each_marker:
+        markers = {MARKERS: np.logical_or.reduce(list(markers.values()))}
     shares = {
         name: region_shares(placement, rows, columns, mask[None])[0]
         for name, mask in markers.items()

@@ -21,6 +21,7 @@ from cxr_audit.records.card import (
     Validation,
 )
 from cxr_audit.records.case import (
+    MARKERS,
     AuditedCase,
     CaseHashes,
     CaseRecord,
@@ -94,6 +95,10 @@ from cxr_audit.records.model_input import (
     Placement,
     Resize,
 )
+from cxr_audit.records.passes import (
+    PassCount,
+    PlainPass,
+)
 from cxr_audit.records.prediction import (
     Outcome,
     Prediction,
@@ -132,6 +137,7 @@ from cxr_audit.records.source import (
 )
 
 __all__ = [
+    "MARKERS",
     "OLDEST_READABLE",
     "QUANTILES",
     "SCHEMA_VERSION",
@@ -187,7 +193,9 @@ __all__ = [
     "OutputBin",
     "PairedMetric",
     "Parity",
+    "PassCount",
     "Placement",
+    "PlainPass",
     "Population",
     "Prediction",
     "Probes",

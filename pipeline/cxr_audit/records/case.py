@@ -22,6 +22,9 @@ StoppedStatus = Literal["excluded", "failed"]
 
 Fill = Literal["blurred", "mean"]
 
+MARKERS = "markers"
+"""Name of all markers of a radiograph, replaced at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Masking:
@@ -91,9 +94,11 @@ class Probes:
     masking : a part of the radiograph replaced by a fill.
     masking_missing : why a part could not be replaced, by name; empty, as `masking` is, where the
         case was not asked again.
-    exposure : change of the explained logit with the image "darker" and "brighter".
-    mean_replaced : the same with a marker, by name, or the "border" replaced by the run's mean
-        radiograph (`mean_input.npz`); empty where the sample is too small.
+    exposure : change of the explained logit with the image "darker" and "brighter"; empty where the
+        case was not asked.
+    mean_replaced : the same with a marker, by name, several "markers" at once, or the "border"
+        replaced by the run's mean radiograph (`mean_input.npz`); empty where the sample is too
+        small, or the case was not asked.
     """
 
     masking: tuple[Masking, ...] = ()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from cxr_audit.records.base import SCHEMA_VERSION, require
 from cxr_audit.records.card import ModelCard
 from cxr_audit.records.checks import Check
+from cxr_audit.records.passes import PassCount, PlainPass
 from cxr_audit.vocabulary import Text
 
 
@@ -167,11 +168,13 @@ class RunCosts:
     wall_s : seconds that the composer waited, by what it waited for.
     cpu_s : seconds of CPU that each stage used, in all processes together.
     peak_memory_mib : largest resident size of a process, by its kind.
+    passes : what the audited network was asked, by purpose (a key of `vocabulary.PURPOSES`).
     """
 
     wall_s: dict[str, float] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
+    passes: dict[str, PassCount] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +253,7 @@ class RunCalibration:
     mean_input_sha256 : of `mean_input.npz`, the mean model input; None where the sample is too small.
     logit_spread : standard deviation of the explained logit.
     parity : whether the network that is audited is the model of the file.
+    plain : what one forward pass costs, the unit of cost; None in records older than it.
     """
 
     num_cases: int | None = None
@@ -261,6 +265,7 @@ class RunCalibration:
     mean_input_sha256: str | None = None
     logit_spread: float | None = None
     parity: Parity | None = None
+    plain: PlainPass | None = None
 
 
 @dataclass(frozen=True, slots=True)

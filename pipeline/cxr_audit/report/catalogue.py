@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po, write_po
 
 from cxr_audit.report.documents import data_folder
 from cxr_audit.report.language import FOLDER, SOURCE, languages
-from cxr_audit.vocabulary import MASKING_NUMBERS, RUN_METRICS, Plural
+from cxr_audit.vocabulary import MASKING_NUMBERS, PURPOSES, RUN_METRICS, Plural
 from cxr_audit.vocabulary.messages import rooms
 from cxr_audit.vocabulary.plugins import TABLES
 from cxr_audit.vocabulary.registry import OWN_PACKAGE
@@ -79,7 +79,7 @@ def _of_documents() -> Messages:
 
 def _of_vocabulary() -> Messages:
     """Labels, definitions and words of the rows that ship."""
-    for table in (*TABLES, RUN_METRICS, MASKING_NUMBERS):
+    for table in (*TABLES, RUN_METRICS, MASKING_NUMBERS, PURPOSES):
         for row in table:
             if row.package != OWN_PACKAGE:
                 continue

@@ -51,7 +51,8 @@ REGION_WORDS = {
 }
 PLAIN_NAMES = (
     *(N_("lungs"), N_("mediastinum"), N_("outside the body"), N_("border"), N_("elsewhere")),
-    *(N_("letter"), N_("text"), N_("foreign object"), N_("marker"), N_("annotation")),
+    *(N_("letter"), N_("text"), N_("foreign object"), N_("marker"), N_("markers")),
+    N_("annotation"),
     *(N_("all but the lungs"), N_("padding"), N_("bias"), N_("logit of the baseline")),
     *(N_("not accounted for"), N_("blurred"), N_("mean"), N_("black")),
     *(N_("left"), N_("right"), N_("upper"), N_("lower")),

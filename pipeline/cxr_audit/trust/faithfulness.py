@@ -17,7 +17,7 @@ order. NumPy only.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -28,14 +28,34 @@ from scipy.sparse.linalg import splu
 
 from cxr_audit.records import Floats, Mask
 
-Score = Callable[[Floats], Floats]
+Score = Callable[[Iterable[Floats]], Floats]
 Order = npt.NDArray[np.intp]
 
-STEPS = 7
-ROAD = (0.2, 0.4, 0.6, 0.8)
 NOISE = 0.01
 ROAD_GRID = 56
-NUM_INPUTS = 2 + 6 * (STEPS - 1) + 2 * len(ROAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Which inputs are asked of a case.
+
+    Parameters
+    ----------
+    steps : of deletion and insertion, the first and the last of which are the input itself and
+        nothing of it.
+    shares : of the cells that ROAD removes.
+    has_centre : deletion and insertion also in order from the centre outwards.
+    """
+
+    steps: int = 7
+    shares: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
+    has_centre: bool = True
+
+    @property
+    def num_inputs(self) -> int:
+        """Model inputs of one case."""
+        num_orders = 6 if self.has_centre else 4
+        return 2 + num_orders * (self.steps - 1) + 2 * len(self.shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,59 +66,97 @@ class Gains:
     by_centre: dict[str, float]
 
 
-def measure(
-    x: Floats, values: Floats, fill: Floats, score: Score, rng: np.random.Generator
-) -> Gains:
-    """The gains of one case.
+class Subject:
+    """One case: the inputs that are asked, and what the answers to them say.
 
     Parameters
     ----------
     x : float32 (rows, columns, channels)
     values : float32 (h, w), the signed map; finite.
     fill : like x, what removed cells show.
-    score : inputs (M, rows, columns, channels) -> explained logits (M,), called once with
-        `NUM_INPUTS` of them.
     rng : of the orders and the noise.
+    series : which inputs are asked.
     """
-    orders = _orders(values, rng)
-    inputs = [x, fill]
-    for order in orders.values():
-        for step in range(1, STEPS):
-            removed = _enlarged(_cells(order, step / STEPS, values.shape), x)
-            inputs.append(np.where(removed, fill, x))
-    inputs += _imputed(x, values.shape, orders, rng)
-    y = score(np.stack(inputs)).astype(np.float64)
-    curves = y[2 : 2 + len(orders) * (STEPS - 1)].reshape(len(orders), -1)
-    # Removing the last cells first is revealing the first ones, read from its end.
-    area: dict[str, float] = {}
-    for name, curve in zip(orders, curves, strict=True):
-        area[name] = float(np.trapezoid([y[0], *curve, y[1]], dx=1 / STEPS))
-    most_first, least_first = y[-2 * len(ROAD) :].reshape(2, -1).mean(1)
-    road = {"road": float(least_first - most_first)}
-    return Gains(_gains(area, "map") | road, _gains(area, "centre"))
+
+    def __init__(
+        self,
+        x: Floats,
+        values: Floats,
+        fill: Floats,
+        rng: np.random.Generator,
+        series: Series = Series(),
+    ) -> None:
+        self.x, self.fill, self.rng, self.series = x, fill, rng, series
+        self.grid = values.shape
+        self._orders = _orders(values, rng, series.has_centre)
+
+    def inputs(self) -> Iterator[Floats]:
+        """The model inputs to ask, `series.num_inputs` of them."""
+        yield self.x
+        yield self.fill
+        steps = self.series.steps
+        for order in self._orders.values():
+            for step in range(1, steps):
+                removed = _enlarged(_cells(order, step / steps, self.grid), self.x)
+                yield np.where(removed, self.fill, self.x)
+        yield from self._imputed()
+
+    def _imputed(self) -> Iterator[Floats]:
+        """The inputs of ROAD: the highest cells imputed, then the lowest."""
+        deviation = NOISE * np.ptp(self.x)
+        for order in (self._orders["map"], self._orders["map last"]):
+            for share in self.series.shares:
+                noise = deviation * self.rng.standard_normal(self.x.shape, np.float32)
+                yield impute(self.x, _cells(order, share, self.grid)) + noise
+
+    def gains(self, answers: Floats) -> Gains:
+        """What the map's order gains.
+
+        Parameters
+        ----------
+        answers : (`series.num_inputs`,), the explained logit of each of `inputs`.
+        """
+        y = answers.astype(np.float64)
+        steps, num_shares = self.series.steps, len(self.series.shares)
+        num_curves = len(self._orders)
+        curves = y[2 : 2 + num_curves * (steps - 1)].reshape(num_curves, -1)
+        # Removing the last cells first is revealing the first ones, read from its end.
+        area: dict[str, float] = {}
+        for name, curve in zip(self._orders, curves, strict=True):
+            area[name] = float(np.trapezoid([y[0], *curve, y[1]], dx=1 / steps))
+        most_first, least_first = y[-2 * num_shares :].reshape(2, -1).mean(1)
+        by_map = _gains(area, "map")
+        by_map["road"] = float(least_first - most_first)
+        by_centre = _gains(area, "centre") if self.series.has_centre else {}
+        return Gains(by_map, by_centre)
 
 
-def _orders(values: Floats, rng: np.random.Generator) -> dict[str, Order]:
+def measure(subjects: Sequence[Subject], score: Score) -> list[Gains]:
+    """The gains of some cases.
+
+    Parameters
+    ----------
+    score : any number of inputs -> explained logits, called once.
+    """
+    answers = score(x for subject in subjects for x in subject.inputs())
+    gains = []
+    start = 0
+    for subject in subjects:
+        stop = start + subject.series.num_inputs
+        gains.append(subject.gains(answers[start:stop]))
+        start = stop
+    return gains
+
+
+def _orders(values: Floats, rng: np.random.Generator, has_centre: bool) -> dict[str, Order]:
     """The orders in which cells are removed, by name."""
-    first, chance = order_of(values, rng), order_of(_moved(values, rng), rng)
-    centre = order_of(_nearness(values.shape), rng)
+    found = {"map": order_of(values, rng), "chance": order_of(_moved(values, rng), rng)}
+    if has_centre:
+        found["centre"] = order_of(_nearness(values.shape), rng)
     orders: dict[str, Order] = {}
-    for name, order in (("map", first), ("chance", chance), ("centre", centre)):
+    for name, order in found.items():
         orders |= {name: order, f"{name} last": order[::-1]}
     return orders
-
-
-def _imputed(
-    x: Floats, grid: tuple[int, ...], orders: Mapping[str, Order], rng: np.random.Generator
-) -> list[Floats]:
-    """The inputs of ROAD: the highest cells imputed, then the lowest."""
-    deviation = NOISE * np.ptp(x)
-    inputs: list[Floats] = []
-    for order in (orders["map"], orders["map last"]):
-        for share in ROAD:
-            noise = deviation * rng.standard_normal(x.shape, np.float32)
-            inputs.append(impute(x, _cells(order, share, grid)) + noise)
-    return inputs
 
 
 def _gains(area: Mapping[str, float], name: str) -> dict[str, float]:

@@ -113,9 +113,29 @@ def ask_again(
     -------
     For each subject, its answers, and what is missing with the reason.
     """
+    return read_answers(explainer, subjects, explainer.ask(all_fills(subjects), at_once))
+
+
+def all_fills(subjects: Sequence[Subject]) -> Iterator[Floats]:
+    """The model inputs to ask, subject by subject."""
+    for subject in subjects:
+        yield from fill(subject)
+
+
+def read_answers(
+    explainer: AnyExplainer, subjects: Sequence[Subject], answers: Floats
+) -> list[tuple[tuple[Masking, ...], dict[str, Text]]]:
+    """What the answers to `all_fills` say.
+
+    Parameters
+    ----------
+    answers : logits (N, units), one row an input.
+
+    Returns
+    -------
+    For each subject, its answers, and what is missing with the reason.
+    """
     tasks = [(n, name) for n, subject in enumerate(subjects) for name in subject.parts]
-    inputs = (x for subject in subjects for x in fill(subject))
-    answers = explainer.ask(inputs, at_once)
     logits = answers.reshape(len(tasks), len(FILLS), explainer.classifier.num_units)
     maskings: list[list[Masking]] = [[] for _ in subjects]
     missing = [dict(subject.missing) for subject in subjects]

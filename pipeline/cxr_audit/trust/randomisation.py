@@ -7,9 +7,10 @@ weight left, mean SSIM below that of pairs of different cases; here plus two sta
 the difference, since of a dozen cases both are near 0 and known only to within 0.05. It is a
 gate, never a ranking (Binder et al., arXiv 2211.12486).
 
-A layer is not overwritten: a new one of its kind and settings is built by its own initialisers,
-with every weight that it has, at whatever depth. The audited classifier is not touched, and
-functions are traced again at every stage. The statistics of `Normalization` are no learned
+The audited classifier is not touched. Of each layer with weights a second one of its kind and
+settings is built, whose own initialisers make every weight that it has, at whatever depth. This
+second network is traced once: it begins with the trained weights, and at each stage more of its
+layers are given back their untrained ones. The statistics of `Normalization` are no learned
 weights and stay.
 
 Two controls are treated in the same way. `edges` uses the image only and has to fail; the case's
@@ -21,16 +22,17 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
 from cxr_audit.classifier import Classifier
 from cxr_audit.classifier.graph import run
 from cxr_audit.classifier.output import Logits
-from cxr_audit.explain import Explainer
+from cxr_audit.explain import AnyExplainer, Explainer
 from cxr_audit.records import CascadeStage, Check, Floats
 from cxr_audit.trust.similarity import Doubles, spearman, ssim
 from cxr_audit.trust.state import RANDOMISATION
@@ -62,7 +64,14 @@ class Maps:
         return Maps(self.own[chosen], self.edges[chosen])
 
 
-def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) -> Randomisation:
+def randomise(
+    explainer: Explainer,
+    inputs: Floats,
+    batch_size: int,
+    seed: int,
+    before: Maps | None = None,
+    num_stages: int = STAGES,
+) -> Randomisation:
     """The check of one explainer's first method.
 
     Parameters
@@ -71,28 +80,73 @@ def randomise(explainer: Explainer, inputs: Floats, batch_size: int, seed: int) 
     inputs : float32 (N, rows, columns, channels), the sample of cases.
     batch_size : inputs a call.
     seed : of the untrained weights.
+    before : the classifier's own maps of these inputs; None = they are made.
+    num_stages : of the cascade; the last one leaves no trained weight.
     """
-    before = _maps(explainer.only_first(beside=(CONTROL,)), inputs, batch_size)
+    if before is None:
+        before = maps_of(explainer.only_first(), inputs, batch_size)
     usable = np.ptp(before.own, (1, 2)) > 0
     if usable.sum() < MIN_CASES:
         reason = too_few(int(usable.sum()), len(inputs), MIN_CASES)
         return Randomisation(Check(NAME, "not_run", reason=reason))
     before, inputs = before.at(usable), inputs[usable]
     classifier = explainer.classifier
-    fresh = untrained(classifier, seed)
     digest = _digest(classifier)
+    network = SecondNetwork(classifier, seed)
+    is_equal = _digest(network.classifier) == digest
+    copied = explainer.only_first(network.classifier)
     stages: list[CascadeStage] = []
     names: list[str] = []
     after = before
-    for group in _groups(explainer):
+    for group in _groups(explainer, num_stages):
         names += group
-        changed = classifier.exchanged({key: fresh[key] for key in _keys(classifier, names)})
-        after = _maps(explainer.only_first(changed, (CONTROL,)), inputs, batch_size)
+        network.take_training_away(group)
+        copied.weights_have_changed()
+        after = maps_of(copied, inputs, batch_size)
         rank = float(_alike(spearman, before.own, after.own).mean())
         structure = float(_alike(ssim, before.own, after.own).mean())
         stages.append(CascadeStage(names[-1], len(names), rank, structure))
-    is_unchanged = _digest(classifier) == digest
+    is_unchanged = is_equal and _digest(classifier) == digest
     return Randomisation(_check(before, after, is_unchanged, seed), tuple(stages))
+
+
+class SecondNetwork:
+    """A classifier's second network: its weights are the trained ones, until they are taken away.
+
+    Parameters
+    ----------
+    original : the audited classifier, which stays as it is.
+    seed : of the untrained weights.
+    """
+
+    def __init__(self, original: Classifier, seed: int) -> None:
+        operations = untrained(original, seed)
+        self._operations: dict[str, Any] = {}
+        self._untrained: dict[str, list[Any]] = {}
+        for step in original.graph.steps:
+            operation = operations.get(id(step.operation))
+            if operation is None:
+                continue
+            self._operations[step.name] = operation
+            self._untrained[step.name] = _values(operation)
+        for step in original.graph.steps:
+            if step.name in self._operations:
+                _assign(self._operations[step.name], _values(step.operation))
+        self.classifier = original.exchanged(operations)
+
+    def take_training_away(self, names: Collection[str]) -> None:
+        """Give the steps of these names their untrained weights."""
+        for name in names:
+            _assign(self._operations[name], self._untrained[name])
+
+
+def _values(operation: Any) -> list[Any]:
+    return [keras.ops.convert_to_numpy(weight) for weight in operation.weights]
+
+
+def _assign(operation: Any, values: Sequence[Any]) -> None:
+    for weight, value in zip(operation.weights, values, strict=True):
+        weight.assign(value)
 
 
 def too_few(num: int, total: int, needed: int) -> Message:
@@ -135,8 +189,8 @@ def _broken(before: Maps, after: Maps, pairs: Doubles, seed: int) -> list[Text]:
     return broken
 
 
-def _maps(explainer: Explainer, inputs: Floats, batch_size: int) -> Maps:
-    """The maps of an explainer's two methods; 0 everywhere where one is not finite."""
+def maps_of(explainer: AnyExplainer, inputs: Floats, batch_size: int) -> Maps:
+    """An explainer's first maps, and the control; 0 everywhere where one is not finite."""
     own: list[Floats] = []
     edges: list[Floats] = []
     for start in range(0, len(inputs), batch_size):
@@ -145,13 +199,14 @@ def _maps(explainer: Explainer, inputs: Floats, batch_size: int) -> Maps:
         batch[:num] = inputs[start : start + batch_size]
         is_present = [n < num for n in range(batch_size)]
         explained = explainer.explain(batch, [None] * batch_size, is_present)
-        for first, control, *_ in explained.maps[:num]:
-            own.append(_finite(first.values))
-            edges.append(_finite(control.values))
+        for n in range(num):
+            own.append(finite(explained.maps[n][0].values))
+            edges.append(finite(explained.controls[n][CONTROL]))
     return Maps(np.stack(own), np.stack(edges))
 
 
-def _finite(values: Floats) -> Floats:
+def finite(values: Floats) -> Floats:
+    """A map as it is, or 0 everywhere where a value is not finite."""
     return values if np.isfinite(values).all() else np.zeros_like(values)
 
 
@@ -181,7 +236,7 @@ def _with_others(maps: Floats) -> Doubles:
     return np.asarray((alike + alike.T).sum(0) / (len(maps) - 1))
 
 
-def _groups(explainer: Explainer) -> list[list[str]]:
+def _groups(explainer: Explainer, num_stages: int) -> list[list[str]]:
     """Names of the layers with weights in the order of the cascade.
 
     First those of the head, then the others from deep to shallow in groups of equal number.
@@ -194,13 +249,9 @@ def _groups(explainer: Explainer) -> list[list[str]]:
     deep_first = list(reversed(first.items()))
     in_head = [name for key, name in deep_first if key in head]
     others = [name for key, name in deep_first if key not in head]
-    parts = np.array_split(np.arange(len(others)), STAGES - bool(in_head))
+    parts = np.array_split(np.arange(len(others)), num_stages - bool(in_head))
     groups = [in_head, *([others[n] for n in part] for part in parts)]
     return [group for group in groups if group]
-
-
-def _keys(classifier: Classifier, names: Collection[str]) -> set[int]:
-    return {id(step.operation) for step in classifier.graph.steps if step.name in names}
 
 
 def _has_weights(operation: Any) -> bool:

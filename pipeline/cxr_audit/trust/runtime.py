@@ -36,7 +36,7 @@ def check_runtime(explainer: Explainer, inputs: Floats, at_once: int) -> Runtime
         return None
     reference = explainer.only_first(explainer.classifier.in_tensorflow())
     expected, expected_maps = _answers(reference, inputs, at_once)
-    logits, maps = _answers(explainer.only_first(), inputs, at_once)
+    logits, maps = _answers(explainer, inputs, at_once)
     difference = float((np.abs(logits - expected) / np.maximum(1.0, np.abs(expected))).max())
     has_order = (np.ptp(expected_maps, (1, 2)) > 0) | (np.ptp(maps, (1, 2)) > 0)
     correlations = spearman(expected_maps[has_order], maps[has_order])
@@ -54,14 +54,5 @@ def check_runtime(explainer: Explainer, inputs: Floats, at_once: int) -> Runtime
 
 def _answers(explainer: Explainer, inputs: Floats, at_once: int) -> tuple[Floats, Floats]:
     """Logits (N, units) and first maps (N, h, w); 0 where a map is not finite."""
-    logits: list[Floats] = []
-    maps: list[Floats] = []
-    for start in range(0, len(inputs), at_once):
-        some = inputs[start : start + at_once]
-        batch = np.zeros((at_once, *inputs.shape[1:]), np.float32)
-        batch[: len(some)] = some
-        is_present = [n < len(some) for n in range(at_once)]
-        result = explainer.explain(batch, [None] * at_once, is_present)
-        logits.append(result.logits[: len(some)])
-        maps += [np.nan_to_num(case[0].values) for case in result.maps[: len(some)]]
-    return np.concatenate(logits), np.stack(maps)
+    logits, maps = explainer.first_maps(inputs, at_once)
+    return logits, np.nan_to_num(np.stack(maps))

@@ -26,6 +26,7 @@ from cxr_audit.vocabulary.metrics import (
 )
 from cxr_audit.vocabulary.outputs import OUTPUT_FILES
 from cxr_audit.vocabulary.plugins import load_plugins
+from cxr_audit.vocabulary.purposes import PURPOSES
 from cxr_audit.vocabulary.regions import REGION_KINDS
 from cxr_audit.vocabulary.registry import Registry, UnknownName
 
@@ -70,6 +71,7 @@ __all__ = [
     "MESSAGES",
     "METHODS",
     "OUTPUT_FILES",
+    "PURPOSES",
     "QUALITY_CHECKS",
     "REGION_KINDS",
     "REGION_METRICS",

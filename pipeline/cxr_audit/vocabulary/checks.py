@@ -207,6 +207,14 @@ TRUST_CHECKS = Registry(
             limit="trust.stability_worst",
         ),
         TrustCheck(
+            key="brightness_stability",
+            label="stability under brightness",
+            definition="Lowest rank correlation of the map with those of the image darker and "
+            "brighter.",
+            scope=("case",),
+            limit="trust.stability_brightness",
+        ),
+        TrustCheck(
             key="agreement",
             label="agreement",
             definition="Lowest rank correlation with the map of another method.",

@@ -11,6 +11,7 @@ from cxr_audit.vocabulary import (
     MASKING_NUMBERS,
     METHODS,
     OUTPUT_FILES,
+    PURPOSES,
     QUALITY_CHECKS,
     REGION_KINDS,
     REGION_METRICS,
@@ -43,6 +44,7 @@ def page() -> str:
         _section("Checks of the input", checks),
         _section("Checks of the explanation and of the model", tuple(TRUST_CHECKS)),
         _section("Files of a run", tuple(OUTPUT_FILES)),
+        _section("Purposes of passes through the network", tuple(PURPOSES)),
     )
     return HEAD + "".join(sections)
 

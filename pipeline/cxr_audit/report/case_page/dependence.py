@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cxr_audit.records import AuditedCase, Masking
-from cxr_audit.report.language import N_, _, named, plural, said
+from cxr_audit.report.language import N_, _, joined, named, plural, said
 from cxr_audit.report.names import region_name
 from cxr_audit.report.words import View, full_stop, number, sentence
 
@@ -20,15 +20,28 @@ PARTS = {
 BRIGHTNESS = {"darker": N_("darker image"), "brighter": N_("brighter image")}
 
 
-def dependence_view(case: AuditedCase) -> View | None:
-    """What replacing each part does to the logit, in words."""
-    probes = case.probes
-    if not (probes.masking or probes.masking_missing or probes.exposure or probes.mean_replaced):
-        return None
+def dependence_view(case: AuditedCase) -> View:
+    """What replacing each part does to the logit, in words, and what was not asked."""
     return {
-        "has_masking": bool(probes.masking),
-        "rows": _masking_rows(case) + _other_rows(case),
+        "has_masking": bool(case.probes.masking),
+        "rows": _masking_rows(case) + _other_rows(case) + _not_assessed(case),
     }
+
+
+def _not_assessed(case: AuditedCase) -> list[tuple[bool, str]]:
+    """What this case was not asked, in one sentence."""
+    probes = case.probes
+    names = []
+    if not (probes.masking or probes.masking_missing):
+        names.append(_("masking"))
+    if not probes.exposure:
+        names.append(_("image brightness"))
+    if not probes.mean_replaced:
+        names.append(_("border and markers by the mean radiograph"))
+    if not names:
+        return []
+    text = _("Not assessed for this case: {names}.", names=joined(", ", names))
+    return [(False, text)]
 
 
 def _masking_rows(case: AuditedCase) -> list[tuple[bool, str]]:

@@ -15,13 +15,15 @@ from cxr_audit.report.words import (
     Rows,
     View,
     counted,
+    number,
+    percent,
     quoted,
     sentence,
     times,
     unit_words,
     utc,
 )
-from cxr_audit.vocabulary import OUTPUT_FILES
+from cxr_audit.vocabulary import OUTPUT_FILES, PURPOSES
 
 MOST_ROWS = 10
 # `preprocess.scaling` in words
@@ -36,11 +38,45 @@ SCALINGS = {
 
 
 def artefacts(cases: Sequence[AuditedCase], run: RunRecord) -> list[View]:
-    """Model and run as titled rows."""
-    return [
+    """Model, run and passes through the network as titled rows."""
+    blocks: list[View] = [
         {"title": _("Model"), "rows": _model(cases, run)},
         {"title": _("Run"), "rows": _run(run)},
     ]
+    if run.costs.passes:
+        blocks.append({"title": _("Passes through the network"), "rows": _passes(run)})
+    return blocks
+
+
+def _passes(run: RunRecord) -> Rows:
+    """What the network was asked, by purpose, and the unit of cost."""
+    rows: Rows = []
+    depth = run.config.get("run", {}).get("depth")
+    if depth is not None:
+        rows.append((_("Depth"), depth))
+    plain = run.calibration.plain
+    if plain is not None:
+        text = _(
+            "{wall} ms, {cpu} ms of CPU time, in batches of {size}",
+            wall=number(plain.wall_ms),
+            cpu=number(plain.cpu_ms),
+            size=plain.batch_size,
+        )
+        rows.append((_("Plain pass"), text))
+    total_s = sum(count.cpu_s for count in run.costs.passes.values())
+    for purpose, count in run.costs.passes.items():
+        row = PURPOSES.get(purpose)
+        name = sentence(_(row.label)) if row else purpose
+        text = _(
+            "{asked} asked, {computed} computed; {a_case} a case; {ms} ms each; {share} of the time",
+            asked=grouped(count.asked),
+            computed=grouped(count.computed),
+            a_case=number(count.asked / max(run.cases.num_cases, 1)),
+            ms=number(1000 * count.cpu_s / max(count.computed, 1)),
+            share=percent(count.cpu_s / total_s if total_s else 0.0),
+        )
+        rows.append((name, text))
+    return rows
 
 
 def _model(cases: Sequence[AuditedCase], run: RunRecord) -> Rows:

@@ -21,7 +21,8 @@ MESSAGES: dict[str, Template] = {
     "{change:.1f} (limit {limit:.2g})",
     "flags.brightness_lowers": "From the darker to the brighter image the logit falls by "
     "{change:.1f} (limit {limit:.2g})",
-    "flags.brightness_not_tried": "the image was not made darker and brighter",
+    "flags.brightness_not_tried": "not assessed for this case: the image was not made darker "
+    "and brighter",
     "flags.high_focus": "{share:percent} of the radiograph is high focus (limit {limit:percent})",
     "flags.no_threshold": "no threshold: the highest score decides",
     "flags.near_threshold": "The logit is {distance:.2f} log-odds from that of the threshold "
@@ -33,5 +34,6 @@ MESSAGES: dict[str, Template] = {
     "flags.class_not_predicted": "{target} is not predicted, so the place of evidence for it is "
     "not assessed",
     "flags.not_measured": "not measured: {regions:name}",
+    "flags.not_replaced": "not assessed for this case: the region was not replaced",
     "flags.several": "{reasons}",
 }
