@@ -8,9 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from cxr_audit import load_config
+from cxr_audit import load_config, reference
 from cxr_audit.audit import cohort_of
 from cxr_audit.errors import ConfigError
+from cxr_audit.evidence import RunFolder
 
 from tests.audit.runs import rows_of, run
 from tests.classifier.closed_models import write_onnx
@@ -44,24 +45,26 @@ def closed_files(model_file: Path) -> dict[str, tuple[str, ...]]:
     }
 
 
+def assert_same_rows(plain: RunFolder, closed: RunFolder) -> None:
+    """`cases.csv` is the same, numbers within 1e-4 or a thousandth."""
+    for before, after in zip(rows_of(plain), rows_of(closed), strict=True):
+        assert before.keys() == after.keys()
+        for column, value in before.items():
+            try:
+                expected = float(value)
+            except ValueError:
+                assert after[column] == value, column
+                continue
+            assert float(after[column]) == pytest.approx(expected, abs=1e-4, rel=1e-3), column
+
+
 @pytest.mark.parametrize("kind", ["onnx", "command"])
 def test_figures_and_verdicts_are_those_of_the_model_opened(
     config_file: Path, closed_files: dict[str, tuple[str, ...]], kind: str
 ) -> None:
     plain = run(config_file, *ASKED)
     closed = run(config_file, *closed_files[kind], *ASKED, f"run.name={kind}")
-    tolerance = 1e-4
-    for before, after in zip(rows_of(plain), rows_of(closed), strict=True):
-        assert before.keys() == after.keys()
-        for column, value in before.items():
-            if column in ("model_sha256", "layer"):
-                continue
-            try:
-                expected = float(value)
-            except ValueError:
-                assert after[column] == value, column
-                continue
-            assert float(after[column]) == pytest.approx(expected, abs=tolerance, rel=1e-3), column
+    assert_same_rows(plain, closed)
     ours, theirs = cohort_of(closed.path), cohort_of(plain.path)
     assert [c.state for c in ours.acceptance] == [c.state for c in theirs.acceptance]
     assert ours.metrics["auc"].value == theirs.metrics["auc"].value
@@ -129,3 +132,58 @@ def test_a_config_names_one_model(config_file: Path, tmp_path: Path) -> None:
     (tmp_path / "s.py").write_text("")
     config = load_config(config_file, ["classifier.path=", program])
     assert config.classifier.command == ("python", str(tmp_path / "s.py"), "--fast")
+
+
+@pytest.fixture(scope="module")
+def reference_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunFolder]:
+    """The classifier that ships, opened, over the radiographs that ship."""
+    folder = tmp_path_factory.mktemp("reference")
+    config_file = folder / "audit.yaml"
+    card = reference.card_of("classifier")
+    config_file.write_text(
+        f"""\
+run: {{name: opened}}
+ingest: {{source: reference}}
+preprocess: {{channels: 1, scaling: unit}}
+classifier:
+  path: {reference.WEIGHTS / card.weights}
+  class_names: [{", ".join(card.operation.class_names)}]
+  threshold: {card.operation.threshold}
+explain: {{methods: [occlusion], occlusion_cells: 4}}
+trust: {{randomisation: false, faithfulness: none, stability: sample, sample: 4}}
+report: {{documents: false}}
+acceptance: {{criteria: [{{metric: auc, at_least: 0.5}}, {{metric: sensitivity, at_least: 0.6}},
+  {{metric: flag_marker, share_at_most: 0.2}}, {{metric: border_dependence}}]}}
+"""
+    )
+    return config_file, run(config_file)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["onnx", "command"])
+def test_the_reference_classifier_gives_the_same_verdicts_as_itself(
+    reference_run: tuple[Path, RunFolder], kind: str
+) -> None:
+    config_file, opened = reference_run
+    card = reference.card_of("classifier")
+    weights = reference.WEIGHTS / card.weights
+    if kind == "onnx":
+        path = config_file.parent / "reference.onnx"
+        write_onnx(keras.saving.load_model(weights, compile=False), path)
+        settings = [f"classifier.path={path}"]
+    else:
+        script = ROOT / "docs" / "examples" / "score.py"
+        command = f"classifier.command=[{sys.executable}, {script}, {weights}]"
+        settings = ["classifier.path=", command, "classifier.output=probabilities"]
+    closed = run(config_file, *settings, f"run.name={kind}")
+    for case_id in opened.case_ids():
+        before, after = opened.read_case(case_id), closed.read_case(case_id)
+        assert before.status == after.status
+        if before.status == "ok":
+            assert after.prediction.logit == pytest.approx(before.prediction.logit, abs=1e-4)
+    assert_same_rows(opened, closed)
+    ours, theirs = cohort_of(closed.path), cohort_of(opened.path)
+    states = [criterion.state for criterion in theirs.acceptance]
+    assert [criterion.state for criterion in ours.acceptance] == states
+    assert len(states) == 4
+    assert ours.outcomes == theirs.outcomes

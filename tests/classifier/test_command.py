@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -117,6 +118,30 @@ def test_one_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -
         time.sleep(0.05)
     else:
         assert not Path(f"/proc/{child}").exists()
+
+
+def test_a_killed_auditor_leaves_no_program_and_no_arrays(tmp_path: Path) -> None:
+    """However the asking process ends, the program is ended and its folder removed."""
+    seen = tmp_path / "seen"
+    body = f"open({str(seen)!r}, 'w').write(os.getcwd() + ' ' + str(os.getpid()))\ntime.sleep(60)"
+    program(tmp_path, body)
+    asking = (
+        "import sys; import numpy as np; from cxr_audit.classifier.command import Command; "
+        f"Command((sys.executable, {str(tmp_path / 'score.py')!r}), 60).answer("
+        "np.zeros((1, 4, 4, 1), np.float32))"
+    )
+    auditor = subprocess.Popen([sys.executable, "-c", asking])
+    deadline = time.monotonic() + 60
+    while not (seen.is_file() and len(seen.read_text().split()) == 2):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    folder, pid = seen.read_text().split()
+    assert any(Path(folder).glob("*.npy"))
+    auditor.kill()
+    auditor.wait()
+    while Path(folder).exists() or Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_it_is_started_again_after_it_ended(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ LIBRARIES = (
     *("pydicom", "python-gdcm", "pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg"),
     *("jinja2", "babel", "weasyprint", "pydyf"),
 )
+# Of the extra onnx, where it is installed.
+OPTIONAL = ("onnx", "onnxruntime", "tf2onnx")
 
 
 @dataclass(frozen=True)
@@ -281,9 +284,11 @@ def without_paths(config: AuditConfig) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, the system, ours, and the libraries of `LIBRARIES`."""
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        **{name: metadata.version(name) for name in LIBRARIES},
-    }
+    """Versions of Python, the system, ours, and the libraries of `LIBRARIES` and `OPTIONAL`."""
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for name in LIBRARIES:
+        found[name] = metadata.version(name)
+    for name in OPTIONAL:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

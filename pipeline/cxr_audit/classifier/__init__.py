@@ -2,22 +2,18 @@
 
 import os
 
+from cxr_audit.classifier.notices import without_notices
+
 
 def _import_tensorflow() -> None:
     """Import TensorFlow without the notices of its start-up in C++ (no GPU, instruction sets).
 
-    No setting stops those. Its advice on tracing is left out: one function a layer is meant."""
+    Its advice on tracing is left out: one function a layer is meant."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
+    with without_notices():
         import tensorflow
 
         tensorflow.get_logger().setLevel("ERROR")
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(null)
 
 
 _import_tensorflow()

@@ -17,8 +17,8 @@ import hashlib
 import os
 import select
 import shutil
-import signal
 import subprocess
+import sys
 import tempfile
 import time
 import weakref
@@ -34,6 +34,7 @@ from cxr_audit.records import Floats
 KEPT = ("PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 """All of the environment that the program gets, beside HOME and TMPDIR (its own folder) and LANG."""
 
+GUARD = Path(__file__).with_name("command_guard.py")
 MOST_OUTPUT = 2**20  # bytes of what it prints beside its answer
 MOST_BYTES_A_SCORE = 64
 _PROTOCOL = "see 'A program' in docs/models.md, which has an example"
@@ -116,27 +117,27 @@ class Command:
 
 
 class _Process:
-    """The program under way, with a folder of its own for arrays."""
+    """The program under way, with a folder of its own for arrays; see `command_guard.py`."""
 
     def __init__(self, words: list[str]) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cxr-audit-"))
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {"LANG": "C.UTF-8", "HOME": str(self.folder), "TMPDIR": str(self.folder)}
         self._errors = (self.folder / "stderr").open("w+b")
-        try:
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                cwd=self.folder,
-                env=environment,
-                start_new_session=True,
-            )
-        except OSError as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise ModelError(f"cannot start {words[0]}: {error.strerror}") from error
-        self.end = weakref.finalize(self, _end, self._process, self.folder, self._errors)
+        control, self._control = os.pipe()
+        guard = [sys.executable, "-I", str(GUARD), str(control), str(self.folder)]
+        self._process = subprocess.Popen(
+            [*guard, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            cwd=self.folder,
+            env=environment,
+            pass_fds=(control,),
+            start_new_session=True,
+        )
+        os.close(control)
+        self.end = weakref.finalize(self, _end, self._process, self._control, self._errors)
 
     def ask(self, line: str, seconds: float) -> None:
         """Send a line and wait for the line `done`."""
@@ -170,10 +171,12 @@ class _Process:
         return received
 
     def _ended(self) -> ModelError:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
-        code = self._process.poll()
-        return ModelError(f"the program ended with exit code {code}{self._said()}", _PROTOCOL)
+        said = self._said()
+        os.close(self._control)  # the guard waits for the exit code
+        code = self._process.wait()
+        self.end.detach()
+        _close(self._process, self._errors)
+        return ModelError(f"the program ended with exit code {code}{said}", _PROTOCOL)
 
     def _said(self) -> str:
         """The end of what it wrote to standard error."""
@@ -183,16 +186,20 @@ class _Process:
         return f"; it wrote: {lines[-1][:300]}" if lines else ""
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path, errors: IO[bytes]) -> None:
-    """End the program and all that it started, and remove its folder."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+def _end(process: subprocess.Popen[bytes], control: int, errors: IO[bytes]) -> None:
+    """End the program and all that it started; its folder is removed."""
+    with contextlib.suppress(OSError):
+        os.write(control, b"k")
+    os.close(control)
     process.wait()
+    _close(process, errors)
+
+
+def _close(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
     for pipe in (process.stdin, process.stdout, errors):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _files(words: tuple[str, ...], program: str) -> list[Path]:

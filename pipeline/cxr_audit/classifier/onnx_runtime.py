@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from cxr_audit.classifier.classifier import Split
+from cxr_audit.classifier.notices import without_notices
 from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats
 
@@ -114,7 +115,10 @@ def _exported(split: Split) -> bytes:
     signature = [tf.TensorSpec(shape, tf.float32, name="input")]
     function = tf.function(split.forward_steps, autograph=False)
     try:
-        model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+        with without_notices():
+            model, _ = tf2onnx.convert.from_function(
+                function, input_signature=signature, opset=OPSET
+            )
     except Exception as error:  # tf2onnx raises whatever an unknown operation makes it raise
         raise ModelError(
             f"tf2onnx {tf2onnx.__version__} cannot export the model: {first_line(error)}",

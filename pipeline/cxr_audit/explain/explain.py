@@ -364,8 +364,10 @@ class Explainer(AnyExplainer):
         return [Answer(values, how=how) for values in maps]
 
     def _control(self, name: str, x: Floats) -> Floats:
-        layer = self.target.layer
-        return CONTROLS[name](x, layer.grid, self.probing.seed, layer.geometry)
+        layer, first, seed = self.target.layer, self.methods[0], self.probing.seed
+        if first in ASKING:  # controls lie where the map lies that they are compared with
+            return CONTROLS[name](x, self._grid_of(first, x.shape), seed, None)
+        return CONTROLS[name](x, layer.grid, seed, layer.geometry)
 
     def _probe(
         self,

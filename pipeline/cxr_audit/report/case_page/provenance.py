@@ -16,6 +16,7 @@ from cxr_audit.records import (
 from cxr_audit.report.case_page.alerts import find_cautions
 from cxr_audit.report.language import _, joined, said
 from cxr_audit.report.names import check_label, region_title
+from cxr_audit.report.runtime import runtime_rows
 from cxr_audit.report.words import (
     DASH,
     TIMES,
@@ -105,6 +106,7 @@ def _run_groups(case: CaseRecord, run: RunRecord) -> list[View]:
         (_("Parameters"), counted(model.parameters)),
         (_("Repeated inference gives identical results"), repeated[model.is_deterministic]),
     ]
+    model_rows += runtime_rows(run)
     if model.unavailable is not None:
         model_rows.append((_("Not available for this model"), said(model.unavailable)))
     versions = [f"{name} {version}" for name, version in sorted(run.software.versions.items())]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from cxr_audit.records import AuditedCase, CaseRecord, RunRecord, stopped
 from cxr_audit.report.language import N_, _, grouped, said
 from cxr_audit.report.names import method_name
+from cxr_audit.report.runtime import runtime_rows
 from cxr_audit.report.words import (
     DASH,
     STATUSES,
@@ -102,6 +103,7 @@ def _model(cases: Sequence[AuditedCase], run: RunRecord) -> Rows:
         ),
         (_("First map"), first),
     ]
+    rows += runtime_rows(run)
     if model.unavailable is not None:
         rows.append((_("Not available for this model"), said(model.unavailable)))
     return rows
