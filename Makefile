@@ -15,7 +15,8 @@ demo: $(READY)
 	@echo "The PDFs:"; find reports/demo -name '*.pdf' | sort | sed 's/^/  /'
 
 demo-orthanc: $(READY)
-	@PATH=$$PATH:/usr/sbin command -v Orthanc >/dev/null || $(ROOT) sh -c 'apt-get update && apt-get install -y orthanc orthanc-dicomweb'
+	@PATH=$$PATH:/usr/sbin; for program in Orthanc dciodvfy dsrdump; do command -v $$program >/dev/null || \
+		{ $(ROOT) sh -c 'apt-get update && apt-get install -y orthanc orthanc-dicomweb dcmtk dicom3tools'; break; }; done
 	@$(BIN)/python -m benchmarks.orthanc
 
 test: $(READY)

@@ -232,7 +232,9 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
         "import sys\n"
         "from cxr_audit.cli import main\n"
         "if __name__ == '__main__':\n"
-        "    for arguments in (['check', 'audit.yaml'], ['run', 'audit.yaml'], ['verify', 'runs/test']):\n"
+        "    run = ['runs/test']\n"
+        "    given = [['check', 'audit.yaml'], ['run', 'audit.yaml'], ['export', *run], ['verify', *run]]\n"
+        "    for arguments in given:\n"
         "        sys.argv = ['cxr-audit', *arguments]\n"
         "        try: main()\n"
         "        except SystemExit as end: print('exit code', end.code)\n"
@@ -250,7 +252,7 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
         [sys.executable, "commands.py"], cwd=tmp_path, env=environment, capture_output=True
     )
     ends = [line for line in done.stdout.decode().split("\n") if "exit code" in line]
-    assert ends == ["exit code 4"] * 2 + ["exit code 0"], done.stderr.decode()
+    assert ends == ["exit code 4"] * 2 + ["exit code 0"] * 2, done.stderr.decode()
 
     run = tmp_path / "runs" / "test"
     crosswalk = (run / "private" / "crosswalk.csv").read_text("utf-8")
@@ -268,7 +270,11 @@ def test_no_name_leaves_a_run(tmp_path: Path, listener) -> None:
     names = ["Qanary", *JAPANESE.split("^"), *KOREAN.split("^"), "やまだ", "たろう", "김희중"]
     names += [PATIENT, BIRTH, "1938-09-14", UID, PRODUCT]
     assert stat.S_IMODE((run / "private").stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in (run / "private").iterdir()} == {0o600}
+    private = [path for path in (run / "private").rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
+    exported = [path for path in private if path.suffix == ".dcm"]
+    assert len(exported) >= 6
+    assert any(NAME.encode() in path.read_bytes() for path in exported)
     assert find(names, run / "private")
     (run / "private").rename(tmp_path / "private")
     (tmp_path / "runs" / "stdout").write_bytes(done.stdout)

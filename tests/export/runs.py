@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,13 @@ def radiograph(number: int, **changes: Any) -> Dataset:
     return dataset
 
 
+def file_of(dataset: Dataset) -> bytes:
+    """A dataset as a file."""
+    data = io.BytesIO()
+    dataset.save_as(data, enforce_file_format=True)
+    return data.getvalue()
+
+
 def write_sources(folder: Path) -> None:
     """Three DICOM radiographs, a PNG, and a file that is no radiograph."""
     folder.mkdir(parents=True)
@@ -70,7 +77,7 @@ def write_sources(folder: Path) -> None:
         TimezoneOffsetFromUTC="+0900",
     )
     other.save_as(folder / "2.dcm", enforce_file_format=True)
-    radiograph(3).save_as(folder / "3.dcm", enforce_file_format=True)
+    radiograph(3, PatientName="Mononym").save_as(folder / "3.dcm", enforce_file_format=True)
     cv2.imwrite(str(folder / "4.png"), (radiograph(4).pixel_array // 16).astype(np.uint8))
     (folder / "5.txt").write_text("not a radiograph\n")
 
@@ -110,11 +117,3 @@ def program(name: str) -> str:
     if path is None:
         pytest.skip(f"no {name}: apt-get install dcmtk dicom3tools")
     return path
-
-
-def errors_of(file: Path) -> list[str]:
-    """The errors that dciodvfy finds in an object (dicom3tools by D. Clunie)."""
-    done = subprocess.run(
-        [program("dciodvfy"), str(file)], capture_output=True, text=True, check=False
-    )
-    return [line for line in done.stderr.splitlines() if line.startswith("Error")]

@@ -19,7 +19,7 @@ from tests.audit.runs import Inline
 from tests.canary import find
 from tests.export.runs import STUDY, case_of, objects_below
 
-NAMES = ["Doe^Jane", "MRN-1", "山田", "Roe^Richard", STUDY]
+NAMES = ["Doe^Jane", "Mononym", "MRN-1", "山田", "Roe^Richard", STUDY]
 
 
 def ledger_of(folder: RunFolder) -> Path:
@@ -38,6 +38,15 @@ def test_without_a_target_objects_lie_below_private_for_their_owner_only(
     folders = [path for path in (written, *written.rglob("*")) if path.is_dir()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
     assert set(done.not_exported) == {case_of(folder, 4), case_of(folder, 5)}
+
+
+def test_nothing_is_printed_of_the_patient(
+    folder: RunFolder, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    """highdicom warns of a name without a caret, and quotes it."""
+    export_run(folder.path)
+    said = "".join(capfd.readouterr()) + "".join(str(w.message) for w in recwarn)
+    assert not [name for name in NAMES if name in said]
 
 
 def test_what_is_handed_on_stays_clean_and_sealed(folder: RunFolder, tmp_path: Path) -> None:

@@ -582,10 +582,10 @@ def test_orthanc(
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         files.append(save(dataset, f"{n}.dcm"))
-    with orthanc.serve(tmp_path) as address:
+    with orthanc.serve(tmp_path) as pacs:
         for path in files:
-            orthanc.upload(address, path)
-        source = f"dicomweb+{address}/dicom-web?Modality=CR"
+            orthanc.upload(pacs.web, path)
+        source = f"dicomweb+{pacs.web}/dicom-web?Modality=CR"
         with pytest.raises(ConfigError, match="credentials"):
             discover(source)
         monkeypatch.setenv(dicomweb.USER, orthanc.USER)

@@ -29,6 +29,7 @@ from cxr_audit.audit.rerun import Reproduction, rerun
 from cxr_audit.audit.resume import refuse_early, require_model_file
 from cxr_audit.audit.run import audit
 from cxr_audit.audit.verify import Verification, verify_run
+from cxr_audit.audit.watch import WatchLimits, watch
 
 __all__ = [
     "Engine",
@@ -40,6 +41,7 @@ __all__ = [
     "Reproduction",
     "RunResult",
     "Verification",
+    "WatchLimits",
     "audit",
     "check_labels",
     "check_subgroups",
@@ -59,5 +61,6 @@ __all__ = [
     "rerun",
     "sample",
     "verify_run",
+    "watch",
     "with_class_names",
 ]

@@ -16,7 +16,7 @@ from cxr_audit import __version__
 from cxr_audit.cli.auditing import explain, run
 from cxr_audit.cli.checking import check
 from cxr_audit.cli.configs import init, schema
-from cxr_audit.cli.delivery import export
+from cxr_audit.cli.delivery import export, readback, watch
 from cxr_audit.cli.failure import report_error, unexpected
 from cxr_audit.cli.many import runs
 from cxr_audit.cli.models import convert, import_weights, inspect
@@ -44,6 +44,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "compare": compare,
     "export": export,
     "runs": runs,
+    "readback": readback,
+    "watch": watch,
     "init": init,
     "view": view,
     "inspect": inspect,

@@ -12,7 +12,7 @@ from cxr_audit.config import Export
 from cxr_audit.export import document, picture, report, segments
 from cxr_audit.export.modules import Making
 from cxr_audit.export.results import CaseResult
-from cxr_audit.export.subject import Subject
+from cxr_audit.export.subject import Subject, quiet
 from cxr_audit.export.uids import uid_of
 from cxr_audit.vocabulary import Message, message
 
@@ -103,7 +103,8 @@ def make_objects(
     objects: list[MadeObject] = []
     left_out: dict[str, Message] = {}
     for kind in asked_kinds(settings):
-        made = _object(kind, making, predecessors)
+        with quiet():
+            made = _object(kind, making, predecessors)
         if isinstance(made, Message):
             left_out[kind] = made
         else:

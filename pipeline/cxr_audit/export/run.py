@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -138,6 +138,7 @@ class _Export:
             if (self.folder.case(source.case_id) / "case.json").is_file():
                 self._case(source, destination)
         progress("cases", len(sources), len(sources))
+        self.done.states = +self.done.states  # without zeros
         _raise_refused(self.done)
 
     def _case(self, source: CaseSource, destination: Destination) -> None:
@@ -243,7 +244,10 @@ class _Export:
         outcomes = self._patiently(lambda: destination.send([made for made, _ in lines]))
         stored = []
         for made, entry in lines:
-            outcome = outcomes.get(made.uid, Outcome(False, message("export.no_answer")))
+            outcome = outcomes.get(made.uid)
+            if outcome is None:  # the answer does not name it: what counts is what is there
+                is_there = self._patiently(partial(destination.has, made))
+                outcome = Outcome(bool(is_there), message("export.no_answer"))
             if outcome.is_stored:
                 stored.append((made, self.ledger.record(entry, "stored", outcome.reason)))
                 continue

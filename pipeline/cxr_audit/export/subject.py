@@ -98,7 +98,7 @@ def read_subject(data: bytes, frame: int | None = None) -> Subject:
     ------
     UnsupportedRadiograph : the file is no DICOM image, or its UIDs cannot be referred to.
     """
-    with _quiet():
+    with quiet():
         source = _parse(data)
         header = Dataset()
         for keyword in (*REQUIRED, *OPTIONAL, *IMAGE):
@@ -117,8 +117,8 @@ def read_subject(data: bytes, frame: int | None = None) -> Subject:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """pydicom's warnings on values quote them; a value that cannot be used is left out."""
+def quiet() -> Iterator[None]:
+    """Without the warnings of pydicom and highdicom, which quote values and names."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -41,6 +41,7 @@ def discover(
     key: bytes = b"",
     manifest: Path | None = None,
     skipped: Skipped | None = None,
+    may_be_empty: bool = False,
 ) -> list[CaseSource]:
     """List the cases of a source.
 
@@ -65,6 +66,8 @@ def discover(
         (see `manifest`).
     skipped
         Counts the files and folders that were skipped by their name.
+    may_be_empty
+        A source without a case gives none instead of an error.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def discover(
         be used.
     """
     listed = _list(source, labels, split, manifest, skipped or Skipped())
-    if not listed:
+    if not listed and not may_be_empty:
         raise ConfigError(
             "the source holds no case",
             "Name a folder, a pattern or a manifest with at least one image.",

@@ -27,6 +27,12 @@ MESSAGES: dict[str, Template] = {
     "export.rejected_hint": "Enter our title {aet} in the server's configuration, and check its own "
     "title {called}.",
     "export.status_warning": "stored, with a warning (status {status})",
+    # reports of readers
+    "export.report_of_other": "The report refers to no object of this run",
+    "export.report_of_several": "The report refers to objects of {num} cases, expected one",
+    "export.report_without_answer": "The report has no answer to a question of the audit",
+    "export.report_without_reader": "The report names no reader",
+    "export.report_unknown_answer": "The answer to the question {question} is none of the choices",
     # statuses of DICOM: PS3.4 B.2.3, PS3.7 C, PS3.18 I.2.2
     "export.status_processing": "the server failed to process the object (status {status})",
     "export.status_duplicate": "the server has another object of this UID (status {status})",
