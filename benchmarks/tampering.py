@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pikepdf
+
 IDENTITY = ("name", "started", "config_sha256", "model_sha256", "seed")
 
 
@@ -124,6 +126,26 @@ def edit_metric(run: Path) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
+def swap_pages(run: Path) -> None:
+    """Page 1 of a case PDF is that of another case; the attachments stay."""
+    first, second = (run / "cases" / case_id / "report.pdf" for case_id in audited(run)[:2])
+    with pikepdf.open(first, allow_overwriting_input=True) as one, pikepdf.open(second) as other:
+        one.pages[0] = other.pages[0]
+        one.save(first)
+
+
+def edit_index(run: Path) -> None:
+    """An outcome in the index."""
+    path = run / "index.html"
+    path.write_text(path.read_text().replace("True positive", "True negative"))
+
+
+def edit_columns(run: Path) -> None:
+    """What a column of the table is said to be."""
+    path = run / "cases.csv-metadata.json"
+    path.write_text(path.read_text().replace("threshold", "cut-off"))
+
+
 def strip_code(run: Path) -> None:
     """No identity of the code, and an edited table: as if an older version had made it."""
     path = run / "run.json"
@@ -145,6 +167,9 @@ ATTACKS: tuple[tuple[str, Callable[[Path], None], bool | None], ...] = (
     ("record edited, chain and SHA256SUMS forged", edit_record, True),
     ("two cases swapped, chain and SHA256SUMS forged", swap_cases, True),
     ("a metric of cohort.json edited, all forged", edit_metric, True),
+    ("page 1 of a case PDF exchanged, all forged", swap_pages, True),
+    ("the index edited, all forged", edit_index, True),
+    ("a description of a column edited, all forged", edit_columns, True),
     ("code identity removed, table edited, all forged", strip_code, True),
     ("nothing edited, all forged (signature removed)", nothing, True),
 )

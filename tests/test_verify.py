@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import pikepdf
+import pypdfium2
 import pytest
 from cxr_audit import load_config
 from cxr_audit.audit import audit, compare_originals, rerun, verify_run
@@ -21,6 +23,7 @@ from cxr_audit.audit.verify import NOT_SIGNED
 from cxr_audit.errors import ConfigError, RunLocked
 from cxr_audit.evidence import RunFolder, locked
 from cxr_audit.evidence.signing import sign
+from cxr_audit.report import Renderer
 
 from benchmarks import tampering
 from tests.audit.runs import Inline, write_image
@@ -74,7 +77,8 @@ def test_an_untouched_run_states_three_things_apart(run: Path) -> None:
     found = verify_run(run)
     assert found.problems == ()
     assert found.consistent.startswith("yes; ")
-    assert found.consistent.endswith("tables and attachments follow from 3 records")
+    assert "tables and attachments follow from 3 records" in found.consistent
+    assert "3 of 3 case PDFs follow from the records" in found.consistent
     assert found.sealed_by == [NOT_SIGNED]
     assert found.reproduced.startswith("not checked")
     assert "the code that verifies is the code that made the run" in found.notes
@@ -107,6 +111,15 @@ ATTACKS = {name: (attack, seal) for name, attack, seal in tampering.ATTACKS}
         (
             "a metric of cohort.json edited, all forged",
             {"forged": {"cohort.json", "summary.pdf"}},
+        ),
+        (
+            "page 1 of a case PDF exchanged, all forged",
+            {"forged": {"cases/{first}/report.pdf"}},
+        ),
+        ("the index edited, all forged", {"forged": {"index.html"}}),
+        (
+            "a description of a column edited, all forged",
+            {"forged": {"cases.csv-metadata.json"}},
         ),
         ("code identity removed, table edited, all forged", {"not confirmed": {"cases.csv"}}),
     ],
@@ -199,6 +212,27 @@ def test_a_signature_shows_who_sealed_and_that_it_was_removed(
     problems = verify_run(forged, issuer.certificate).problems
     assert {problem.kind for problem in problems} == {"not trusted"}
     assert "signer: the certificate is S. Stranger's" in str(problems[0])
+
+
+def test_a_signature_is_seen_on_page_1(run: Path, reviewer: Identity) -> None:  # noqa: F811
+    draw = Renderer().stamp_pdf
+    sign(
+        RunFolder(run), reviewer.signer, "Dr. R. Reviewer", "approved", ["summary.pdf"], None, draw
+    )
+    found = verify_run(run)
+    assert found.problems == ()  # the stamp is no word of the page
+    with pikepdf.open(run / "summary.pdf") as document:
+        (field,) = document.Root.AcroForm.Fields
+        left, low, right, high = map(float, field.Rect)
+        assert (right - left, high - low) > (200, 20)
+        assert high < 37  # in the lower margin, 13 mm
+        drawn = field.AP.N
+        assert "/XObject" in drawn.Resources
+    page = pypdfium2.PdfDocument(run / "summary.pdf")[0]
+    page.get_textpage()
+    picture = page.render(scale=2, may_draw_forms=True).to_numpy()
+    foot = picture[-75:-15, 90:560]
+    assert (foot < 128).any()
 
 
 def test_a_run_that_is_being_written_is_not_judged(run: Path) -> None:

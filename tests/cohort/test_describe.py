@@ -13,7 +13,9 @@ from cxr_audit.records import (
     CaseSource,
     CohortRecord,
     CountedReason,
+    CriterionResult,
     Distribution,
+    Estimate,
     RegionsRecord,
     StoppedCase,
     from_json,
@@ -232,3 +234,16 @@ def test_the_words_of_a_cohort() -> None:
     assert "sensitivity                          0.800" in text
     assert "worst false positives: N00 (0.900)" in text
     assert "by PatientSex: no case has a value" in text
+
+
+def test_on_the_screen_a_number_is_told_apart_from_its_limit() -> None:
+    near = Estimate(0.8996, 500, 500, (0.8952, 0.9))
+    limit = message("cohort.at_least", limit=0.9)
+    result = CriterionResult(
+        message("cohort.metric", metric="auc"), False, near, (), None, "auc", limit, 0.9
+    )
+    text = in_words(replace(described(forty()), acceptance=(result,)))
+    assert "0.8996  (0.8952 to 0.9000; 500 cases, 500 patients)" in text
+    far = replace(result, found=Estimate(0.95, 500, 500, (0.93, 0.97)))
+    text = in_words(replace(described(forty()), acceptance=(far,)))
+    assert "0.950  (0.930 to 0.970;" in text

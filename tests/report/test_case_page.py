@@ -355,8 +355,10 @@ def test_the_state_of_the_explanation_and_every_check(renderer, make, run):
     first, second, *_ = pages(renderer.case_pdf(replace(record, trust=trust), checked, folder))
     assert "Explanation checks: caution" in first
     assert "Read the map with caution" in first
+    reasons = "it costs no more; one change changes the map"
+    assert f"Explanation checks: caution: {reasons}." in first  # whole on page 1, once
+    assert reasons not in second
     for row in (
-        "Explanation checks: caution: it costs no more; one change changes the map",
         "Randomisation (model): passed 0.05 (below 0.33, maps of different cases)",
         "Agreement (case): not run (no other method on this grid)",
         "Worst stability (case): failed 0.43 (at least 0.80) one change changes the map "
@@ -525,7 +527,7 @@ def test_masking_is_told_in_words(renderer, make, run):
             "radiograph.",
         )
     ]
-    second = pages(renderer.case_pdf(masked(record), run, folder))[1]
+    first, second, *_ = pages(renderer.case_pdf(masked(record), run, folder))
     assert "The lungs replaced: lowers the logit by 2.10 (blurred) or 0.50 (mean)." in second
     both = "does not change the logit (blurred) or lowers the logit by 1.25 (mean)."
     assert f"Everything but the lungs replaced: {both}" in second
@@ -536,7 +538,7 @@ def test_masking_is_told_in_words(renderer, make, run):
     assert "3 more markers change the logit by 0.30 or less each." in second
     reason = "the region lies outside what the model saw"
     assert f"The image border: not replaced, {reason}." in second
-    assert "With the lungs masked, the predicted class stays the same" in second
+    assert "With the lungs masked, the predicted class stays the same" in first
 
 
 def test_the_mean_radiograph_and_brightness_are_told(make, run):

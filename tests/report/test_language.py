@@ -132,7 +132,9 @@ def test_every_fault_of_a_catalogue_is_found() -> None:
 # ---- every word is marked
 
 TEMPLATES = sorted(
-    path.name for path in data_folder("templates").glob("*.j2") if path.name not in ENGLISH_ONLY
+    path.name
+    for path in data_folder("templates").glob("*.html.j2")
+    if path.name not in ENGLISH_ONLY
 )
 VIEWS = sorted(
     path

@@ -25,11 +25,13 @@ from cxr_audit.audit.plan import (
     with_class_names,
 )
 from cxr_audit.audit.prepare import reading
+from cxr_audit.audit.protocol import write_protocol
 from cxr_audit.audit.rerun import Reproduction, rerun
 from cxr_audit.audit.resume import refuse_early, require_model_file
 from cxr_audit.audit.run import audit
 from cxr_audit.audit.verify import Verification, verify_run
 from cxr_audit.audit.watch import WatchLimits, watch
+from cxr_audit.audit.worklist import join_answers, write_worklist
 
 __all__ = [
     "Engine",
@@ -51,6 +53,7 @@ __all__ = [
     "expected_passes",
     "find_key",
     "find_sources",
+    "join_answers",
     "label_notes",
     "open_checks",
     "open_classifier",
@@ -63,4 +66,6 @@ __all__ = [
     "verify_run",
     "watch",
     "with_class_names",
+    "write_protocol",
+    "write_worklist",
 ]

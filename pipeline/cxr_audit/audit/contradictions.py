@@ -61,6 +61,7 @@ def contradictions(
     yield from _limited("cases.csv", in_table, is_same_code)
     in_cohort = _cohort(folder, run, records, is_same_code)
     yield from _limited("cohort.json", in_cohort, is_same_code)
+    yield from _limited("readers.json", _readers(folder, records), is_same_code)
     yield from _of_attachments(folder, run)
 
 
@@ -129,6 +130,16 @@ def _cohort(
             yield f"{place}: {short(left)}, the records give {short(right)}"
 
 
+def _readers(folder: RunFolder, records: Sequence[CaseRecord]) -> Iterator[str]:
+    """Where the figures of `readers.json` do not follow from its answers and the records."""
+    standing = folder.read_readers()
+    if standing is None:
+        return
+    own = cohort.summarise_readers(standing.answers, records, standing.files, standing.num_comments)
+    for place, left, right in differences(json.loads(to_json(standing)), json.loads(to_json(own))):
+        yield f"{place}: {short(left)}, its answers give {short(right)}"
+
+
 def _without_patients(content: dict[str, Any]) -> dict[str, Any]:
     kept = {key: content.get(key) for key in WITHOUT_PATIENTS}
     for key in ("statuses", "unlabelled"):
@@ -150,7 +161,7 @@ def _of_attachments(folder: RunFolder, run: RunRecord) -> Iterator[Problem]:
             yield from _of_pdf(path, f"cases/{case_id}/report.pdf", copies, config)
     path = folder.path / "summary.pdf"
     if path.is_file():
-        copies = {"cohort.json": folder.path / "cohort.json"}
+        copies = {name: folder.path / name for name in ("cohort.json", "annexes.pdf")}
         yield from _of_pdf(path, "summary.pdf", copies, config)
 
 

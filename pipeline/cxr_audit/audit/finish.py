@@ -13,6 +13,7 @@ from cxr_audit import cohort, evidence, flags
 from cxr_audit import preprocess as geometry
 from cxr_audit.audit.document import render_case, renderer
 from cxr_audit.audit.engine import Engine, Progress
+from cxr_audit.audit.protocol import read_protocol_of_run
 from cxr_audit.config import Acceptance, AuditConfig, Cohort, measured_by
 from cxr_audit.errors import ConfigError, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder
@@ -139,11 +140,8 @@ def finish_run(
     evidence.write(folder.path / "cases.csv-metadata.json", cohort.cases_metadata().encode())
     described = describe_cohort(folder, run, records)
     evidence.write(folder.path / "cohort.json", to_json(described))
-    documents = renderer(template_dir)
-    means = cohort.mean_maps(_on_radiographs(folder, records))
-    evidence.write(folder.path / "index.html", documents.index_html(records, run).encode())
-    summary = documents.summary_pdf(records, run, described, means, folder.cases)
-    evidence.write(folder.path / "summary.pdf", summary)
+    for name, content in documents_of_run(folder, run, records, described, template_dir).items():
+        evidence.write(folder.path / name, content)
     for output in OUTPUT_FILES:
         if output.function is not None:
             evidence.write(folder.path / output.key, output.function(run, records))
@@ -151,6 +149,32 @@ def finish_run(
         folder.write_run(run)
     evidence.seal(folder, events)
     return result_of(folder, records, described)
+
+
+def documents_of_run(
+    folder: RunFolder,
+    run: RunRecord,
+    records: Sequence[CaseRecord],
+    described: CohortRecord,
+    template_dir: Path | None = None,
+) -> dict[str, bytes]:
+    """The documents of the whole run by name; nothing is written.
+
+    Parameters
+    ----------
+    folder, run, records, described : the run and its records.
+    template_dir : own templates.
+    """
+    documents = renderer(template_dir)
+    means = cohort.mean_maps(_on_radiographs(folder, records))
+    protocol, answers = read_protocol_of_run(folder), folder.read_readers()
+    return {
+        "index.html": documents.index_html(records, run, answers=answers).encode(),
+        "annexes.pdf": documents.annexes_pdf(records, run, described, answers=answers),
+        "summary.pdf": documents.summary_pdf(
+            records, run, described, means, folder.cases, protocol=protocol, answers=answers
+        ),
+    }
 
 
 def result_of(
@@ -272,7 +296,7 @@ def _finished(path: Path) -> tuple[RunFolder, RunRecord, RecordsOnDisk]:
             f"{path} holds {len(records)} of {run.cases.num_cases} cases: the run has not finished",
             "go on with cxr-audit run CONFIG --resume",
         )
-    _require_unchanged_records(folder)
+    require_unchanged_records(folder)
     return folder, run, records
 
 
@@ -306,7 +330,7 @@ def render(
             f"{path} has not finished", "go on with it: cxr-audit run CONFIG --resume"
         )
     case_ids = folder.case_ids()
-    _require_unchanged_records(folder)
+    require_unchanged_records(folder)
     events = EventLog.open(folder)
     events.adopt(folder, run)
     events.append("rewriting")
@@ -322,8 +346,13 @@ def render(
     return finish_run(folder, run, records_of(folder), events, template_dir)
 
 
-def _require_unchanged_records(folder: RunFolder) -> None:
-    """What is made from the records may be another."""
+def require_unchanged_records(folder: RunFolder) -> None:
+    """Refuse a run whose records were changed; what is made from them may be another.
+
+    Raises
+    ------
+    VerificationError : a record was changed.
+    """
     evidence.require_unchanged(
         folder, {*evidence.documents(folder), *evidence.SIGNATURES, *evidence.UNFINISHED}
     )

@@ -269,6 +269,7 @@ def without_paths(config: AuditConfig) -> dict[str, Any]:
     if config.ingest.source != REFERENCE:
         resolved["ingest"]["source"] = IN_PRIVATE
     paths = (
+        ("run", "protocol"),
         ("ingest", "manifest"),
         ("privacy", "key_file"),
         ("classifier", "reference_outputs"),

@@ -92,7 +92,9 @@ def rerun(
             )
         )
         places = {
-            "run": config.run.model_copy(update={"output": copy.path.parent, "name": run.name}),
+            "run": config.run.model_copy(
+                update={"output": copy.path.parent, "name": run.name, "protocol": None}
+            ),
             "privacy": config.privacy.model_copy(update={"key_file": key_file}),
         }
         limit = None if run.cases.num_found is None else run.cases.num_cases

@@ -22,6 +22,7 @@ from cxr_audit.audit.engine import Engine, Progress
 from cxr_audit.audit.finish import RecordsOnDisk, RunResult, describe_cohort, finish_run, result_of
 from cxr_audit.audit.legs import all_costs, begin_leg, end_leg, ended_when_broken_off
 from cxr_audit.audit.plan import Plan, label_notes, plan_run, with_class_names
+from cxr_audit.audit.protocol import read_protocol, write_protocol_of_run
 from cxr_audit.audit.resume import Opened, open_run
 from cxr_audit.audit.work import Work
 from cxr_audit.config import AuditConfig
@@ -50,6 +51,7 @@ def audit(
     ------
     ConfigError, ModelError, EngineError : what is wrong with one case is recorded, not raised.
     """
+    protocol = read_protocol(config)
     costs = Costs()
     for _ in range(engine.num_workers):
         engine.light(warm_up, config.report.documents)
@@ -68,6 +70,8 @@ def audit(
     with ended_when_broken_off(opened.folder, costs, work.made):
         opened = replace(opened, run=replace(opened.run, production_parity=parity))
         events, run = _begin(opened, plan, engine)
+        case_ids = [source.case_id for source in plan.sources]
+        write_protocol_of_run(opened.folder, run, protocol, case_ids)
         if run.calibration.scale_source is None:
             work.read_ahead()
             on_its_way = on_its_way or SampleOnItsWay(plan, engine)
@@ -84,7 +88,6 @@ def audit(
             cases=replace(run.cases, counts=work.counts()),
             costs=all_costs(run),
         )
-        case_ids = [source.case_id for source in plan.sources]
         records = RecordsOnDisk(opened.folder, case_ids)
         return replace(finish_run(opened.folder, run, records, events), notes=notes)
 

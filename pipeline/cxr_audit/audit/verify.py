@@ -16,6 +16,7 @@ from cxr_audit import evidence
 from cxr_audit.audit.contradictions import contradictions
 from cxr_audit.audit.finish import records_of
 from cxr_audit.audit.installed import installed_code
+from cxr_audit.audit.pages import compare_pages
 from cxr_audit.audit.rerun import Reproduction
 from cxr_audit.evidence import SIGNATURE, Problem, RunFolder
 from cxr_audit.evidence.events import clock_reversals, identity, read_chain
@@ -167,6 +168,10 @@ def _compare_content(folder: RunFolder, run: RunRecord, found: _Found) -> None:
     found.add(list(contradictions(folder, run, records, is_same_code)))
     cases = "1 record" if len(records) == 1 else f"{len(records)} records"
     found.checks.append(f"tables and attachments follow from {cases}")
+    if not found.problems:
+        pages = compare_pages(folder, run, records, is_same_code)
+        found.add(pages.problems)
+        (found.checks if pages.is_compared else found.notes).append(pages.words)
     if not (folder.private / "crosswalk.csv").is_file():
         found.notes.append("intervals in cohort.json were not compared: private/ is not here")
 

@@ -22,6 +22,7 @@ from cxr_audit.cli.many import runs
 from cxr_audit.cli.models import convert, import_weights, inspect
 from cxr_audit.cli.production import parity
 from cxr_audit.cli.radiographs import lungs, phantom, view
+from cxr_audit.cli.reading import protocol, worklist
 from cxr_audit.cli.results import cohort, compare, render
 from cxr_audit.cli.screen import err, out
 from cxr_audit.cli.sealing import sign, verify
@@ -36,9 +37,11 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "run": run,
     "explain": explain,
     "check": check,
+    "protocol": protocol,
     "parity": parity,
     "verify": verify,
     "sign": sign,
+    "worklist": worklist,
     "render": render,
     "cohort": cohort,
     "compare": compare,

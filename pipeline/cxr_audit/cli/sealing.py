@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -151,7 +152,7 @@ def sign(
     if document is None and (folder.path / "summary.pdf").is_file():
         documents = ["summary.pdf"]
     clock = signing.timestamper_at(timestamp_url) if timestamp_url else None
-    signing.sign(folder, signer, name, meaning, documents, clock)
+    signing.sign(folder, signer, name, meaning, documents, clock, _stamp)
     certificate = signer.signing_cert
     if not signing.is_same_name(name, certificate):
         certified = signing.certified_name(certificate)
@@ -160,6 +161,12 @@ def sign(
     for file in (*documents, "SHA256SUMS"):
         err.print(f"signed {file}", highlight=False)
     out.print(str(folder.path / "SHA256SUMS.p7s"), highlight=False)
+
+
+def _stamp(name: str, meaning: str, certified: str, moment: datetime) -> bytes:
+    from cxr_audit.report import Renderer
+
+    return Renderer().stamp_pdf(name, meaning, certified, moment)
 
 
 def _signer(

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cxr_audit.cohort.acceptance import column_label
-from cxr_audit.records import CohortRecord, CriterionResult, Estimate, SubgroupColumn, WrongCase
-from cxr_audit.vocabulary import RUN_METRICS, TRUST_CHECKS
+from cxr_audit.records import (
+    Check,
+    CohortRecord,
+    CriterionResult,
+    Estimate,
+    SubgroupColumn,
+    WrongCase,
+)
+from cxr_audit.vocabulary import RUN_METRICS, TRUST_CHECKS, Message, decimals_beside
 
 IN_SUBGROUPS = ("auc", "sensitivity", "specificity")
 NUM_WRONG = 5
@@ -42,11 +49,20 @@ def _lines(cohort: CohortRecord) -> Iterator[str]:
         yield "no audited case has a label that names a class: nothing to measure"
     yield from _hit_rates(cohort)
     for check in cohort.dependence:
-        detail = check.reason or f"{check.value:.2f}, {check.limit}"
+        detail = check.reason or f"{_of_check(check)}, {check.limit}"
         label = TRUST_CHECKS[check.name].label
         yield f"  {label:36} {check.state.replace('_', ' ')}: {detail}"
     for result in cohort.acceptance:
         yield from _criterion(result)
+
+
+def _of_check(check: Check) -> str:
+    """The value of a check, with more decimals where two cannot tell it from its limit."""
+    assert check.value is not None
+    stated = check.limit.values if isinstance(check.limit, Message) else {}
+    limits = [limit for limit in stated.values() if isinstance(limit, float)]
+    limit = limits[0] if limits else None
+    return f"{check.value:.{decimals_beside([check.value], limit)}f}"
 
 
 def _performance(cohort: CohortRecord) -> Iterator[str]:
@@ -95,7 +111,7 @@ def _criterion(result: CriterionResult) -> Iterator[str]:
     key = f" [{result.metric}]" if result.metric else ""
     state = result.state or ("met" if result.is_met else "not_met")
     shown = STATES[state]
-    yield f"{shown:12}  {result.in_words}{key}: {_estimate(result.found)}"
+    yield f"{shown:12}  {result.in_words}{key}: {_estimate(result.found, result.limit_value)}"
     if result.reason is not None and result.reason != result.found.reason:
         yield f"{'':14}{result.reason}"
     for counted in result.undefined:
@@ -108,22 +124,26 @@ def _metric(name: str) -> str:
     return name if row is None else row.label
 
 
-def _estimate(estimate: Estimate) -> str:
-    value = "undefined" if estimate.value is None else _number(estimate.value)
+def _estimate(estimate: Estimate, limit: float | None = None) -> str:
+    """Value and interval; with more decimals where three cannot tell a number from the limit."""
+    numbers = [estimate.value, *(estimate.interval_95 or ())]
+    decimals = decimals_beside([number for number in numbers if number is not None], limit, 3)
+    value = "undefined" if estimate.value is None else _number(estimate.value, decimals)
     interval = str(estimate.reason)
     if estimate.interval_95 is not None:
-        interval = " to ".join(map(_number, estimate.interval_95))
+        interval = " to ".join(_number(end, decimals) for end in estimate.interval_95)
     counts = ""
     if estimate.num_cases:
         counts = f"; {_cases(estimate.num_cases)}, {_patients(estimate.num_patients)}"
     return f"{value}  ({interval}{counts})"
 
 
-def _number(value: float) -> str:
-    """Three decimals; neither 0.000 nor 1.000 unless it is exactly that."""
-    if 0 < value < 0.0005:
-        return "<0.001"
-    return ">0.999" if 0.9995 <= value < 1 else f"{value:.3f}"
+def _number(value: float, decimals: int = 3) -> str:
+    """Fixed decimals; neither 0.000 nor 1.000 unless it is exactly that."""
+    last = 10.0**-decimals
+    if 0 < value < last / 2:
+        return f"<{last:.{decimals}f}"
+    return f">{1 - last:.{decimals}f}" if 1 - last / 2 <= value < 1 else f"{value:.{decimals}f}"
 
 
 def _cases(count: int) -> str:

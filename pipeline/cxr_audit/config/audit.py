@@ -20,9 +20,10 @@ from cxr_audit.config.output import Engine, Report
 from cxr_audit.config.sources import Ingest, Privacy, Quality, Run
 from cxr_audit.vocabulary.depths import DEFAULT_DEPTH, DEPTH_KEYS, DEPTHS
 
-# Where and how a run is made and handed on, not what is asked of it.
+# Where, how and by whom a run is made and handed on, not what is asked of it.
 PLACES = (
     *("run.output", "run.name", "privacy.key_file"),
+    *("run.operator", "run.organisation", "run.host", "run.protocol"),
     *("engine.name", "engine.workers", "engine.auditors", "engine.batch_size"),
     *("engine.case_seconds", "engine.case_mib"),
     *(f"export.{key}" for key in Export.model_fields),

@@ -33,6 +33,7 @@ FORMS = {
 UNSET_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 PATHS = (
     ("run", "output"),
+    ("run", "protocol"),
     ("ingest", "source"),
     ("ingest", "manifest"),
     ("privacy", "key_file"),

@@ -17,6 +17,7 @@ from cxr_audit.config.types import (
     Section,
     Share,
     ViewPosition,
+    Words,
     Year,
     by_default,
 )
@@ -40,6 +41,17 @@ class Run(Section):
             "that is set in this file wins over it"
         ),
     )
+    claim: Words | None = Field(None, description="what the run is to show, in one sentence")
+    operator: Name | None = Field(None, description="who runs the audit; printed in the run report")
+    organisation: Name | None = Field(None, description="for whom; printed in the run report")
+    host: Name | None = Field(None, description="name of the machine; empty = it is not recorded")
+    protocol: Path | None = Field(
+        None,
+        description=(
+            "made by cxr-audit protocol before data were seen; a config that asks for anything "
+            "else is refused"
+        ),
+    )
 
 
 class Ingest(Section):
@@ -58,6 +70,10 @@ class Ingest(Section):
     split: Name | None = Field(
         None, description="only the rows of a manifest whose column split says so"
     )
+    dataset: Words | None = Field(None, description="name of the set; printed in the run report")
+    period: Words | None = Field(None, description="when its radiographs were made")
+    inclusion: Words | None = Field(None, description="how its radiographs were chosen")
+    label_origin: Words | None = Field(None, description="who or what made its labels, and how")
     manifest: Path | None = Field(
         None,
         description=(

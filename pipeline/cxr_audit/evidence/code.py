@@ -83,7 +83,13 @@ def _code_identity(parts: tuple[tuple[str, Path], ...]) -> CodeIdentity:
     if distribution is None:
         return CodeIdentity(version, whole, sums, files, "copy", None, None)
     changed = _changed_since_install(distribution)
-    return CodeIdentity(version, whole, sums, files, "wheel", None, changed)
+    return CodeIdentity(version, whole, sums, files, "wheel", _commit_of_wheel(), changed)
+
+
+def _commit_of_wheel() -> str | None:
+    """The commit that a wheel was built from, see `hatch_build.py`; None where it states none."""
+    path = PACKAGE / "_data" / "commit"
+    return path.read_text("ascii").strip() if path.is_file() else None
 
 
 def _own_version() -> str:

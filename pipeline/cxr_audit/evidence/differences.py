@@ -46,8 +46,11 @@ OF_DOCUMENTS = {"repaired", "restored", "rewriting", "rendered", "signed", "repo
 ADOPTED = {"started", "found"}
 # Events after which a run is sealed; a second seal without one of them was made by hand.
 OF_COMMANDS = {"started", "resumed", "rewriting", "rendered", "signed", "restored"}
-# Made from the records, as each report.pdf is; the first two are documents.
-OF_RUN = ("index.html", "summary.pdf", "cases.csv", "cases.csv-metadata.json", "cohort.json")
+# Made from the records, as each report.pdf is; the first three are documents.
+OF_RUN = (
+    *("index.html", "summary.pdf", "annexes.pdf"),
+    *("readers.json", "cases.csv", "cases.csv-metadata.json", "cohort.json"),
+)
 # By the name of the command that was interrupted; giving it again completes it.
 BEGINNING = Problem(
     "unfinished", "render or sign", "a command was interrupted before it wrote documents"
@@ -114,7 +117,7 @@ def require_unchanged(folder: RunFolder, but: Container[str | Problem] = ()) -> 
 def documents(folder: RunFolder) -> set[str]:
     """The names of the documents that `render` writes."""
     of_cases = {f"cases/{case_id}/report.pdf" for case_id in folder.case_ids()}
-    return {*OF_RUN[:2], *of_cases}
+    return {*OF_RUN[:3], *of_cases}
 
 
 def sealed_part(path: Path, sha256: str | None) -> bytes | None:

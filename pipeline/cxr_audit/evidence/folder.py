@@ -24,6 +24,7 @@ from cxr_audit.evidence.sbom import SBOM
 from cxr_audit.records import (
     CaseRecord,
     CohortRecord,
+    ReadersRecord,
     RunRecord,
     case_from_json,
     from_json,
@@ -186,6 +187,11 @@ class RunFolder:
         """What the run says about the classifier, None where it is not finished."""
         path = self.path / "cohort.json"
         return _read(path, partial(from_json, kind=CohortRecord)) if path.is_file() else None
+
+    def read_readers(self) -> ReadersRecord | None:
+        """What readers answered, None where nobody did."""
+        path = self.path / "readers.json"
+        return _read(path, partial(from_json, kind=ReadersRecord)) if path.is_file() else None
 
     def clear_case(self, case_id: str) -> None:
         """Remove what an unfinished case has left."""

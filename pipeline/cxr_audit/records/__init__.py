@@ -103,12 +103,28 @@ from cxr_audit.records.prediction import (
     Outcome,
     Prediction,
 )
+from cxr_audit.records.protocol import (
+    EarlierRun,
+    Protocol,
+    ProtocolRecord,
+    protocol_sha256,
+)
 from cxr_audit.records.radiograph import (
     Decision,
     Radiograph,
     RadiographFacts,
     SourceFile,
     VoiTransform,
+)
+from cxr_audit.records.readers import (
+    ANSWER_COLUMNS,
+    CANNOT_SAY,
+    LABEL_RATER,
+    MODEL_RATER,
+    RaterAgreement,
+    ReaderAnswer,
+    ReadersRecord,
+    ReaderSummary,
 )
 from cxr_audit.records.regions import (
     Region,
@@ -137,7 +153,11 @@ from cxr_audit.records.source import (
 )
 
 __all__ = [
+    "ANSWER_COLUMNS",
+    "CANNOT_SAY",
+    "LABEL_RATER",
     "MARKERS",
+    "MODEL_RATER",
     "OLDEST_READABLE",
     "QUANTILES",
     "SCHEMA_VERSION",
@@ -167,6 +187,7 @@ __all__ = [
     "Decision",
     "Difference",
     "Distribution",
+    "EarlierRun",
     "Estimate",
     "Fill",
     "Flag",
@@ -200,8 +221,14 @@ __all__ = [
     "Prediction",
     "Probes",
     "ProductionParity",
+    "Protocol",
+    "ProtocolRecord",
     "Radiograph",
     "RadiographFacts",
+    "RaterAgreement",
+    "ReaderAnswer",
+    "ReaderSummary",
+    "ReadersRecord",
     "Region",
     "RegionFacts",
     "RegionsRecord",
@@ -233,6 +260,7 @@ __all__ = [
     "case_from_json",
     "from_json",
     "json_schema_of",
+    "protocol_sha256",
     "stopped",
     "to_json",
 ]

@@ -22,6 +22,8 @@ from cxr_audit.records import (
     CaseRecord,
     CohortRecord,
     Comparison,
+    ProtocolRecord,
+    ReadersRecord,
     RunRecord,
     to_json,
 )
@@ -31,8 +33,16 @@ from cxr_audit.report.index import index_view
 from cxr_audit.report.language import SOURCE, _, marked_up, plural, spoken
 from cxr_audit.report.pdf import AttachedFile, Printer
 from cxr_audit.report.pictures import colour_bar_stops
-from cxr_audit.report.run_report import MeanMap, summary_pictures, summary_view, worst_cases
+from cxr_audit.report.run_report import (
+    MeanMap,
+    annexes_view,
+    summary_pictures,
+    summary_view,
+    worst_cases,
+)
+from cxr_audit.report.stamp import stamp_view
 from cxr_audit.report.words import View, w3c
+from cxr_audit.report.worklist import Part, worklist_view
 
 PICTURE_URL = "https://case.invalid/"
 # `report.paper` -> the size as CSS has it; how large pictures are there: `case_page.layout`
@@ -115,8 +125,10 @@ class Renderer:
         mean_maps: Mapping[str, MeanMap],
         folder: Path,
         language: str | None = None,
+        protocol: ProtocolRecord | None = None,
+        answers: ReadersRecord | None = None,
     ) -> bytes:
-        """The run report.
+        """The run report, with its annexes attached.
 
         Parameters
         ----------
@@ -124,26 +136,92 @@ class Renderer:
         mean_maps : by outcome; empty where none could be made.
         folder : of the cases' folders, for the pictures of the most wrong ones.
         language : None = the one of the run's config.
+        protocol : what was fixed before; None where an older version made the run.
+        answers : of readers, where they were joined to the run.
 
         Returns
         -------
-        PDF/A-3a bytes with what the run says of the classifier and the config attached.
+        PDF/A-3a bytes with the cohort, the config and the annexes attached.
         """
         with spoken(language or _language(run)):
             drawn = summary_pictures(cases, run, cohort, mean_maps)
             for role, (_wrong, case) in worst_cases(cases, cohort).items():
-                if case.first_map is not None and case.first_map.picture is not None:
-                    drawn[role] = _content(folder / case.case_id, case.first_map.picture)
+                first = case.first_map
+                picture = case.pictures.get("marked") or (first.picture if first else None)
+                if picture is not None:
+                    drawn[role] = _content(folder / case.case_id, picture)
             urls, pictures = _addressed(drawn)
             words = _("What this run says of the classifier")
             files = [AttachedFile("cohort.json", words, "Data", to_json(cohort)), _config(run)]
-            view = summary_view(cases, run, cohort, mean_maps, urls)
+            words = _("Regulatory map, model card, CLAIM checklist, hazards, monitoring")
+            annexes = self.annexes_pdf(cases, run, cohort, language, answers)
+            files.append(AttachedFile("annexes.pdf", words, "Supplement", annexes))
+            view = summary_view(cases, run, cohort, mean_maps, urls, protocol, answers)
             html = self._filled("summary.html.j2", view)
         css = self._stylesheet(_paper(run), "case.css", "summary.css")
         return self._printer.pdf(html, css, pictures, files, _moment(run.started))
 
+    def annexes_pdf(
+        self,
+        cases: Sequence[CaseRecord],
+        run: RunRecord,
+        cohort: CohortRecord,
+        language: str | None = None,
+        answers: ReadersRecord | None = None,
+    ) -> bytes:
+        """Regulatory map, model card, CLAIM checklist, hazards, baseline for monitoring.
+
+        Parameters
+        ----------
+        cases, run, cohort, answers : the records of the run.
+        language : None = the one of the run's config.
+        """
+        with spoken(language or _language(run)):
+            html = self._filled("annexes.html.j2", annexes_view(cases, run, cohort, answers))
+        css = self._stylesheet(_paper(run), "case.css", "summary.css")
+        return self._printer.pdf(html, css, {}, [], _moment(run.started))
+
+    def worklist_pdf(
+        self, part: Part, cases: Sequence[AuditedCase], run: RunRecord, folder: Path
+    ) -> bytes:
+        """A sheet for readers, with fields to fill in.
+
+        Parameters
+        ----------
+        part : "reading" for plain radiographs, "results" for what the model said.
+        cases : in the order of the sheet.
+        run : what they belong to.
+        folder : of the cases' folders.
+        """
+        roles = ("radiograph",) if part == "reading" else ("radiograph", "marked")
+        contents = {
+            f"{role} {case.case_id}": _content(folder / case.case_id, case.pictures[role])
+            for case in cases
+            for role in roles
+            if role in case.pictures
+        }
+        urls, pictures = _addressed(contents)
+        with spoken(_language(run)):
+            html = self._filled("worklist.html.j2", worklist_view(part, cases, run, urls))
+        css = self._stylesheet(_paper(run), "case.css", "summary.css", "worklist.css")
+        return self._printer.form(html, css, pictures)
+
+    def stamp_pdf(self, name: str, meaning: str, certified: str, moment: datetime) -> bytes:
+        """What is seen of a signature, as a page of its own size.
+
+        Parameters
+        ----------
+        name, meaning, certified, moment : see `stamp_view`.
+        """
+        html = self._filled("stamp.html.j2", stamp_view(name, meaning, certified, moment))
+        return self._printer.pdf(html, self._css["a4"], {}, [], moment)
+
     def index_html(
-        self, cases: Sequence[CaseRecord], run: RunRecord, language: str | None = None
+        self,
+        cases: Sequence[CaseRecord],
+        run: RunRecord,
+        language: str | None = None,
+        answers: ReadersRecord | None = None,
     ) -> str:
         """`index.html` of a run: one self-contained page, links relative to the run folder.
 
@@ -151,9 +229,10 @@ class Renderer:
         ----------
         cases, run : the records of the run.
         language : None = the one of the run's config.
+        answers : of readers, where they were joined to the run.
         """
         with spoken(language or _language(run)):
-            return self._filled("index.html.j2", index_view(cases, run))
+            return self._filled("index.html.j2", index_view(cases, run, answers))
 
     def comparison(self, comparison: Comparison) -> tuple[bytes, bytes]:
         """A comparison of two runs, in English.

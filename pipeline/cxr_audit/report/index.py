@@ -6,14 +6,26 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from cxr_audit.records import AuditedCase, CaseRecord, Prediction, RunRecord, StoppedCase, audited
+from cxr_audit.records import (
+    ANSWER_COLUMNS,
+    MODEL_RATER,
+    AuditedCase,
+    CaseRecord,
+    Prediction,
+    ReadersRecord,
+    RunRecord,
+    StoppedCase,
+    audited,
+)
 from cxr_audit.report.case_page import run_facts
 from cxr_audit.report.case_page.alerts import find_cautions
 from cxr_audit.report.colours import find_scale
-from cxr_audit.report.language import _, current, grouped, said
+from cxr_audit.report.language import N_, _, current, grouped, said
 from cxr_audit.report.names import flag_title
 from cxr_audit.report.words import (
+    AGREEMENTS,
     BANNER,
+    LOCATIONS,
     MAP_STATES,
     OUTCOMES,
     STATUSES,
@@ -32,10 +44,31 @@ ERRORS = ("false_positive", "false_negative")
 LOWEST = "-Infinity"
 """What a row without a score is sorted by: below every number."""
 LONGEST_CLASS = 20
+COLUMNS = {
+    "case": N_("Case"),
+    "outcome": N_("Outcome"),
+    "label": N_("Label"),
+    "predicted": N_("Predicted"),
+    "score": N_("Score, logit"),
+    "lungs": N_("Lungs, ratio"),
+    "focus": N_("High focus"),
+    "trust": N_("Checks"),
+    "flags": N_("Flags"),
+    "warnings": N_("Warnings"),
+}
+"""Key in the address -> heading, in the order of the table."""
 
 
-def index_view(cases: Sequence[CaseRecord], run: RunRecord) -> View:
-    """Everything that `index.html.j2` prints; links are relative to the run folder."""
+def index_view(
+    cases: Sequence[CaseRecord], run: RunRecord, answers: ReadersRecord | None = None
+) -> View:
+    """Everything that `index.html.j2` prints; links are relative to the run folder.
+
+    Parameters
+    ----------
+    cases, run : the records of the run.
+    answers : of readers, where they were joined to the run.
+    """
     done = audited(cases)
     has_documents = bool(run.config.get("report", {}).get("documents", True))
     rows = [_row(case, has_documents) for case in cases]
@@ -54,13 +87,38 @@ def index_view(cases: Sequence[CaseRecord], run: RunRecord) -> View:
         "num_cases": len(rows),
         "counts": [(sentence(_(words)), statuses[key]) for key, words in STATUSES.items()],
         "agreement": _agreement(correct),
+        "readers": _readers(answers),
         "class_width": _class_width(rows),
-        "outcomes": _choices(rows, "outcome"),
-        "labels": _choices(rows, "label"),
-        "predicted": _choices(rows, "predicted"),
-        "trust": [_(words) for words in TRUST_WORDS.values() if _(words) in _values(rows, "trust")],
-        "flags": _flags(done),
+        "columns": [(key, _(words)) for key, words in COLUMNS.items()],
+        "filters": _filters(rows, done),
+        "answers": {
+            "columns": ANSWER_COLUMNS,
+            "agreement": [(key, _(words)) for key, words in AGREEMENTS.items()],
+            "location": [(key, _(words)) for key, words in LOCATIONS.items()],
+            "labels": {key: _(words) for key, words in (AGREEMENTS | LOCATIONS).items()},
+        },
     }
+
+
+def _filters(rows: Sequence[View], done: Iterable[AuditedCase]) -> list[tuple[str, str, View]]:
+    """Name, key in the address, and choices with their words."""
+    outcomes = {row["outcome_key"]: row["outcome"] for row in rows}
+    order = [key for key in (*OUTCOMES, *STATUSES) if key in outcomes]
+    trust = _values(rows, "trust_name")
+    review = {key: _(words) for key, words in AGREEMENTS.items()}
+    return [
+        (_("Outcome"), "outcome", {key: outcomes[key] for key in order}),
+        (_("Label"), "label", _choices(rows, "label")),
+        (_("Predicted"), "predicted", _choices(rows, "predicted")),
+        (
+            _("Explanation checks"),
+            "trust",
+            {key: _(words) for key, words in TRUST_WORDS.items() if key in trust},
+        ),
+        (_("Flag"), "flag", _flags(done)),
+        (_("Reference label"), "agrees", {"same": _("agrees"), "differs": _("disagrees")}),
+        (_("Your review"), "review", {"open": _("not reviewed"), **review}),
+    ]
 
 
 def _agreement(correct: Sequence[bool | None]) -> str | None:
@@ -68,6 +126,19 @@ def _agreement(correct: Sequence[bool | None]) -> str | None:
         return None
     values = {"num": grouped(correct.count(True)), "total": grouped(len(correct))}
     return _("{num} of {total}", **values)
+
+
+def _readers(answers: ReadersRecord | None) -> list[tuple[str, str]]:
+    """Each reader's agreement with the model, with the number of cases."""
+    found = []
+    for pair in answers.pairs if answers else ():
+        if pair.second == MODEL_RATER and pair.num:
+            values = {"num": grouped(pair.num_same), "total": grouped(pair.num)}
+            words = _("{num} of {total}", **values)
+            if pair.kappa is not None:
+                words += ", " + _("kappa {kappa}", kappa=number(pair.kappa))
+            found.append((_("Reader {name} and model", name=pair.first), words))
+    return found
 
 
 def _class_width(rows: Sequence[View]) -> int:
@@ -81,8 +152,8 @@ def _values(rows: Sequence[View], key: str) -> set[str]:
     return {row[key] for row in rows if row[key]}
 
 
-def _choices(rows: Sequence[View], key: str) -> list[str]:
-    return sorted(_values(rows, key))
+def _choices(rows: Sequence[View], key: str) -> dict[str, str]:
+    return {value: value for value in sorted(_values(rows, key))}
 
 
 def _flags(cases: Iterable[AuditedCase]) -> dict[str, str]:
@@ -96,14 +167,16 @@ def _flags(cases: Iterable[AuditedCase]) -> dict[str, str]:
 def _row(case: CaseRecord, has_documents: bool) -> View:
     """One row; `*_key` is what it is sorted by, below every number where there is none."""
     folder = f"cases/{quote(case.case_id, safe='')}"
-    radiograph = case.pictures.get("radiograph")
+    radiograph, marked = case.pictures.get("radiograph"), case.pictures.get("marked")
     row: View = {
         "case_id": case.case_id,
         "outcome": _outcome(case),
+        "outcome_key": case.outcome or case.status,
         "reason": "",
         "label": case.label or "",
         "radiograph": f"{folder}/{quote(radiograph)}" if radiograph else None,
         "thumbnail": f"{folder}/{quote(radiograph)}" if radiograph else None,
+        "marked": f"{folder}/{quote(marked)}" if marked else None,
         "pdf": f"{folder}/report.pdf" if has_documents else None,
         "json": f"{folder}/case.json",
         "num_cautions": len(find_cautions(case)),
@@ -130,6 +203,7 @@ NOTHING: View = {
     "lungs_key": -1,
     "lungs_missing": False,
     "trust": "",
+    "trust_name": "",
     "trust_key": len(TRUST_WORDS),
     "flags": [],
     "flag_names": "",
@@ -155,6 +229,7 @@ def _answer(case: AuditedCase) -> View:
         "logit": number(prediction.logit),
         "score_key": _score_key(prediction),
         "trust": _(TRUST_WORDS[trust]),
+        "trust_name": trust,
         "trust_key": list(TRUST_WORDS).index(trust),
         "flags": [flag_title(name) for name in case.flags.names],
         "flag_names": " ".join(case.flags.names),

@@ -11,6 +11,7 @@ import gc
 import logging
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_images
 
 TEMPLATE_URL = "https://template.invalid/"
 TEMPLATE_FILES = {".css", ".woff2", ".woff", ".otf", ".ttf", ".png", ".jpg", ".jpeg", ".svg"}
+# Of a case PDF, level 9 takes five times as long and saves 4 % of what is compressed.
+DEFLATE_LEVEL = 5
 # What XMP has to say of a document that is PDF/UA-1 besides (ISO 14289-1, 5; ISO 19005-3, 6.6.2.3:
 # a schema that PDF/A does not know is declared). WeasyPrint identifies one standard only.
 PDF_UA = b"""<rdf:Description rdf:about=""
@@ -66,7 +69,7 @@ class AttachedFile:
 
     Parameters
     ----------
-    relationship : "Data" or "Source" (ISO 32000-2, 7.11.3).
+    relationship : "Data", "Source" or "Supplement" (ISO 32000-2, 7.11.3).
     """
 
     name: str
@@ -81,6 +84,7 @@ class Printer:
     def __init__(self, find_file: FindFile) -> None:
         self._find_file = find_file
         self._fonts = FontConfiguration()
+        self._fetcher = Fetcher(find_file)  # WeasyPrint sets up a web client for every one
 
     def stylesheet(self, names: Sequence[str], variables: Mapping[str, str]) -> CSS:
         """Template style sheets as one, the later ones last.
@@ -94,7 +98,7 @@ class Printer:
         return CSS(
             string=_expanded(css, variables),
             base_url=TEMPLATE_URL,
-            url_fetcher=Fetcher(self._find_file, {}),
+            url_fetcher=self._fetcher,
             font_config=self._fonts,
         )
 
@@ -124,6 +128,24 @@ class Printer:
         html = html.translate({point: f"[U+{point:04X}]" for point in characters})
         return self._pdf(html, css, pictures, files, moment)
 
+    def form(self, html: str, css: CSS, pictures: Mapping[str, bytes]) -> bytes:
+        """A tagged document whose fields can be filled in; no PDF/A.
+
+        Parameters
+        ----------
+        html : the page, with `input` elements.
+        css : see `stylesheet`.
+        pictures : by URL.
+        """
+        self._fetcher.pictures = pictures
+        page = _Html(html, self._fetcher)
+        with warnings.catch_warnings(), _collected_once():
+            warnings.simplefilter("ignore", ResourceWarning)
+            document = page.write_pdf(
+                stylesheets=[css], font_config=self._fonts, cache={}, pdf_forms=True, pdf_tags=True
+            )
+        return bytes(document)
+
     def _pdf(
         self,
         html: str,
@@ -132,8 +154,9 @@ class Printer:
         files: Sequence[AttachedFile],
         moment: datetime,
     ) -> bytes:
-        page = _Html(html, Fetcher(self._find_file, pictures))
-        attachments = [_attachment(file, moment) for file in files]
+        self._fetcher.pictures = pictures
+        page = _Html(html, self._fetcher)
+        attachments = [_attachment(file, moment, self._fetcher) for file in files]
         with warnings.catch_warnings(), _collected_once():
             # WeasyPrint leaves closing its sRGB profile to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
@@ -163,16 +186,21 @@ class _Html(HTML):  # type: ignore[misc]
 
 
 class Fetcher(URLFetcher):  # type: ignore[misc]
-    """Denies everything but template files of known kinds and the pictures given."""
+    """Denies everything but template files of known kinds and the pictures of the document.
 
-    def __init__(self, find_file: FindFile, pictures: Mapping[str, bytes]) -> None:
+    Attributes
+    ----------
+    pictures : of the document at hand, by URL.
+    """
+
+    def __init__(self, find_file: FindFile) -> None:
         super().__init__(allowed_protocols=())
         self._find_file = find_file
-        self._pictures = pictures
+        self.pictures: Mapping[str, bytes] = {}
 
     def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
-        if url in self._pictures:
-            content = self._pictures[url]
+        if url in self.pictures:
+            content = self.pictures[url]
             kind = "image/svg+xml" if content.startswith(b"<?xml") else "image/jpeg"
             return URLFetcherResponse(url, content, {"Content-Type": kind})
         name = unquote(url.removeprefix(TEMPLATE_URL))
@@ -235,6 +263,8 @@ class _Serialised(pydyf.Object):  # type: ignore[misc]
 
     def __init__(self, source: Any) -> None:
         super().__init__()
+        if isinstance(source, pydyf.Stream) and source.compress:
+            _deflate(source)
         self.number, self.generation, self.free = source.number, source.generation, source.free
         self.compressible = source.compressible
         if self.free != "f":
@@ -252,17 +282,24 @@ def _identify_as_pdf_ua(pdf: Any) -> None:
             holder.stream = [part.replace(b"</rdf:RDF>", PDF_UA) for part in holder.stream]
 
 
-def _serialise_once(pdf: Any) -> None:
-    """pydyf would format and compress every object twice, once for the file's identifier.
+def _deflate(stream: Any) -> None:
+    """Compress a stream at `DEFLATE_LEVEL`; pydyf would do it at level 9."""
+    stream.compress = False
+    _extra, _, rest = stream.data.partition(b"\nstream\n")
+    content = rest.removesuffix(b"\nendstream")
+    stream.stream = [zlib.compress(content, DEFLATE_LEVEL)]
+    stream.extra["Filter"] = "/FlateDecode"
 
-    The bytes are the same.
-    """
+
+def _serialise_once(pdf: Any) -> None:
+    """pydyf would format and compress every object twice, once for the file's identifier."""
     pdf.objects[:] = [_Serialised(source) for source in pdf.objects]
 
 
-def _attachment(file: AttachedFile, moment: datetime) -> Any:
+def _attachment(file: AttachedFile, moment: datetime, fetcher: Fetcher) -> Any:
     return Attachment(
         string=file.content,
+        url_fetcher=fetcher,
         name=file.name,
         description=file.description,
         relationship=file.relationship,

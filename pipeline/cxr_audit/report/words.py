@@ -33,6 +33,14 @@ OUTCOMES = {
     "no_label": N_("No label"),
 }
 
+# what a reader answers after the model's output was seen
+AGREEMENTS = {
+    "agree": N_("agree"),
+    "disagree": N_("disagree"),
+    "cannot_say": N_("cannot say"),
+}
+LOCATIONS = {"plausible": N_("plausible"), "not_plausible": N_("not plausible")}
+
 # status of a map -> (shape, words, what it means)
 MAP_STATES = {
     "ok": ("circle", N_("Map computed"), N_("The map shows positive evidence.")),

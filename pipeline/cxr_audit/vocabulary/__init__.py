@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cxr_audit.vocabulary.checks import QUALITY_CHECKS, TRUST_CHECKS
+from cxr_audit.vocabulary.decimals import decimals_beside
 from cxr_audit.vocabulary.flags import FLAGS
 from cxr_audit.vocabulary.message import (
     Filler,
@@ -85,6 +86,7 @@ __all__ = [
     "Template",
     "Text",
     "UnknownName",
+    "decimals_beside",
     "fill",
     "load_plugins",
     "message",

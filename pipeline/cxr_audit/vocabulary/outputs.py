@@ -41,7 +41,7 @@ OUTPUT_FILES = Registry(
         OutputFile(
             key="summary.pdf",
             label="run report",
-            definition="Acceptance, performance, errors, dependence, validity, regulatory map.",
+            definition="Verdict, data, protocol, performance, errors, validity, open points, decision.",
             is_document=True,
         ),
         OutputFile(
@@ -66,6 +66,22 @@ OUTPUT_FILES = Registry(
             key="run.json",
             label="run record",
             definition="Resolved config, hashes, versions, counts, times.",
+        ),
+        OutputFile(
+            key="protocol.json",
+            label="protocol",
+            definition="What was fixed before data were seen, and earlier runs on the same files.",
+        ),
+        OutputFile(
+            key="annexes.pdf",
+            label="annexes",
+            definition="Regulatory map, model card, CLAIM checklist; attached to summary.pdf too.",
+            is_document=True,
+        ),
+        OutputFile(
+            key="readers.json",
+            label="answers of readers",
+            definition="What readers answered, with agreement; only after worklist --answers.",
         ),
         OutputFile(
             key="events.jsonl",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pkcs11 import PKCS11Error
@@ -15,8 +17,9 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign import signers, timestamps
-from pyhanko.sign.fields import SigSeedSubFilter
+from pyhanko.sign.fields import SigFieldSpec, SigSeedSubFilter
 from pyhanko.sign.general import SigningError
+from pyhanko.stamp import StaticStampStyle
 
 from cxr_audit.errors import ConfigError
 from cxr_audit.evidence.checksums import line_of, seal
@@ -33,7 +36,13 @@ from cxr_audit.evidence.folder import (
 )
 from cxr_audit.evidence.lock import locked
 from cxr_audit.evidence.signing.keys import DIGEST
+from cxr_audit.evidence.signing.trust import certified_name
 
+MOST_SEEN = 2
+"""Signatures of a document that are seen on it; more are in its signature panel only."""
+SIDE_PT, HEIGHT_PT = 45.4, (7, 33)
+DrawStamp = Callable[[str, str, str, datetime], bytes]
+"""Name, meaning, name in the certificate, time -> a PDF of one page."""
 FAILURES = (SigningError, PKCS11Error, PdfError, timestamps.TimestampRequestError, OSError)
 
 
@@ -44,6 +53,7 @@ def sign(
     meaning: str,
     documents: Sequence[str],
     timestamper: Any = None,
+    draw: DrawStamp | None = None,
 ) -> None:
     """Sign PDFs of a run and its `SHA256SUMS`.
 
@@ -54,6 +64,7 @@ def sign(
     name, meaning : who signs and for what, such as "reviewed"; in the PDFs and in the events.
     documents : PDFs by their path in the run folder.
     timestamper : see `timestamper_at`.
+    draw : what is to be seen of a signature on page 1; None = nothing.
 
     Raises
     ------
@@ -77,7 +88,7 @@ def sign(
             signed = {}
             for file in files:
                 data = (folder.path / file).read_bytes()
-                signed[file] = _signed_pdf(data, signer, name, meaning, timestamper)
+                signed[file] = _signed_pdf(data, signer, name, meaning, timestamper, draw)
             events = EventLog.open(folder)
             if was_interrupted:
                 events.append("restored")
@@ -123,7 +134,14 @@ def _signature(data: bytes, signer: Any, timestamper: Any) -> bytes:
     return content
 
 
-def _signed_pdf(data: bytes, signer: Any, name: str, meaning: str, timestamper: Any) -> bytes:
+def _signed_pdf(
+    data: bytes,
+    signer: Any,
+    name: str,
+    meaning: str,
+    timestamper: Any,
+    draw: DrawStamp | None,
+) -> bytes:
     number = len(PdfFileReader(io.BytesIO(data)).embedded_signatures) + 1
     facts = signers.PdfSignatureMetadata(
         field_name=f"cxr-audit-{number}",
@@ -133,8 +151,38 @@ def _signed_pdf(data: bytes, signer: Any, name: str, meaning: str, timestamper: 
         subfilter=SigSeedSubFilter.PADES,
     )
     pdf = IncrementalPdfFileWriter(io.BytesIO(data))
-    signed: io.BytesIO = signers.PdfSigner(facts, signer, timestamper=timestamper).sign_pdf(pdf)
+    if draw is None or number > MOST_SEEN:
+        pdf_signer = signers.PdfSigner(facts, signer, timestamper=timestamper)
+        return _bytes(pdf_signer.sign_pdf(pdf))
+    moment = datetime.now(UTC)
+    stamp = draw(name, meaning, certified_name(signer.signing_cert), moment)
+    with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
+        file.write(stamp)
+        file.flush()
+        style = StaticStampStyle.from_pdf_file(file.name, border_width=0)
+        pdf_signer = signers.PdfSigner(
+            facts,
+            signer,
+            timestamper=timestamper,
+            stamp_style=style,
+            new_field_spec=SigFieldSpec(facts.field_name, on_page=0, box=_place(pdf, number)),
+        )
+        return _bytes(pdf_signer.sign_pdf(pdf))
+
+
+def _bytes(signed: io.BytesIO) -> bytes:
     return signed.getvalue()
+
+
+def _place(pdf: IncrementalPdfFileWriter, number: int) -> tuple[int, int, int, int]:
+    """Where a signature is seen: in the lower margin of page 1, the second right of the first."""
+    page = pdf.root["/Pages"]
+    while "/Kids" in page:
+        page = page["/Kids"][0]
+    width = float(page["/MediaBox"][2]) - 2 * SIDE_PT
+    left = SIDE_PT + (number - 1) * width / MOST_SEEN
+    low, high = HEIGHT_PT
+    return round(left), low, round(left + width / MOST_SEEN - 6), high
 
 
 def _pdf_of(folder: RunFolder, file: str) -> str:

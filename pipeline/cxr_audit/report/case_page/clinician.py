@@ -15,6 +15,7 @@ from cxr_audit.report.words import (
     DRAWN,
     View,
     clipped,
+    full_stop,
     number,
     percent,
     quoted,
@@ -47,6 +48,7 @@ def first_page(case: AuditedCase, run: RunRecord, pictures: Mapping[str, str], p
     alerts = find_alerts(case)
     found_scope = scope(case, card)
     shape = case.radiograph.rows, case.radiograph.columns
+    said_here = short_alerts(alerts[:MOST_ALERTS])
     marked = pictures.get("marked") or (pictures.get(first.key) if first else None)
     return {
         "view": case.radiograph.view_position or _("view not stated"),
@@ -62,7 +64,8 @@ def first_page(case: AuditedCase, run: RunRecord, pictures: Mapping[str, str], p
         "evidence": find_evidence(case, first) if first else _without_map(),
         "map": _small_map(first, shape, pictures),
         "checked": _(CHECKED[case.trust.state]) if case.trust else _("The map was not checked."),
-        "alerts": short_alerts(alerts[:MOST_ALERTS]),
+        "alerts": said_here,
+        "is_abridged": said_here != [full_stop(alert.text) for alert in alerts],
         "more": max(0, len(alerts) - MOST_ALERTS),
         "not_assessed": clipped(not_assessed_names(case), 50),
         "limits": _limits(run),

@@ -41,18 +41,31 @@ OUTSIDE = N_("outside")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the bar."""
+    """A part of the bar.
+
+    Parameters
+    ----------
+    text : its name and share.
+    width : as CSS has it.
+    is_labelled : whether its text fits into it.
+    label : what stands in it: the text, else the share, else nothing.
+    """
 
     text: str
     width: str
     is_labelled: bool
+    label: str = ""
 
     @classmethod
     def of(cls, name: str, share: float) -> Part:
         """A part with its words, where they fit into it."""
         text = f"{name} {percent(share)}"
-        is_wide = share * BAR_MM > LETTER_MM * len(text) + 1
-        return cls(text, f"{int(1000 * share) / 10:.1f}%", is_wide)
+        width_mm = share * BAR_MM
+        fitting = [
+            words for words in (text, percent(share)) if width_mm > LETTER_MM * len(words) + 1
+        ]
+        label = fitting[0] if fitting else ""
+        return cls(text, f"{int(1000 * share) / 10:.1f}%", label == text, label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,10 @@ def find_evidence(case: AuditedCase, first: MapRecord) -> Evidence:
     if first.facts.status not in DRAWN:
         _shape, _words, meaning = MAP_STATES[first.facts.status]
         return Evidence(_(meaning), (), ())
+    if first.is_faint:
+        name = f'"{first.facts.class_name}"'
+        words = _("Almost no evidence for {name}: where it lies is not reported.", name=name)
+        return Evidence(words, (), ())
     shares = find_shares(case, first)
     if not shares:
         return Evidence(_centre(case, first), (), _notes(case, first))

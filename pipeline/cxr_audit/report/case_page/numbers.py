@@ -47,6 +47,8 @@ MARKERS_LISTED = 2
 IN_TABLE = ("relevance_mass_accuracy", "chance", "enrichment")
 """Metrics of a region that the table of regions has columns for."""
 CONTROLS = ("edges", "random", "centre")
+WITH_CONTROLS = ("lungs", "mediastinum")
+"""Kinds of regions whose control maps are printed; the record has those of all regions."""
 
 
 def class_scores(prediction: Prediction) -> list[tuple[str, str]]:
@@ -155,7 +157,7 @@ def _region_row(case: AuditedCase, region: RegionFacts, log_odds: str | None) ->
         is_part=is_zone,
         evidence=None if share is None else percent(share),
         controls=None
-        if not controls or share is None or is_zone
+        if not controls or share is None or region.kind not in WITH_CONTROLS
         else f"{name} {_controls(controls)}",
         ratio=None if ratio is None else number(ratio, 1),
         reason=said(reason),

@@ -43,7 +43,8 @@ def provenance(case: CaseRecord, run: RunRecord) -> View:
     card = run.model.card
     return {
         "hashes": _hashes(case, run),
-        "groups": _case_groups(case) + _run_groups(case, run) + _regions(case),
+        "groups": _case_groups(case) + _run_groups(case, run),
+        "found": _regions(case),
         "card": _card(card) if card else [],
         "checks": check_rows(case.quality),
         "decisions": _decisions(case),
@@ -120,7 +121,7 @@ def _run_groups(case: CaseRecord, run: RunRecord) -> list[View]:
     return [{"title": _("Model"), "rows": model_rows}, {"title": _("Run"), "rows": run_rows}]
 
 
-def _regions(case: CaseRecord) -> list[View]:
+def _regions(case: CaseRecord) -> Rows:
     """How the regions that are no definition were found."""
     if not isinstance(case, AuditedCase):
         return []
@@ -133,7 +134,7 @@ def _regions(case: CaseRecord) -> list[View]:
             certainty = number(region.confidence)
             found_by = _("{found_by} ({certainty})", found_by=found_by, certainty=certainty)
         rows.append((region_title(region, case.radiograph), found_by))
-    return [{"title": _("How regions were found"), "rows": rows}] if rows else []
+    return rows
 
 
 def _card(card: ModelCard) -> Rows:

@@ -5,8 +5,11 @@ A clause number stands here only where it was checked against public text: Regul
 11.10, 11.50, 11.70; FDA, Health Canada, MHRA: Good Machine Learning Practice, ten principles
 (2021); FDA draft guidance "Artificial Intelligence-Enabled Device Software Functions" (January
 2025); IEC 62304:2006, 8.1.2, as manufacturers quote it in public. Named without a number, their
-text not being public or not found: ISO 14971:2019; STARD-AI (Sounderajah et al., Nature Medicine,
-2025).
+text not being public or not found: ISO 14971:2019; ISO/TS 24971-2:2026 (published in June 2026);
+STARD-AI (Sounderajah et al., Nature Medicine, 2025).
+
+A folder of evidence supplies neither the validation of the system that made it nor its keeping
+(21 CFR 11.10(a) and (c)), and no log of the AI system in operation (AI Act, Article 12).
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ EVIDENCE = (
             "AI Act Annex IV 1(a), Art. 13(3)(b)(i); MDR Annex II 1.1(a), (c); FDA 2025 draft V"
         ),
         claim=(3,),
-        where=N_("section 1, annex B"),
+        where=N_("page 1, annex B"),
         needs=("card",),
         most="partly",
     ),
@@ -56,14 +59,14 @@ EVIDENCE = (
         item=N_("Which model was audited, by its hash"),
         sources="AI Act Annex IV 1(a); FDA 2025 draft IX; STARD-AI",
         claim=(),
-        where=N_("section 3; run.json: model.sha256"),
+        where=N_("section 1; run.json: model.sha256"),
         needs=("always", "pinned"),
     ),
     Evidence(
         item=N_("Architecture and how the output is read"),
         sources="AI Act Annex IV 2(b), (c); FDA 2025 draft IX",
         claim=(22,),
-        where=N_("section 3; run.json: model"),
+        where=N_("section 1; run.json: model"),
         needs=("always",),
         most="partly",
     ),
@@ -87,7 +90,7 @@ EVIDENCE = (
         item=N_("Test data: size, origin, characteristics"),
         sources="AI Act Art. 10(3), Annex IV 2(g); FDA 2025 draft VIII; GMLP 3; STARD-AI",
         claim=(7, 35, 36),
-        where=N_("sections 1 and 4; cases.csv"),
+        where=N_("sections 2 and 7; cases.csv"),
         needs=("audited", "labels", "subgroups"),
         most="partly",
     ),
@@ -95,7 +98,7 @@ EVIDENCE = (
         item=N_("Reference standard"),
         sources="GMLP 5; STARD-AI",
         claim=(16,),
-        where=N_("section 1: labels"),
+        where=N_("section 2: labels"),
         needs=("labels",),
         most="partly",
     ),
@@ -110,14 +113,22 @@ EVIDENCE = (
         item=N_("Accuracy with its uncertainty, compared with limits set before"),
         sources="AI Act Art. 9(8), 15(1), 15(3), Annex IV 2(g); FDA 2025 draft X, app. C; STARD-AI",
         claim=(28, 29, 37, 38),
-        where=N_("acceptance, section 4; cohort.json: metrics, acceptance"),
+        where=N_("sections 3, 5 and 6; cohort.json: metrics, acceptance"),
         needs=("labels", "intervals", "criteria"),
+    ),
+    Evidence(
+        item=N_("Why these performance metrics are appropriate"),
+        sources="AI Act Annex IV 4",
+        claim=(),
+        where=N_("section 14: methods; the choice for the intended use is the submitter's"),
+        needs=("labels", "criteria"),
+        most="partly",
     ),
     Evidence(
         item=N_("Calibration of the output"),
         sources="FDA 2025 draft X",
         claim=(28,),
-        where=N_("section 4; cohort.json: reliability"),
+        where=N_("section 7; cohort.json: reliability"),
         needs=("calibration",),
     ),
     Evidence(
@@ -126,14 +137,14 @@ EVIDENCE = (
             "AI Act Art. 10(2)(f), 13(3)(b)(v), Annex IV 3; FDA 2025 draft X; GMLP 3, 8; STARD-AI"
         ),
         claim=(),
-        where=N_("section 4; cohort.json: subgroups"),
+        where=N_("section 7; cohort.json: subgroups"),
         needs=("labels", "subgroups"),
     ),
     Evidence(
         item=N_("Repeatability of the output"),
         sources="AI Act Art. 15(1); FDA 2025 draft app. C",
         claim=(),
-        where=N_("section 2; run.json: model.is_deterministic"),
+        where=N_("annex D; run.json: model.is_deterministic"),
         needs=("repeated",),
         most="partly",
     ),
@@ -141,14 +152,14 @@ EVIDENCE = (
         item=N_("Analysis of errors"),
         sources="AI Act Annex IV 3; FDA 2025 draft X",
         claim=(39,),
-        where=N_("section 4; cohort.json: false_positives, false_negatives"),
+        where=N_("section 8; cohort.json: false_positives, false_negatives"),
         needs=("labels", "wrong"),
     ),
     Evidence(
         item=N_("Robustness, shortcuts and sensitivity of the output"),
         sources="AI Act Art. 15(4); GMLP 8",
         claim=(30,),
-        where=N_("sections 2 and 4; case.json: maps, flags, probes"),
+        where=N_("section 9; case.json: maps, flags, probes"),
         needs=("regions", "flags", "masking"),
         most="partly",
     ),
@@ -163,14 +174,14 @@ EVIDENCE = (
         item=N_("Validity of the explanations"),
         sources="AI Act Art. 13(3)(b)(iv)",
         claim=(31,),
-        where=N_("section 4; run.json: calibration.checks; case.json: trust"),
+        where=N_("section 10; run.json: calibration.checks; case.json: trust"),
         needs=("model_checks", "trust"),
     ),
     Evidence(
         item=N_("Known limits of the model"),
         sources="AI Act Art. 13(3)(b), Annex IV 3; FDA 2025 draft VI",
         claim=(),
-        where=N_("section 1; run.json: model.card.limits"),
+        where=N_("page 1; run.json: model.card.limits"),
         needs=("card_limits",),
     ),
     Evidence(
@@ -183,10 +194,10 @@ EVIDENCE = (
     Evidence(
         item=N_("Hazards, and what was checked about each"),
         sources=(
-            "ISO 14971:2019, risk analysis; AI Act Art. 9(2)(a); FDA 2025 draft VII; MDR Annex II 5"
+            "ISO 14971:2019, risk analysis; ISO/TS 24971-2:2026; AI Act Art. 9(2)(a); FDA 2025 draft VII; MDR Annex II 5"
         ),
         claim=(),
-        where=N_("section 2"),
+        where=N_("annex D"),
         needs=("always",),
         most="partly",
     ),
@@ -199,6 +210,20 @@ EVIDENCE = (
         ),
         needs=("always",),
         most="partly",
+    ),
+    Evidence(
+        item=N_("Logs of the system in operation"),
+        sources="AI Act Art. 12",
+        claim=(),
+        where="",
+        needs=(),
+    ),
+    Evidence(
+        item=N_("Validation of the record system; protection of records while they are kept"),
+        sources="21 CFR 11.10(a), (c)",
+        claim=(),
+        where="",
+        needs=(),
     ),
     Evidence(
         item=N_("Records that show alteration; copies for people and machines"),
@@ -230,16 +255,17 @@ EVIDENCE = (
             "post-production"
         ),
         claim=(),
-        where=N_("section 6"),
+        where=N_("annex E"),
         needs=("audited",),
         most="partly",
     ),
     Evidence(
         item=N_("Human-AI performance"),
         sources="GMLP 7; AI Act Art. 14; FDA 2025 draft app. D",
-        claim=(),
-        where="",
-        needs=(),
+        claim=(18,),
+        where=N_("section 8: readers; readers.json"),
+        needs=("readers",),
+        most="partly",
     ),
     Evidence(
         item=N_("Benefit-risk analysis, clinical evaluation"),

@@ -1,32 +1,40 @@
-"""Records of a run -> the words, numbers and pictures of the run report (summary.pdf).
+"""Records of a run -> the words, numbers and pictures of the run report and its annexes.
 
-Acceptance first, then the stages of the medical algorithmic audit (Liu et al., Lancet Digital
-Health 4, 2022): scoping, mapping, artefacts, testing, reflection, monitoring. One module a section.
-Nothing is measured here that the records do not hold: what a run has not measured says so. Lists
-are cut at a fixed length; `cases.csv` has the rest.
+`summary.pdf` leads to a decision: claim and verdict, who and with what, data, protocol, case flow,
+criteria, performance, errors, what the output depends on, validity of the maps, open points,
+decision, integrity. `annexes.pdf` has what a submitter fills in. One module a section. Nothing is
+measured here that the records do not hold: what a run has not measured says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cxr_audit.records import CaseRecord, CohortRecord, RunRecord, audited
+from cxr_audit.records import CaseRecord, CohortRecord, ProtocolRecord, ReadersRecord, RunRecord
+from cxr_audit.records import audited as audited_cases
 from cxr_audit.report.language import _, current
 from cxr_audit.report.regulations import claim_rows, model_card_rows, regulatory_rows
 from cxr_audit.report.run_report import (
     acceptance,
     artefacts,
+    errors,
     explanations,
+    flow,
+    glossary,
     hazards,
+    integrity,
     performance,
+    readers,
     reflection,
     scoping,
+    shortcuts,
+    who,
 )
 from cxr_audit.report.run_report.facts import supply
 from cxr_audit.report.run_report.pictures import MeanMap, summary_pictures, worst_cases
-from cxr_audit.report.words import BANNER, View, short_hash, utc, w3c
+from cxr_audit.report.words import BANNER, View, quoted, short_hash, utc, w3c
 
-__all__ = ["MeanMap", "summary_pictures", "summary_view", "worst_cases"]
+__all__ = ["MeanMap", "annexes_view", "summary_pictures", "summary_view", "worst_cases"]
 
 PICTURES = ("roc", "reliability", "focus", "cascade")
 
@@ -37,6 +45,8 @@ def summary_view(
     cohort: CohortRecord,
     mean_maps: Mapping[str, MeanMap],
     urls: Mapping[str, str],
+    protocol: ProtocolRecord | None = None,
+    answers: ReadersRecord | None = None,
 ) -> View:
     """Everything that `summary.html.j2` prints.
 
@@ -46,44 +56,83 @@ def summary_view(
     run, cohort : what is known of it.
     mean_maps : by outcome; empty where none could be made.
     urls : role -> URL of the pictures that exist, see `summary_pictures` and `worst_cases`.
+    protocol : what was fixed before; None where an older version made the run.
+    answers : of readers, where they were joined to the run.
     """
-    done = audited(cases)
-    facts = supply(done, run, cohort)
+    done = audited_cases(cases)
+    facts = supply(done, run, cohort, answers)
+    card = run.model.card
     return {
-        "language": current().code,
-        "banner": _(BANNER),
-        "page": _("Page {page} of {pages}").replace("{pages}", "").split("{page}"),
-        "title": _("Audit report of run {run}", run=run.name),
-        "run": {"name": run.name, "started": utc(run.started), "created": w3c(run.started)},
-        "model": {"name": run.model.name, "hash": short_hash(run.model.sha256)},
+        **_frame(run, _("Audit report of run {run}", run=run.name)),
         "urls": {**dict.fromkeys(PICTURES), **urls},
         "acceptance": acceptance.acceptance_view(cohort),
+        "claim": who.claim(run, cohort, cases),
+        "limits": [quoted(text) for text in card.limits] if card else [],
         "glance": scoping.glance(cases, run, cohort),
-        "scoping": scoping.scoping(cases, run, cohort),
-        "hazards": hazards.hazard_rows(cases, run, cohort),
+        "who": who.who(run),
+        "code": who.code(run),
         "artefacts": artefacts.artefacts(done, run),
-        "outputs": artefacts.output_files(),
+        "data": who.data(cases, run, cohort),
+        "protocol": who.protocol(run, protocol),
+        "flow": flow.case_flow(cases, run, cohort),
         "stopped": artefacts.stopped_rows(cases),
+        "quality": explanations.quality_table(cases),
         "performance": performance.performance_view(cohort),
         "confusion": performance.confusion(cohort),
         "reliability_note": performance.reliability_note(cohort),
         "subgroups": performance.subgroups(cohort),
+        "errors": errors.errors_view(cases, cohort, urls),
+        "readers": readers.readers_view(answers),
+        "factors": shortcuts.factor_rows(getattr(cohort, "factors", ())),
+        "dependence": shortcuts.dependence_rows(cohort),
+        "flags": explanations.flag_table(done),
+        "masking": explanations.masking_table(done),
+        "validity": explanations.validity(done, run),
         "has_maps": facts["maps"],
         "focus_undefined": explanations.undefined_focus(cohort),
         "hits": explanations.hit_rates(cohort),
         "mean_maps": explanations.mean_map_view(done, mean_maps, urls),
-        "worst": explanations.worst_view(cases, cohort, urls),
-        "validity": explanations.validity(done, run, cohort),
-        "trust": explanations.trust_table(done),
-        "flags": explanations.flag_table(done),
-        "masking": explanations.masking_table(done),
-        "quality": explanations.quality_table(cases),
         "unmeasured": _unmeasured(facts),
-        "open": reflection.open_points(cases, run, cohort),
-        "monitoring": reflection.monitoring(cases, cohort),
+        "open": reflection.open_points(cases, run, cohort, protocol),
+        "integrity": integrity.integrity(run),
+        "terms": glossary.terms(),
+        "methods": glossary.methods(),
+    }
+
+
+def annexes_view(
+    cases: Sequence[CaseRecord],
+    run: RunRecord,
+    cohort: CohortRecord,
+    answers: ReadersRecord | None = None,
+) -> View:
+    """Everything that `annexes.html.j2` prints.
+
+    Parameters
+    ----------
+    cases, run, cohort, answers : see `summary_view`.
+    """
+    facts = supply(audited_cases(cases), run, cohort, answers)
+    return {
+        **_frame(run, _("Annexes to the audit report of run {run}", run=run.name)),
         "regulatory": regulatory_rows(facts),
         "card": model_card_rows(run, cohort),
         "claim": claim_rows(facts),
+        "hazards": hazards.hazard_rows(cases, run, cohort),
+        "monitoring": reflection.monitoring(cases, cohort),
+        "outputs": artefacts.output_files(),
+    }
+
+
+def _frame(run: RunRecord, title: str) -> View:
+    """What both documents have at the top and at the foot of their pages."""
+    return {
+        "language": current().code,
+        "banner": _(BANNER),
+        "page": _("Page {page} of {pages}").replace("{pages}", "").split("{page}"),
+        "title": title,
+        "run": {"name": run.name, "started": utc(run.started), "created": w3c(run.started)},
+        "model": {"name": run.model.name, "hash": short_hash(run.model.sha256)},
     }
 
 

@@ -22,7 +22,6 @@ from cxr_audit.report.words import (
     sentence,
     times,
     unit_words,
-    utc,
 )
 from cxr_audit.vocabulary import OUTPUT_FILES, PURPOSES
 
@@ -135,13 +134,11 @@ def _run(run: RunRecord) -> Rows:
         f"{key.replace('_', ' ')} {value}" for key, value in sorted(run.software.engine.items())
     ]
     versions = [f"{name} {version}" for name, version in sorted(run.software.versions.items())]
-    finished = utc(run.finished) if run.finished else _("not yet")
     return [
         (_("Config SHA-256"), run.config_sha256),
         (_("Crosswalk SHA-256"), run.cases.crosswalk_sha256 or _("not kept")),
         (_("Lung segmenter"), run.software.segmenter_sha256 or _("not used")),
         (_("Seed"), str(run.seed)),
-        (_("Started, finished"), f"{utc(run.started)}, {finished}"),
         (_("Engine"), ", ".join(engine)),
         (_("Versions"), ", ".join(versions)),
     ]

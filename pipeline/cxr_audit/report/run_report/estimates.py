@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cxr_audit.records import CountedReason, Estimate
 from cxr_audit.report.language import _, grouped, plural, said
 from cxr_audit.report.names import column_label
 from cxr_audit.report.words import DASH, percent, score, sentence, stopped_short
+from cxr_audit.vocabulary import decimals_beside
 
 MOST_REASONS = 3
 
@@ -48,7 +49,7 @@ def estimate_view(estimate: Estimate, limit: float | None = None) -> EstimateVie
     """Value and interval in two decimals; in more where two cannot tell a number from the limit."""
     numbers = [estimate.value, *(estimate.interval_95 or ())]
     known = [value for value in numbers if value is not None]
-    decimals = _decimals(known, limit)
+    decimals = decimals_beside(known, limit)
     ends = None
     if estimate.interval_95 is not None:
         low, high = estimate.interval_95
@@ -62,14 +63,6 @@ def estimate_view(estimate: Estimate, limit: float | None = None) -> EstimateVie
         reason=sentence(said(estimate.reason)),
         basis=basis,
     )
-
-
-def _decimals(numbers: Sequence[float], limit: float | None) -> int:
-    others = [value for value in numbers if limit is not None and value != limit]
-    for decimals in (2, 3):
-        if all(round(value - (limit or 0), decimals) for value in others):
-            return decimals
-    return 4
 
 
 def known_figures(metrics: Mapping[str, Estimate], names: Iterable[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Section 4: where the evidence lies, errors, validity, flags, masking, checks of the input."""
+"""Where the evidence lies, validity of the maps, flags, masking, checks of the input."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from cxr_audit.records import (
     CohortRecord,
     CountedReason,
     RunRecord,
-    WrongCase,
 )
-from cxr_audit.report.language import N_, _, grouped, in_line, named, said
+from cxr_audit.report.language import N_, _, grouped, named, said
 from cxr_audit.report.names import (
     check_meaning,
     check_title,
@@ -24,13 +23,16 @@ from cxr_audit.report.names import (
     method_name,
 )
 from cxr_audit.report.run_report.artefacts import capped
-from cxr_audit.report.run_report.estimates import counted_reasons, estimate_view, num_cases
+from cxr_audit.report.run_report.estimates import (
+    counted_reasons,
+    estimate_view,
+    num_cases,
+    share_of,
+)
 from cxr_audit.report.run_report.pictures import (
     FOCUS,
     MeanMap,
     mean_map_scale,
-    worst_cases,
-    wrong_cases,
 )
 from cxr_audit.report.words import (
     CHECK_STATES,
@@ -39,10 +41,9 @@ from cxr_audit.report.words import (
     OUTCOMES,
     TRUST_WORDS,
     View,
+    full_stop,
     number,
-    percent,
     quoted,
-    score,
     sentence,
     signed,
     unit_words,
@@ -50,7 +51,6 @@ from cxr_audit.report.words import (
 from cxr_audit.vocabulary import REGION_KINDS
 
 MEAN_RADIOGRAPH = N_("the run's mean radiograph")
-IN_LUNGS = "lungs_relevance_mass_accuracy"
 
 
 def undefined_focus(cohort: CohortRecord) -> str | None:
@@ -112,96 +112,98 @@ def _two_digits(value: float) -> str:
     return number(value, len(places))
 
 
-def worst_view(
-    cases: Sequence[CaseRecord], cohort: CohortRecord, urls: Mapping[str, str]
-) -> list[View]:
-    """The most wrong cases with their pictures."""
-    target = quoted(cohort.target_class) or ""
-    titles = {
-        "positive": _("False positives of {target}, highest output first", target=target),
-        "negative": _("False negatives of {target}, lowest output first", target=target),
-    }
-    shown = worst_cases(cases, cohort)
-    groups = []
-    for kind, title in titles.items():
-        views = [
-            _worst_case(wrong, case, kind, urls.get(role))
-            for role, (wrong, case) in shown.items()
-            if role.startswith(f"worst_{kind}")
-        ]
-        if views:
-            total = len(wrong_cases(cohort, kind))
-            groups.append(
-                {
-                    "title": title,
-                    "cases": views,
-                    "total": grouped(total),
-                    "more": total > len(views),
-                }
-            )
-    return groups
-
-
-def _worst_case(wrong: WrongCase, case: AuditedCase, kind: str, url: str | None) -> View:
-    share = wrong.metrics.get(IN_LUNGS)
-    facts = [_("score {score}", score=score(wrong.probability))]
-    if kind == "positive":
-        facts.append(_("label {name}", name=quoted(wrong.label)))
-    else:
-        facts.append(_("predicted {name}", name=quoted(wrong.predicted)))
-    lines = [", ".join(facts)]
-    if isinstance(share, float):
-        lines.append(_("{share} of the evidence in the lungs", share=percent(share)))
-    if case.flags.raised:
-        names = ", ".join(in_line(flag_title(name)) for name in case.flags.names)
-        lines.append(_("Flags: {names}", names=names))
-    if case.trust:
-        lines.append(_("Explanation checks: {state}", state=_(TRUST_WORDS[case.trust.state])))
-    return {"url": url, "case_id": wrong.case_id, "lines": lines}
-
-
 # ---- validity
 
 
-def validity(cases: Sequence[AuditedCase], run: RunRecord, cohort: CohortRecord) -> View:
-    """Checks made once a model, and the states of the first maps by outcome."""
+def validity(cases: Sequence[AuditedCase], run: RunRecord) -> View:
+    """One table: checks made once a model, checks made of each case, and what follows."""
     layers = None
     if run.calibration.cascade:
         first, last = run.calibration.cascade[0], run.calibration.cascade[-1]
         layers = _("{num}, the first is {name}", num=last.num_layers, name=quoted(first.layer))
-    states = [
-        (_(MAP_STATES[case.first_map.facts.status][1]), case) for case in cases if case.first_map
-    ]
-    return {
-        "checks": [_check(check) for check in (*run.calibration.checks, *cohort.dependence)],
-        "layers": layers,
-        "states": _by_outcome(states),
-    }
+    rows = [_of_model(check) for check in run.calibration.checks]
+    rows += _of_cases(cases)
+    return {"rows": rows, "layers": layers}
 
 
-def _check(check: Check) -> View:
+def _of_model(check: Check) -> View:
+    result = _(CHECK_STATES[check.state])
+    if check.value is not None:
+        result += f" {number(check.value)}"
     return {
         "name": check_title(check.name),
-        "meaning": sentence(check_meaning(check)),
-        "state": _(CHECK_STATES[check.state]),
-        "value": DASH if check.value is None else number(check.value),
+        "meaning": _meaning(check),
+        "scope": _("model"),
+        "result": result,
         "limit": said(check.limit) or DASH,
-        "reason": sentence(said(check.reason)),
     }
 
 
-def trust_table(cases: Sequence[AuditedCase]) -> View | None:
-    """States of the explanation checks by outcome."""
-    order = [sentence(_(words)) for words in TRUST_WORDS.values()]
-    named_cases = [
-        (sentence(_(TRUST_WORDS[case.trust.state])), case) for case in cases if case.trust
+def _meaning(check: Check) -> str:
+    meaning = full_stop(check_meaning(check))
+    if check.state == "passed" or not check.reason:
+        return meaning
+    return f"{meaning} {full_stop(said(check.reason))}"
+
+
+def _of_cases(cases: Sequence[AuditedCase]) -> list[View]:
+    """Each check of a case with the number of cases in each state; then the two verdicts."""
+    counts: dict[str, Counter[str]] = {}
+    examples: dict[str, Check] = {}
+    for case in cases:
+        for check in case.trust.checks if case.trust else ():
+            counts.setdefault(check.name, Counter()).update([_(CHECK_STATES[check.state])])
+            if check.name not in examples or check.limit:
+                examples[check.name] = check
+    rows = [
+        _counted(
+            check_title(name),
+            full_stop(check_meaning(examples[name])),
+            counts[name],
+            said(examples[name].limit),
+        )
+        for name in counts
     ]
-    return _by_outcome(named_cases, order)
+    trust = Counter(_(TRUST_WORDS[case.trust.state]) for case in cases if case.trust)
+    maps = Counter(
+        _(MAP_STATES[case.first_map.facts.status][1]) for case in cases if case.first_map
+    )
+    if trust:
+        meaning = _("What follows from the checks for the map of a case.")
+        rows.append(_counted(_("Explanation checks"), meaning, trust))
+    if maps:
+        meaning = _("Whether there is evidence for the class at all.")
+        rows.append(_counted(_("State of the first map"), meaning, maps))
+    return rows
+
+
+def _counted(name: str, meaning: str, counts: Counter[str], limit: str | None = None) -> View:
+    """A row of cases: in how many each result was found, the most frequent first."""
+    total = counts.total()
+    results = [f"{words}: {grouped(count)}" for words, count in counts.most_common()]
+    return {
+        "name": name,
+        "meaning": meaning,
+        "scope": num_cases(total),
+        "result": "; ".join(results),
+        "limit": limit or DASH,
+    }
 
 
 def flag_table(cases: Sequence[AuditedCase]) -> View | None:
-    """Flags by outcome."""
-    return _by_outcome([(flag_title(name), case) for case in cases for name in case.flags.names])
+    """Flags by outcome, with the number of cases that each could be assessed for."""
+    table = _by_outcome([(flag_title(name), case) for case in cases for name in case.flags.names])
+    if table is None:
+        return None
+    for row in table["rows"]:
+        undefined = sum(
+            row["name"] in [flag_title(name) for name in case.flags.undefined] for case in cases
+        )
+        raised = sum(
+            row["name"] in [flag_title(name) for name in case.flags.names] for case in cases
+        )
+        row["total"] = share_of(raised, len(cases) - undefined) or row["total"]
+    return table
 
 
 def _by_outcome(

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cxr_audit.records import AuditedCase, CohortRecord, ModelCard, RunRecord
+from cxr_audit.records import AuditedCase, CohortRecord, ModelCard, ReadersRecord, RunRecord
 
 
-def supply(cases: Sequence[AuditedCase], run: RunRecord, cohort: CohortRecord) -> dict[str, bool]:
+def supply(
+    cases: Sequence[AuditedCase],
+    run: RunRecord,
+    cohort: CohortRecord,
+    answers: ReadersRecord | None = None,
+) -> dict[str, bool]:
     """Each fact by name.
 
     Parameters
     ----------
     cases : the audited ones.
     run, cohort : what is known of the run.
+    answers : of readers, where they were joined to the run.
     """
     metrics = cohort.metrics
     intervals = [metrics[name].interval_95 for name in ("auc", "sensitivity", "specificity")]
@@ -21,6 +27,8 @@ def supply(cases: Sequence[AuditedCase], run: RunRecord, cohort: CohortRecord) -
     pinned = run.config.get("classifier", {}).get("sha256")
     return {
         "always": True,
+        "readers": answers is not None,
+        "inclusion": bool(run.config.get("ingest", {}).get("inclusion")),
         **_of_card(run.model.card),
         "labels": any(cohort.outcomes.values()),
         "intervals": all(intervals),

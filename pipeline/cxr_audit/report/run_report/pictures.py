@@ -23,7 +23,8 @@ from cxr_audit.report.pictures import encode_jpeg, mean_map_picture
 from cxr_audit.report.run_report.performance import bins, operating_point, roc
 from cxr_audit.report.words import OUTCOMES
 
-MOST_WORST = 4
+MOST_ERRORS = 12
+"""Wrong answers of a kind that are shown with their picture."""
 PLOT_MM = 56.0
 # metric -> what a map that is the same everywhere would have
 FOCUS = {
@@ -87,7 +88,7 @@ def worst_cases(
     known = {case.case_id: case for case in audited(cases)}
     found = {}
     for kind in ("positive", "negative"):
-        for place, wrong in enumerate(wrong_cases(cohort, kind)[:MOST_WORST]):
+        for place, wrong in enumerate(wrong_cases(cohort, kind)[:MOST_ERRORS]):
             found[f"worst_{kind}_{place}"] = wrong, known[wrong.case_id]
     return found
 

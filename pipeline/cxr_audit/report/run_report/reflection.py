@@ -1,11 +1,18 @@
-"""Sections 5 and 6: what stays open, and what later runs should be compared with."""
+"""What stays open before a decision, and what later runs should be compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from cxr_audit.records import AuditedCase, CaseRecord, CohortRecord, RunRecord, audited
+from cxr_audit.records import (
+    AuditedCase,
+    CaseRecord,
+    CohortRecord,
+    ProtocolRecord,
+    RunRecord,
+    audited,
+)
 from cxr_audit.report.language import _, grouped
 from cxr_audit.report.names import check_label
 from cxr_audit.report.run_report.estimates import known_figures, num_cases, share_of
@@ -19,20 +26,46 @@ from cxr_audit.report.words import (
     score,
 )
 
+MOST_RUNS = 5
 MANY = 20
 """Cases of a class below which a share is known to no better than about 0.2."""
 
 
-def open_points(cases: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) -> list[str]:
-    """What this run leaves open, each by rule."""
+def open_points(
+    cases: Sequence[CaseRecord],
+    run: RunRecord,
+    cohort: CohortRecord,
+    protocol: ProtocolRecord | None = None,
+) -> list[str]:
+    """What this run leaves open, each by rule.
+
+    Parameters
+    ----------
+    cases, run, cohort : of the run.
+    protocol : what was fixed before data were seen.
+    """
     done = audited(cases)
     points = (
+        _of_protocol(run, protocol),
         _of_checks(done, cases, run, cohort),
         _of_cases(cases, run, cohort),
         _of_labels(done, cohort),
         _of_model(done, run, cohort),
     )
     return [point for group in points for point in group]
+
+
+def _of_protocol(run: RunRecord, protocol: ProtocolRecord | None) -> Iterator[str]:
+    sealed = protocol.sealed if protocol else None
+    if sealed is None:
+        yield _("No protocol was sealed: the criteria may have been set after data were seen.")
+    elif sealed.created > run.started:
+        yield _("The protocol was sealed after the run started.")
+    if protocol and protocol.earlier:
+        names = ", ".join(one.name for one in protocol.earlier[:MOST_RUNS])
+        yield _("Earlier runs saw the same files: {names}.", names=names)
+    if run.software.code is not None and run.software.code.changed:
+        yield _("The code was edited after it was installed or committed.")
 
 
 def _of_checks(

@@ -1,4 +1,4 @@
-"""The run at a glance, and section 1: what the model is for, and what this run asked."""
+"""The run at a glance; threshold, labels and kinds of radiographs in words."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from cxr_audit.report.names import flag_title
 from cxr_audit.report.run_report.estimates import (
     counted_names,
     counted_reasons,
+    known_figures,
     num_cases,
 )
 from cxr_audit.report.words import (
-    DASH,
     TRUST_WORDS,
     Rows,
-    View,
     quoted,
     score,
 )
@@ -36,6 +35,8 @@ def glance(cases: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) ->
     rows.append((_("With a label"), _("{num} of {total} audited", **values)))
     if labelled:
         rows.append((_("Errors"), _errors(cohort, labelled)))
+        figures = known_figures(cohort.metrics, ("auc", "sensitivity", "specificity"))
+        rows.append((_("Performance"), figures or _("undefined")))
     states = Counter(case.trust.state for case in done if case.trust)
     words = [
         f"{grouped(states[state])} {_(TRUST_WORDS[state])}" for state in states if states[state]
@@ -85,27 +86,8 @@ def _errors(cohort: CohortRecord, labelled: int) -> str:
     )
 
 
-def scoping(cases: Sequence[CaseRecord], run: RunRecord, cohort: CohortRecord) -> View:
-    """Intended use, population, threshold, labels and kinds of radiographs."""
-    card = run.model.card
-    not_supplied = _("not supplied: the model has no model card")
-    target = quoted(cohort.target_class)
-    rows = [
-        (_("Intended use"), quoted(card.intended_use) if card else not_supplied),
-        (
-            _("Population of the model"),
-            quoted(card.population.description) if card else not_supplied,
-        ),
-        (_("Question of this run"), _("output for {target}", target=target) if target else DASH),
-        (_("Threshold"), _threshold(cases)),
-        (_("Labels"), _labels(run, cohort)),
-        (_("Views"), _views(cases)),
-        (_("Formats"), _formats(cases)),
-    ]
-    return {"rows": rows, "limits": [quoted(text) for text in card.limits] if card else []}
-
-
-def _threshold(cases: Sequence[CaseRecord]) -> str:
+def threshold(cases: Sequence[CaseRecord]) -> str:
+    """The threshold of the run and its source."""
     done = audited(cases)
     if not done:
         return _("not known: no case was audited")
@@ -116,7 +98,8 @@ def _threshold(cases: Sequence[CaseRecord]) -> str:
     return f"{words} ({said(prediction.threshold_source)})"
 
 
-def _labels(run: RunRecord, cohort: CohortRecord) -> str:
+def labels(run: RunRecord, cohort: CohortRecord) -> str:
+    """Where labels come from, and why audited cases have none."""
     source = run.config.get("ingest", {}).get("labels", "none")
     if source == "none":
         words = _("none were given")
@@ -135,12 +118,14 @@ def unlabelled_reasons(cohort: CohortRecord) -> Iterable[CountedReason]:
     return cohort.cases.unlabelled
 
 
-def _views(cases: Sequence[CaseRecord]) -> str:
+def views(cases: Sequence[CaseRecord]) -> str:
+    """View positions with their counts."""
     stated = [case.radiograph.view_position for case in cases if case.radiograph]
     names = [view or _("view not stated") for view in stated]
     return counted_names(names) or _("none was read")
 
 
-def _formats(cases: Sequence[CaseRecord]) -> str:
+def formats(cases: Sequence[CaseRecord]) -> str:
+    """File formats with their counts."""
     names = [case.radiograph.source.format for case in cases if case.radiograph]
     return counted_names(names) or _("none was read")

@@ -12,9 +12,11 @@ MESSAGES: dict[str, Template] = {
     "cohort.prevalence_stated": "stated in the config",
     "cohort.prevalence_of_run": "of this run",
     "cohort.what_if_threshold": "asked for; it is not the threshold of the run",
-    "cohort.method": "Wilson score intervals, which hold the true value in about 95 of 100 such "
-    "runs, with errors from patients resampled {rounds} times, seed {seed}; the interval of the "
-    "calibration error is bias-corrected instead",
+    "cohort.method": "score intervals for an effective number of cases, which comes from the "
+    "variance over {rounds} resamplings of patients (seed {seed}); the interval of the calibration "
+    "error is a bias-corrected bootstrap",
+    "cohort.kappa_no_case": "no case was rated by both",
+    "cohort.kappa_one_class": "one of the two named one class throughout",
     "cohort.no_label": "no label",
     "cohort.unknown_label": "the label matches no class",
     # why a figure is undefined
