@@ -1,11 +1,11 @@
-# make demo | demo-orthanc | test | lint | lock | generated | clean. Every target brings its own set-up; the second call is quick.
+# make demo | demo-orthanc | test | lint | lock | generated | dist | clean. Every target brings its own set-up; the second call is quick.
 
 # macOS: ctypes does not look where Homebrew installs. Given in front of each command, since /bin/sh drops DYLD_*.
 BIN := $(if $(filter Darwin,$(shell uname -s)),DYLD_FALLBACK_LIBRARY_PATH=/opt/homebrew/lib:/usr/local/lib:/usr/lib )PYTHONUNBUFFERED=1 .venv/bin
 READY := .venv/.ready
 ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: demo demo-orthanc test lint lock generated clean
+.PHONY: demo demo-orthanc test lint lock generated dist clean
 .DEFAULT_GOAL := demo
 
 # Exit code 4 is what the demo means to show: one of its files is no radiograph, is recorded as such, and the run goes on.
@@ -40,6 +40,12 @@ generated: $(READY)
 	@$(BIN)/cxr-audit schema > configs/audit.schema.json
 	@$(BIN)/python -m cxr_audit.vocabulary.page > docs/vocabulary.md
 	@$(BIN)/python -m cxr_audit.report.catalogue
+
+# Wheel and sdist, checked as an index would; a release is the tag v and the version of pyproject.toml.
+dist: $(READY)
+	@rm -rf dist
+	@$(BIN)/uv build --quiet --no-build-isolation --python .venv/bin/python --out-dir dist .
+	@$(BIN)/uv tool run twine check --strict dist/*
 
 clean: ## what can be made again; runs below reports/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

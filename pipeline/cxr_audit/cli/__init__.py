@@ -18,7 +18,7 @@ from cxr_audit.cli.checking import check
 from cxr_audit.cli.configs import init, schema
 from cxr_audit.cli.delivery import export, readback, watch
 from cxr_audit.cli.failure import report_error, unexpected
-from cxr_audit.cli.many import runs
+from cxr_audit.cli.many import runs, track
 from cxr_audit.cli.models import convert, import_weights, inspect
 from cxr_audit.cli.production import parity
 from cxr_audit.cli.radiographs import lungs, phantom, view
@@ -46,9 +46,10 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "cohort": cohort,
     "compare": compare,
     "export": export,
-    "runs": runs,
     "readback": readback,
     "watch": watch,
+    "runs": runs,
+    "track": track,
     "init": init,
     "view": view,
     "inspect": inspect,

@@ -1,4 +1,4 @@
-"""The command on many runs: runs."""
+"""Commands on many runs: runs, track."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from cxr_audit.cli.options import RunPath
 from cxr_audit.cli.screen import err, out
 from cxr_audit.errors import ConfigError
 
@@ -71,3 +72,14 @@ def _cells(line: RunLine, metrics: list[str]) -> list[str]:
     shown = line.verdict or line.status
     cases = ", ".join(counts) or "-"
     return [line.name, started, line.model or "-", cases, *values, f"{line.mib:.1f}", shown]
+
+
+def track(
+    run_folder: RunPath,
+    uri: Annotated[str, typer.Option(help="of a tracking server, such as https://mlflow.example")],
+    experiment: Annotated[str, typer.Option(help="name of the experiment")] = "cxr-audit",
+) -> None:
+    """Log a finished run to MLflow: config, metrics, run report; nothing of a single case."""
+    from cxr_audit.tracking import log_to_mlflow
+
+    out.print(log_to_mlflow(run_folder, uri, experiment), highlight=False)
