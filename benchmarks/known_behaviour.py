@@ -288,15 +288,16 @@ class Row:
     raised: bool | None
 
 
-# classifier -> flag -> is its run flagged
-Verdicts = dict[str, dict[str, bool]]
+# classifier -> flag -> is its run flagged; None = undecided, or not run: neither flagged nor cleared
+Verdicts = dict[str, dict[str, bool | None]]
+STATES: dict[str, bool | None] = {"failed": True, "passed": False}
 
 
-def verdicts(records: Sequence[AuditedCase], limits: Acceptance) -> dict[str, bool]:
-    """Is a run flagged: by its checks of dependence, and for what has none by the share of its cases."""
+def verdicts(records: Sequence[AuditedCase], limits: Acceptance) -> dict[str, bool | None]:
+    """Is a run flagged, None where it is undecided: by its checks of dependence, and for what has none by the share of its cases."""
     patients = {case.case_id: n for n, case in enumerate(records)}  # a phantom is a patient
     checks = dependence(Cases(records), limits, patients)
-    depends = {check.name.removesuffix("_dependence"): check.state == "failed" for check in checks}
+    depends = {check.name.removesuffix("_dependence"): STATES.get(check.state) for check in checks}
     raised = {name: np.mean([name in case.flags.names for case in records]) for name in JUDGED}
     return {name: depends.get(name, bool(raised[name] > RUN_SHARE)) for name in JUDGED}
 
@@ -387,8 +388,8 @@ def report(
     """Markdown: sensitivity and specificity of the flags of cases and of runs, then every classifier."""
     lines = [
         "| flag | cases that have to be flagged | sensitivity (95 %) | cases that must not be | specificity (95 %) | "
-        "runs with it | flagged | runs without it | cleared |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "runs with it | flagged | undecided | runs without it | cleared | undecided |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     names = list(dict.fromkeys(row.classifier for row in rows))
     for flag in ("all of these", *JUDGED):
@@ -404,12 +405,14 @@ def report(
             ]
         for truth in (True, False):
             runs = [
-                found[name][one] is truth
+                found[name][one]
                 for one in JUDGED
                 for name in names
                 if flag in (one, "all of these") and expected(known, name, one) is truth
             ]
-            cells += [str(len(runs)), _share(runs, list(range(len(runs))))]
+            hits = [said is truth for said in runs]
+            cells += [str(len(runs)), _share(hits, list(range(len(runs))))]
+            cells.append(str(sum(said is None for said in runs)))
         lines.append(f"| {flag} | " + " | ".join(cells) + " |")
     lines += [
         "",
@@ -420,16 +423,14 @@ def report(
         shown = []
         for flag in JUDGED:
             share = f"{shares(rows, name, flag):.2f}"
-            shown.append(
-                (f"**{share}**" if found[name][flag] else share)
-                + MARKS[expected(known, name, flag)]
-            )
+            said = {True: f"**{share}**", False: share, None: f"{share}?"}[found[name][flag]]
+            shown.append(said + MARKS[expected(known, name, flag)])
         lost = [f"{known[name][cue]:+.3f}" if name in known else "" for cue in CUES]
         lines.append(f"| {name} | " + " | ".join(shown + lost) + " |")
     return [
         *lines,
         "",
-        "Share of the cases with the flag, bold where the run is flagged; + it has to be, - it must not be.",
+        "Share of the cases with the flag, bold where the run is flagged, ? where it is undecided; + it has to be, - it must not be.",
     ]
 
 

@@ -9,6 +9,9 @@ classifier was trained with, and occurs less strictly with the true label where 
 Three architectures take turns: convolutions with global average pooling, convolutions with a dense
 head on the grid, and a residual network of fourteen layers.
 
+The measurements, changed inputs and verdicts are made by the functions of the audit, with its default
+samples; maps and documents are left out.
+
 The truth is measured without the audit, on twins: each audited radiograph with and without the
 cue. A classifier uses its cue where the root mean square of the change of its logit is at least
 half the spread of the logit within a label; where it is less, the classifier is left out and
@@ -23,10 +26,13 @@ Everything made is kept below `--out`; a second call goes on where the first one
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import re
 import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,13 +40,22 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from cxr_audit import factors, reference, regions
+from cxr_audit.audit.factors import Change, changed_inputs, read_changes, usual_ranges
+from cxr_audit.cohort.factors import factor_verdicts
+from cxr_audit.cohort.intervals import score_interval
+from cxr_audit.cohort.panel import Kept, panel_of
+from cxr_audit.config import Acceptance, Preprocess
+from cxr_audit.preprocess import as_usual, grey_of, place, usual
+from cxr_audit.records import FactorVerdict, ModelInput, to_json
 
-from benchmarks.real_cues import AGAINST, DEVELOPMENT, SEALED, Cue
+from benchmarks.real_cues import AGAINST, DEVELOPMENT, SEALED, Box, Cue
 
 INPUT_PX, SIDE_PX = 96, 224
 TRAINING, AUDITED = 1000, 200
 WRONG_LABELS = 0.15
 EPOCHS, EPOCHS_LATE = 8, 16  # what is small or rare is learnt late
+OUTCOMES = ("right", "misnamed", "unnamed", "undecided", "missed")
 USES = 0.5  # of the spread within a label
 ARCHITECTURES = ("pooled", "flat", "residual")
 CLEAN = {
@@ -249,10 +264,17 @@ def audited_set(part: str, name: str) -> tuple[Radiographs, Images, Images]:
 
 def answers(path: Path, pixels: Images) -> Doubles:
     """Log-odds of radiographs."""
+    return log_odds(opened(path), reduced(pixels))
+
+
+def opened(path: Path) -> Any:
     import keras
 
-    model = keras.models.load_model(path, compile=False)
-    inputs = reduced(pixels)
+    return keras.models.load_model(path, compile=False)
+
+
+def log_odds(model: Any, inputs: npt.NDArray[np.float32]) -> Doubles:
+    """Log-odds of model inputs (N, 96, 96, 1)."""
     probability = [np.asarray(model(inputs[n : n + 50]))[:, 0] for n in range(0, len(inputs), 50)]
     clipped = np.clip(np.concatenate(probability).astype(np.float64), 1e-7, 1 - 1e-7)
     return np.log(clipped / (1 - clipped))
@@ -288,6 +310,163 @@ def truths(out: Path, part: str) -> dict[str, dict[str, float]]:
     return known
 
 
+# ---- the factors of a run, and what they said
+
+SETTINGS = Preprocess(rows=INPUT_PX, columns=INPUT_PX, channels=1, scaling="unit")
+ASKED, SAMPLED = 64, 32  # as by default
+
+
+def spread_over(num: int, total: int) -> list[int]:
+    """Places spread evenly over a list, as the audit takes its samples."""
+    return [n * total // num for n in range(num)]
+
+
+@functools.cache
+def segmenter() -> Any:
+    return regions.LungSegmenter(reference.WEIGHTS / "lungs.keras")
+
+
+def lungs_of(pixels: Images) -> list[Any]:
+    """The lungs of each radiograph, as the audit finds them."""
+    inputs = np.stack([regions.segmenter_input(image.astype(np.float32) / 255) for image in pixels])
+    found: list[Any] = []
+    for start in range(0, len(inputs), 50):
+        found += segmenter().find(inputs[start : start + 50])
+    return found
+
+
+def records_of(out: Path, part: str, name: str) -> list[Kept]:
+    """What the audit would record of each case; with the functions of the audit, without documents."""
+    shown, _, _ = audited_set(part, name)
+    placement = place(SIDE_PX, SIDE_PX, INPUT_PX, INPUT_PX, "stretch")
+    seen = [ModelInput(tensor, placement) for tensor in reduced(shown.pixels)]
+    lungs = lungs_of(shown.pixels)
+    values, markers, statistics = [], [], []
+    for n, image in enumerate(shown.pixels):
+        pixels = image.astype(np.float32) / 255
+        found = {region.facts.name: region.mask for region in regions.find_markers(pixels)}
+        grey, _ = grey_of(seen[n], SETTINGS)
+        of_case = factors.measure(grey, pixels, len(found))
+        both = lungs[n]
+        if both.reason is None:
+            geometry = factors.LungGeometry.of(both.right, both.left, 1.0)
+            of_case |= factors.measure_lungs(geometry) if geometry else {}
+        values.append(of_case)
+        markers.append(found)
+        statistics.append(tuple(map(float, factors.low_level(grey))))
+    sampled = spread_over(SAMPLED, len(seen))
+    ranges = usual_ranges([values[n] for n in sampled])
+    mean = usual([seen[n] for n in sampled])
+    model = opened(out / part / f"{name}.keras")
+    asked = set(spread_over(ASKED, len(seen)))
+    kept = []
+    for n, of_case in enumerate(values):
+        inputs = [seen[n].tensor]
+        replaced = as_usual(seen[n], mean, markers[n], regions.BORDER)
+        inputs += replaced.values()
+        changes: list[Change] = []
+        if n in asked:
+            for change, tensor in changed_inputs(seen[n], of_case, ranges, mean, SETTINGS):
+                changes.append(change)
+                inputs.append(tensor)
+        logits = log_odds(model, np.stack(inputs)).tolist()
+        before = logits[0]
+        parts = dict(zip(replaced, logits[1:], strict=False))
+        places = {"border": parts.pop("border") - before}
+        moved: dict[str, tuple[float, float]] = {}
+        if n in asked:
+            keys = [key for key in ranges if key in of_case]
+            moved, bands = read_changes(changes, logits[1 + len(replaced) :], before, keys)
+            places |= bands
+        label = "PNEUMONIA" if shown.is_ill[n] else "NORMAL"
+        strongest = max((value - before for value in parts.values()), key=abs, default=None)
+        kept.append(
+            Kept(str(n), label, before, of_case, {}, moved, places, strongest, statistics[n])
+        )
+    return kept
+
+
+def verdicts(out: Path, part: str, name: str) -> tuple[FactorVerdict, ...]:
+    """The verdicts on one classifier, judged with the default limits."""
+    path = out / part / "cases" / f"{name}.json"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(to_json(records_of(out, part, name)))
+    kept = [Kept(**case) for case in json.loads(path.read_bytes())]
+    shown, _, _ = audited_set(part, name)
+    numbers = {patient: n for n, patient in enumerate(sorted(set(shown.patients)))}
+    patients = {str(n): numbers[patient] for n, patient in enumerate(shown.patients)}
+    return factor_verdicts(panel_of(kept, patients), Acceptance(), 1000, 0)
+
+
+def overlaps(factor: str, box: Box) -> bool:
+    """Whether a band of the radiograph holds half of a box, along the band's axis, or half the band."""
+    _, kind, number = factor.split("_")
+    low, high = (int(number) - 1) / 8, int(number) / 8
+    first, last = (box[0], box[2]) if kind == "row" else (box[1], box[3])
+    common = min(high, last) - max(low, first)
+    return common >= 0.5 * min(high - low, last - first)
+
+
+def is_right(factor: str, cue: Cue) -> bool:
+    """Whether a factor names a cue."""
+    if factor in cue.names:
+        return True
+    is_band = factor.startswith("place_")
+    return is_band and cue.box is not None and overlaps(factor, cue.box)
+
+
+def outcome(found: Sequence[FactorVerdict], cue: Cue | None) -> str:
+    """What a run said of a classifier: one of `OUTCOMES`."""
+    used = [verdict.factor for verdict in found if verdict.verdict == "uses"]
+    if cue is None:
+        return "accused" if used else "cleared"
+    if used and is_right(used[0], cue):
+        return "right"
+    if used == ["low_level"]:
+        return "unnamed"
+    if used:
+        return "misnamed"
+    open_ = [verdict.factor for verdict in found if verdict.verdict == "undecided"]
+    return "undecided" if any(is_right(factor, cue) for factor in open_) else "missed"
+
+
+def report(out: Path, part: str) -> dict[str, Any]:
+    """Every classifier of a part: truth, what the run said, and its leading factors."""
+    known = truths(out, part)
+    rows: dict[str, Any] = {}
+    for name in (*PARTS[part], *CLEAN[part]):
+        cue = PARTS[part].get(name)
+        found = verdicts(out, part, name)
+        said = outcome(found, cue)
+        if cue is not None and known[name]["effect"] < USES:
+            said = f"left out (does not use its cue); {said}"
+        leading = [
+            f"{verdict.factor} {verdict.verdict} {verdict.effect:.2f}"
+            for verdict in found[:4]
+            if verdict.effect is not None
+        ]
+        rows[name] = {**known[name], "outcome": said, "leading": leading}
+        print(f"{name:28} {known[name].get('effect', 0):5.2f}  {said:12} {leading}", flush=True)
+        path = out / part / "report.json"
+        path.write_text(json.dumps(rows, indent=1))
+    return rows
+
+
+def summary(rows: Mapping[str, Any]) -> str:
+    """The counts by outcome, with the 95 % score interval of the share that is named rightly."""
+    counts = Counter(row["outcome"].split(";")[0] for row in rows.values())
+    cues = sum(counts[name] for name in OUTCOMES)
+    clean = counts["accused"] + counts["cleared"]
+    low, high = score_interval(counts["right"] / max(1, cues), max(1, cues))
+    lines = [f"{counts[name]} of {cues} {name}" for name in OUTCOMES]
+    lines.append(f"right: {low:.2f} to {high:.2f} (95 %)")
+    lines.append(f"{counts['accused']} of {clean} clean classifiers accused")
+    left_out = sum(number for name, number in counts.items() if name.startswith("left out"))
+    lines.append(f"{left_out} left out: they do not use their cue")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=PARTS, default="development")
@@ -297,8 +476,8 @@ def main() -> None:
     train_part(options.out, options.part)
     for name, truth in truths(options.out, options.part).items():
         print(name, {key: round(value, 2) for key, value in truth.items()}, flush=True)
-    if options.train_only:
-        return
+    if not options.train_only:
+        print(summary(report(options.out, options.part)))
 
 
 if __name__ == "__main__":

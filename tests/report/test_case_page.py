@@ -26,7 +26,7 @@ from cxr_audit.records import (
 )
 from cxr_audit.report.case_page import case_view
 from cxr_audit.report.case_page.alerts import Alert, short_alerts
-from cxr_audit.report.case_page.answer import output, scope, validated
+from cxr_audit.report.case_page.answer import at_prevalence, output, scope, validated
 from cxr_audit.report.case_page.evidence import find_evidence, find_shares
 from cxr_audit.report.words import BANNER, place
 from cxr_audit.vocabulary import MAP_METRICS, REGION_METRICS, message
@@ -198,7 +198,7 @@ def test_validation_cases_are_named_inside_the_population_and_where_there_are_ma
     bins = (OutputBin(0.8, 0.9, 31, 24, (0.6, 0.89)), OutputBin(0.9, 1.0, 1, 1, (0.21, 1.0)))
     prediction = replace(make()[0].prediction, probability=score)
     for name in ("PNEUMONIA", "NORMAL"):
-        card = replace(CARD, validation=Validation("our validation", name, bins))
+        card = replace(CARD, validation=Validation("our validation", name, bins, True))
         found_scope = scope(make(f"case-{name}")[0], card)
         found = validated(prediction, card, replace(found_scope, state=state))
         if words is None or name == "NORMAL":
@@ -207,6 +207,15 @@ def test_validation_cases_are_named_inside_the_population_and_where_there_are_ma
             assert found is not None
             assert found.startswith(words)
             assert '(prevalence 78 %; "our validation")' in found
+            tuned = replace(card, validation=replace(card.validation, is_untuned=False))
+            assert validated(prediction, tuned, replace(found_scope, state=state)) is None
+
+
+def test_a_share_at_another_prevalence_by_hand():
+    """24 of 31 at 25 of 32: a likelihood ratio of (24/7) / (25/7) = 0.96; odds of 1/9 times that."""
+    assert at_prevalence(24 / 31, 25 / 32, 0.1) == pytest.approx((0.96 / 9) / (1 + 0.96 / 9))
+    assert at_prevalence(24 / 31, 25 / 32, 25 / 32) == pytest.approx(24 / 31)
+    assert at_prevalence(0.5, 0.5, None) is None
 
 
 # ---- where the evidence lies

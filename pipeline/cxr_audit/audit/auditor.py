@@ -19,6 +19,14 @@ from cxr_audit import regions
 from cxr_audit.audit.clock import Clock, peak_mib, summed
 from cxr_audit.audit.document import Explained, find_regions
 from cxr_audit.audit.expected import PARITY_CASES, PLAIN_CALLS
+from cxr_audit.audit.factors import (
+    Change,
+    Ranges,
+    changed_inputs,
+    measured,
+    read_changes,
+    usual_ranges,
+)
 from cxr_audit.audit.networks import open_checks, open_classifier, open_segmenter
 from cxr_audit.audit.parity import production_parity
 from cxr_audit.audit.prepare import Batch, Prepared, stopped, with_lungs
@@ -74,6 +82,8 @@ class Calibration:
     parity : whether the network that is audited is the model of the file; None without any case.
     plain : what one forward pass costs; None without any case.
     passes : what the classifier was asked, by purpose.
+    factor_ranges : the usual range of each factor that is moved.
+    spread_within_label : standard deviation of the logit around the mean of its label.
     """
 
     is_deterministic: bool | None = None
@@ -89,6 +99,8 @@ class Calibration:
     passes: dict[str, PassCount] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
     peak_mib: float = 0.0
+    factor_ranges: Ranges = field(default_factory=dict)
+    spread_within_label: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +113,16 @@ class Question:
     mean_input : what markers and border are replaced with; None = they are not.
     masked : ids of the cases that are asked again with parts masked.
     probed : ids of the cases that are asked with brightness, markers and border changed.
+    factored : ids of the cases that are asked with their factors changed.
+    ranges : the usual range of each factor.
     """
 
     checks: tuple[Check, ...]
     mean_input: Floats | None
     masked: frozenset[str]
     probed: frozenset[str]
+    factored: frozenset[str] = frozenset()
+    ranges: Ranges = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +185,7 @@ class Auditor:
         clock = Clock()
         sample = Sample(self._selector)
         for batch in batches:
-            ready, _ = self.ready_batch(batch)
+            ready, lungs = self.ready_batch(batch)
             if not any(_is_audited(case) for case in ready):
                 continue
             with self.classifier.passes.of("calibration"):
@@ -179,6 +195,7 @@ class Auditor:
                 if case is not None and answered is not None and case.model_input is not None:
                     sample.add(case.model_input, result.logits[n], result.controls[n])
                     sample.add_maps(result.maps[n], answered.prediction)
+                    sample.add_factors(case.source.label, measured(case, lungs[n]))
             if sample.plain is None:
                 sample.is_deterministic, sample.plain = self._timed(self._tensor(ready))
         num_cases = len(sample.inputs)
@@ -226,6 +243,8 @@ class Auditor:
             added(sample.passes, self.classifier.passes.take()),
             summed(sample.cpu_s, clock.cpu_s),
             peak_mib(),
+            usual_ranges(sample.measured),
+            sample.spread_within_label() if sample.inputs else None,
         )
 
     def explain(self, batch: Batch, question: Question) -> Answer:
@@ -359,6 +378,8 @@ class Auditor:
         questions.add("brightness", _tensors(exposures))
         questions.add("replaced", _tensors(replaced))
         questions.add("masking", masking.all_fills(list(subjects.values())))
+        asked: dict[int, list[Change]] = {}
+        questions.add("factors", self._factor_inputs(batch, question, asked))
         answers = questions.ask()
         logits = iter(answers["brightness"].logits @ self._selector)
         for n, of_case in exposures.items():
@@ -371,10 +392,52 @@ class Auditor:
         )
         for n, (masked, missing) in zip(subjects, told, strict=True):
             batch[n] = _with(batch[n], masking=masked, masking_missing=missing)
+        self._read_factors(batch, question, asked, answers["factors"].logits @ self._selector)
         maps = iter(answers["brightness"].maps)
         if not answers["brightness"].maps:
             return {}
         return {n: [next(maps) for _ in of_case] for n, of_case in exposures.items()}
+
+    def _factor_inputs(
+        self, batch: ExplainedBatch, question: Question, asked: dict[int, list[Change]]
+    ) -> Iterator[Floats]:
+        """The changed inputs of the cases that are asked; what they are is entered in `asked`."""
+        for n, case in _predicted(batch):
+            if case.prepared.source.case_id not in question.factored:
+                continue
+            seen = case.prepared.model_input
+            assert seen is not None
+            asked[n] = []
+            for change, tensor in changed_inputs(
+                seen,
+                measured(case.prepared, case.lungs),
+                question.ranges,
+                question.mean_input,
+                self.config.preprocess,
+            ):
+                asked[n].append(change)
+                yield tensor
+
+    def _read_factors(
+        self,
+        batch: ExplainedBatch,
+        question: Question,
+        asked: dict[int, list[Change]],
+        logits: Iterable[float],
+    ) -> None:
+        """How the answer changes with each factor moved and each band replaced."""
+        answers = iter(logits)
+        for n, changes in asked.items():
+            of_case = [float(next(answers)) for _ in changes]
+            case = batch[n]
+            assert case is not None
+            assert case.prediction is not None
+            if not np.isfinite(of_case).all():
+                continue
+            values = measured(case.prepared, case.lungs)
+            keys = [key for key in question.ranges if key in values]
+            moved, bands = read_changes(changes, of_case, case.prediction.logit, keys)
+            batch[n] = replace(case, factors=moved, bands=bands)
 
     def _exposures(self, case: Explained) -> dict[str, Floats]:
         """The model input with the image darker and brighter."""

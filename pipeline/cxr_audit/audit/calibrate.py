@@ -93,6 +93,8 @@ def calibrate(
         logit_spread=found.logit_spread,
         parity=found.parity,
         plain=found.plain,
+        factor_ranges=found.factor_ranges,
+        spread_within_label=found.spread_within_label,
     )
     run = replace(
         run,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from cxr_audit import evidence, flags, regions, report
 from cxr_audit import preprocess as geometry
 from cxr_audit.audit.clock import Clock, peak_mib
+from cxr_audit.audit.factors import measured
 from cxr_audit.audit.measuring import budget, budget_map, controls, measure, round_up, scale_key
 from cxr_audit.audit.prepare import MOST_BYTES, Prepared, read_pictures
 from cxr_audit.config import AuditConfig
@@ -65,6 +66,8 @@ class Explained:
     lungs: Lungs | None = None
     exposure: dict[str, float] = field(default_factory=dict)
     as_usual: dict[str, float] = field(default_factory=dict)
+    factors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    bands: dict[str, float] = field(default_factory=dict)
     masking: tuple[Masking, ...] = ()
     masking_missing: dict[str, Text] = field(default_factory=dict)
 
@@ -185,7 +188,9 @@ def describe(
         case_id=prepared.source.case_id,
         label=prepared.source.label,
         radiograph=prepared.facts,
-        input=InputRecord(placement, prepared.preprocessing),
+        input=InputRecord(
+            placement, prepared.preprocessing, measured(prepared, case.lungs), prepared.low_level
+        ),
         quality=prepared.quality,
         prediction=case.prediction,
         maps=tuple(maps),
@@ -194,12 +199,25 @@ def describe(
             missing,
             controls(case.controls, placement, found, region_shares, case.maps),
         ),
-        probes=Probes(case.masking, case.masking_missing, case.exposure, case.as_usual),
+        probes=Probes(
+            case.masking,
+            case.masking_missing,
+            case.exposure,
+            case.as_usual,
+            case.factors,
+            case.bands,
+        ),
         trust=case.trust,
         pictures=names,
     )
     record = replace(
-        record, flags=flags.judge(record, config.acceptance, run.calibration.logit_spread)
+        record,
+        flags=flags.judge(
+            record,
+            config.acceptance,
+            run.calibration.logit_spread,
+            run.calibration.spread_within_label,
+        ),
     )
     values = {class_map.facts.key: class_map.values for class_map in case.maps}
     return record, pictures, values, {region.facts.name: region.mask for region in found}

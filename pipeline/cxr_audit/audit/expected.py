@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, get_args
 
 from cxr_audit.audit.plan import sample
 from cxr_audit.config import AuditConfig
+from cxr_audit.factors import BANDS
 from cxr_audit.preprocess import SHIFTS
 from cxr_audit.records import CaseSource, Fill
 from cxr_audit.vocabulary import MASKING_NUMBERS
+from cxr_audit.vocabulary.factors import moved_factors
 
 if TYPE_CHECKING:
     from cxr_audit.trust.checks import Checks
@@ -18,6 +20,8 @@ PARITY_CASES = 16
 PLAIN_CALLS = 2
 """Full batches of plain passes that are timed."""
 
+CHANGES = 2 * len(moved_factors()) + 2 * BANDS
+"""Inputs of a case that is asked for its factors, at most."""
 REPLACED = ("border", "markers")
 
 
@@ -49,6 +53,7 @@ def expected_passes(
     a_case = explainer.passes_a_case
     num_sampled = min(config.trust.sample, num_cases)
     num_probed = len(sample(sources, config.masking.probes))
+    num_factored = len(sample(sources, config.factors.cases))
     num_masked = len(sample(sources, config.masking.cases))
     expected = [
         ExpectedPasses("maps", num_cases, num_cases * a_case),
@@ -57,6 +62,7 @@ def expected_passes(
         ExpectedPasses(
             "masking", num_masked, num_masked * len(MASKING_NUMBERS) * len(get_args(Fill))
         ),
+        ExpectedPasses("factors", num_factored, num_factored * CHANGES),
         ExpectedPasses("calibration", num_sampled, num_sampled * a_case),
         ExpectedPasses("parity", min(PARITY_CASES, num_sampled), min(PARITY_CASES, num_sampled)),
         ExpectedPasses("plain", 0, PLAIN_CALLS * config.engine.batch_size),

@@ -259,7 +259,11 @@ def cohort_of(
     chosen: Iterable[CaseRecord] = records
     if threshold is not None:
         chosen = cohort.at_threshold(records, threshold)
-    judged = [flags.flagged(record, settings[1], run.calibration.logit_spread) for record in chosen]
+    found = run.calibration
+    judged = [
+        flags.flagged(record, settings[1], found.logit_spread, found.spread_within_label)
+        for record in chosen
+    ]
     return describe_cohort(folder, run, judged, settings)
 
 

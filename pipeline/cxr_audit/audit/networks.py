@@ -155,7 +155,7 @@ def _validation(stated: ValidationSettings | None, class_name: str) -> Validatio
         if num_cases:
             interval = score_interval(num_labelled / num_cases, num_cases)
             bins.append(OutputBin(low, high, num_cases, num_labelled, interval))
-    return Validation(stated.data, class_name, tuple(bins))
+    return Validation(stated.data, class_name, tuple(bins), stated.untuned)
 
 
 def open_checks(config: AuditConfig, explainer: AnyExplainer) -> Checks:

@@ -58,6 +58,11 @@ class Plan:
         """The ids of the cases whose brightness, border and markers are changed."""
         return frozenset(sample(self.sources, self.config.masking.probes))
 
+    @cached_property
+    def factored(self) -> frozenset[str]:
+        """The ids of the cases that are asked with their factors changed."""
+        return frozenset(sample(self.sources, self.config.factors.cases))
+
     def batches(self, case_ids: Iterable[str]) -> list[list[CaseSource | None]]:
         """The batches that hold any of these cases.
 

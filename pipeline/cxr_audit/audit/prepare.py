@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cxr_audit import evidence, ingest, quality, reference, regions, report
+from cxr_audit import evidence, factors, ingest, quality, reference, regions, report
 from cxr_audit import preprocess as geometry
 from cxr_audit.config import REFERENCE, AuditConfig
 from cxr_audit.errors import CaseError, UnfitRadiograph
@@ -51,6 +51,7 @@ class Prepared:
     ----------
     failure : the record of a case that failed or was excluded.
     thumbnail : uint8, the radiograph on the grid of the regions.
+    measured, low_level : of the model input, see `InputRecord`.
     pictures : by role; empty while a case travels, see `read_pictures`.
     """
 
@@ -63,6 +64,8 @@ class Prepared:
     regions: tuple[Region, ...] = ()
     annotation_missing: Text | None = None
     quality: tuple[Check, ...] = ()
+    measured: dict[str, float] = field(default_factory=dict)
+    low_level: tuple[float, ...] = ()
     sop_instance_uid: str | None = field(default=None, repr=False)
     thumbnail: Picture | None = None
     pictures: dict[str, Picture] = field(default_factory=dict)
@@ -109,6 +112,7 @@ def _prepared(source: CaseSource, radiograph: Radiograph, config: AuditConfig) -
     if config.regions.lungs == REFERENCE:
         lung_input = regions.segmenter_input(radiograph.pixels)
     shown = report.display(radiograph.pixels)
+    seen, _ = geometry.grey_of(model_input, config.preprocess)
     case = Prepared(
         source,
         facts=radiograph.facts,
@@ -118,6 +122,10 @@ def _prepared(source: CaseSource, radiograph: Radiograph, config: AuditConfig) -
         regions=(*(markers or ()), *annotation),
         annotation_missing=annotation_missing,
         quality=_checks(radiograph, markers, config),
+        measured=factors.measure(
+            seen, radiograph.pixels, None if markers is None else len(markers)
+        ),
+        low_level=tuple(round(float(value), 5) for value in factors.low_level(seen)),
         sop_instance_uid=radiograph.sop_instance_uid,
         thumbnail=regions.on_grid(shown),
         pictures={"radiograph": shown, "model_input": report.display(grey)},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from cxr_audit.audit.factors import spread_within_label
 from cxr_audit.audit.measuring import scale_key
 from cxr_audit.records import (
     ClassActivationMap,
@@ -51,6 +52,8 @@ class Sample:
         self.num_passes_left = 0
         self.cpu_s: dict[str, float] = {}
         self.passes: dict[str, PassCount] = {}
+        self.measured: list[dict[str, float]] = []
+        self._labels: list[str | None] = []
         self._own: list[Floats] = []
         self._edges: list[Floats] = []
 
@@ -88,6 +91,16 @@ class Sample:
             self.primary = self.primary or key
             if class_map.facts.status == "ok":
                 self.peaks.setdefault(key, []).append(float(class_map.values.max()))
+
+    def add_factors(self, label: str | None, measured: dict[str, float]) -> None:
+        """Add the label and the factors of the case that was added last."""
+        self._labels.append(label)
+        self.measured.append(measured)
+
+    def spread_within_label(self) -> float | None:
+        """Standard deviation of the logit around the mean of its label; None of too few."""
+        logits = [float(logit) for logit in np.stack(self.logits) @ self._selector]
+        return spread_within_label(list(zip(self._labels, logits, strict=True)))
 
     def tensors(self) -> Floats:
         """The model inputs, (N, rows, columns, channels)."""

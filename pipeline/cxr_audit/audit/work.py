@@ -61,7 +61,14 @@ class Work:
         self.run, self.events = run, events
         mean_input = read_mean_input(self.folder, run)
         checks = run.calibration.checks
-        self._question = Question(checks, mean_input, self.plan.masked, self.plan.probed)
+        self._question = Question(
+            checks,
+            mean_input,
+            self.plan.masked,
+            self.plan.probed,
+            self.plan.factored,
+            run.calibration.factor_ranges,
+        )
         for record in RecordsOnDisk(self.folder, self._standing):
             self._status[record.case_id] = record.status
             if record.radiograph is not None:

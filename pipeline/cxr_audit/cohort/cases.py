@@ -71,6 +71,8 @@ def case_values(case: CaseRecord) -> tuple[Values, Reasons]:
         values[name] = flag.key in raised
         if flag.key in case.flags.undefined:
             values[name], reasons[name] = None, case.flags.undefined[flag.key]
+        elif flag.factor is not None and flag.factor not in case.probes.factors:
+            values[name], reasons[name] = None, constant("cohort.factor_not_asked")
     return values, reasons
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from cxr_audit.cohort.cases import Values, case_values, counts_in_share, value_columns
 from cxr_audit.cohort.intervals import Bools, Doubles
+from cxr_audit.cohort.panel import PanelBuilder
 from cxr_audit.records import (
     AuditedCase,
     CaseRecord,
@@ -135,6 +136,7 @@ class Cases:
         attribute_of: Callable[[CaseRecord, str], str | None] | None = None,
     ) -> None:
         self.summaries: list[CaseSummary] = []
+        self.factors = PanelBuilder()
         self.attributes: dict[str, list[str | None]] = {name: [] for name in attributes}
         self._values = {name: array("d") for name in value_columns()}
         self._reasons = {name: array("i") for name in value_columns()}
@@ -154,6 +156,7 @@ class Cases:
     def _add(self, record: CaseRecord) -> None:
         place = len(self.summaries)
         self.summaries.append(CaseSummary.of(record))
+        self.factors.add(record)
         values, reasons = case_values(record)
         for name, column in self._values.items():
             column.append(self._number(values[name]))

@@ -16,6 +16,7 @@ import numpy as np
 from cxr_audit.cohort.acceptance import Evidence, judge
 from cxr_audit.cohort.columns import Cases, CaseSummary
 from cxr_audit.cohort.dependence import dependence
+from cxr_audit.cohort.factors import factor_verdicts
 from cxr_audit.cohort.intervals import Bools, Integers, Resampling
 from cxr_audit.cohort.performance import Outputs, performance
 from cxr_audit.config import Acceptance, Cohort
@@ -121,6 +122,9 @@ class _Description:
             distributions=tuple(self._distributions()),
             acceptance=judge(acceptance, evidence),
             dependence=depends,
+            factors=factor_verdicts(
+                cases.factors.panel(self.numbers), acceptance, config.rounds, seed
+            ),
             hit_rates={kind.key: self._hit_rate(kind.key) for kind in kinds_of_cases()},
         )
 

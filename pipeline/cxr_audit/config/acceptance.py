@@ -188,6 +188,11 @@ class Acceptance(Section):
     flag_near_threshold_log_odds: Annotated[FiniteFloat, Field(ge=0)] = Field(
         1.0, description="near_threshold: the logit is less than this from the threshold's"
     )
+    flag_factor_spread: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        2.5,
+        description="depends_on_...: over the factor's usual range the logit changes by this or "
+        "more, in its standard deviations within a label",
+    )
     dependence_marker_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.3, description="marker_dependence: more of the cases with a marker are flagged for it"
     )
@@ -200,6 +205,23 @@ class Acceptance(Section):
         0.62,
         description="exposure_dependence: over one image darker and brighter the logit spreads by "
         "more, in standard deviations of the logit between images",
+    )
+    factor_spread: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        0.9,
+        description="factors: change of the logit over the factor's usual range, in its standard "
+        "deviations within a label, times the root of the share that the factor explains",
+    )
+    factor_marker: Annotated[FiniteFloat, Field(gt=0)] = Field(
+        0.6,
+        description="factors: change of the logit with the markers replaced, where there are some",
+    )
+    factor_place: Annotated[float, Field(gt=0, le=2)] = Field(
+        0.42,
+        description="factors: share of the logit's variance within a label that a place brings",
+    )
+    factor_low_level: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.58,
+        description="factors: share of the logit within a label that generic statistics predict",
     )
     criteria: tuple[Criterion, ...] = Field(
         (),

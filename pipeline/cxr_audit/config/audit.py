@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from cxr_audit.config.acceptance import Acceptance, Cohort
-from cxr_audit.config.explanation import Explain, Focus, Masking, Regions, Trust
+from cxr_audit.config.explanation import Explain, Factors, Focus, Masking, Regions, Trust
 from cxr_audit.config.export import Export
 from cxr_audit.config.model import Classifier, Preprocess
 from cxr_audit.config.output import Engine, Report
@@ -46,6 +46,7 @@ class AuditConfig(BaseModel):
     regions: Regions = Regions()
     focus: Focus = Focus()
     masking: Masking = Masking()
+    factors: Factors = Factors()
     cohort: Cohort = Cohort()
     acceptance: Acceptance = Acceptance()
     report: Report = Report()

@@ -133,6 +133,18 @@ class Focus(Section):
     )
 
 
+class Factors(Section):
+    """What the output depends on: the logit with one property changed, or one band replaced."""
+
+    cases: Annotated[int, Field(ge=1)] | Literal["all", "none"] = Field(
+        64,
+        description=(
+            "a number (so many cases, spread evenly over the run) | all | none; about 36 "
+            "passes a case"
+        ),
+    )
+
+
 class Masking(Section):
     """The logit of a changed input: parts replaced, and the image darker and brighter."""
 

@@ -166,6 +166,11 @@ class Validation(Section):
     """
 
     data: Name = Field(description="which cases, in a few words")
+    untuned: bool = Field(
+        False,
+        description="nothing was chosen on these cases (threshold, temperature, stopping time); "
+        "page 1 reports them only then",
+    )
     bins: Annotated[tuple[tuple[Share, Share, Count, Count], ...], Field(min_length=1)] = Field(
         description=(
             "each [from, to, cases with an output from here to below there, how many of "
@@ -273,8 +278,8 @@ class Classifier(Section):
         None,
         description=(
             "its model card: {intended_use: ..., population: ..., limits: [...], data: ..., "
-            "data_licence: ..., validation: {data: ..., bins: [[from, to, cases, of these "
-            "with the label], ...]}}; reference has its own"
+            "data_licence: ..., validation: {data: ..., untuned: true, bins: [[from, to, cases, of "
+            "these with the label], ...]}}; reference has its own"
         ),
     )
 

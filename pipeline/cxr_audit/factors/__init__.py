@@ -5,7 +5,7 @@ Everything here is NumPy and OpenCV on grey values in [0, 1]; who asks the class
 """
 
 from cxr_audit.factors.bands import BANDS, Band, bands
-from cxr_audit.factors.low_level import low_level, low_level_names
+from cxr_audit.factors.low_level import low_level
 from cxr_audit.factors.moves import move
 from cxr_audit.factors.panel import LungGeometry, measure, measure_lungs
 
@@ -15,7 +15,6 @@ __all__ = [
     "LungGeometry",
     "bands",
     "low_level",
-    "low_level_names",
     "measure",
     "measure_lungs",
     "move",

@@ -6,34 +6,15 @@ orientation, and for each of 6 x 6 cells its mean, spread and fine detail.
 
 from __future__ import annotations
 
-from functools import cache
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cxr_audit.records import Floats
+from cxr_audit.vocabulary.factors import CELLS, LEVELS, PERCENTILES
 
 SIDE = 96
-CELLS = 6
-LEVELS = 4
-PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-ORIENTATIONS = ("horizontal", "vertical", "diagonal")
 LEAST = 1e-4
-
-
-@cache
-def low_level_names() -> tuple[str, ...]:
-    """The statistics in order; what stands before the colon is the group."""
-    names = [f"histogram:{name}" for name in ("mean", "spread", "skewness", "kurtosis")]
-    names += [f"histogram:percentile {percent}" for percent in PERCENTILES]
-    for level in range(1, LEVELS + 1):
-        names += [f"detail level {level}:{orientation}" for orientation in ORIENTATIONS]
-    for row in range(1, CELLS + 1):
-        for column in range(1, CELLS + 1):
-            cell = f"cell row {row} column {column}"
-            names += [f"{cell}:mean", f"{cell}:spread", f"{cell}:detail"]
-    return tuple(names)
 
 
 def low_level(grey: Floats) -> Floats:
@@ -45,7 +26,7 @@ def low_level(grey: Floats) -> Floats:
 
     Returns
     -------
-    float32, in the order of `low_level_names`.
+    float32, in the order of `vocabulary.factors.low_level_names`.
     """
     image = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
     mean, spread = image.mean(), image.std() + LEAST
@@ -71,7 +52,7 @@ def low_level(grey: Floats) -> Floats:
 
 def _haar(image: npt.NDArray[np.float64]) -> list[tuple[npt.NDArray[np.float64], ...]]:
     """Horizontal, vertical and diagonal detail of each level, the finest first."""
-    levels = []
+    levels: list[tuple[npt.NDArray[np.float64], ...]] = []
     for _ in range(LEVELS):
         upper_left, upper_right = image[::2, ::2], image[::2, 1::2]
         lower_left, lower_right = image[1::2, ::2], image[1::2, 1::2]

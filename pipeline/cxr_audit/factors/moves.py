@@ -18,7 +18,7 @@ import numpy as np
 from cxr_audit.factors import panel
 from cxr_audit.records import Floats
 
-ROUNDS = 8  # of the bisection
+ROUNDS = 10  # of the bisection
 MOST_PX = 1024  # longest side on which compression is applied
 MOST_SCALE = 1.5
 Family = Callable[[Floats, float], Floats]
@@ -48,9 +48,9 @@ def _focused(grey: Floats, strength: float) -> Floats:
 
 
 def _noisy(grey: Floats, strength: float) -> Floats:
-    """With noise that does not depend on the image, or without grain by a median filter."""
+    """With noise that does not depend on the image; below 0 with the finest detail taken out."""
     if strength < 0:
-        smooth = cv2.medianBlur(grey, 3)
+        smooth = cv2.GaussianBlur(grey, (3, 3), 0)
         return np.asarray(grey - np.float32(strength) * (smooth - grey), np.float32)
     grain = np.random.default_rng(0).standard_normal(grey.shape, np.float32)
     return np.asarray(np.clip(grey + np.float32(0.25 * strength) * grain, 0, 1), np.float32)
@@ -129,7 +129,9 @@ def _compressed(
     nearest = None
     for quality in (50, 30, 20, 14, 10, 7, 5):
         encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+        decoded = np.float32(1 / 255) * np.asarray(
+            cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), np.float32
+        )
         nearest = decoded
         if panel.compression(decoded) >= target:
             break

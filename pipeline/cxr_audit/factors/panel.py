@@ -112,6 +112,7 @@ def measure(grey: Floats, pixels: Floats, num_markers: int | None) -> dict[str, 
     for key, function in ON_RADIOGRAPH.items():
         values[key] = function(pixels)
     rows, columns = pixels.shape
+    values = {key: float(value) for key, value in values.items()}
     values["source_resolution"] = math.log(rows * columns)
     values["aspect"] = math.log(columns / rows)
     if num_markers is not None:
@@ -157,10 +158,10 @@ class LungGeometry:
         down = (other_row - centre_row) / height
         right = (other_column - centre_column) / width * aspect
         return cls(
-            rows[0] / height,
-            columns[0] / width,
-            (rows[-1] + 1) / height,
-            (columns[-1] + 1) / width,
+            float(rows[0] / height),
+            float(columns[0] / width),
+            float((rows[-1] + 1) / height),
+            float((columns[-1] + 1) / width),
             math.degrees(math.atan2(down, right)),
         )
 

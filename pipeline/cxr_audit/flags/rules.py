@@ -147,6 +147,29 @@ def by_checks(case: AuditedCase, names: Sequence[str]) -> Answer:
     return False, message("flags.checks_passed")
 
 
+def factor_changes(case: AuditedCase, spread: float | None) -> dict[str, float]:
+    """By factor, the difference between the highest and the lowest logit over its usual range.
+
+    Parameters
+    ----------
+    spread : standard deviation of the logit within a label, the unit; None = there is no unit.
+    """
+    if not spread:
+        return {}
+    changes = {}
+    for key, (low, high) in case.probes.factors.items():
+        changes[key] = (max(0.0, low, high) - min(0.0, low, high)) / spread
+    return changes
+
+
+def by_factor(change: float | None, limits: Acceptance) -> Answer:
+    """Raised where a factor moves the output of this case by much."""
+    if change is None:
+        return None, message("flags.no_spread")
+    limit = limits.flag_factor_spread
+    return change >= limit, message("flags.factor_moves", change=change, limit=limit)
+
+
 RULES: dict[str, Callable[[AuditedCase, Acceptance], Answer]] = {
     "outside_lungs": outside_lungs,
     "marker": marker,

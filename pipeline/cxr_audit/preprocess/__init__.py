@@ -22,7 +22,15 @@ from cxr_audit.preprocess.geometry import (
 from cxr_audit.preprocess.presets import Recipe, recipe_of
 from cxr_audit.preprocess.resize import resample
 from cxr_audit.preprocess.scaling import SCALINGS, moments, scaled, scaling_of, standardised
-from cxr_audit.preprocess.variation import FEWEST, SHIFTS, as_usual, exposures, usual
+from cxr_audit.preprocess.variation import (
+    FEWEST,
+    SHIFTS,
+    as_usual,
+    exposures,
+    grey_of,
+    usual,
+    with_grey,
+)
 from cxr_audit.records import Decision, Floats, ModelInput, Placement, Radiograph
 from cxr_audit.vocabulary import Message, message
 from cxr_audit.vocabulary.presets import PRESETS
@@ -39,6 +47,7 @@ __all__ = [
     "cell_shares",
     "equalise",
     "exposures",
+    "grey_of",
     "half_cell",
     "place",
     "preprocess",
@@ -49,6 +58,7 @@ __all__ = [
     "scaling_of",
     "seen",
     "usual",
+    "with_grey",
 ]
 
 

@@ -68,6 +68,49 @@ def _normalised_exposures(
     return shifted
 
 
+def grey_of(model_input: ModelInput, settings: Preprocess) -> tuple[Floats, tuple[slice, slice]]:
+    """The radiograph in a model input as grey values, without padding.
+
+    Returns
+    -------
+    float32 (rows, columns), mostly in [0, 1], and where it lies in the model input.
+    """
+    scale, offset = scaling_of(settings)
+    value = ((model_input.tensor - offset) / scale)[..., 0]
+    mean, deviation = model_input.standardised_by or (0.0, 1.0)
+    rows, columns, _ = model_input.tensor.shape
+    on_radiograph, *_ = cell_shares(model_input.placement, rows, columns)
+    inside = on_radiograph > TOUCHES
+    along_rows, along_columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    where = (
+        slice(int(along_rows[0]), int(along_rows[-1]) + 1),
+        slice(int(along_columns[0]), int(along_columns[-1]) + 1),
+    )
+    return np.asarray((value * deviation + mean)[where], np.float32), where
+
+
+def with_grey(
+    model_input: ModelInput, grey: Floats, where: tuple[slice, slice], settings: Preprocess
+) -> Floats:
+    """The model input with other grey values in place of the radiograph; padding stays.
+
+    They are normalised again where the config normalises each image.
+
+    Parameters
+    ----------
+    grey, where : as `grey_of` gives them.
+    """
+    scale, offset = scaling_of(settings)
+    mean, deviation = model_input.standardised_by or (0.0, 1.0)
+    value = ((model_input.tensor - offset) / scale)[..., 0]
+    whole: Floats = np.asarray(value * deviation + mean, np.float32)
+    if _normalises(settings):
+        whole[where] = normalised_again(grey.reshape(1, -1), settings).reshape(grey.shape)
+        return scaled(standardised(whole, moments(whole, settings)), settings)
+    whole[where] = grey
+    return scaled(whole, settings)
+
+
 def usual(model_inputs: Sequence[ModelInput]) -> Floats | None:
     """The mean model input (rows, columns, channels) of a run.
 

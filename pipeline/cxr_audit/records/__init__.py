@@ -70,6 +70,7 @@ from cxr_audit.records.comparison import (
     Transition,
     Transitions,
 )
+from cxr_audit.records.factors import FactorState, FactorVerdict
 from cxr_audit.records.grid import (
     GridAxis,
     GridGeometry,
@@ -189,6 +190,8 @@ __all__ = [
     "Distribution",
     "EarlierRun",
     "Estimate",
+    "FactorState",
+    "FactorVerdict",
     "Fill",
     "Flag",
     "FlagsRecord",

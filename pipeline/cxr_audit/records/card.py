@@ -36,11 +36,17 @@ class OutputBin:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """How often the cases of `data` had the label `class_name`, by the classifier's output for that class."""
+    """How often the cases of `data` had the label `class_name`, by the output for that class.
+
+    Parameters
+    ----------
+    is_untuned : nothing was chosen on these cases: no threshold, temperature or stopping time.
+    """
 
     data: str
     class_name: str
     bins: tuple[OutputBin, ...]
+    is_untuned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

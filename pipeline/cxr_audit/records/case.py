@@ -79,10 +79,18 @@ class FlagsRecord:
 
 @dataclass(frozen=True, slots=True)
 class InputRecord:
-    """What the classifier was given: where the radiograph lies in it, and how it was made."""
+    """What the classifier was given: where the radiograph lies in it, and how it was made.
+
+    Parameters
+    ----------
+    measured : plain measurements, by key of `vocabulary.FACTORS`.
+    low_level : generic image statistics, in the order of `vocabulary.factors.low_level_names`.
+    """
 
     placement: Placement
     preprocessing: tuple[Decision, ...] = ()
+    measured: dict[str, float] = field(default_factory=dict)
+    low_level: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +107,17 @@ class Probes:
     mean_replaced : the same with a marker, by name, several "markers" at once, or the "border"
         replaced by the run's mean radiograph (`mean_input.npz`); empty where the sample is too
         small, or the case was not asked.
+    factors : the same with a factor moved to the lower, and to the upper end of its usual range;
+        empty where the case is not one of those that are asked.
+    bands : the same with a band of the radiograph replaced by the run's mean radiograph.
     """
 
     masking: tuple[Masking, ...] = ()
     masking_missing: dict[str, Text] = field(default_factory=dict)
     exposure: dict[str, float] = field(default_factory=dict)
     mean_replaced: dict[str, float] = field(default_factory=dict)
+    factors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    bands: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Literal
 from cxr_audit.records.base import SCHEMA_VERSION, require
 from cxr_audit.records.case import CaseStatus
 from cxr_audit.records.checks import Check
+from cxr_audit.records.factors import FactorVerdict
 from cxr_audit.vocabulary import Text
 
 Bound = Literal["estimate", "lower", "upper"]
@@ -224,6 +225,7 @@ class CohortRecord:
         an undefined one is no hit.
     dependence : whether the answers depend on markers, the border or the exposure over the run;
         failed = they do.
+    factors : what the output depends on, the most important first.
     """
 
     target_class: str | None
@@ -239,4 +241,5 @@ class CohortRecord:
     acceptance: tuple[CriterionResult, ...] = ()
     hit_rates: dict[str, Estimate] = field(default_factory=dict)
     dependence: tuple[Check, ...] = ()
+    factors: tuple[FactorVerdict, ...] = ()
     schema_version: int = SCHEMA_VERSION

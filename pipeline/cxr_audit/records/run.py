@@ -254,6 +254,8 @@ class RunCalibration:
     logit_spread : standard deviation of the explained logit.
     parity : whether the network that is audited is the model of the file.
     plain : what one forward pass costs, the unit of cost; None in records older than it.
+    factor_ranges : 5th and 95th percentile of each factor that is moved, by key.
+    spread_within_label : standard deviation of the explained logit around the mean of its label.
     """
 
     num_cases: int | None = None
@@ -266,6 +268,8 @@ class RunCalibration:
     logit_spread: float | None = None
     parity: Parity | None = None
     plain: PlainPass | None = None
+    factor_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    spread_within_label: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

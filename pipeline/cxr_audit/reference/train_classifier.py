@@ -422,9 +422,10 @@ def describe(arguments: argparse.Namespace, weights: Path, temperature: float | 
         training=_training(arguments),
         operation=Operation(CLASS_NAMES, threshold, THRESHOLD_SOURCE, temperature),
         validation=Validation(
-            "Kermany validation split, children of 1 to 5 years",
+            "test split of 624 children, untuned",
             CLASS_NAMES[1],
-            _counted(validation.labels, validation.scores),
+            _counted(test.labels, test.scores),
+            is_untuned=True,
         ),
     )
 

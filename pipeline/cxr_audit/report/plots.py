@@ -178,6 +178,42 @@ def cascade(stages: Sequence[tuple[int, float, float]], width_mm: float, height_
     return done[0]
 
 
+def places(
+    rows: Sequence[float], columns: Sequence[float], width_mm: float, height_mm: float
+) -> str:
+    """The share that each band of the radiograph brings, in percent; darker is more.
+
+    Parameters
+    ----------
+    rows, columns : shares of the bands from the top, and from the left. A cell has the smaller one
+        of its row and its column.
+    width_mm, height_mm : of the picture.
+    """
+    largest = max(*rows, *columns, 0.1)
+    with _drawn(width_mm, height_mm) as (figure, done):
+        axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
+        for row, of_row in enumerate(rows):
+            for column, of_column in enumerate(columns):
+                share = min(of_row, of_column) / largest
+                axes.fill(
+                    [column, column + 1, column + 1, column],
+                    [row, row, row + 1, row + 1],
+                    facecolor=DEEP,
+                    alpha=round(0.04 + 0.96 * share, 3),
+                    linewidth=0,
+                )
+        for row, share in enumerate(rows):
+            axes.text(len(columns) + 0.15, row + 0.5, number(100 * share, 0), va="center")
+        for column, share in enumerate(columns):
+            axes.text(column + 0.5, len(rows) + 0.5, number(100 * share, 0), ha="center")
+        axes.plot(
+            [0, len(columns), len(columns), 0, 0], [0, 0, len(rows), len(rows), 0], color=SOFT
+        )
+        axes.set(xlim=(-0.1, len(columns) + 1), ylim=(len(rows) + 0.8, -0.1))
+        axes.axis("off")
+    return done[0]
+
+
 def boxes(panels: Sequence[Panel], labels: Sequence[str], width_mm: float, height_mm: float) -> str:
     """Metrics side by side, groups one below the other.
 

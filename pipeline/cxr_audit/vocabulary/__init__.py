@@ -6,6 +6,7 @@ from typing import Any
 
 from cxr_audit.vocabulary.checks import QUALITY_CHECKS, TRUST_CHECKS
 from cxr_audit.vocabulary.decimals import decimals_beside
+from cxr_audit.vocabulary.factors import FACTORS
 from cxr_audit.vocabulary.flags import FLAGS
 from cxr_audit.vocabulary.message import (
     Filler,
@@ -66,6 +67,7 @@ def _plain(value: Any) -> Any:
 
 
 __all__ = [
+    "FACTORS",
     "FLAGS",
     "MAP_METRICS",
     "MASKING_NUMBERS",

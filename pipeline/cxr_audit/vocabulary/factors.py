@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from cxr_audit.vocabulary.registry import Registry, Row
 
 FactorKind = Literal["place", "no_place"]
-MeasuredOn = Literal["input", "lungs", "file", "place", "run"]
+MeasuredOn = Literal["input", "lungs", "file", "place", "run", "nothing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class FactorRow(Row):
     ----------
     kind : whether it has a place in the image.
     measured_on : the model input, the lungs found, what the file states, places of the radiograph
-        that are replaced, or all cases of the run together.
+        that are replaced, all cases of the run together; or nothing, so that it is never examined.
     unit : of the measured value.
     is_moved : whether the input is also made with the factor changed, and the classifier asked.
     is_words : its values are words, not numbers.
@@ -206,6 +207,14 @@ FACTORS = Registry(
             "for patients left out.",
             measured_on="run",
         ),
+        FactorRow(
+            key="objects",
+            label="objects without a fixed place",
+            definition="Tubes, lines, leads and devices that lie elsewhere in each radiograph and "
+            "are not found by the marker search.",
+            kind="place",
+            measured_on="nothing",
+        ),
     ),
 )
 
@@ -219,3 +228,36 @@ def measured_factors() -> tuple[FactorRow, ...]:
 def moved_factors() -> tuple[FactorRow, ...]:
     """Factors without a place that are changed in the input."""
     return tuple(row for row in FACTORS if row.is_moved and row.kind == "no_place")
+
+
+def factor_words(factor: str) -> str:
+    """A factor of a verdict in words: its label, or the name of its band."""
+    row = FACTORS.get(factor)
+    if row is not None:
+        return row.label
+    return factor.removeprefix("place_").replace("_", " ")
+
+
+CELLS = 6
+LEVELS = 4
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+ORIENTATIONS = ("horizontal", "vertical", "diagonal")
+
+
+@cache
+def low_level_names() -> tuple[str, ...]:
+    """The generic image statistics in order; what stands before the colon is the group."""
+    names = [f"histogram:{name}" for name in ("mean", "spread", "skewness", "kurtosis")]
+    names += [f"histogram:percentile {percent}" for percent in PERCENTILES]
+    for level in range(1, LEVELS + 1):
+        names += [f"detail level {level}:{orientation}" for orientation in ORIENTATIONS]
+    for row in range(1, CELLS + 1):
+        for column in range(1, CELLS + 1):
+            cell = f"cell row {row} column {column}"
+            names += [f"{cell}:mean", f"{cell}:spread", f"{cell}:detail"]
+    return tuple(names)
+
+
+def is_of_whole_image(name: str) -> bool:
+    """Whether a statistic is of the whole image, not of a cell."""
+    return not name.startswith("cell")

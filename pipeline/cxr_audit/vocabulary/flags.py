@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cxr_audit.vocabulary.factors import moved_factors
 from cxr_audit.vocabulary.registry import Registry, Row
 
 
@@ -18,11 +19,23 @@ class FlagRow(Row):
     limits : the keys of the config's section `acceptance` that hold its limits.
     checks : the checks of the input that raise it, where it has no rule of its own.
     function : judges it; only in rows of other packages.
+    factor : the factor that it is about; it is assessed only in cases that were asked for it.
     """
 
     limits: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     function: Callable[..., Any] | None = None
+    factor: str | None = None
+
+
+def _depends_on(key: str, label: str) -> FlagRow:
+    return FlagRow(
+        key=f"depends_on_{key}",
+        label=f"Output depends on {label}",
+        definition=f"The logit of this case changes by much over the usual range of: {label}.",
+        limits=("flag_factor_spread",),
+        factor=key,
+    )
 
 
 FLAGS = Registry(
@@ -84,5 +97,7 @@ FLAGS = Registry(
             definition="An input check of the view, the age or of what the image shows failed.",
             checks=("view", "age", "not_a_chest"),
         ),
+        # The flag exposure is about brightness.
+        *(_depends_on(row.key, row.label) for row in moved_factors() if row.key != "brightness"),
     ),
 )

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from cxr_audit.vocabulary import (
+    FACTORS,
     FLAGS,
     MAP_METRICS,
     MASKING_NUMBERS,
@@ -41,6 +42,7 @@ def page() -> str:
         _section("Metrics of a run", tuple(RUN_METRICS)),
         _section("Kinds of regions", tuple(REGION_KINDS)),
         _section("Flags", tuple(FLAGS)),
+        _section("Factors that an output can depend on", tuple(FACTORS)),
         _section("Checks of the input", checks),
         _section("Checks of the explanation and of the model", tuple(TRUST_CHECKS)),
         _section("Files of a run", tuple(OUTPUT_FILES)),

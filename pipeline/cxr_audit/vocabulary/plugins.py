@@ -11,6 +11,7 @@ from functools import cache
 from importlib import metadata
 
 from cxr_audit.vocabulary.checks import QUALITY_CHECKS, TRUST_CHECKS
+from cxr_audit.vocabulary.factors import FACTORS
 from cxr_audit.vocabulary.flags import FLAGS
 from cxr_audit.vocabulary.methods import METHODS
 from cxr_audit.vocabulary.metrics import MAP_METRICS, REGION_METRICS
@@ -25,6 +26,7 @@ TABLES: tuple[Registry, ...] = (  # type: ignore[type-arg]  # each table has row
     REGION_METRICS,
     REGION_KINDS,
     FLAGS,
+    FACTORS,
     QUALITY_CHECKS,
     TRUST_CHECKS,
     OUTPUT_FILES,

@@ -58,7 +58,7 @@ PURPOSES = Registry(
         Purpose(
             key="factors",
             label="factors",
-            definition="A factor moved both ways.",
+            definition="A factor moved to both ends of its usual range, and bands replaced.",
             scope="case",
         ),
         Purpose(

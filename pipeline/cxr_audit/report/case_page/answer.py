@@ -145,22 +145,32 @@ def _reached(probability: float, threshold: float) -> str:
     return "just above" if probability > threshold else "just below"
 
 
-def validated(prediction: Prediction, card: ModelCard | None, found_scope: Scope) -> str | None:
+def validated(
+    prediction: Prediction,
+    card: ModelCard | None,
+    found_scope: Scope,
+    prevalence: float | None = None,
+) -> str | None:
     """What such a score meant in validation cases.
 
-    Only inside the model's population, and only where the card counts enough cases of this class.
+    Only inside the model's population, only cases on which nothing was tuned, and only where the
+    card counts enough of them of this class.
+
+    Parameters
+    ----------
+    prevalence : that the config states; the share is then also given as it would be there.
     """
     validation = card.validation if card else None
     if validation is None or found_scope.state != "inside":
         return None
-    if validation.class_name != prediction.target_class:
+    if not validation.is_untuned or validation.class_name != prediction.target_class:
         return None
     counted = next((b for b in validation.bins if _is_in(prediction.probability, b)), None)
     if counted is None or counted.num_cases < LEAST_CASES:
         return None
     total = sum(one_bin.num_cases for one_bin in validation.bins)
     labelled = sum(one_bin.num_labelled for one_bin in validation.bins)
-    return _(
+    text = _(
         "Of {num} validation cases with a score from {low} to {high}, {share} had this label "
         "(prevalence {prevalence}; {data}).",
         num=counted.num_cases,
@@ -170,6 +180,30 @@ def validated(prediction: Prediction, card: ModelCard | None, found_scope: Scope
         prevalence=percent(labelled / total),
         data=quoted(clipped(validation.data, 40)),
     )
+    share = at_prevalence(counted.num_labelled / counted.num_cases, labelled / total, prevalence)
+    if share is None or prevalence is None:
+        return text
+    adjusted = _(
+        "At a prevalence of {prevalence}: {share}.",
+        prevalence=percent(prevalence),
+        share=percent(share),
+    )
+    return joined(" ", (text, adjusted))
+
+
+def at_prevalence(share: float, before: float, prevalence: float | None) -> float | None:
+    """A share of positives as it would be at another prevalence, by Bayes' rule on odds.
+
+    Parameters
+    ----------
+    share : of the cases with such a score.
+    before : prevalence of the set that it was counted in.
+    prevalence : wanted; None = none is stated.
+    """
+    if prevalence is None or not 0 < before < 1:
+        return None
+    ratio = prevalence / (1 - prevalence) * (1 - before) / before
+    return share * ratio / (share * ratio + 1 - share)
 
 
 def _is_in(probability: float, counted: OutputBin) -> bool:

@@ -54,7 +54,9 @@ def first_page(case: AuditedCase, run: RunRecord, pictures: Mapping[str, str], p
         "view": case.radiograph.view_position or _("view not stated"),
         "scope": found_scope,
         "output": output(case.prediction, card, case.label),
-        "validated": validated(case.prediction, card, found_scope),
+        "validated": validated(
+            case.prediction, card, found_scope, run.config.get("cohort", {}).get("prevalence")
+        ),
         "sides": sides(case),
         "plain": fitted(pictures.get("radiograph"), shape, paper),
         "marked": fitted(marked, shape, paper),

@@ -19,6 +19,7 @@ from cxr_audit.report.run_report import (
     artefacts,
     errors,
     explanations,
+    factors,
     flow,
     glossary,
     hazards,
@@ -36,7 +37,7 @@ from cxr_audit.report.words import BANNER, View, quoted, short_hash, utc, w3c
 
 __all__ = ["MeanMap", "annexes_view", "summary_pictures", "summary_view", "worst_cases"]
 
-PICTURES = ("roc", "reliability", "focus", "cascade")
+PICTURES = ("roc", "reliability", "focus", "cascade", "places")
 
 
 def summary_view(
@@ -83,7 +84,7 @@ def summary_view(
         "subgroups": performance.subgroups(cohort),
         "errors": errors.errors_view(cases, cohort, urls),
         "readers": readers.readers_view(answers),
-        "factors": shortcuts.factor_rows(getattr(cohort, "factors", ())),
+        "factors": factors.factor_table(cohort),
         "dependence": shortcuts.dependence_rows(cohort),
         "flags": explanations.flag_table(done),
         "masking": explanations.masking_table(done),

@@ -20,6 +20,7 @@ from cxr_audit.report import plots
 from cxr_audit.report.language import _, grouped
 from cxr_audit.report.names import column_title
 from cxr_audit.report.pictures import encode_jpeg, mean_map_picture
+from cxr_audit.report.run_report.factors import band_shares
 from cxr_audit.report.run_report.performance import bins, operating_point, roc
 from cxr_audit.report.words import OUTCOMES
 
@@ -73,6 +74,9 @@ def summary_pictures(
             (stage.num_layers, stage.spearman, stage.ssim) for stage in run.calibration.cascade
         ]
         pictures["cascade"] = plots.cascade(stages, 100, 40).encode()
+    shares = band_shares(cohort)
+    if shares:
+        pictures["places"] = plots.places(*shares, 70, 62).encode()
     scale = mean_map_scale(mean_maps)
     if scale:
         for outcome, mean_map in mean_maps.items():

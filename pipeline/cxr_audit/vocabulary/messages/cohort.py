@@ -96,6 +96,33 @@ MESSAGES: dict[str, Template] = {
     "{limit:g}",
     "cohort.undecided_patients": "The 95 % interval, {low:.3g} to {high:.3g}, contains the limit "
     "{limit:g}. About {needed} patients are needed if the estimate stays",
+    # factors
+    "cohort.unit_spreads": "standard deviations of the logit within a label",
+    "cohort.unit_share": "share of the logit's variance within a label",
+    "cohort.factor_moved": "The logit changes by {range:.2f} standard deviations over the usual "
+    "range of the factor, and the factor explains {share:percent} of it within a label; together "
+    "{effect:.2f} (limit {limit:g})",
+    "cohort.factor_stated": "It explains {share:percent} of the logit within a label. It was not changed "
+    "in the input, so that this is an association only",
+    "cohort.factor_marker": "Replacing the markers of a radiograph that has some changes the logit "
+    "by {effect:.2f} standard deviations (limit {limit:g})",
+    "cohort.factor_place": "Replacing this place brings {share:percent} of the logit's variance within a "
+    "label (limit {limit:percent})",
+    "cohort.factor_low_level": "Generic image statistics predict {share:percent} of the logit within a "
+    "label for patients left out (limit {limit:percent}), beyond the factors above. Most of it: {groups:name}",
+    "cohort.factor_low_level_likely": "An unnamed low-level cue is likely. {reason}",
+    "cohort.factor_not_significant": "{reason}. The permutation test does not show an association "
+    "(adjusted p {p:.3f})",
+    "cohort.factor_like_others": "{reason}. In this set it cannot be told apart from {factors:name}",
+    "cohort.factor_undecided": "{reason}. The 95 % interval contains the limit",
+    "cohort.factor_same": "it is the same in all cases",
+    "cohort.factor_not_measured": Plural(
+        "{num} patient has this measurement; {needed} are needed",
+        "{num} patients have this measurement; {needed} are needed",
+    ),
+    "cohort.factor_not_asked": "the classifier was not asked with it changed (factors.cases)",
+    "cohort.factor_no_search": "no search finds them, and replaced places show only what lies at a "
+    "fixed place",
     # power
     "cohort.positive_cases": "positive cases",
     "cohort.negative_cases": "negative cases",

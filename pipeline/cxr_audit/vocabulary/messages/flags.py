@@ -35,5 +35,8 @@ MESSAGES: dict[str, Template] = {
     "not assessed",
     "flags.not_measured": "not measured: {regions:name}",
     "flags.not_replaced": "not assessed for this case: the region was not replaced",
+    "flags.no_spread": "the logits of the run do not differ within a label",
+    "flags.factor_moves": "the logit changes by {change:.2f} standard deviations over the usual range "
+    "(limit {limit:g})",
     "flags.several": "{reasons}",
 }
