@@ -228,9 +228,9 @@ def test_a_signature_is_seen_on_page_1(run: Path, reviewer: Identity) -> None:  
         assert high < 37  # in the lower margin, 13 mm
         drawn = field.AP.N
         assert "/XObject" in drawn.Resources
-    page = pypdfium2.PdfDocument(run / "summary.pdf")[0]
-    page.get_textpage()
-    picture = page.render(scale=2, may_draw_forms=True).to_numpy()
+    opened = pypdfium2.PdfDocument(run / "summary.pdf")
+    opened.init_forms()
+    picture = opened[0].render(scale=2, may_draw_forms=True).to_numpy()
     foot = picture[-75:-15, 90:560]
     assert (foot < 128).any()
 

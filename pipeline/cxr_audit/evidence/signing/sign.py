@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pkcs11 import PKCS11Error
+from pyhanko.pdf_utils import layout
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
@@ -41,6 +42,9 @@ from cxr_audit.evidence.signing.trust import certified_name
 MOST_SEEN = 2
 """Signatures of a document that are seen on it; more are in its signature panel only."""
 SIDE_PT, HEIGHT_PT = 45.4, (7, 33)
+_AS_DRAWN = layout.SimpleBoxLayoutRule(
+    x_align=layout.AxisAlignment.ALIGN_MIN, y_align=layout.AxisAlignment.ALIGN_MID
+)
 DrawStamp = Callable[[str, str, str, datetime], bytes]
 """Name, meaning, name in the certificate, time -> a PDF of one page."""
 FAILURES = (SigningError, PKCS11Error, PdfError, timestamps.TimestampRequestError, OSError)
@@ -159,7 +163,9 @@ def _signed_pdf(
     with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
         file.write(stamp)
         file.flush()
-        style = StaticStampStyle.from_pdf_file(file.name, border_width=0)
+        style = StaticStampStyle.from_pdf_file(
+            file.name, border_width=0, background_layout=_AS_DRAWN
+        )
         pdf_signer = signers.PdfSigner(
             facts,
             signer,
