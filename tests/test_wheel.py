@@ -44,3 +44,14 @@ def test_init_and_run_from_a_wheel(tmp_path: Path) -> None:
     assert len(list(Path(index).parent.glob("cases/*/report.pdf"))) == 1
     # Nothing was found in the checkout instead.
     assert (site / "cxr_audit" / "_data" / "configs" / "demo.yaml").is_file()
+    # The wheel states its commit, unless files were edited: then no commit is what was built.
+    stated = site / "cxr_audit" / "_data" / "commit"
+    git = ("git", "-C", str(ROOT))
+    status = subprocess.run(
+        [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
+    )
+    if status.returncode == 0 and not status.stdout:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout
+        assert stated.read_text() == head
+    else:
+        assert not stated.exists()
