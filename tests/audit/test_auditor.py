@@ -167,3 +167,43 @@ def test_several_methods_layers_and_classes(config_file: Path) -> None:
     with np.load(folder.case(record.case_id) / "map.npz") as arrays:
         assert set(arrays.files) == set(keys)
         np.testing.assert_array_equal(arrays["hirescam:NORMAL"], -arrays["hirescam"])
+
+
+def test_a_case_outside_the_sample_is_asked_once_and_says_so(config_file: Path) -> None:
+    folder = run(config_file, "run.depth=screening", "masking.probes=2", "masking.cases=2")
+    asked = {key: count.asked for key, count in folder.read_run().costs.passes.items()}
+    assert asked["maps"] == 8
+    assert asked["brightness"] == 2 * 2
+    assert asked["replaced"] == 2  # the border; there is no marker
+    assert asked["masking"] == 2 * 2  # the border by two fills; noise shows no lungs
+    assert "other" not in asked
+    plain = folder.read_run().calibration.plain
+    assert plain is not None
+    assert plain.cpu_ms > 0
+    records = [folder.read_case(row["case_id"]) for row in rows_of(folder)]
+    is_asked = [bool(record.probes.exposure) for record in records]
+    assert is_asked == [n in (0, 4) for n in range(8)]
+    for record, in_sample in zip(records, is_asked, strict=True):
+        checks = {check.name: check for check in record.trust.checks}
+        assert (checks["brightness_stability"].state != "not_run") is in_sample
+        undefined = {name: reason.code for name, reason in record.flags.undefined.items()}
+        if in_sample:
+            assert "exposure" not in undefined
+            assert set(record.probes.mean_replaced) == {"border"}
+        else:
+            assert checks["brightness_stability"].reason.code == "trust.not_asked_of_case"
+            assert undefined["exposure"] == "flags.brightness_not_tried"
+            # Its evidence may raise the flag; nothing clears it.
+            assert "border" in undefined or "border" in record.flags.names
+            assert (record.probes.mean_replaced, record.probes.masking) == ({}, ())
+
+
+def test_what_a_case_is_asked_does_not_depend_on_the_other_cases(config_file: Path) -> None:
+    """The stream of changed inputs is filled up otherwise; the case's numbers are the same."""
+    few = run(config_file, "masking.probes=2", "masking.cases=none")
+    every = run(config_file, "masking.cases=all", "run.name=all")
+    for row in rows_of(few):
+        one, other = few.read_case(row["case_id"]), every.read_case(row["case_id"])
+        if one.probes.exposure:
+            assert one.probes.exposure == pytest.approx(other.probes.exposure, abs=1e-5)
+            assert one.probes.mean_replaced == pytest.approx(other.probes.mean_replaced, abs=1e-5)
