@@ -22,6 +22,7 @@ def _cells(depth: Depth) -> list[str]:
         "all cases" if depth.stability == "all" else "sample",
         str(depth.stages),
         str(series.num_inputs),
+        "all" if depth.stable_cases is None else str(depth.stable_cases),
         "all" if depth.first_look is None else str(depth.first_look),
     ]
 
@@ -31,7 +32,7 @@ def test_the_table_is_that_of_the_rows() -> None:
     start = lines.index(f"| Asked | {' | '.join(DEPTHS.keys())} |")
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")][1:]
-        for line in lines[start + 2 : start + 10]
+        for line in lines[start + 2 : start + 11]
     ]
     columns = [list(column) for column in zip(*rows, strict=True)]
     assert columns == [_cells(depth) for depth in DEPTHS]

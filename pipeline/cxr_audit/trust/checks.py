@@ -258,7 +258,7 @@ class Checks:
         stages = self.depth.stages * has_cascade
         series = self.series.num_inputs * (limits.faithfulness != "none")
         changes = len(CHANGES) * (STABILITY[0] in self._of_the_sample())
-        num_stable = min(num, ASKED_OFTEN) if self._asks_often else num
+        num_stable = self._num_stable(num)
         return {
             "randomisation": num * stages * self.explainer.passes_a_first_map,
             "faithfulness": num * series,
@@ -279,8 +279,13 @@ class Checks:
         looks = self._looks(usable)
         errors = ERRORS if self.depth.first_look is None else ERRORS_OF_TWO_LOOKS
         for places in looks:
-            waiting = [name for name in possible if _is_open(judged.get(name))]
-            further = self._values(waiting, inputs[places], maps[places])
+            waiting = [name for name in possible if self._is_open(judged.get(name))]
+            gains = [name for name in waiting if name in FAITHFULNESS]
+            further = self._values(gains, inputs[places], maps[places])
+            stable = [name for name in waiting if name in STABILITY]
+            num = self._num_stable(len(places))
+            few = places[np.arange(num) * len(places) // max(num, 1)]
+            further |= self._values(stable, inputs[few], maps[few])
             for name in waiting:
                 measured[name] += further[name]
                 judged[name] = self._mean(name, measured[name], errors)
@@ -298,7 +303,7 @@ class Checks:
         """The value of some checks for each case, by name."""
         measured: dict[str, list[Measured]] = {}
         if STABILITY[0] in names or STABILITY[1] in names:
-            alike = self._stable(inputs, maps)
+            alike = self._alike(inputs, maps)
             for name, values in zip(STABILITY, (alike.mean(1), alike.min(1)), strict=True):
                 measured[name] = [Measured(float(value)) for value in values]
         if any(name in names for name in FAITHFULNESS):
@@ -348,12 +353,12 @@ class Checks:
         detail = message("trust.with_method", method=lowest)
         return self._of_case(name, Measured(alike[lowest]), detail)
 
-    def _stable(self, inputs: Floats, maps: Floats) -> Floats:
-        """`_alike`, of few cases spread over the sample where a map asks often."""
-        if self._asks_often and len(inputs) > ASKED_OFTEN:
-            chosen = np.arange(ASKED_OFTEN) * len(inputs) // ASKED_OFTEN
-            inputs, maps = inputs[chosen], maps[chosen]
-        return self._alike(inputs, maps)
+    def _num_stable(self, num_cases: int) -> int:
+        """Of how many cases of a sample the stability is measured."""
+        most = self.depth.stable_cases or num_cases
+        if self._asks_often:
+            most = min(most, ASKED_OFTEN)
+        return min(most, num_cases)
 
     def _alike(self, inputs: Floats, maps: Floats) -> Floats:
         """Rank correlation of each map with those of its changed inputs, (N, changes)."""
@@ -362,6 +367,14 @@ class Checks:
             _, found = self.explainer.first_maps(changed, self.batch_size)
         others = np.nan_to_num(np.stack(found)).reshape(len(CHANGES), *maps.shape)
         return np.stack([spearman(maps, other) for other in others], 1)
+
+    def _is_open(self, check: Check | None) -> bool:
+        """Whether more cases may decide: nothing is known yet, or a gain is there, not certain."""
+        if check is None:
+            return True
+        if check.name not in FAITHFULNESS or check.value is None:
+            return False
+        return check.state == "failed" and check.value > self._limits[check.name]
 
     def _gains(self, inputs: Floats, maps: Floats) -> list[faithfulness.Gains]:
         subjects = []
@@ -375,13 +388,6 @@ class Checks:
     def _scores(self, inputs: Iterable[Floats]) -> Floats:
         """The explained logit of any number of inputs."""
         return np.asarray(self.explainer.ask(inputs, self.batch_size) @ self._selector)
-
-
-def _is_open(check: Check | None) -> bool:
-    """Whether more cases may decide: nothing is known yet, or a gain is there but not certain."""
-    if check is None:
-        return True
-    return check.name in FAITHFULNESS and check.state == "failed"
 
 
 def _judged(name: str, value: float, is_met: bool, limit: Message, detail: Text | None) -> Check:

@@ -30,6 +30,7 @@ class Depth(Row):
     has_centre : deletion and insertion also in order from the centre outwards, for comparison.
     first_look : cases of the sample that the checks of a model begin with; None = all of them. More
         are asked where these do not decide.
+    stable_cases : cases of the sample whose stability is measured; None = all of them.
     """
 
     probes: Number
@@ -41,6 +42,7 @@ class Depth(Row):
     shares: tuple[float, ...]
     has_centre: bool
     first_look: int | None
+    stable_cases: int | None
 
 
 DEPTHS = Registry(
@@ -59,6 +61,7 @@ DEPTHS = Registry(
             shares=(0.2, 0.4, 0.6, 0.8),
             has_centre=True,
             first_look=None,
+            stable_cases=None,
         ),
         Depth(
             key="standard",
@@ -70,9 +73,10 @@ DEPTHS = Registry(
             has_each_marker=False,
             stages=3,
             removals=3,
-            shares=(0.3, 0.6),
+            shares=(0.5,),
             has_centre=False,
             first_look=16,
+            stable_cases=8,
         ),
         Depth(
             key="screening",
@@ -84,9 +88,10 @@ DEPTHS = Registry(
             has_each_marker=False,
             stages=3,
             removals=3,
-            shares=(0.3, 0.6),
+            shares=(0.5,),
             has_centre=False,
             first_look=16,
+            stable_cases=8,
         ),
     ),
 )
