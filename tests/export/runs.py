@@ -17,6 +17,7 @@ from pydicom.uid import (
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
+    generate_uid,
 )
 
 STUDY = "1.2.826.0.1.3680043.10.999.1"
@@ -109,6 +110,25 @@ def objects_below(path: Path) -> dict[tuple[str, str], pydicom.FileDataset]:
         (file.parent.name, file.stem.partition("-")[0]): pydicom.dcmread(file)
         for file in sorted(path.rglob("*.dcm"))
     }
+
+
+def verified(report: Dataset, reader: str) -> Dataset:
+    """Our own report, verified by a person (PS3.3 C.17.2)."""
+    copy = pydicom.dcmread(report.filename)
+    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    instance, series, study = Dataset(), Dataset(), Dataset()
+    instance.ReferencedSOPClassUID = report.SOPClassUID
+    instance.ReferencedSOPInstanceUID = report.SOPInstanceUID
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = report.SeriesInstanceUID, [instance]
+    study.StudyInstanceUID, study.ReferencedSeriesSequence = report.StudyInstanceUID, [series]
+    copy.PredecessorDocumentsSequence = [study]
+    copy.VerificationFlag = "VERIFIED"
+    observer = Dataset()
+    observer.VerifyingObserverName, observer.VerifyingOrganization = reader, "A hospital"
+    observer.VerificationDateTime = "20260301120000"
+    observer.VerifyingObserverIdentificationCodeSequence = []
+    copy.VerifyingObserverSequence = [observer]
+    return copy
 
 
 def program(name: str) -> str:

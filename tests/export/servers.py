@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import io
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -121,8 +122,11 @@ class _Web(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web_server() -> Iterator[WebServer]:
+def web_server(context: ssl.SSLContext | None = None) -> Iterator[WebServer]:
+    """A server, over TLS where a context is given."""
     with WebServer() as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,14 +16,14 @@ import pydicom
 import pytest
 from cxr_audit.errors import ConfigError
 from cxr_audit.evidence import RunFolder
-from cxr_audit.export import NotDelivered, export_run
+from cxr_audit.export import NotDelivered, export_run, read_back
 from cxr_audit.export import run as composer
 from cxr_audit.export.failures import is_full, reason_of
 from cxr_audit.export.ledger import Ledger
 from cxr_audit.ingest import web
 
 from benchmarks import orthanc
-from tests.export.runs import program
+from tests.export.runs import case_of, objects_below, program, verified
 from tests.export.servers import CLASSES, JSON, Archive, WebServer, archive, web_server
 
 NUM = 9  # objects: pdf, report and picture of three DICOM radiographs
@@ -109,13 +111,7 @@ def test_what_arrives_is_what_a_folder_gets(
     files = {pydicom.dcmread(f).SOPInstanceUID: f for f in (tmp_path / "out").rglob("*.dcm")}
     assert files.keys() == server.stored.keys()
     for uid, file in files.items():
-        assert pydicom.dcmread(file) == pydicom.dcmread(io_of(server.stored[uid]))
-
-
-def io_of(data: bytes):
-    import io
-
-    return io.BytesIO(data)
+        assert pydicom.dcmread(file) == pydicom.dcmread(io.BytesIO(server.stored[uid]))
 
 
 # What can go wrong over STOW-RS
@@ -224,6 +220,55 @@ def test_nothing_printed_names_the_study(
     said = "".join(capfd.readouterr()) + str(error.value) + str(error.value.hint)
     assert "999.1" not in said
     assert str(server.server_port) not in said
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
+def test_a_site_s_own_authority_and_a_client_certificate(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = tmp_path / "site.pem"
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
+    made += f"-addext subjectAltName=DNS:localhost -keyout {tmp_path}/key -out {tmp_path}/cert"
+    subprocess.run(made.split(), check=True, capture_output=True)
+    pem.write_bytes((tmp_path / "key").read_bytes() + (tmp_path / "cert").read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    context.load_verify_locations(tmp_path / "cert")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with web_server(context) as server:
+        to = f"dicomweb+https://localhost:{server.server_port}/dicom-web"
+        once = ("export.tries=1",)
+        with pytest.raises(NotDelivered, match="certificate is not trusted"):
+            export_run(folder.path, to, once)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert"))
+        with pytest.raises(NotDelivered, match=r"does not answer|certificate"):
+            export_run(folder.path, to, once)
+        monkeypatch.setenv(web.CERTIFICATE, str(tmp_path / "nothing"))
+        with pytest.raises(ConfigError, match="names no file"):
+            export_run(folder.path, to, once)
+        monkeypatch.setenv(web.CERTIFICATE, str(pem))
+        assert export_run(folder.path, to, once).states == {"confirmed": NUM}
+
+
+def test_readers_answers_come_back_from_orthanc(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = orthanc.missing()
+    if reason:
+        pytest.skip(reason)
+    monkeypatch.setenv(web.USER, orthanc.USER)
+    monkeypatch.setenv(web.PASSWORD, orthanc.PASSWORD)
+    with orthanc.serve(tmp_path / "pacs") as pacs:
+        to = f"dicomweb+{pacs.web}/dicom-web"
+        export_run(folder.path, to)
+        export_run(folder.path)
+        report = objects_below(folder.private / "dicom")[case_of(folder, 1), "report"]
+        verified(report, "Roe^Richard").save_as(tmp_path / "v.dcm", enforce_file_format=True)
+        orthanc.upload(pacs.web, tmp_path / "v.dcm")
+        back = read_back(folder.path, to)
+    (answer,) = back.answers
+    assert back.left_out == []
+    assert (answer["case_id"], answer["agreement"]) == (case_of(folder, 1), "agree")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
-from tests.export.runs import case_of, objects_below
+from tests.export.runs import case_of, objects_below, verified
 
 
 @pytest.fixture
@@ -59,25 +59,6 @@ def report_about(
         manufacturer="a workstation",
         previous_versions=[report],
     )
-
-
-def verified(report: Dataset, reader: str) -> Dataset:
-    """Our own report, verified by a person (PS3.3 C.17.2)."""
-    copy = pydicom.dcmread(report.filename)
-    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    instance, series, study = Dataset(), Dataset(), Dataset()
-    instance.ReferencedSOPClassUID = report.SOPClassUID
-    instance.ReferencedSOPInstanceUID = report.SOPInstanceUID
-    series.SeriesInstanceUID, series.ReferencedSOPSequence = report.SeriesInstanceUID, [instance]
-    study.StudyInstanceUID, study.ReferencedSeriesSequence = report.StudyInstanceUID, [series]
-    copy.PredecessorDocumentsSequence = [study]
-    copy.VerificationFlag = "VERIFIED"
-    observer = Dataset()
-    observer.VerifyingObserverName, observer.VerifyingOrganization = reader, "A hospital"
-    observer.VerificationDateTime = "20260301120000"
-    observer.VerifyingObserverIdentificationCodeSequence = []
-    copy.VerifyingObserverSequence = [observer]
-    return copy
 
 
 def save(folder: Path, *reports: Dataset) -> str:

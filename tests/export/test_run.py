@@ -14,6 +14,9 @@ from cxr_audit.errors import ConfigError, VerificationError
 from cxr_audit.evidence import RunFolder
 from cxr_audit.export import export_run
 from cxr_audit.export.ledger import Ledger, read_entries
+from cxr_audit.export.results import read_result
+from cxr_audit.vocabulary import FLAGS
+from cxr_audit.vocabulary.flags import FlagRow
 
 from tests.audit.runs import Inline
 from tests.canary import find
@@ -108,6 +111,37 @@ def test_a_changed_run_supersedes_with_a_new_series(folder: RunFolder) -> None:
     again = export_run(folder.path)
     assert again.already == 9
     assert len(list(folder.private.rglob("*.dcm"))) == 18
+
+
+def test_another_run_supersedes_the_one_that_is_named(folder: RunFolder, tmp_path: Path) -> None:
+    later = RunFolder(Path(shutil.copytree(folder.path, tmp_path / "later")))
+    render(later.path, Inline(), language="de")
+    target = str(tmp_path / "out")
+    with pytest.raises(ConfigError, match="delivered nothing"):
+        export_run(later.path, target, supersedes=folder.path)
+    export_run(folder.path, target)
+    first = objects_below(tmp_path / "out")
+    for _ in range(2):  # the second time it is known what was superseded
+        done = export_run(later.path, target, supersedes=folder.path)
+        assert done.states == {"confirmed": 9}
+    case_id = case_of(folder, 1)
+    old = first[case_id, "report"].SOPInstanceUID
+    files = (tmp_path / "out" / case_id).glob("report-*.dcm")
+    new = [d for d in map(pydicom.dcmread, files) if d.SOPInstanceUID != old]
+    assert len(new) == 1
+    series = new[0].PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == old
+
+
+def test_a_flag_of_a_package_that_the_run_did_not_have_was_not_assessed(folder: RunFolder) -> None:
+    FLAGS.add(FlagRow(key="toy", label="Toy", definition="A toy.", package="toys"))
+    try:
+        answer = read_result(folder, folder.read_run(), case_of(folder, 1)).answer
+    finally:
+        FLAGS.remove("toy")
+    assert answer is not None
+    assert [flag.state for flag in answer.flags if flag.key == "toy"] == [None]
+    assert all(flag.state in (True, False, None) for flag in answer.flags)
 
 
 def test_a_further_kind_of_object_supersedes_nothing(folder: RunFolder) -> None:

@@ -28,6 +28,13 @@ def export(
             "(C-STORE); default: RUN/private/dicom/objects"
         ),
     ] = None,
+    supersedes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="an earlier run over the same radiographs, whose objects there are superseded",
+        ),
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Make DICOM objects of the results and deliver them to a folder or a PACS.
@@ -38,7 +45,7 @@ def export(
     """
     export_run = _room().export_run
     with progress_bar() as progress:
-        done = export_run(run_folder, to, overrides or (), progress)
+        done = export_run(run_folder, to, overrides or (), progress, supersedes)
     for reason, count in Counter(done.not_exported.values()).items():
         err.print(f"not exported, {count} cases: {reason}", highlight=False, markup=False)
     for (kind, reason), count in Counter(item[1:] for item in done.left_out).items():

@@ -17,6 +17,7 @@ from cxr_audit import preprocess
 from cxr_audit.evidence import RunFolder
 from cxr_audit.records import AuditedCase, CaseRecord, MapRecord, Mask, RunRecord, Value
 from cxr_audit.vocabulary import FLAGS, MAP_METRICS, REGION_METRICS, Metric
+from cxr_audit.vocabulary.registry import OWN_PACKAGE
 
 MEASURED_IN = "lungs"
 """The kind of region whose metrics the structured report has."""
@@ -171,12 +172,17 @@ def read_result(folder: RunFolder, run: RunRecord, case_id: str) -> CaseResult:
         started=result.started,
         device=result.device,
         segmenter=segmenter,
-        answer=_answer(record),
+        answer=_answer(record, run),
         pdf=result.pdf,
         picture=None if picture is None else picture.read_bytes(),
         lungs=None if lungs is None else masks.get(lungs.name),
         focus=_focus(record, _arrays(folder, case_id, "map.npz")),
     )
+
+
+def case_id_key_of(run: RunRecord) -> str | None:
+    """The fingerprint of the key of the case ids."""
+    return run.cases.case_id_key
 
 
 def file_hmac_of(record: CaseRecord) -> str | None:
@@ -207,7 +213,7 @@ def _arrays(folder: RunFolder, case_id: str, name: str) -> dict[str, npt.NDArray
         return {key: arrays[key] for key in arrays.files}
 
 
-def _answer(record: AuditedCase) -> Answer:
+def _answer(record: AuditedCase, run: RunRecord) -> Answer:
     prediction = record.prediction
     first = record.first_map
     return Answer(
@@ -220,7 +226,7 @@ def _answer(record: AuditedCase) -> Answer:
         layer=None if first is None else first.facts.layer,
         map_state=None if record.trust is None else record.trust.state,
         metrics=() if first is None else _metrics(record, first),
-        flags=_flags(record),
+        flags=_flags(record, run),
     )
 
 
@@ -248,11 +254,13 @@ def _measured(row: Metric, key: str, label: str, value: Value) -> list[Measured]
     ]
 
 
-def _flags(record: AuditedCase) -> tuple[Flagged, ...]:
+def _flags(record: AuditedCase, run: RunRecord) -> tuple[Flagged, ...]:
+    """A flag of a package that the run did not have was not assessed."""
+    packages = {OWN_PACKAGE, *run.software.packages}
     flags = []
     for row in FLAGS:
         state: bool | None = row.key in record.flags.names
-        if row.key in record.flags.undefined:
+        if row.key in record.flags.undefined or row.package not in packages:
             state = None
         flags.append(Flagged(row.key, row.label, state))
     return tuple(flags)

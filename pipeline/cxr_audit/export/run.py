@@ -32,10 +32,16 @@ from cxr_audit.export.objects import (
     make_objects,
 )
 from cxr_audit.export.report import KIND as REPORT
-from cxr_audit.export.results import CaseResult, file_hmac_of, pixel_hmac_of, read_result
+from cxr_audit.export.results import (
+    CaseResult,
+    case_id_key_of,
+    file_hmac_of,
+    pixel_hmac_of,
+    read_result,
+)
 from cxr_audit.export.subject import Subject, read_subject
 from cxr_audit.export.target import open_destination, target_name
-from cxr_audit.records import CaseSource
+from cxr_audit.records import CaseSource, RunRecord
 from cxr_audit.vocabulary import message
 
 Progress = Callable[[str, int, int], None]
@@ -74,6 +80,7 @@ def export_run(
     to: str | None = None,
     overrides: Sequence[str] = (),
     progress: Progress = lambda phase, done, total: None,
+    supersedes: Path | None = None,
 ) -> Exported:
     """Deliver the objects of a finished run.
 
@@ -83,6 +90,8 @@ def export_run(
     to : a folder, or the address of a server; None = `private/dicom/objects`.
     overrides : `export.key=value` each, over the run's own config.
     progress : called with a phase, the number of cases done, and the total.
+    supersedes : an earlier run over the same radiographs, whose objects at this destination are
+        superseded; its cases have the same ids where the key of the case ids is the same.
 
     Raises
     ------
@@ -95,7 +104,7 @@ def export_run(
     folder = RunFolder.open(path)
     _require_private(folder)
     with evidence.locked(folder.path):
-        export = _Export(folder, to, overrides)
+        export = _Export(folder, to, overrides, supersedes)
         with open_destination(to, folder, export.config.export) as destination:
             export.deliver(destination, progress)
     return export.done
@@ -114,13 +123,20 @@ def _require_private(folder: RunFolder) -> None:
 class _Export:
     """One export: what it needs to know of the run, looked up when it is first needed."""
 
-    def __init__(self, folder: RunFolder, to: str | None, overrides: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        to: str | None,
+        overrides: Sequence[str],
+        supersedes: Path | None,
+    ) -> None:
         self.folder = folder
         self.run = folder.read_run()
         self.config = own_config(folder, overrides)
         target = target_name(to, folder)
         self.ledger = Ledger(folder, target)
         self.done = Exported(target)
+        self.earlier = None if supersedes is None else _earlier(self.run, supersedes, target)
 
     @cached_property
     def key(self) -> CaseIdKey:
@@ -191,9 +207,10 @@ class _Export:
         if entries and entries[-1].evidence == found:
             generation, superseded = entries[-1].generation, entries[-1].supersedes
         else:
-            superseded = entries[-1].generation if entries else None
+            before = entries or self._of_earlier_run(result.case_id)
+            superseded = before[-1].generation if before else None
             generation = generation_of(found, superseded)
-        earlier = self.ledger.generation(result.case_id, superseded)
+        earlier = self._generation(result.case_id, superseded)
         reports = [e.reference() for e in earlier if e.kind == REPORT and e.is_delivered]
         made = make_objects(result, subject, self.config.export, generation, reports)
         lines = []
@@ -215,6 +232,16 @@ class _Export:
                 entry = self.ledger.record(entry, "queued")
             lines.append((item, entry))
         return lines, made
+
+    def _of_earlier_run(self, case_id: str) -> list[Entry]:
+        return [] if self.earlier is None else self.earlier.latest(case_id)
+
+    def _generation(self, case_id: str, generation: str | None) -> list[Entry]:
+        """The objects of a generation, of this run or of the one that it supersedes."""
+        own = self.ledger.generation(case_id, generation)
+        if own or self.earlier is None:
+            return own
+        return self.earlier.generation(case_id, generation)
 
     def _deliver(self, lines: list[Line], destination: Destination) -> None:
         """Send what the destination does not have, then ask whether it has it."""
@@ -275,6 +302,23 @@ class _Export:
                 self.ledger.record(now, "queued", failure.reason)
         hint = failure.hint if isinstance(failure, Stop) and failure.hint else AGAIN
         raise NotDelivered(f"the export has stopped: {failure.reason}", hint) from None
+
+
+def _earlier(run: RunRecord, supersedes: Path, target: str) -> Ledger:
+    """What an earlier run delivered to the same destination."""
+    folder = RunFolder.open(supersedes)
+    if case_id_key_of(folder.read_run()) != case_id_key_of(run):
+        raise ConfigError(
+            f"the cases of {supersedes} have other ids: its key of the case ids is another",
+            "audit with the same key (privacy.key_file) to supersede earlier results",
+        )
+    ledger = Ledger(folder, target)
+    if not any(ledger.latest(case_id) for case_id in folder.case_ids()):
+        raise ConfigError(
+            f"{supersedes} has delivered nothing to this destination",
+            "leave --supersedes out, or give the run whose objects are there",
+        )
+    return ledger
 
 
 def _is_finished(entries: list[Entry], found: str, settings: Export) -> bool:
