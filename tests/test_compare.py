@@ -35,7 +35,7 @@ from tests.evidence.test_folder import MODEL
 FORBIDDEN = r"diagnos|detected|confirms|rules out|normal|healthy|confidence|https?:"
 
 
-def write_run(path: Path, shift: float) -> Path:
+def write_run(path: Path, shift: float, language: str = "en") -> Path:
     """A finished run of 24 cases of 12 patients; in the shifted one some change class, and the
     last has failed."""
     folder = RunFolder.create(path)
@@ -50,6 +50,7 @@ def write_run(path: Path, shift: float) -> Path:
     model = replace(MODEL, sha256="ab"[bool(shift)] * 64)
     config = {
         "run": {"name": path.name},
+        "report": {"language": language},
         "explain": {"methods": ["hirescam"] if shift else ["grad-cam"]},
     }
     sha256 = evidence.write_crosswalk(folder, sources)
@@ -109,6 +110,24 @@ def test_the_documents_say_what_changed(output: Path) -> None:
         assert "audited, then failed" in shown
     assert pdf.attachments["compare.json"] == [(output / "compare.json").read_bytes()]
     assert (pdf.metadata or {})["/Title"] == "Comparison of run old with run new"
+
+
+def test_a_comparison_is_in_the_language_of_run_b(tmp_path: Path) -> None:
+    old, new = write_run(tmp_path / "alt", 0.0), write_run(tmp_path / "neu", 0.1, "de")
+    _, folder = compare_runs(old, new)
+    page = (folder / "compare.html").read_text()
+    pdf = PdfReader(folder / "compare.pdf")
+    text = " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
+    assert '<html lang="de">' in page
+    words = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
+    for shown in (" ".join(words.split()), text):
+        assert "3 von 23 Fällen, die in beiden Läufen auditiert wurden" in shown
+        assert "Mittlerer Score: Änderung +0,100" in shown
+        assert "neu: Ausgabe" in shown
+        assert "auditiert, dann fehlgeschlagen" in shown
+        assert not re.search(r"\b(the|of|cases?|then|changed|with|only|audited)\b", shown)
+    # The record itself is the same in every language.
+    assert json.loads((folder / "compare.json").read_text())["target_class"] == "P"
 
 
 def test_two_runs_of_one_name_are_told_apart_by_their_times() -> None:

@@ -174,8 +174,11 @@ def test_without_a_control_the_lungs_are_not_assessed() -> None:
 
 
 def replaced(region: str, change: float, limit: float) -> Text:
-    code = "flags.replaced_raises" if change > 0 else "flags.replaced_lowers"
-    return message(code, region=region, change=abs(change), limit=limit)
+    direction = "raises" if change > 0 else "lowers"
+    values = {"change": abs(change), "limit": limit}
+    if region == "border":
+        return message(f"flags.border_replaced_{direction}", **values)
+    return message(f"flags.replaced_{direction}", region=region, **values)
 
 
 def test_a_marker_is_judged_by_what_the_mean_radiograph_in_its_place_does() -> None:

@@ -21,7 +21,7 @@ FILES = ("compare.json", "compare.html", "compare.pdf")
 def compare_runs(
     a: Path, b: Path, output: Path | None = None, template_dir: Path | None = None
 ) -> tuple[Comparison, Path]:
-    """Compare run B with run A.
+    """Compare run B with run A, in the language of run B's documents.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def compare_runs(
         )
     renderer = report.Renderer(template_dir)
     rounds = measured_by(run_b.config)[0].rounds
+    language = run_b.config.get("report", {}).get("language", "en")
     comparison = cohort.compare(
         (run_a, _sha256sums(folder_a), _cases(folder_a)),
         (run_b, _sha256sums(folder_b), _cases(folder_b)),
@@ -55,7 +56,7 @@ def compare_runs(
         rounds,
         run_b.seed,
     )
-    documents = (to_json(comparison), *renderer.comparison(comparison))
+    documents = (to_json(comparison), *renderer.comparison(comparison, language))
     for name, data in zip(FILES, documents, strict=True):
         evidence.write(output / name, data)
     return comparison, output

@@ -114,6 +114,15 @@ def test_a_case_without_the_fields_of_schema_2_reads_as_absent() -> None:
 # ---- schema 3
 
 
+def keeps(now: Any, old: Any) -> bool:
+    """Whether every field of an old record stands in the present one; a later one may have more."""
+    if isinstance(old, dict):
+        return all(name in now and keeps(now[name], value) for name, value in old.items())
+    if isinstance(old, list):
+        return len(now) == len(old) and all(map(keeps, now, old))
+    return now == old
+
+
 def test_the_logit_by_place_of_schema_3_belongs_to_its_map() -> None:
     old, case = content(AUDITED, RUN_3), record(AUDITED, RUN_3)
     assert isinstance(case, AuditedCase)
@@ -134,12 +143,7 @@ def test_a_case_of_schema_3_keeps_everything_else(case_id: str) -> None:
     old.pop("budget", None)
     for drawn in now.get("maps", ()):
         drawn.pop("budget")
-    if "probes" in now:
-        # Later than schema 3.
-        assert now["probes"].pop("factors") == now["probes"].pop("bands") == {}
-        assert now["input"].pop("measured") == {}
-        assert now["input"].pop("low_level") == []
-    assert now == old
+    assert keeps(now, old)
 
 
 def test_the_run_of_schema_3_keeps_every_field() -> None:
@@ -154,16 +158,15 @@ def test_the_run_of_schema_3_keeps_every_field() -> None:
     card, old_card = now["model"].pop("card"), old["model"].pop("card")
     (leg,), (old_leg,) = now.pop("legs"), old.pop("legs")
     leg |= leg.pop("costs")
-    assert card["validation"].pop("is_untuned") is False
-    assert leg == old_leg
-    assert {**now, **flat} == old
+    assert keeps(leg, old_leg)
+    assert keeps({**now, **flat}, old)
     population, data, operation = card.pop("population"), card.pop("data"), card.pop("operation")
     for name in ("sha256", "num_cases", "licence", "description"):
         old_name = {"sha256": "data_sha256", "licence": "data_licence", "description": "data"}
         assert data.pop(name) == old_card.pop(old_name.get(name, name))
     assert population.pop("description") == old_card.pop("population")
     assert not data
-    assert {**card, **population, **operation} == old_card
+    assert keeps({**card, **population, **operation}, old_card)
 
 
 def test_the_cohort_of_schema_3_keeps_every_field() -> None:
@@ -173,4 +176,4 @@ def test_the_cohort_of_schema_3_keeps_every_field() -> None:
     cases, reliability = now.pop("cases"), now.pop("reliability")
     cases["num_cases_of_known_patients"] = cases.pop("num_of_known_patients")
     reliability["reliability"] = reliability.pop("bins")
-    assert {**now, **cases, **reliability} == old
+    assert keeps({**now, **cases, **reliability}, old)

@@ -381,14 +381,17 @@ def test_the_state_of_the_explanation_and_every_check(renderer, make, run):
 
 def test_at_most_three_alerts_and_the_rest_is_counted(renderer, run, make):
     record, folder = make(warnings=("The contrast", "a lossy image", "a second", "a third"))
-    reason = message("flags.replaced_raises", region="border", change=4.2, limit=1.8)
+    reason = message("flags.border_replaced_raises", change=4.2, limit=1.8)
     flags = FlagsRecord(
         (Flag("border", reason), Flag("low_contrast_input", "the contrast is low")),
         {"marker": message("regions.markers_not_looked_for"), "out_of_population": "no age"},
     )
     record = replace(record, quality=CHECKS, flags=flags)
     first, second, third, *_ = pages(renderer.case_pdf(record, run, folder))
-    whole = "Output depends on the image border: with border replaced by the run's mean radiograph"
+    whole = (
+        "Output depends on the image border: "
+        "with the image border replaced by the run's mean radiograph"
+    )
     assert f"{whole}, the logit rises by 4.2 (limit 1.8)." in first
     assert "Low image contrast: the contrast is low." in first
     # The check that raised the flag is not said twice; the warnings of reading follow.

@@ -116,6 +116,7 @@ class _Compared:
                     (pair.a.trust or "none", pair.b.trust or "none") for pair in audited
                 ),
                 flags=_flags(pairs),
+                checks=_checks(a.run, b.run),
             ),
             another_class=self._another_class(),
             answers=ChangedAnswers(
@@ -126,7 +127,6 @@ class _Compared:
             ),
             performance=tuple(self._performance()),
             metrics=tuple(self._metrics()),
-            checks=_checks(a.run, b.run),
             changed=tuple(_changed(pairs)),
             scores=tuple((_score(pair.a), _score(pair.b)) for pair in audited),
         )

@@ -213,8 +213,11 @@ def _by_replacing(case: AuditedCase, limit: float, names: Sequence[str]) -> Answ
         return None
     strongest = max(changes, key=lambda name: abs(changes[name]))
     change = changes[strongest]
-    code = "flags.replaced_raises" if change > 0 else "flags.replaced_lowers"
-    reason = message(code, region=strongest, change=abs(change), limit=limit)
+    direction = "raises" if change > 0 else "lowers"
+    values = {"change": abs(change), "limit": limit}
+    if strongest == "border":
+        return abs(change) >= limit, message(f"flags.border_replaced_{direction}", **values)
+    reason = message(f"flags.replaced_{direction}", region=strongest, **values)
     return abs(change) >= limit, reason
 
 

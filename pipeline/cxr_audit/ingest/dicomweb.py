@@ -1,10 +1,10 @@
 """A DICOMweb server -> the instances that match a filter; an instance -> its file as stored.
 
-PS3.18 10.6 (QIDO-RS, Search) and 10.4 (WADO-RS, Retrieve). Not by dicomweb-client: it gives parsed
-datasets of any size, an audit needs the file's own bytes and a limit. `web` says where credentials
-and certificates come from. Refuses a search without a filter, keys that the standard does not know
-(servers ignore those and give everything), redirects, and credentials over plain http. `reading`
-checks that an instance is the one asked for. Messages name no address and no UID.
+PS3.18 10.6 (QIDO-RS, Search) and 10.4 (WADO-RS, Retrieve). docs/architecture.md says why not by
+dicomweb-client. `web` says where credentials and certificates come from. Refuses a search without a
+filter, keys that the standard does not know (servers ignore those and give everything), redirects,
+and credentials over plain http. `reading` checks that an instance is the one asked for. Messages
+name no address and no UID.
 """
 
 from __future__ import annotations

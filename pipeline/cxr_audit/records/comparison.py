@@ -105,7 +105,7 @@ class Matching:
 
 @dataclass(frozen=True, slots=True)
 class Transitions:
-    """How many matched cases had a state in A and have a state in B.
+    """What had a state in A and has a state in B: how many matched cases, and which checks.
 
     Parameters
     ----------
@@ -113,12 +113,14 @@ class Transitions:
     classes, trust : predicted class and state of the explanation checks, of the cases that were
         audited in both.
     flags : by name, cases that have it in A only, in both, in B only.
+    checks : of the explanation, those made once a model, by name: their state in A and in B.
     """
 
     statuses: tuple[Transition, ...]
     classes: tuple[Transition, ...]
     trust: tuple[Transition, ...]
     flags: dict[str, tuple[int, int, int]]
+    checks: dict[str, tuple[CheckState | None, CheckState | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,6 @@ class Comparison:
     ----------
     patients, method : who was resampled, and how intervals were made, in words.
     another_class : share of the cases audited in both that changed class.
-    checks : of the explanation, those made once a model, by name: their state in A and in B.
     scores : (probability in A, in B) of each case audited in both, in the order of A.
     """
 
@@ -161,7 +162,6 @@ class Comparison:
     answers: ChangedAnswers
     performance: tuple[PairedMetric, ...]
     metrics: tuple[PairedMetric, ...]
-    checks: dict[str, tuple[CheckState | None, CheckState | None]]
     changed: tuple[ChangedCase, ...]
     scores: tuple[tuple[float, float], ...]
     schema_version: int = SCHEMA_VERSION

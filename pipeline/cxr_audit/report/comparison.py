@@ -1,4 +1,4 @@
-"""Comparison -> the plain words and finished numbers that `compare.html.j2` sets. In English.
+"""Comparison -> the plain words and finished numbers that `compare.html.j2` sets.
 
 All arithmetic and rounding happen here. Three decimals: a comparison exists to show small changes,
 and each has its interval beside it. What is undefined keeps its reason.
@@ -19,7 +19,7 @@ from cxr_audit.records import (
     PairedMetric,
     Transition,
 )
-from cxr_audit.report.language import in_line, plural, said
+from cxr_audit.report.language import N_, _, current, grouped, in_line, plural, said
 from cxr_audit.report.names import check_title, column_title, flag_title
 from cxr_audit.report.words import (
     BANNER,
@@ -44,14 +44,17 @@ PLOT = 100.0  # the picture's user units along each side
 MOST_POINTS = 2000
 MOST_ROWS = 60
 DECIMALS = 3
+PARTS = {"config": N_("config"), "model": N_("model"), "software": N_("software")}
 
 
 def comparison_view(comparison: Comparison) -> View:
     """Everything that `compare.html.j2` prints."""
     a, b = comparison.a, comparison.b
     return {
-        "banner": BANNER,
-        "title": f"Comparison of run {_name(a, b)} with run {_name(b, a)}",
+        "language": current().code,
+        "page": _("Page {page} of {pages}").replace("{pages}", "").split("{page}"),
+        "banner": _(BANNER),
+        "title": _("Comparison of run {a} with run {b}", a=_name(a, b), b=_name(b, a)),
         "a": _run(a),
         "b": _run(b),
         "created": w3c(b.started),
@@ -60,7 +63,7 @@ def comparison_view(comparison: Comparison) -> View:
         "cases": _cases(comparison),
         "differences": [_difference(difference) for difference in comparison.differences],
         "classes": _table(comparison.transitions.classes, quoted),
-        "statuses": _table(comparison.transitions.statuses, lambda status: STATUSES[status]),
+        "statuses": _table(comparison.transitions.statuses, lambda status: _(STATUSES[status])),
         "trust": _trust(comparison.transitions.trust),
         "flags": [
             {"name": flag_title(name), "counts": counts}
@@ -69,12 +72,12 @@ def comparison_view(comparison: Comparison) -> View:
         "checks": [
             {
                 "name": check_title(name),
-                "states": [CHECK_STATES[state] if state else DASH for state in states],
+                "states": [_(CHECK_STATES[state]) if state else DASH for state in states],
             }
-            for name, states in comparison.checks.items()
+            for name, states in comparison.transitions.checks.items()
         ],
         "performance": _performance(comparison),
-        "num_labelled": comparison.answers.num_labelled,
+        "num_labelled": grouped(comparison.answers.num_labelled),
         "mcnemar": _mcnemar(comparison),
         "metrics": [_metric(metric) for metric in comparison.metrics if _is_measured(metric)],
         "plot": _plot(comparison),
@@ -92,13 +95,13 @@ def _name(run: ComparedRun, other: ComparedRun) -> str:
 
 def _run(run: ComparedRun) -> View:
     rows = [
-        ("Run", run.name),
-        ("Started", utc(run.started)),
-        ("Cases", str(run.num_cases)),
-        ("Model", run.model),
-        ("Model SHA-256", run.model_sha256),
-        ("Config SHA-256", run.config_sha256),
-        ("SHA-256 of SHA256SUMS", run.sha256sums_sha256),
+        (_("Run"), run.name),
+        (_("Started"), utc(run.started)),
+        (_("Cases"), grouped(run.num_cases)),
+        (_("Model"), run.model),
+        (_("Model SHA-256"), run.model_sha256),
+        (_("Config SHA-256"), run.config_sha256),
+        (_("SHA-256 of SHA256SUMS"), run.sha256sums_sha256),
     ]
     return {"name": run.name, "rows": rows}
 
@@ -106,37 +109,50 @@ def _run(run: ComparedRun) -> View:
 def _summary(comparison: Comparison) -> list[str]:
     moved = sum(case.is_another_class for case in comparison.changed)
     share = comparison.another_class
-    line = f"{moved} of {share.num_cases} cases audited in both runs changed class"
+    counts = {"num": grouped(moved), "total": grouped(share.num_cases)}
+    line = _("{num} of {total} cases audited in both runs changed class.", **counts)
     if share.value is not None:
-        line += f" ({percent(share.value, 1)}; {_interval(share)})"
-    lines = [f"{line}."]
+        line = _(
+            "{num} of {total} cases audited in both runs changed class ({share}; {interval}).",
+            share=percent(share.value, 1),
+            interval=_interval(share),
+            **counts,
+        )
+    lines = [line]
     for metric in comparison.performance:
         if metric.metric == "auc" and metric.a is not None and metric.b is not None:
-            before, after = score(metric.a, DECIMALS), score(metric.b, DECIMALS)
-            lines.append(f"AUC {before} in A, {after} in B: change {_change(metric.change)}.")
+            words = _(
+                "AUC {before} in A, {after} in B: change {change}.",
+                before=score(metric.a, DECIMALS),
+                after=score(metric.b, DECIMALS),
+                change=_change(metric.change),
+            )
+            lines.append(words)
     changes = {metric.metric: metric.change for metric in comparison.metrics}
     if changes["probability"].value is not None:
-        lines.append(f"Mean score: change {_change(changes['probability'])}.")
+        lines.append(_("Mean score: change {change}.", change=_change(changes["probability"])))
     num = len(comparison.differences)
     if not num:
-        return [*lines, "Config, model and software are the same."]
+        return [*lines, _("Config, model and software are the same.")]
     keys = plural("{num} key", "{num} keys", num)
-    return [*lines, f"Different: {keys} of config, model and software."]
+    return [*lines, _("Different: {keys} of config, model and software.", keys=keys)]
 
 
 def _cases(comparison: Comparison) -> Rows:
-    only = f"{len(comparison.matching.only_a)} in A, {len(comparison.matching.only_b)} in B"
+    matching = comparison.matching
+    only = _("{a} in A, {b} in B", a=grouped(len(matching.only_a)), b=grouped(len(matching.only_b)))
+    matched = _("{num} cases, by {key}", num=grouped(matching.num_matched), key=said(matching.by))
     return [
-        ("Matched", f"{comparison.matching.num_matched} cases, by {said(comparison.matching.by)}"),
-        ("In one run only", only),
-        ("Matched, but files differ", str(comparison.matching.num_other_bytes)),
-        ("Patients", said(comparison.patients)),
+        (_("Matched"), matched),
+        (_("In one run only"), only),
+        (_("Matched, but files differ"), grouped(matching.num_other_bytes)),
+        (_("Patients"), said(comparison.patients)),
     ]
 
 
 def _difference(difference: Difference) -> View:
     return {
-        "part": difference.part,
+        "part": _(PARTS[difference.part]),
         "name": difference.name,
         "a": _plain(difference.a),
         "b": _plain(difference.b),
@@ -164,7 +180,7 @@ def _trust(steps: Sequence[Transition]) -> View | None:
     """None where neither run checked an explanation."""
     if all({step.a, step.b} == {"none"} for step in steps):
         return None
-    return _table(steps, lambda state: TRUST_WORDS[state])
+    return _table(steps, lambda state: _(TRUST_WORDS[state]))
 
 
 def _performance(comparison: Comparison) -> list[View]:
@@ -174,15 +190,19 @@ def _performance(comparison: Comparison) -> list[View]:
 
 
 def _mcnemar(comparison: Comparison) -> str | None:
-    if comparison.answers.p_value is None:
+    answers = comparison.answers
+    if answers.p_value is None:
         return None
-    small = f"p < 0.{'0' * (DECIMALS - 1)}1"
-    is_small = comparison.answers.p_value < 10**-DECIMALS
-    p_value = small if is_small else f"p = {number(comparison.answers.p_value, DECIMALS)}"
-    return (
-        f"{comparison.answers.num_wrong_then_right} wrong in A and right in B, "
-        f"{comparison.answers.num_right_then_wrong} right in A and wrong in B, "
-        f"of {comparison.answers.num_labelled} labelled cases; McNemar's exact test: {p_value}."
+    p_value = f"p = {number(answers.p_value, DECIMALS)}"
+    if answers.p_value < 10**-DECIMALS:
+        p_value = f"p < {number(10**-DECIMALS, DECIMALS)}"
+    return _(
+        "{gained} wrong in A and right in B, {lost} right in A and wrong in B, "
+        "of {total} labelled cases; McNemar's exact test: {p_value}.",
+        gained=grouped(answers.num_wrong_then_right),
+        lost=grouped(answers.num_right_then_wrong),
+        total=grouped(answers.num_labelled),
+        p_value=p_value,
     )
 
 
@@ -195,7 +215,7 @@ def _metric(metric: PairedMetric) -> View:
     form = score if is_score else number
     change = metric.change
     return {
-        "name": "Accuracy" if metric.metric == "accuracy" else column_title(metric.metric),
+        "name": _("Accuracy") if metric.metric == "accuracy" else column_title(metric.metric),
         "a": DASH if metric.a is None else form(metric.a, DECIMALS),
         "b": DASH if metric.b is None else form(metric.b, DECIMALS),
         "change": DASH if change.value is None else _signed(change.value),
@@ -218,14 +238,15 @@ def _plot(comparison: Comparison) -> View:
     step = max(1, -(-len(scores) // MOST_POINTS))
     shown = scores[::step]
     a, b = comparison.a.threshold, comparison.b.threshold
-    words = f"{len(shown)} of {len(scores)} cases"
+    words = _("{num} of {total} cases", num=grouped(len(shown)), total=grouped(len(scores)))
     if a is not None and b is not None:
-        words += f"; thresholds {score(a)} in A and {score(b)} in B"
+        thresholds = _("thresholds {a} in A and {b} in B", a=score(a), b=score(b))
+        words = f"{words}; {thresholds}"
     return {
         "size": PLOT,
         "points": [{"x": round(PLOT * x, 2), "y": round(PLOT * (1 - y), 2)} for x, y in shown],
         "thresholds": _threshold_lines(a, b),
-        "labels": PLOT_LABELS,
+        "labels": _plot_labels(),
         "words": words,
     }
 
@@ -241,13 +262,14 @@ def _threshold_lines(a: float | None, b: float | None) -> list[View]:
     return lines
 
 
-PLOT_LABELS = [
-    {"x": 0, "y": 106, "anchor": "start", "text": "0"},
-    {"x": 50, "y": 106, "anchor": "middle", "text": "output in A"},
-    {"x": PLOT, "y": 106, "anchor": "end", "text": "1"},
-    {"x": -3, "y": PLOT, "anchor": "end", "text": "0"},
-    {"x": -3, "y": 4, "anchor": "end", "text": "1"},
-]
+def _plot_labels() -> list[View]:
+    return [
+        {"x": 0, "y": 106, "anchor": "start", "text": "0"},
+        {"x": 50, "y": 106, "anchor": "middle", "text": _("score in A")},
+        {"x": PLOT, "y": 106, "anchor": "end", "text": "1"},
+        {"x": -3, "y": PLOT, "anchor": "end", "text": "0"},
+        {"x": -3, "y": 4, "anchor": "end", "text": "1"},
+    ]
 
 
 def _changed(case: ChangedCase) -> View:
@@ -267,12 +289,15 @@ def _changed(case: ChangedCase) -> View:
 def _notes(case: ChangedCase) -> list[str]:
     notes = []
     if case.status[0] != case.status[1]:
-        notes.append(f"{STATUSES[case.status[0]]}, then {STATUSES[case.status[1]]}")
+        before, after = (_(STATUSES[status]) for status in case.status)
+        notes.append(_("{before}, then {after}", before=before, after=after))
     if case.trust[0] != case.trust[1]:
-        states = [TRUST_WORDS[state or "none"] for state in case.trust]
-        notes.append(f"explanation checks {', then '.join(states)}")
-    notes += [f"no longer: {in_line(flag_title(name))}" for name in case.flags_gone]
-    notes += [f"new: {in_line(flag_title(name))}" for name in case.flags_new]
+        before, after = (_(TRUST_WORDS[state or "none"]) for state in case.trust)
+        notes.append(_("explanation checks {before}, then {after}", before=before, after=after))
+    gone = [in_line(flag_title(name)) for name in case.flags_gone]
+    new = [in_line(flag_title(name)) for name in case.flags_new]
+    notes += [_("no longer: {flag}", flag=words) for words in gone]
+    notes += [_("new: {flag}", flag=words) for words in new]
     return notes
 
 
@@ -283,7 +308,7 @@ def _change(estimate: Estimate) -> str:
 
 def _interval(estimate: Estimate, is_change: bool = False) -> str:
     words = _between(estimate, is_change)
-    return words if estimate.interval_95 is None else f"95 % interval {words}"
+    return words if estimate.interval_95 is None else _("95 % interval {ends}", ends=words)
 
 
 def _between(estimate: Estimate, is_change: bool = False) -> str:
@@ -292,8 +317,8 @@ def _between(estimate: Estimate, is_change: bool = False) -> str:
         return said(estimate.reason or "")
     low, high = estimate.interval_95
     if is_change:
-        return f"{_signed(low)} to {_signed(high)}"
-    return f"{percent(low, 1)} to {percent(high, 1)}"
+        return _("{low} to {high}", low=_signed(low), high=_signed(high))
+    return _("{low} to {high}", low=percent(low, 1), high=percent(high, 1))
 
 
 def _signed(value: float) -> str:

@@ -234,16 +234,18 @@ class Renderer:
         with spoken(language or _language(run)):
             return self._filled("index.html.j2", index_view(cases, run, answers))
 
-    def comparison(self, comparison: Comparison) -> tuple[bytes, bytes]:
-        """A comparison of two runs, in English.
+    def comparison(self, comparison: Comparison, language: str) -> tuple[bytes, bytes]:
+        """A comparison of two runs.
 
         Returns
         -------
         HTML, one self-contained page, and PDF/A-3a with the record attached.
         """
-        html = self._filled("compare.html.j2", comparison_view(comparison))
         record = to_json(comparison)
-        file = AttachedFile("compare.json", "The record of this comparison", "Data", record)
+        with spoken(language):
+            html = self._filled("compare.html.j2", comparison_view(comparison))
+            words = _("The record of this comparison")
+        file = AttachedFile("compare.json", words, "Data", record)
         moment = _moment(comparison.b.started)
         return html.encode(), self._printer.pdf(html, self._css["a4"], {}, [file], moment)
 

@@ -269,7 +269,7 @@ def decimals(value: float, num: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _written(number: str, code: str) -> str:
-    """Kept: a document has some two hundred numbers, and a run the same few."""
+    """A number as the language writes it. Cached: the same numbers come again in every document."""
     _whole, point, places = number.partition(".")
     pattern = f"0{point}{'0' * len(places)}"
     locale = read_language(code).locale
