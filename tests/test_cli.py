@@ -230,6 +230,7 @@ def test_acceptance_criteria_that_are_not_met_give_exit_code_6(tmp_path: Path) -
     ignored = cxr_audit("cohort", folder.path, "--set", "classifier.threshold=0.4")
     assert ignored.returncode == 2
     assert "has no effect: this command reads cohort, acceptance only" in ignored.stderr
+    assert "--threshold asks what another threshold would decide" in ignored.stderr
     (folder.case("p3") / "case.json").unlink()
     partial = cxr_audit("cohort", folder.path)
     assert partial.returncode == 2

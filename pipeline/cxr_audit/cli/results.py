@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from cxr_audit.cli.options import (
     Junit,
@@ -122,25 +121,24 @@ def _print_curve(found: Curve, plot: Path | None, as_json: bool) -> None:
         highlight=False,
         markup=False,
     )
-    head, *rows = curve_lines(found)
-    table = Table(*head, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    out.print(table, highlight=False)
+    lines = list(curve_lines(found))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(cells).rstrip())
 
 
 def _draw_curve(found: Curve, path: Path) -> None:
     from cxr_audit.report.plots import thresholds
 
     lines = []
-    for name in ("sensitivity", "specificity", "ppv", "npv"):
+    for name in ("sensitivity", "specificity"):
         estimates = [getattr(row, name) for row in found.decisions]
         nothing = (math.nan, math.nan)
         values = [math.nan if each.value is None else each.value for each in estimates]
         ends = [each.interval_95 or nothing for each in estimates]
         low, high = [end[0] for end in ends], [end[1] for end in ends]
-        shown = name.upper() if len(name) == 3 else name.capitalize()
-        lines.append((shown, values, low, high))
+        lines.append((name.capitalize(), values, low, high))
     at = [row.threshold for row in found.decisions]
     own = [row.threshold for row in found.decisions if row.is_of_run]
     write_text(path, thresholds(at, lines, own))

@@ -216,6 +216,6 @@ def _share(estimate: Estimate) -> str:
     if estimate.value is None:
         return "-"
     if estimate.interval_95 is None:
-        return f"{estimate.value:.3f}"
+        return f"{estimate.value:.2f}"
     low, high = estimate.interval_95
-    return f"{estimate.value:.3f} ({low:.3f} to {high:.3f})"
+    return f"{estimate.value:.2f} ({low:.2f} to {high:.2f})"

@@ -75,9 +75,11 @@ def _check_sections(overrides: Sequence[str], sections: Collection[str]) -> None
     for text in overrides:
         section = text.partition(".")[0].strip()
         if section in AuditConfig.model_fields and section not in sections:
+            hint = "leave it out, or give it to cxr-audit run"
+            if text.startswith("classifier.threshold=") and tuple(sections) == MEASURING:
+                hint = "--threshold asks what another threshold would decide"
             raise ConfigError(
-                f"--set {text} has no effect: this command reads {', '.join(sections)} only",
-                "leave it out, or give it to cxr-audit run",
+                f"--set {text} has no effect: this command reads {', '.join(sections)} only", hint
             )
 
 

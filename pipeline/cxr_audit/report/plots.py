@@ -103,7 +103,8 @@ def thresholds(
     Parameters
     ----------
     at : the thresholds, ascending.
-    lines : name, values, lower and upper ends of their intervals; NaN where undefined.
+    lines : two of them: name, values, lower and upper ends of their intervals; NaN where
+        undefined. The intervals of the first are filled, those of the second have thin lines.
     own : the threshold of the run, drawn upright.
     width_mm, height_mm : of the picture.
     """
@@ -113,10 +114,13 @@ def thresholds(
         axes.spines[["top", "right"]].set_visible(False)
         for threshold in own:
             axes.axvline(threshold, color=SOFT, linewidth=0.6, linestyle=(0, (3, 2)))
-        styles = ("-", "--", "-.", ":")
-        for (name, values, low, high), style in zip(lines, styles, strict=False):
-            axes.fill_between(at, low, high, color=FILL, alpha=0.35, linewidth=0)
-            axes.plot(at, values, color=DEEP, linewidth=1.0, linestyle=style, label=name)
+        for (name, values, low, high), style in zip(lines, ("-", "--"), strict=True):
+            if style == "-":
+                axes.fill_between(at, low, high, color=FILL, alpha=0.4, linewidth=0)
+            else:
+                for end in (low, high):
+                    axes.plot(at, end, color=SOFT, linewidth=0.6, linestyle=style)
+            axes.plot(at, values, color=DEEP, linewidth=1.1, linestyle=style, label=name)
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=3)
     return done[0]
 
