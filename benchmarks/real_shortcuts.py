@@ -326,13 +326,23 @@ def segmenter() -> Any:
     return regions.LungSegmenter(reference.WEIGHTS / "lungs.keras")
 
 
-def lungs_of(pixels: Images) -> list[Any]:
-    """The lungs of each radiograph, as the audit finds them."""
-    inputs = np.stack([regions.segmenter_input(image.astype(np.float32) / 255) for image in pixels])
-    found: list[Any] = []
-    for start in range(0, len(inputs), 50):
-        found += segmenter().find(inputs[start : start + 50])
-    return found
+Found = tuple[Any, dict[str, npt.NDArray[np.bool_]]]
+KNOWN: dict[bytes, Found] = {}
+"""Lungs and markers of each radiograph: most are the same for every classifier of a part."""
+
+
+def found_on(pixels: Images) -> list[Found]:
+    """The lungs and the markers of each radiograph, as the audit finds them."""
+    keys = [image.tobytes() for image in pixels]
+    new = [n for n, key in enumerate(keys) if key not in KNOWN]
+    for start in range(0, len(new), 50):
+        some = new[start : start + 50]
+        grey = [pixels[n].astype(np.float32) / 255 for n in some]
+        lungs = segmenter().find(np.stack([regions.segmenter_input(image) for image in grey]))
+        for n, image, both in zip(some, grey, lungs, strict=True):
+            markers = {region.facts.name: region.mask for region in regions.find_markers(image)}
+            KNOWN[keys[n]] = both, markers
+    return [KNOWN[key] for key in keys]
 
 
 def records_of(out: Path, part: str, name: str) -> list[Kept]:
@@ -340,14 +350,11 @@ def records_of(out: Path, part: str, name: str) -> list[Kept]:
     shown, _, _ = audited_set(part, name)
     placement = place(SIDE_PX, SIDE_PX, INPUT_PX, INPUT_PX, "stretch")
     seen = [ModelInput(tensor, placement) for tensor in reduced(shown.pixels)]
-    lungs = lungs_of(shown.pixels)
     values, markers, statistics = [], [], []
-    for n, image in enumerate(shown.pixels):
-        pixels = image.astype(np.float32) / 255
-        found = {region.facts.name: region.mask for region in regions.find_markers(pixels)}
+    for n, (both, found) in enumerate(found_on(shown.pixels)):
         grey, _ = grey_of(seen[n], SETTINGS)
+        pixels = shown.pixels[n].astype(np.float32) / 255
         of_case = factors.measure(grey, pixels, len(found))
-        both = lungs[n]
         if both.reason is None:
             geometry = factors.LungGeometry.of(both.right, both.left, 1.0)
             of_case |= factors.measure_lungs(geometry) if geometry else {}
@@ -359,29 +366,33 @@ def records_of(out: Path, part: str, name: str) -> list[Kept]:
     mean = usual([seen[n] for n in sampled])
     model = opened(out / part / f"{name}.keras")
     asked = set(spread_over(ASKED, len(seen)))
-    kept = []
+    inputs: list[npt.NDArray[np.float32]] = []
+    parts: list[tuple[list[str], list[Change]]] = []
     for n, of_case in enumerate(values):
-        inputs = [seen[n].tensor]
         replaced = as_usual(seen[n], mean, markers[n], regions.BORDER)
-        inputs += replaced.values()
+        inputs += [seen[n].tensor, *replaced.values()]
         changes: list[Change] = []
         if n in asked:
             for change, tensor in changed_inputs(seen[n], of_case, ranges, mean, SETTINGS):
                 changes.append(change)
                 inputs.append(tensor)
-        logits = log_odds(model, np.stack(inputs)).tolist()
-        before = logits[0]
-        parts = dict(zip(replaced, logits[1:], strict=False))
-        places = {"border": parts.pop("border") - before}
+        parts.append((list(replaced), changes))
+    logits = iter(log_odds(model, np.stack(inputs)).tolist())
+    kept = []
+    for n, (names, changes) in enumerate(parts):
+        before = next(logits)
+        of_names = {name: next(logits) - before for name in names}
+        places = {"border": of_names.pop("border")}
         moved: dict[str, tuple[float, float]] = {}
         if n in asked:
-            keys = [key for key in ranges if key in of_case]
-            moved, bands = read_changes(changes, logits[1 + len(replaced) :], before, keys)
+            answers = [next(logits) for _ in changes]
+            keys = [key for key in ranges if key in values[n]]
+            moved, bands = read_changes(changes, answers, before, keys)
             places |= bands
         label = "PNEUMONIA" if shown.is_ill[n] else "NORMAL"
-        strongest = max((value - before for value in parts.values()), key=abs, default=None)
+        strongest = max(of_names.values(), key=abs, default=None)
         kept.append(
-            Kept(str(n), label, before, of_case, {}, moved, places, strongest, statistics[n])
+            Kept(str(n), label, before, values[n], {}, moved, places, strongest, statistics[n])
         )
     return kept
 
@@ -435,7 +446,8 @@ def report(out: Path, part: str) -> dict[str, Any]:
     """Every classifier of a part: truth, what the run said, and its leading factors."""
     known = truths(out, part)
     rows: dict[str, Any] = {}
-    for name in (*PARTS[part], *CLEAN[part]):
+    # In an order of no meaning, so that a run that is broken off is a sample of the whole.
+    for name in sorted((*PARTS[part], *CLEAN[part]), key=seed_of):
         cue = PARTS[part].get(name)
         found = verdicts(out, part, name)
         said = outcome(found, cue)

@@ -19,6 +19,7 @@ def _cells(depth: Depth) -> list[str]:
         str(depth.probes),
         "one by one" if depth.has_each_marker else "at once",
         str(depth.masking),
+        str(depth.factors),
         "all cases" if depth.stability == "all" else "sample",
         str(depth.stages),
         str(series.num_inputs),

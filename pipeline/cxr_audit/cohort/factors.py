@@ -295,11 +295,17 @@ class _Judge:
         return replace(found, verdict=replace(found.verdict, reason=likely))
 
     def _beyond(self, named: Sequence[_Found]) -> Doubles:
-        """The logit within a label without what the factors in use explain."""
+        """The logit within a label without what the factors in use explain.
+
+        A factor that cannot be told apart from one of them is taken out with it.
+        """
+        used = [one for one in named if one.verdict.verdict == "uses"]
         rest = self.residual.copy()
         for one in named:
             values = self.panel.values.get(one.verdict.factor)
-            if one.verdict.verdict != "uses" or values is None:
+            if values is None or np.isnan(values).all():
+                continue
+            if one not in used and not any(self._are_alike(one, other) for other in used):
                 continue
             known = ~np.isnan(values)
             terms = rank_terms(values[known], self.panel.labels[known])

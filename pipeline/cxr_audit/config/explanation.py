@@ -137,10 +137,10 @@ class Factors(Section):
     """What the output depends on: the logit with one property changed, or one band replaced."""
 
     cases: Annotated[int, Field(ge=1)] | Literal["all", "none"] = Field(
-        64,
+        STANDARD.factors,
         description=(
-            "a number (so many cases, spread evenly over the run) | all | none; about 36 "
-            "passes a case"
+            "a number (so many cases, spread evenly over the run) | all | none; up to 36 passes a "
+            f"case; {by_depth('factors')}"
         ),
     )
 

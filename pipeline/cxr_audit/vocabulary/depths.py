@@ -21,6 +21,7 @@ class Depth(Row):
     ----------
     probes : cases whose brightness, border and markers are changed.
     masking : cases of causal masking.
+    factors : cases that are asked with their factors changed and bands replaced.
     stability : "all" = small changes of each case; "sample" = of the sample, once a model.
     has_each_marker : each marker is replaced on its own; False = all of a case at once.
     stages : of the cascade of randomisation; the last one leaves no trained weight.
@@ -35,6 +36,7 @@ class Depth(Row):
 
     probes: Number
     masking: Number
+    factors: Number
     stability: Literal["all", "sample"]
     has_each_marker: bool
     stages: int
@@ -54,6 +56,7 @@ DEPTHS = Registry(
             definition="Every check of every case that can be made of it.",
             probes="all",
             masking=64,
+            factors=96,
             stability="all",
             has_each_marker=True,
             stages=6,
@@ -69,6 +72,7 @@ DEPTHS = Registry(
             definition="At most five passes a case; what needs more is asked of a sample.",
             probes="all",
             masking=32,
+            factors=64,
             stability="sample",
             has_each_marker=False,
             stages=3,
@@ -84,6 +88,7 @@ DEPTHS = Registry(
             definition="One pass a case; everything else is asked of a sample.",
             probes=32,
             masking=16,
+            factors=32,
             stability="sample",
             has_each_marker=False,
             stages=3,
@@ -101,6 +106,7 @@ DEFAULT_DEPTH = "standard"
 DEPTH_KEYS = {
     ("masking", "probes"): "probes",
     ("masking", "cases"): "masking",
+    ("factors", "cases"): "factors",
     ("trust", "stability"): "stability",
 }
 """Config key that the dial sets -> field of `Depth`."""

@@ -90,6 +90,10 @@ def factor_name(found: FactorVerdict) -> str:
     return named(words)
 
 
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _row(found: FactorVerdict) -> View:
     effect = DASH if found.effect is None else number(found.effect)
     interval = DASH
@@ -97,7 +101,7 @@ def _row(found: FactorVerdict) -> View:
         low, high = found.interval_95
         interval = _("{low} to {high}", low=number(low), high=number(high))
     return {
-        "name": sentence(factor_name(found)),
+        "name": _capital(factor_name(found)),
         "state": _(STATES[found.verdict]),
         "is_used": found.verdict == "uses",
         "effect": effect,
