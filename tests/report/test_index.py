@@ -315,6 +315,7 @@ def test_a_review_is_kept_filtered_and_exported(opened):
     page.get_by_label("Comment").fill('tube, "old" film')
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
+    page.wait_for_function("!location.hash.includes('case=')")  # the dialog closes a task later
     page.reload()
     assert page.locator("#reviewed").inner_text() == "2 of 10 cases reviewed."
     assert page.locator(".answer").all_inner_texts()[:2] == ["agree, not plausible", "disagree"]
