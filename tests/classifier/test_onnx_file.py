@@ -167,6 +167,16 @@ def test_an_input_that_could_be_either_is_asked_about(tmp_path: Path) -> None:
     assert "(?, ?, ?, ?)" in refusal(open_shape)
 
 
+def test_an_input_of_absurd_size_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    for shape in ((2**31, 4, 4, 1), (None, 2**40, 4, 1)):
+        assert "axes of at most 4096" in refusal(tiny(tmp_path / "m.onnx", shape=shape))
+
+
+def test_a_softmax_over_one_unit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="its output is 1 for every image"):
+        ClosedClassifier(OnnxFile(tiny(tmp_path / "m.onnx", "Softmax")), (4, 4, 1))
+
+
 def test_what_the_outputs_are_is_asked_about(tmp_path: Path) -> None:
     file = OnnxFile(tiny(tmp_path / "m.onnx", "Tanh"))
     with pytest.raises(ModelError, match="cannot be read from it") as refused:

@@ -146,7 +146,12 @@ def _kind(source: Answering, num_units: int, stated: Stated | None) -> Kind:
                 f"classifier.output is {stated}, but {source.name} ends in a {source.activation}",
                 "remove classifier.output: it is read from the file",
             )
-        refuse_one_label(num_units, "softmax" if source.activation == "softmax" else stated)
+        if source.activation == "softmax" and num_units == 1:
+            raise ModelError(
+                f"{source.name} ends in a softmax over one unit: its output is 1 for every image",
+                "export the model with a sigmoid unit, or with two softmax units",
+            )
+        refuse_one_label(num_units, stated)
         return kind_of_activation(source.activation, num_units, stated)
     if stated is None:
         raise ModelError(

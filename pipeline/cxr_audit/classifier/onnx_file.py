@@ -12,6 +12,7 @@ logits are exact however close to 0 or 1 a probability is.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import stat
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ from cxr_audit.records import Floats
 Layout = Literal["nhwc", "nchw"]
 
 MAX_BYTES = 2**31 - 1  # what one message of protobuf may hold
+MOST = 4096
+"""Largest axis of an input, as in `preprocess.rows`."""
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 ACTIVATIONS = {"Sigmoid": "sigmoid", "Softmax": "softmax"}
 CHANNELS = (1, 3)
@@ -58,7 +61,8 @@ class OnnxFile:
         self.name = path.name
         content = _read(path)
         model = _parsed(path, content)
-        weights = _with_weights(path, model)
+        with _text_of(path):
+            weights = _with_weights(path, model)
         self.sha256 = _digest(content, weights)
         if sha256 is not None and self.sha256 != sha256.lower():
             raise ModelError(
@@ -66,11 +70,12 @@ class OnnxFile:
                 f"expected {sha256.lower()}",
                 "audit the file that was meant, or set classifier.sha256 to the new value",
             )
-        _check_operators(path, model)
-        self.parameters: int | None = _num_parameters(model)
-        self._input = _image_input(path, model)
-        self.layout = layout or _layout_of(path, self._input.shape)
-        self.activation = _show_logits(path, model)
+        with _text_of(path):
+            _check_operators(path, model)
+            self.parameters: int | None = _num_parameters(model)
+            self._input = _image_input(path, model)
+            self.layout = layout or _layout_of(path, self._input.shape)
+            self.activation = _show_logits(path, model)
         self._session = open_session(model.SerializeToString())
 
     @property
@@ -155,6 +160,15 @@ def _parsed(path: Path, content: bytes) -> Any:
     if not model.graph.node or not model.opset_import:
         raise ModelError(f"{path} is no ONNX model: it has no graph")
     return model
+
+
+@contextlib.contextmanager
+def _text_of(path: Path) -> Iterator[None]:
+    """Names are decoded when they are asked for; one that is not UTF-8 is a damaged file."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is no ONNX model: a name is not UTF-8") from error
 
 
 def _with_weights(path: Path, model: Any) -> dict[str, bytes]:
@@ -282,10 +296,13 @@ def _image_input(path: Path, model: Any) -> _Input:
         axis.dim_value if axis.HasField("dim_value") and axis.dim_value > 0 else None
         for axis in kind.shape.dim
     )
-    if kind.elem_type not in types or len(shape) != 4:
-        name = TensorProto.DataType.Name(kind.elem_type)
+    if any(size is not None and size > MOST for size in shape):
         raise ModelError(
-            f"the input of {path} is {name} of {len(shape)} axes, expected an image of floating "
+            f"the input of {path} is {_written(shape)}, expected axes of at most {MOST}", _SAVE
+        )
+    if kind.elem_type not in types or len(shape) != 4:
+        raise ModelError(
+            f"the input of {path} has type {kind.elem_type} and {len(shape)} axes, expected an image of floating "
             "point: (batch, rows, columns, channels) or (batch, channels, rows, columns)",
             _SAVE,
         )
@@ -297,11 +314,15 @@ def _layout_of(path: Path, shape: tuple[int | None, ...]) -> Layout:
     is_first, is_last = shape[1] in CHANNELS, shape[3] in CHANNELS
     if is_first != is_last:
         return "nchw" if is_first else "nhwc"
-    written = ", ".join(str(size or "?") for size in shape)
     raise ModelError(
-        f"the input of {path} is ({written}): where its channels are cannot be read",
+        f"the input of {path} is {_written(shape)}: where its channels are cannot be read",
         "set classifier.layout: nchw or nhwc",
     )
+
+
+def _written(shape: tuple[int | None, ...]) -> str:
+    """For example (?, 224, 224, 3)."""
+    return f"({', '.join(str(size or '?') for size in shape)})"
 
 
 def _show_logits(path: Path, model: Any) -> str | None:

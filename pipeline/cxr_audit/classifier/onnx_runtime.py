@@ -91,7 +91,9 @@ def open_session(model: bytes) -> Any:
     # Threads that wait without sleeping would take the cores of the light processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], enable_fallback=False
+        )
     except Exception as error:  # ONNX Runtime raises a class of its own for each status
         raise ModelError(
             f"ONNX Runtime {onnxruntime.__version__} cannot run the model: {first_line(error)}"
