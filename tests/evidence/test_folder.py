@@ -11,6 +11,7 @@ import secrets
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -349,3 +350,18 @@ def test_a_crosswalk_that_is_not_the_runs_own_is_refused(folder: RunFolder) -> N
         evidence.read_crosswalk(folder)
     crosswalk.unlink()
     assert evidence.read_crosswalk(folder) == []
+
+
+def test_a_file_in_parts_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    evidence.write(path, (part for part in (b"a\n", b"", b"b\n")))
+    assert path.read_bytes() == b"a\nb\n"
+
+    def broken() -> Iterator[bytes]:
+        yield b"c\n"
+        raise ValueError("a record cannot be read")
+
+    with pytest.raises(ValueError, match="cannot be read"):
+        evidence.write(path, broken())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["cases.csv"]
+    assert path.read_bytes() == b"a\nb\n"

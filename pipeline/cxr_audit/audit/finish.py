@@ -136,7 +136,8 @@ def finish_run(
     records : of all cases, in order.
     template_dir : own templates.
     """
-    evidence.write(folder.path / "cases.csv", cohort.cases_table(records).encode())
+    lines = (line.encode() for line in cohort.table_lines(records))
+    evidence.write(folder.path / "cases.csv", lines)
     evidence.write(folder.path / "cases.csv-metadata.json", cohort.cases_metadata().encode())
     described = describe_cohort(folder, run, records)
     evidence.write(folder.path / "cohort.json", to_json(described))

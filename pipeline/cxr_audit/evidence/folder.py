@@ -12,7 +12,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -208,13 +208,13 @@ def _is_before_a_run(path: Path) -> bool:
     return {entry.name for entry in path.iterdir()} <= {"cases", PRIVATE, SBOM, LOCK}
 
 
-def write(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write(path: Path, data: bytes | Iterable[bytes], mode: int = 0o644) -> None:
     """Write a file whole or not at all; a mark only after the files beside it.
 
     Parameters
     ----------
     path : the file; its folder is made where it does not exist.
-    data : its content.
+    data : its content, or the parts of it in order.
     mode : permissions of the file.
 
     Raises
@@ -227,17 +227,19 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         try:
-            write_whole(descriptor, data)
+            for part in (data,) if isinstance(data, bytes) else data:
+                write_whole(descriptor, part)
         finally:
             os.close(descriptor)
         if path.name in MARKS:
             _settle(path.parent)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise EngineError(
             f"cannot write {path.name} in {path.parent}: {error.strerror}", remedy(error)
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_whole(descriptor: int, data: bytes) -> None:
