@@ -64,7 +64,7 @@ def _passes(run: RunRecord) -> Rows:
         )
         rows.append((_("Plain pass"), text))
     total_s = sum(count.cpu_s for count in run.costs.passes.values())
-    for purpose, count in run.costs.passes.items():
+    for purpose, count in sorted(run.costs.passes.items()):
         row = PURPOSES.get(purpose)
         name = sentence(_(row.label)) if row else purpose
         text = _(
