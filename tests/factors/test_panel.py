@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from cxr_audit.factors import LungGeometry, low_level, measure, measure_lungs, move, panel
 from cxr_audit.factors.moves import BY_MOVING, FAMILIES
-from cxr_audit.vocabulary.factors import FACTORS, low_level_names, moved_factors
+from cxr_audit.vocabulary.factors import (
+    FACTORS,
+    FactorRow,
+    low_level_names,
+    measured_factors,
+    moved_factors,
+)
 
 RNG = np.random.default_rng(3)
 
@@ -168,3 +174,17 @@ def test_wavelets_tell_orientations_apart() -> None:
     half[48:] = 0.5
     values = dict(zip(low_level_names(), low_level(half), strict=True))
     assert values["detail level 1:horizontal"] == pytest.approx(math.log(0.5), abs=0.01)
+
+
+def test_a_factor_of_another_package_is_measured() -> None:
+    row = FactorRow(
+        key="toy", label="toy", definition="A toy.", function=lambda grey: float(grey.max())
+    )
+    FACTORS.add(row)
+    try:
+        image = smooth()
+        assert measure(image, image, None)["toy"] == pytest.approx(float(image.max()))
+        assert "toy" in {factor.key for factor in measured_factors()}
+        assert "markers" not in measure(image, image, None)  # they were not looked for
+    finally:
+        FACTORS.remove("toy")

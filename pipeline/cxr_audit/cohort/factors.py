@@ -126,6 +126,7 @@ class _Judge:
     def __init__(self, panel: Panel, limits: Acceptance, rounds: int, seed: int) -> None:
         self.panel, self.limits, self.rounds, self.seed = panel, limits, rounds, seed
         self.residual = within_label(panel.logit, panel.labels)
+        self._drawn: dict[bytes, Resampling] = {}
 
     def all(self) -> tuple[FactorVerdict, ...]:
         """Every factor, ranked."""
@@ -147,6 +148,14 @@ class _Judge:
         found.sort(key=lambda one: one.rank)
         return tuple(one.verdict for one in found)
 
+    def _resampling(self, among: Bools) -> Resampling:
+        """The patients of some cases; the same cases share their draws."""
+        key = among.tobytes()
+        if key not in self._drawn:
+            patients = self.panel.patients[among]
+            self._drawn[key] = Resampling(patients, self.rounds, self.seed)
+        return self._drawn[key]
+
     # ---- factors without a place
 
     def _without_place(self, row: FactorRow) -> _Found:
@@ -161,7 +170,7 @@ class _Judge:
             return self._nothing(row, reason)
         residual = self.residual[known]
         p = p_value(terms, residual, patients, self.seed)
-        resampling = Resampling(patients, self.rounds, self.seed)
+        resampling = self._resampling(known)
         columns = _regression(terms, residual)
         if not row.is_moved:
             estimate = resampling.of_sums(_explained_of(terms.shape[1]), *columns)
@@ -240,7 +249,7 @@ class _Judge:
             return self._nothing(row, reason)
         squares = np.where(has_one, change, 0.0) ** 2
         ones = np.ones(self.residual.size)
-        resampling = Resampling(self.panel.patients, self.rounds, self.seed)
+        resampling = self._resampling(np.ones(self.residual.size, bool))
         columns = ones, self.residual, self.residual**2, has_one, squares
         estimate = resampling.of_sums(_change_in_spreads, *columns)
         estimate = replace(estimate, num_cases=int(has_one.sum()), num_patients=num)
@@ -254,7 +263,7 @@ class _Judge:
         if change is None or asked.sum() < MIN_PATIENTS:
             return self._nothing(row, message("cohort.factor_not_asked"))
         logit = within_label(self.panel.logit[asked], self.panel.labels[asked])
-        resampling = Resampling(self.panel.patients[asked], self.rounds, self.seed)
+        resampling = self._resampling(asked)
         estimate = resampling.of_sums(_share_of_place, *_moments(change[asked], logit))
         limit = self.limits.factor_place
         share = max(0.0, estimate.value or 0.0)
@@ -282,7 +291,7 @@ class _Judge:
         whole = np.array([is_of_whole_image(name) for name in names])
         centred = within_label(statistics, self.panel.labels)
         predicted = predicted_out_of_fold(centred[:, whole], rest, self.panel.patients, self.seed)
-        resampling = Resampling(self.panel.patients, self.rounds, self.seed)
+        resampling = self._resampling(np.ones(self.residual.size, bool))
         estimate = resampling.of_sums(_predicted_share, (rest - predicted) ** 2, rest**2)
         limit = self.limits.factor_low_level
         share = max(0.0, estimate.value or 0.0)
