@@ -9,6 +9,7 @@ from pathlib import Path
 import highdicom
 import pydicom
 import pytest
+from cxr_audit.audit import join_answers, verify_run
 from cxr_audit.errors import ConfigError
 from cxr_audit.evidence import RunFolder
 from cxr_audit.export import export_run, read_back
@@ -104,6 +105,25 @@ def test_coded_answers_come_back(exported: RunFolder, tmp_path: Path) -> None:
     assert (row["case_id"], row["reader"]) == (case_of(exported, 1), "JD")
     assert (row["agreement"], row["location"]) == ("disagree", "not_plausible")
     assert row["reading"] == "NORMAL"
+
+
+def test_answers_join_the_evidence(exported: RunFolder, tmp_path: Path) -> None:
+    answers = [(questions.LOCATION, questions.ANSWERS["location"]["plausible"])]
+    source = save(
+        tmp_path / "in",
+        verified(ours(exported, 1), "Roe^Richard"),
+        report_about(ours(exported, 2), "Doe^Jane", answers),
+    )
+    back = read_back(exported.path, source)
+    assert back.path is not None
+    record = join_answers(exported.path, [back.path])
+    joined = {(a.case_id, a.reader): (a.agreement, a.location) for a in record.answers}
+    assert joined == {
+        (case_of(exported, 1), "RR"): ("agree", None),
+        (case_of(exported, 2), "JD"): (None, "plausible"),
+    }
+    assert verify_run(exported.path).problems == ()
+    assert export_run(exported.path).already == 9  # answers change no object
 
 
 @pytest.mark.parametrize("name", ["other", "empty", "unknown", "nobody"])

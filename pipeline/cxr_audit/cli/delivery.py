@@ -78,6 +78,9 @@ def readback(
     for reason, count in Counter(map(str, back.left_out)).items():
         err.print(f"left out, {count} reports: {reason}", highlight=False, markup=False)
     err.print(f"{len(back.answers)} answers", highlight=False)
+    if back.answers:
+        hint = f"to join them: cxr-audit worklist {run_folder} --answers {back.path}"
+        err.print(hint, highlight=False, markup=False)
     out.print(str(back.path), highlight=False, markup=False)
 
 

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -26,23 +27,16 @@ from cxr_audit.export.codes import SCHEME, finding, own
 from cxr_audit.export.ledger import NAME, read_entries
 from cxr_audit.export.run import own_config
 from cxr_audit.ingest import dicomweb, web
-from cxr_audit.records import ServerInstance
+from cxr_audit.records import ANSWER_COLUMNS, ServerInstance
+from cxr_audit.records.readers import Agreement, Location
 from cxr_audit.vocabulary import Message, message
 
-COLUMNS = ("case_id", "reader", "time", "reading", "agreement", "location", "comment")
-"""Of a file of answers."""
 AGREEMENT = own("agreement", "Reader agrees with the output of the model")
 LOCATION = own("location", "Reader on the place of the evidence")
 READING = own("reading", "Class that the reader read from the radiograph alone")
 ANSWERS = {
-    "agreement": {
-        name: own(f"answer.{name}", name.replace("_", " "))
-        for name in ("agree", "disagree", "cannot_say")
-    },
-    "location": {
-        name: own(f"answer.{name}", name.replace("_", " "))
-        for name in ("plausible", "not_plausible")
-    },
+    question: {name: own(f"answer.{name}", name.replace("_", " ")) for name in get_args(kind)}
+    for question, kind in (("agreement", Agreement), ("location", Location))
 }
 QUESTIONS = {"agreement": AGREEMENT, "location": LOCATION, "reading": READING}
 PERSON = "121008"  # Person Observer Name, DCM
@@ -56,7 +50,7 @@ class ReadBack:
 
     Parameters
     ----------
-    answers : one a report, in the columns `COLUMNS`.
+    answers : one a report, in the columns `ANSWER_COLUMNS`.
     left_out : why other reports are no answers, each time.
     path : the file of answers.
     """
@@ -172,7 +166,7 @@ def _answer(
     reader = _reader(report)
     if not reader:
         return message("export.report_without_reader")
-    row = dict.fromkeys(COLUMNS, "")
+    row = dict.fromkeys(ANSWER_COLUMNS, "")
     return {**row, "case_id": about.pop(), "reader": reader, "time": _time(report), **coded}
 
 
@@ -266,7 +260,7 @@ def _time(report: Dataset) -> str:
 
 def _table(answers: Iterable[Answer]) -> bytes:
     text = io.StringIO(newline="")
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table = csv.DictWriter(text, ANSWER_COLUMNS, lineterminator="\n")
     table.writeheader()
     table.writerows(answers)
     return text.getvalue().encode()
