@@ -181,14 +181,18 @@ def _problems(run: Path, server: str, folder: Path) -> list[str]:
 
 
 def _is_read_alike(dataset: pydicom.Dataset, file: Path) -> bool:
-    """Whether two readers find the same names and numbers; decimal strings have 14 digits."""
+    """Whether two readers find the same names and numbers.
+
+    One reads doubles, the other decimal strings of 16 characters: up to 14 places.
+    """
     doubles, decimals = (
         dicom_checks.numbers_by_highdicom(dataset),
         dicom_checks.numbers_by_dcmtk(file),
     )
     if doubles.keys() != decimals.keys() or not doubles:
         return False
-    return all(math.isclose(doubles[name], decimals[name], rel_tol=1e-12) for name in doubles)
+    pairs = [(doubles[name], decimals[name]) for name in doubles]
+    return all(math.isclose(*pair, rel_tol=1e-12, abs_tol=1e-13) for pair in pairs)
 
 
 def _deliver(run: Path, pacs: Pacs, archive: Pacs, environment: dict[str, str]) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import get_args
 
 import pydicom
+from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
@@ -34,7 +35,7 @@ from cxr_audit.vocabulary import Message, message
 AGREEMENT = own("agreement", "Reader agrees with the output of the model")
 LOCATION = own("location", "Reader on the place of the evidence")
 READING = own("reading", "Class that the reader read from the radiograph alone")
-ANSWERS = {
+ANSWERS: dict[str, dict[str, CodedConcept]] = {
     question: {name: own(f"answer.{name}", name.replace("_", " ")) for name in get_args(kind)}
     for question, kind in (("agreement", Agreement), ("location", Location))
 }
