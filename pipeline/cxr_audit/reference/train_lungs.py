@@ -6,7 +6,9 @@
 A small U-Net (Ronneberger et al., arXiv 1505.04597) on one 256x256 channel. The parts for training,
 validation and test are drawn in each source apart; in both sources a patient has one image.
 Augmentation stands in for what these erect adult PA images do not show: portable and paediatric
-ones, opacities over the lung, tubes, markers, collimation. What is no upright chest (turned by 90
+ones, opacities over the lung, a lung that is white throughout, tubes, markers, collimation. With
+`--teacher`, training starts from those weights, and children with the teacher's masks join the
+training part. What is no upright chest (turned by 90
 or 180 degrees, tiles in disorder, drawn shapes, noise) is shown with an empty mask, so that the
 network leaves it empty. The test part is read once, at the end. An interrupted training goes on
 from its last epoch when the command is given again.
@@ -29,12 +31,19 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_audit.records import CardData, Floats, Mask, Measured, ModelCard, Population, to_json
+from cxr_audit.reference.opacities import whiten
 from cxr_audit.regions.lungs import SIZE, Lungs, LungSegmenter, find_lungs, segmenter_input
 
 Pixels = npt.NDArray[np.uint8]
 
 CHANNELS = (16, 32, 64, 96, 128)
 NEGATIVE_FRACTION = 0.15
+CLOUD_FRACTION = 0.5
+WHITE_FRACTION = 0.45
+# A teacher's mask of a healthy child is learnt from where the teacher is sure and the lungs even.
+NUM_CHILDREN = 300
+TEACHER_CONFIDENCE = 0.96
+TEACHER_RATIO = 0.7
 LIMITS = (
     (
         "It was trained on erect adults; on portable and paediatric radiographs it has been "
@@ -120,6 +129,42 @@ def read_data(folder: Path) -> tuple[Pixels, Pixels, list[str], str]:
     return images, masks, names, digest.hexdigest()
 
 
+def read_children(folder: Path, teacher: LungSegmenter) -> tuple[Pixels, Pixels]:
+    """Children with the teacher's masks, one radiograph a patient, `NUM_CHILDREN` at most.
+
+    Parameters
+    ----------
+    folder
+        Radiographs of one class of the Kermany training split. The name begins with the patient:
+        `IM-NNNN` or `NORMAL2-IM-NNNN`, `personNNNN`.
+    teacher
+        The segmenter whose masks are learnt from, where it is sure and the lungs are even.
+
+    Returns
+    -------
+    tuple of uint8 (N, 256, 256)
+        Images, and masks of 0 and 255.
+    """
+    first_of_patient: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.jpeg")):
+        patient = path.stem.split("-0001")[0].split("_")[0]
+        first_of_patient.setdefault(patient, path)
+    digest = hashlib.sha256()
+    images = []
+    for path in first_of_patient.values():
+        grey = read_grey(path, digest)
+        images.append(cv2.resize(grey, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR))
+    found = teacher.find(np.stack([segmenter_input(unit(image)) for image in images]))
+    chosen, masks = [], []
+    for image, lungs in zip(images, found, strict=True):
+        ratio = lungs.area_ratio
+        if ratio is None or ratio < TEACHER_RATIO or lungs.confidence < TEACHER_CONFIDENCE:
+            continue
+        chosen.append(image)
+        masks.append((lungs.right | lungs.left).astype(np.uint8) * 255)
+    return np.stack(chosen[:NUM_CHILDREN]), np.stack(masks[:NUM_CHILDREN])
+
+
 def parts_of(names: list[str], seed: int) -> npt.NDArray[np.str_]:
     """ "test" (a fifth), "validation" (a twelfth) or "train" for each image, drawn in each source
     apart.
@@ -191,7 +236,8 @@ def cloud(image: Floats, mask: Floats, rng: np.random.Generator) -> Floats:
 
 def overlay(image: Floats, rng: np.random.Generator) -> Floats:
     """Tubes and leads, electrodes, letters, a collimated or a bright border."""
-    grey = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    # OpenCV draws on contiguous rows only; a turned image has none.
+    grey = np.ascontiguousarray(np.round(np.clip(image, 0, 1) * 255), np.uint8)
     for _ in range(rng.integers(0, 4)):
         points = np.cumsum(
             np.vstack([rng.uniform(0, SIZE, (1, 2)), rng.normal(0, 45, (5, 2))]), axis=0
@@ -293,8 +339,11 @@ def augment(image: Pixels, mask: Pixels, rng: np.random.Generator) -> tuple[Floa
     pixel.
     """
     picture, lung = move(unit(image), unit(mask), rng)
-    if rng.random() < 0.6:
+    if rng.random() < CLOUD_FRACTION:
         picture = cloud(picture, lung, rng)
+    if rng.random() < WHITE_FRACTION:
+        noise = smooth_noise(rng, int(rng.integers(3, 64)))
+        picture = whiten(picture, lung, rng, noise)
     if rng.random() < NEGATIVE_FRACTION:
         picture, lung = no_chest(picture, rng), np.zeros_like(lung)
     return segmenter_input(expose(overlay(picture, rng), rng)), lung
@@ -326,12 +375,22 @@ def train(arguments: argparse.Namespace, weights: Path) -> None:
     parts = parts_of(names, arguments.seed)
     keras.utils.set_random_seed(arguments.seed)
     model = build_segmenter()
-    batches = Batches(
-        images[parts == "train"], masks[parts == "train"], arguments.batch, arguments.seed
-    )
+    train_images, train_masks = images[parts == "train"], masks[parts == "train"]
+    if arguments.teacher is not None:
+        teacher = LungSegmenter(arguments.teacher)
+        model.load_weights(arguments.teacher)
+        for folder in arguments.learn_children:
+            child_images, child_masks = read_children(folder, teacher)
+            print(f"{folder}: {len(child_images)} with the teacher's masks", flush=True)
+            train_images = np.concatenate([train_images, child_images])
+            train_masks = np.concatenate([train_masks, child_masks])
+    batches = Batches(train_images, train_masks, arguments.batch, arguments.seed)
     validation = np.stack([segmenter_input(unit(image)) for image in images[parts == "validation"]])
     schedule = keras.optimizers.schedules.CosineDecay(
-        2e-4, len(batches) * (arguments.epochs - 1), warmup_target=3e-3, warmup_steps=len(batches)
+        2e-4,
+        len(batches) * (arguments.epochs - 1),
+        warmup_target=arguments.rate,
+        warmup_steps=len(batches),
     )
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=1e-4, clipnorm=1.0), loss=loss
@@ -533,6 +592,15 @@ def summarise(
     return tuple(figures)
 
 
+def started_from(arguments: argparse.Namespace) -> str:
+    """The weights that a training started from, and what they taught, for the card."""
+    if arguments.teacher is None:
+        return "random weights"
+    sha256 = hashlib.sha256(arguments.teacher.read_bytes()).hexdigest()
+    folders = ", ".join(folder.name for folder in arguments.learn_children)
+    return f"weights {sha256}, whose masks of children were learnt too: {folders or 'none'}"
+
+
 def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
     """The model card of `weights`: what it is for, its data, and figures measured now."""
     segmenter = LungSegmenter(weights)
@@ -574,6 +642,8 @@ def describe(arguments: argparse.Namespace, weights: Path) -> ModelCard:
         limits=LIMITS,
         training={
             "command": "python -m cxr_audit.reference.train_lungs --data ../shared/data/lungs",
+            "started_from": started_from(arguments),
+            "rate": arguments.rate,
             "seed": arguments.seed,
             "epochs": arguments.epochs,
             "versions": {
@@ -597,6 +667,17 @@ def main() -> None:
         "--children", type=Path, help="folder of paediatric radiographs, to be measured"
     )
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "weights")
+    parser.add_argument(
+        "--teacher", type=Path, help="weights to start from, and whose masks of children are learnt"
+    )
+    parser.add_argument(
+        "--learn-children",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="folders of paediatric radiographs to train on, with the teacher's masks",
+    )
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--epochs", type=int, default=75)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=20261122)
