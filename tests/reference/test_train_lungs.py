@@ -146,7 +146,7 @@ def test_one_command_trains_and_writes_the_card(
     monkeypatch.setattr(sys, "argv", ["train_lungs", *options])
     train_lungs.main()
     card = json.loads((tmp_path / "out" / "lungs.json").read_text("utf-8"))
-    assert card["num_cases"] == {"train": 18, "validation": 2, "test": 4}
+    assert card["data"]["num_cases"] == {"train": 18, "validation": 2, "test": 4}
     assert card["weights"] == "lungs.keras"
     dice_of = next(one for one in card["measured"] if one["what"] == "Dice")
     assert 0 <= dice_of["value"] <= 1
