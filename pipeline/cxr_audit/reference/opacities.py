@@ -40,16 +40,15 @@ def part_of(lung: Mask, rng: np.random.Generator) -> Mask:
     tilted = y + (x - columns.mean()) * np.float32(rng.uniform(-0.5, 0.5))
     first, second = np.sort(rng.uniform(top, bottom, 2))
     part = str(rng.choice(PARTS, p=CHANCES))
-    if part == "below a level":
-        return lung & (tilted >= first)
-    if part == "above a level":
-        return lung & (tilted <= second)
-    if part == "between two levels":
-        return lung & (tilted >= first) & (tilted <= second)
+    chosen = np.ones(lung.shape, np.bool_)
+    if part in ("below a level", "between two levels"):
+        chosen &= tilted >= first
+    if part in ("above a level", "between two levels"):
+        chosen &= tilted <= second
     if part == "near the edge":
         depth = cv2.distanceTransform(lung.astype(np.uint8), cv2.DIST_L2, 3)
-        return lung & (depth <= rng.uniform(0.2, 0.8) * depth.max())
-    return lung
+        chosen &= depth <= rng.uniform(0.2, 0.8) * depth.max()
+    return np.asarray(lung & chosen, np.bool_)
 
 
 def whiten(image: Floats, mask: Floats, rng: np.random.Generator, noise: Floats) -> Floats:
