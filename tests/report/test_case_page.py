@@ -389,8 +389,7 @@ def test_at_most_three_alerts_and_the_rest_is_counted(renderer, run, make):
     record = replace(record, quality=CHECKS, flags=flags)
     first, second, third, *_ = pages(renderer.case_pdf(record, run, folder))
     whole = (
-        "Output depends on the image border: "
-        "with the image border replaced by the run's mean radiograph"
+        "Output depends on the image border: with the border replaced by the run's mean radiograph"
     )
     assert f"{whole}, the logit rises by 4.2 (limit 1.8)." in first
     assert "Low image contrast: the contrast is low." in first

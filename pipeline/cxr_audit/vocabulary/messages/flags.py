@@ -14,9 +14,9 @@ MESSAGES: dict[str, Template] = {
     "rises by {change:.1f} (limit {limit:.2g})",
     "flags.replaced_lowers": "With {region:name} replaced by the run's mean radiograph, the logit "
     "falls by {change:.1f} (limit {limit:.2g})",
-    "flags.border_replaced_raises": "With the image border replaced by the run's mean radiograph, "
+    "flags.border_replaced_raises": "With the border replaced by the run's mean radiograph, "
     "the logit rises by {change:.1f} (limit {limit:.2g})",
-    "flags.border_replaced_lowers": "With the image border replaced by the run's mean radiograph, "
+    "flags.border_replaced_lowers": "With the border replaced by the run's mean radiograph, "
     "the logit falls by {change:.1f} (limit {limit:.2g})",
     "flags.evidence_at": "{share:percent} of the positive evidence lies at {region:name}, "
     "{enrichment:.1f} times its share of the area (limits {share_limit:percent} and "
