@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +198,26 @@ def test_what_the_outputs_are_is_asked_about(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="takes 4x4x1") as refused:
         ClosedClassifier(sigmoid, (8, 4, 3))
     assert refused.value.hint == "set preprocess.rows: 4, preprocess.channels: 1"
+
+
+OURS = (
+    "from pathlib import Path; from cxr_audit.classifier import OnnxFile; import numpy as np; "
+    "OnnxFile(Path({path!r})).answer(np.zeros((1, 4, 4, 1), np.float32))"
+)
+
+
+def test_the_runtime_reports_nothing_and_keeps_no_identifier(tmp_path: Path) -> None:
+    """ONNX Runtime 1.32 with its telemetry leaves .ses, deviceid and onnxruntime.db."""
+    path = tiny(tmp_path / "m.onnx")
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    environment.pop("XDG_CACHE_HOME", None)
+    words = [sys.executable, "-c", OURS.format(path=str(path))]
+    subprocess.run(words, env=environment, check=True, capture_output=True)
+    left = {file.name for file in home.rglob("*") if file.is_file()}
+    assert not left & {".ses", "deviceid", "onnxruntime.db"}
 
 
 def test_inspection_names_what_it_cannot_know(tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ class _Process:
         self.folder = Path(tempfile.mkdtemp(prefix="cxr-audit-"))
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {"LANG": "C.UTF-8", "HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        environment["ORT_DISABLE_TELEMETRY"] = "1"
         self._errors = (self.folder / "stderr").open("w+b")
         control, self._control = os.pipe()
         guard = [sys.executable, "-I", str(GUARD), str(control), str(self.folder)]

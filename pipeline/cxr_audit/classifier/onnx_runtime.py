@@ -24,6 +24,10 @@ from cxr_audit.classifier.notices import without_notices
 from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats
 
+# Read when ONNX Runtime is first imported. Without it, builds since 1.32 write an identifier of this
+# machine to the user's cache and report their use to Microsoft.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 OPSET = 18
 INSTALL = "install the extra: pip install 'cxr-audit[onnx]'"
 
@@ -84,6 +88,7 @@ def open_session(model: bytes) -> Any:
     """
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _num_threads()
     options.inter_op_num_threads = 1
