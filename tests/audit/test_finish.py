@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from cxr_audit import load_config
 from cxr_audit.audit import audit, render
-from cxr_audit.audit.finish import _on_radiographs
+from cxr_audit.audit.finish import _on_radiographs, finish_run, records_of
 from cxr_audit.errors import ConfigError, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder, seal, verify
-from cxr_audit.records import InputRecord, Placement, RegionsRecord
+from cxr_audit.records import InputRecord, Placement, RegionsRecord, RunRecord
 from pypdf import PdfReader
 
 from tests.audit.runs import Inline, rows_of, run
@@ -197,3 +197,22 @@ def test_maps_of_the_run_report_lie_on_the_radiograph(tmp_path: Path) -> None:
     assert evidence[: len(evidence) // 4, : len(evidence) // 4].min() > 0
     assert not evidence[len(evidence) // 2 :].any()
     np.testing.assert_array_equal(lungs, mask)
+
+
+def test_documents_are_made_from_the_record_as_it_is_on_disk(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mappings have another order there; `verify` reads that order and makes the pages again."""
+    folder = run(config_file, limit=1)
+    record = folder.read_run()
+    software = replace(record.software, versions={"b": "1", "a": "2"})
+    seen = []
+
+    def made(_folder: object, record: RunRecord, *_others: object) -> dict[str, bytes]:
+        seen.append(list(record.software.versions))
+        return {}
+
+    monkeypatch.setattr("cxr_audit.audit.finish.documents_of_run", made)
+    events = EventLog.open(folder)
+    finish_run(folder, replace(record, software=software), records_of(folder), events)
+    assert seen == [["a", "b"]]

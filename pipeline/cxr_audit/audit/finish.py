@@ -13,6 +13,7 @@ from cxr_audit import cohort, evidence, flags
 from cxr_audit import preprocess as geometry
 from cxr_audit.audit.document import render_case, renderer
 from cxr_audit.audit.engine import Engine, Progress
+from cxr_audit.audit.installed import installed_code
 from cxr_audit.audit.protocol import read_protocol_of_run
 from cxr_audit.config import Acceptance, AuditConfig, Cohort, measured_by
 from cxr_audit.errors import ConfigError, VerificationError
@@ -25,6 +26,7 @@ from cxr_audit.records import (
     Mask,
     RunRecord,
     StoppedCase,
+    from_json,
     to_json,
 )
 from cxr_audit.report.language import read_language
@@ -141,6 +143,7 @@ def finish_run(
     evidence.write(folder.path / "cases.csv-metadata.json", cohort.cases_metadata().encode())
     described = describe_cohort(folder, run, records)
     evidence.write(folder.path / "cohort.json", to_json(described))
+    run = from_json(to_json(run), RunRecord)  # as on disk: its mappings have another order there
     for name, content in documents_of_run(folder, run, records, described, template_dir).items():
         evidence.write(folder.path / name, content)
     for output in OUTPUT_FILES:
@@ -346,7 +349,11 @@ def render(
         future.result()
         progress("documents", done, len(futures))
     events.append(
-        "rendered", cases=len(case_ids), own_templates=template_dir is not None, language=language
+        "rendered",
+        cases=len(case_ids),
+        own_templates=template_dir is not None,
+        language=language,
+        code_sha256=installed_code().sha256,
     )
     return finish_run(folder, run, records_of(folder), events, template_dir)
 

@@ -22,6 +22,7 @@ from pypdf.errors import PyPdfError
 from cxr_audit import cohort
 from cxr_audit.audit.document import renderer
 from cxr_audit.audit.finish import describe_cohort, documents_of_run
+from cxr_audit.audit.installed import installed_code
 from cxr_audit.evidence import Problem, RunFolder
 from cxr_audit.evidence.events import identity, read_chain
 from cxr_audit.records import CaseRecord, RunRecord
@@ -57,9 +58,12 @@ def compare_pages(
     folder, run, records : a sealed run whose tables follow from its records.
     is_same_code : whether the code that runs here made the run.
     """
-    last = _last_rendering(folder, run)
-    if not is_same_code:
+    rendered = _renderings(folder, run)
+    own = installed_code().sha256
+    if not is_same_code or any(event.get("code_sha256", own) != own for event in rendered):
         return ComparedPages(words="index.html and pages of PDFs were not compared: other code")
+    of_cases = [event for event in rendered if "own_templates" in event]
+    last = of_cases[-1] if of_cases else {}
     if last.get("own_templates"):
         return ComparedPages(words="index.html and pages were not compared: own templates")
     found = ComparedPages(is_compared=True)
@@ -83,13 +87,10 @@ def compare_pages(
     return found
 
 
-def _last_rendering(folder: RunFolder, run: RunRecord) -> dict[str, Any]:
-    """The last event that wrote the case PDFs again; empty where none did."""
+def _renderings(folder: RunFolder, run: RunRecord) -> list[dict[str, Any]]:
+    """The events that wrote documents again: of all cases, or of the run only."""
     events, _, _ = read_chain(folder.events.read_bytes(), identity(run))
-    rendered = [
-        event for event in events if event.get("event") == "rendered" and "own_templates" in event
-    ]
-    return dict(rendered[-1]) if rendered else {}
+    return [dict(event) for event in events if event.get("event") == "rendered"]
 
 
 def _different(path: Path, name: str, content: bytes) -> list[Problem]:

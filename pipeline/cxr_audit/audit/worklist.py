@@ -17,6 +17,7 @@ from pypdf.errors import PyPdfError
 from cxr_audit import cohort, evidence
 from cxr_audit.audit.document import renderer
 from cxr_audit.audit.finish import finish_run, records_of, require_unchanged_records
+from cxr_audit.audit.installed import installed_code
 from cxr_audit.errors import ConfigError
 from cxr_audit.evidence import EventLog, RunFolder
 from cxr_audit.records import (
@@ -129,7 +130,7 @@ def join_answers(path: Path, files: Sequence[Path]) -> ReadersRecord:
     events.adopt(folder, run)
     events.append("rewriting")
     evidence.write(folder.path / "readers.json", to_json(record))
-    events.append("rendered", answers=len(record.answers))
+    events.append("rendered", answers=len(record.answers), code_sha256=installed_code().sha256)
     finish_run(folder, run, records, events)
     return record
 
