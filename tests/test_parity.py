@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from cxr_audit.audit.parity import (
     Trial,
+    _aspects,
+    _changed,
+    _ranges,
     compare_outputs,
     presets,
     production_parity,
@@ -16,6 +19,7 @@ from cxr_audit.audit.parity import (
     try_pipelines,
 )
 from cxr_audit.audit.reference_outputs import Reference, chosen_cases, read_reference
+from cxr_audit.cli.production import _in_words
 from cxr_audit.config import AuditConfig, Preprocess, config_of
 from cxr_audit.errors import ConfigError, ModelError
 from cxr_audit.ingest import discover
@@ -131,6 +135,16 @@ def test_rows_that_match_nothing_or_one_case_twice() -> None:
         chosen_cases(Reference(("NORMAL",), {"z.png": (0.1,)}, ""), cases)
     with pytest.raises(ConfigError, match="two rows"):
         chosen_cases(Reference(("NORMAL",), {"id1": (0.1,), "x.png": (0.1,)}, ""), cases)
+
+
+@pytest.mark.parametrize("standardise", [None, "keras"])
+def test_every_pipeline_that_is_tried_has_words_of_its_own(standardise: str | None) -> None:
+    settings = Preprocess(scaling="unit", interpolation="bilinear", standardise=standardise)
+    words: dict[str, Preprocess] = {}
+    for changes in (*presets(settings), *_aspects(settings), *_ranges(settings)):
+        changed = _changed(settings, changes)
+        assert words.setdefault(_in_words(changes, settings), changed) == changed
+    assert len(words) > 100
 
 
 def test_what_is_tried_begins_with_the_config_and_is_valid() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cxr_audit.explain.controls import CONTROLS
+from cxr_audit.explain.explain import Probing
 from cxr_audit.explain.methods import fuse
 from cxr_audit.explain.probing import (
     baseline,
@@ -159,3 +160,12 @@ def test_centre_is_a_gaussian_in_the_middle() -> None:
     assert found[2, 4] == pytest.approx(np.exp(-(0.4**2) / (2 * 0.2**2)))
     np.testing.assert_allclose(found, found[::-1, ::-1])
     np.testing.assert_allclose(found, found.T)
+
+
+def test_black_of_a_standardised_input_is_its_own_darkest_value() -> None:
+    """Each image has another black after standardisation: 0 would be its mean."""
+    x = np.random.default_rng(1).normal(0, 1, (5, 4, 2)).astype(np.float32)
+    darkest = baseline(x, "darkest", np.zeros(1, np.float32))
+    np.testing.assert_array_equal(darkest, np.broadcast_to(x.min((0, 1)), x.shape))
+    assert Probing(black=None).baseline_name == "darkest"
+    assert Probing(black=None, baseline="mean").baseline_name == "mean"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cxr_audit.records import GridAxis, GridGeometry
 from cxr_audit.trust.faithfulness import Gains, Series, Subject, impute, order_of, solve
 from cxr_audit.trust.faithfulness import measure as measure_all
 
@@ -17,10 +18,16 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def measure(x: np.ndarray, values: np.ndarray, fill: np.ndarray, score: Any, rng: Any) -> Gains:
-    (gains,) = measure_all(
-        [Subject(x, values, fill, rng)], lambda inputs: score(np.stack(list(inputs)))
-    )
+def measure(
+    x: np.ndarray,
+    values: np.ndarray,
+    fill: np.ndarray,
+    score: Any,
+    rng: Any,
+    geometry: GridGeometry | None = None,
+) -> Gains:
+    subject = Subject(x, values, fill, rng, Series(), geometry)
+    (gains,) = measure_all([subject], lambda inputs: score(np.stack(list(inputs))))
     return gains
 
 
@@ -132,8 +139,41 @@ def test_linear_imputation_solves_the_papers_equations() -> None:
 
 def test_imputation_goes_on_with_a_ramp_and_keeps_what_is_there() -> None:
     ramp = np.tile(np.linspace(0, 1, 56, dtype=np.float32)[:, None, None], (1, 56, 3))
-    missing = np.zeros((7, 7), bool)
-    missing[3, 2:5] = True
+    missing = np.zeros((56, 56), bool)
+    missing[24:32, 16:40] = True
     filled = impute(ramp, missing)
     assert np.abs(filled - ramp).max() < 0.03  # a harmonic surface through a ramp is the ramp
     np.testing.assert_array_equal(filled[:24], ramp[:24])
+
+
+def test_cells_are_removed_where_they_lie_and_not_by_an_even_division() -> None:
+    """A grid of 2 x 1 cells that sees the pixels 8 to 16 of 28 only: what lies elsewhere stays."""
+    axes = GridAxis(4, 8, 8, 16, 4), GridAxis(4, 0, 0, 4, 4)
+    asked: list[np.ndarray] = []
+
+    def score(batch: np.ndarray) -> np.ndarray:
+        asked.append(batch)
+        return 10 * batch[:, 8:12, :, 0].mean((1, 2))
+
+    values = np.asarray([[2], [1]], np.float32)
+    zeros = np.zeros_like(column())
+    geometry = GridGeometry(*axes)
+    gains = measure(column(), values, zeros, score, rng(), geometry)
+    # Its cell first: y is 0 from the first step on; moved, the cell is the last to go.
+    removed = asked[0][2]
+    np.testing.assert_array_equal(removed[8:12], 0)
+    np.testing.assert_array_equal(np.delete(removed, np.s_[8:12], 0), 1)
+    assert gains.by_map["deletion"] > 0
+
+
+def test_a_cell_in_the_padding_of_a_layer_removes_nothing() -> None:
+    axes = GridAxis(4, -4, 0, 28, 4), GridAxis(4, 0, 0, 4, 4)
+    asked: list[np.ndarray] = []
+
+    def score(batch: np.ndarray) -> np.ndarray:
+        asked.append(batch)
+        return corner(batch)
+
+    values = np.arange(8, 0, -1, dtype=np.float32)[:, None]
+    measure(column(), values, np.zeros_like(column()), score, rng(), GridGeometry(*axes))
+    np.testing.assert_array_equal(asked[0][2], column())

@@ -27,6 +27,7 @@ from cxr_audit.audit.factors import (
     read_changes,
     usual_ranges,
 )
+from cxr_audit.audit.further_inputs import with_contributions, with_references
 from cxr_audit.audit.networks import open_checks, open_classifier, open_segmenter
 from cxr_audit.audit.parity import production_parity
 from cxr_audit.audit.prepare import Batch, Prepared, stopped, with_lungs
@@ -39,6 +40,7 @@ from cxr_audit.records import (
     Check,
     Floats,
     ModelFacts,
+    ModelInput,
     Parity,
     PassCount,
     PlainPass,
@@ -257,6 +259,7 @@ class Auditor:
             case and replace(case, lungs=found)
             for case, found in zip(explained, lungs, strict=True)
         ]
+        self._contribute(explained)
         clock.mark("classifier and maps")
         by_brightness = self._change(explained, question)
         clock.mark("changed inputs")
@@ -416,7 +419,7 @@ class Auditor:
                 self.config.preprocess,
             ):
                 asked[n].append(change)
-                yield tensor
+                yield seen.packed(tensor)
 
     def _read_factors(
         self,
@@ -442,7 +445,8 @@ class Auditor:
     def _exposures(self, case: Explained) -> dict[str, Floats]:
         """The model input with the image darker and brighter."""
         assert case.prepared.model_input is not None
-        return geometry.exposures(case.prepared.model_input, self.config.preprocess)
+        seen = case.prepared.model_input
+        return _packed(seen, geometry.exposures(seen, self.config.preprocess))
 
     def _replaced(self, case: Explained, mean_input: Floats | None) -> dict[str, Floats]:
         """The model input with markers and border as in the run's mean radiograph."""
@@ -455,9 +459,9 @@ class Auditor:
             if region.facts.kind == "marker"
         }
         has_each_marker = DEPTHS[self.config.run.depth].has_each_marker
-        return geometry.as_usual(
-            case.prepared.model_input, mean_input, markers, regions.BORDER, has_each_marker
-        )
+        seen = case.prepared.model_input
+        replaced = geometry.as_usual(seen, mean_input, markers, regions.BORDER, has_each_marker)
+        return _packed(seen, replaced)
 
     def _changes(
         self, case: Explained | None, inputs: Iterable[str], answers: Iterator[Any]
@@ -467,6 +471,26 @@ class Auditor:
         assert case.prediction is not None
         changes = {name: float(next(answers)) - case.prediction.logit for name in inputs}
         return changes if np.isfinite(list(changes.values())).all() else {}
+
+    def _contribute(self, batch: ExplainedBatch) -> None:
+        """What each further input contributes to the explained logit."""
+        wanted = self.config.classifier.inputs
+        if not wanted:
+            return
+        changed: list[Floats] = []
+        for _, case in _predicted(batch):
+            assert case.prepared.model_input is not None
+            changed += with_references(case.prepared.model_input.packed(), wanted)
+        with self.classifier.passes.of("replaced"):
+            answers = self.explainer.ask(changed, self.size) @ self._selector
+        logits = iter(answers)
+        for n, case in _predicted(batch):
+            assert case.prediction is not None
+            others = [float(next(logits)) for _ in wanted]
+            if not np.isfinite(others).all():
+                continue
+            values = with_contributions(case.prepared.further, case.prediction.logit, others)
+            batch[n] = replace(case, prepared=replace(case.prepared, further=values))
 
     def _check(
         self, batch: ExplainedBatch, question: Question, by_brightness: dict[int, list[Floats]]
@@ -489,7 +513,7 @@ class Auditor:
 
         assert case.prepared.model_input is not None
         assert case.prediction is not None
-        tensor, placement = case.prepared.model_input.tensor, case.prepared.model_input.placement
+        tensor, placement = case.prepared.model_input.packed(), case.prepared.model_input.placement
         found = find_regions(case)
         size = placement.input_rows, placement.input_columns
         masks = np.stack([region.mask for region in found])
@@ -500,10 +524,10 @@ class Auditor:
 
     def _tensor(self, batch: Batch) -> Floats:
         """Model inputs (batch size, rows, columns, channels); places without a case are 0."""
-        tensor = np.zeros((self.size, *self.classifier.input_shape), np.float32)
+        tensor = np.zeros((self.size, *self.classifier.packed_shape), np.float32)
         for n, case in enumerate(batch):
             if case is not None and case.model_input is not None:
-                tensor[n] = case.model_input.tensor
+                tensor[n] = case.model_input.packed()
         return tensor
 
 
@@ -524,6 +548,11 @@ def _tensors(by_case: dict[int, dict[str, Floats]]) -> Iterator[Floats]:
 def _with(case: Explained | None, **changes: Any) -> Explained:
     assert case is not None
     return replace(case, **changes)
+
+
+def _packed(model_input: ModelInput, tensors: dict[str, Floats]) -> dict[str, Floats]:
+    """Changed images with the further inputs of the case."""
+    return {name: model_input.packed(tensor) for name, tensor in tensors.items()}
 
 
 def _not_finite(case: Prepared) -> Prepared:

@@ -78,6 +78,12 @@ def _check_config(config: AuditConfig) -> None:
         raise ConfigError(
             "explain.target_layer and explain.layers are not available for this model", hint
         )
+    of_keras = ("inputs", "custom_objects", "output_name")
+    for key in of_keras:
+        if getattr(config.classifier, key):
+            raise ConfigError(f"classifier.{key} is for a Keras model", hint)
+    if config.preprocess.model is not None:
+        raise ConfigError("preprocess.model is for a Keras model", hint)
     if config.engine.runtime != "tensorflow":
         raise ConfigError("engine.runtime is for a Keras model", hint)
 

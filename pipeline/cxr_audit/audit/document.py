@@ -189,7 +189,11 @@ def describe(
         label=prepared.source.label,
         radiograph=prepared.facts,
         input=InputRecord(
-            placement, prepared.preprocessing, measured(prepared, case.lungs), prepared.low_level
+            placement,
+            prepared.preprocessing,
+            measured(prepared, case.lungs),
+            prepared.low_level,
+            prepared.further,
         ),
         quality=prepared.quality,
         prediction=case.prediction,

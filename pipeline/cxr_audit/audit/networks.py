@@ -38,28 +38,41 @@ def open_classifier(config: AuditConfig) -> tuple[AnyExplainer, ModelFacts]:
     ------
     ConfigError, ModelError : it is missing, or does not fit the config.
     """
-    from cxr_audit.classifier import Classifier, OnnxRuntime, file_sha256, load_keras
+    from cxr_audit.classifier import (
+        Classifier,
+        OnnxRuntime,
+        Package,
+        described,
+        file_sha256,
+        load_keras,
+    )
 
     settings = config.classifier
     if is_closed(config):
         closed, model = open_closed(config, _probing(config))
         card = _card(settings.card, model, closed.classifier.target_class)
         return closed, replace(model, card=card)
+    packages = [Package(named.module, named.sha256) for named in settings.custom_objects]
     path, sha256, card = _weights(settings)
     size = config.preprocess
+    front = None if size.model is None else load_keras(Path(size.model), size.model_sha256)
     threshold, threshold_source = settings.threshold, settings.threshold_source
     if card is not None and threshold is None:
         threshold = card.operation.threshold
         threshold_source = threshold_source or card.operation.threshold_source
     classifier = Classifier(
-        load_keras(path, sha256),
+        load_keras(path, sha256, packages),
         (size.rows, size.columns, size.channels),
         settings.class_names or (card.operation.class_names if card else ()),
         settings.target_class,
         threshold,
         threshold_source,
         settings.output,
+        settings.output_name,
+        front,
+        tuple(wanted.name for wanted in settings.inputs),
     )
+    _check_widths(classifier, settings)
     if config.engine.runtime == "onnxruntime":
         classifier.runtime = OnnxRuntime()
     explainer = _explainer(config, classifier)
@@ -77,11 +90,27 @@ def open_classifier(config: AuditConfig) -> tuple[AnyExplainer, ModelFacts]:
         head=explainer.target.head_in_words,
         is_exact=explainer.target.is_affine,
         labels=classifier.labels,
+        output_name=settings.output_name,
+        packages=tuple(described(package) for package in packages),
+        preprocess_sha256=None if size.model is None else file_sha256(Path(size.model)),
         card=card,
     )
     if card is None:
         model = replace(model, card=_card(settings.card, model, classifier.target_class))
     return explainer, model
+
+
+def _check_widths(classifier: Classifier, settings: ClassifierSettings) -> None:
+    """Refuse a config whose further inputs have other numbers than the model takes."""
+    widths = {tensor.name: int(tensor.shape[-1]) for tensor in classifier.model.inputs}
+    for wanted in settings.inputs:
+        num = len(wanted.numbers(wanted.reference) or ())
+        if num != widths[wanted.name]:
+            raise ConfigError(
+                f"classifier.inputs gives {num} numbers for {wanted.name!r}, the model takes "
+                f"{widths[wanted.name]}",
+                "list as many numbers for each category",
+            )
 
 
 def _weights(settings: ClassifierSettings) -> tuple[Path, str | None, ModelCard | None]:
@@ -119,7 +148,7 @@ def _probing(config: AuditConfig) -> Probing:
     _, offset = geometry.scaling_of(config.preprocess)
     return Probing(
         baseline=settings.baseline,
-        black=tuple(map(float, offset)),
+        black=None if config.preprocess.standardise else tuple(map(float, offset)),
         steps=settings.steps,
         score_cam_channels=settings.score_cam_channels,
         seed=config.run.seed,

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_audit import ingest, preprocess
+from cxr_audit.audit.further_inputs import Further, further_of
 from cxr_audit.audit.prepare import reading
 from cxr_audit.audit.reference_outputs import (
     Case,
@@ -264,7 +265,12 @@ def _tried(
             radiograph = ingest.read(source, **reading(config))
         except CaseError:
             continue  # counted: it is not among those compared
-        digests, outputs = _asked(radiograph, settings, explainer, config.engine.batch_size)
+        further = further_of(source, radiograph.facts, config.classifier.inputs)
+        if not isinstance(further, Further):
+            continue  # counted, as one that cannot be read
+        digests, outputs = _asked(
+            radiograph, settings, explainer, config.engine.batch_size, further.numbers
+        )
         expected.append(values)
         hashes.append(digests)
         received.append([scores[columns] for scores in outputs])
@@ -295,14 +301,19 @@ def _tried(
 
 
 def _asked(
-    radiograph: Radiograph, settings: Sequence[Preprocess], explainer: AnyExplainer, at_once: int
+    radiograph: Radiograph,
+    settings: Sequence[Preprocess],
+    explainer: AnyExplainer,
+    at_once: int,
+    further: tuple[float, ...],
 ) -> tuple[list[bytes], list[Outputs]]:
     """Of one radiograph, for each preprocessing: a hash of the model input, and the scores. The
     same model input is asked once."""
     tensors: dict[bytes, Floats] = {}
     digests = []
     for chosen in settings:
-        tensor = preprocess.preprocess(radiograph, chosen)[0].tensor
+        model_input = preprocess.preprocess(radiograph, chosen)[0]
+        tensor = replace(model_input, further=further).packed()
         digest = hashlib.sha256(tensor.tobytes()).digest()
         tensors[digest] = tensor
         digests.append(digest)

@@ -286,6 +286,8 @@ def without_paths(config: AuditConfig) -> dict[str, Any]:
         resolved["classifier"]["path"] = Path(config.classifier.path).name
     command = [Path(word).name for word in config.classifier.command]
     resolved["classifier"]["command"] = command
+    if config.preprocess.model is not None:
+        resolved["preprocess"]["model"] = Path(config.preprocess.model).name
     return resolved
 
 

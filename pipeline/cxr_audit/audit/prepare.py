@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from cxr_audit import evidence, factors, ingest, quality, reference, regions, report
 from cxr_audit import preprocess as geometry
+from cxr_audit.audit.further_inputs import Further, further_of
 from cxr_audit.config import REFERENCE, AuditConfig
 from cxr_audit.errors import CaseError, UnfitRadiograph
 from cxr_audit.evidence import CaseIdKey, RunFolder
@@ -31,8 +32,9 @@ from cxr_audit.records import (
     Region,
     StoppedCase,
     StoppedStatus,
+    TabularValue,
 )
-from cxr_audit.vocabulary import Text
+from cxr_audit.vocabulary import Text, message
 
 if TYPE_CHECKING:
     from cxr_audit.regions import Lungs
@@ -60,6 +62,7 @@ class Prepared:
     facts: RadiographFacts | None = None
     model_input: ModelInput | None = None
     preprocessing: tuple[Decision, ...] = ()
+    further: tuple[TabularValue, ...] = ()
     lung_input: Floats | None = None
     regions: tuple[Region, ...] = ()
     annotation_missing: Text | None = None
@@ -106,7 +109,13 @@ def prepare(source: CaseSource, config: AuditConfig, folder: Path | None) -> Pre
 
 def _prepared(source: CaseSource, radiograph: Radiograph, config: AuditConfig) -> Prepared:
     annotation, annotation_missing = read_annotation(source, radiograph.facts, config)
+    further = further_of(source, radiograph.facts, config.classifier.inputs)
+    if not isinstance(further, Further):
+        hint = message("audit.state_input")
+        failure = stopped(source, "failed", further, "ModelError", hint, radiograph.facts)
+        return Prepared(source, failure, radiograph.facts)
     model_input, grey, decisions = geometry.preprocess(radiograph, config.preprocess)
+    model_input = replace(model_input, further=further.numbers)
     markers = tuple(regions.find_markers(radiograph.pixels)) if config.regions.markers else None
     lung_input = None
     if config.regions.lungs == REFERENCE:
@@ -118,6 +127,7 @@ def _prepared(source: CaseSource, radiograph: Radiograph, config: AuditConfig) -
         facts=radiograph.facts,
         model_input=model_input,
         preprocessing=decisions,
+        further=further.values,
         lung_input=lung_input,
         regions=(*(markers or ()), *annotation),
         annotation_missing=annotation_missing,

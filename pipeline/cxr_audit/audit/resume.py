@@ -196,7 +196,12 @@ def _changes(
 ) -> list[str]:
     """What a run was made with differently, in words."""
     changes = _cheap_changes(folder, run, plan.config, plan.key)
-    if run.model.sha256 != networks.model.sha256:
+    before, now = run.model, networks.model
+    if (before.sha256, before.preprocess_sha256, before.packages) != (
+        now.sha256,
+        now.preprocess_sha256,
+        now.packages,
+    ):
         changes.append("model")
     if run.software.segmenter_sha256 != networks.segmenter_sha256:
         changes.append("lung segmenter")

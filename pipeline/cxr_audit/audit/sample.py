@@ -104,7 +104,7 @@ class Sample:
 
     def tensors(self) -> Floats:
         """The model inputs, (N, rows, columns, channels)."""
-        return np.stack([model_input.tensor for model_input in self.inputs])
+        return np.stack([model_input.packed() for model_input in self.inputs])
 
     def maps(self) -> Maps:
         """The first maps, and those of the control."""

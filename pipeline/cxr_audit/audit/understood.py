@@ -9,12 +9,14 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxr_audit import ingest, preprocess
 from cxr_audit.audit.expected import expected_passes
+from cxr_audit.audit.further_inputs import Further, further_of
 from cxr_audit.audit.plan import limited
 from cxr_audit.audit.prepare import reading
 from cxr_audit.config import AuditConfig
@@ -153,7 +155,11 @@ def understood_answers(
             radiograph = ingest.read(source, **reading(config))
         except CaseError:
             continue  # named among the headers, or in the run
-        tensors.append(preprocess.preprocess(radiograph, config.preprocess)[0].tensor)
+        further = further_of(source, radiograph.facts, config.classifier.inputs)
+        if not isinstance(further, Further):
+            continue  # fails in the run, with its reason
+        model_input, *_ = preprocess.preprocess(radiograph, config.preprocess)
+        tensors.append(replace(model_input, further=further.numbers).packed())
         labels.append(source.label)
     outputs: list[float] = []
     if tensors:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +79,15 @@ _FUNCTIONS = {name for name, value in vars(keras.activations).items() if inspect
 _RENAMED = ("SyncBatchNormalization", "BatchNormalizationV1", "BatchNormalizationV2")
 
 
-def check_classes(path: Path, config: Any) -> None:
-    """Raise `ModelError` for a network with anything that is not Keras' own.
+def check_classes(path: Path, config: Any, registered: Collection[str] = ()) -> None:
+    """Raise `ModelError` for a network with anything that is not Keras' own, or registered by a
+    package that the config names.
 
     Parameters
     ----------
     path : of the model, for the message.
     config : the network's JSON.
+    registered : names under which packages have registered their classes, "package>Class".
     """
     objects = list(_objects(config))
     names = {node["class_name"].replace("__lambda__", "Lambda") for node in objects}
@@ -99,7 +101,9 @@ def check_classes(path: Path, config: Any) -> None:
     for node in objects:
         _check_quantization(path, node)
     for node in objects:
-        _check_class(path, node)
+        names_of_node = {node["class_name"], str(node.get("registered_name"))}
+        if not names_of_node.intersection(registered):
+            _check_class(path, node)
 
 
 def _check_class(path: Path, node: dict[str, Any]) -> None:
@@ -128,8 +132,8 @@ def _check_class(path: Path, node: dict[str, Any]) -> None:
 
 
 _CUSTOM = (
-    "custom layers cannot be audited safely; save a model of Keras' own layers, "
-    "without training parts"
+    "custom layers need the installed package that registers them, named in "
+    "classifier.custom_objects; or save a model of Keras' own layers, without training parts"
 )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cxr_audit.classifier.receptive import Grid
+from cxr_audit.classifier.receptive import Grid, Tokens
 from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats, GridAxis, GridGeometry
 
@@ -52,7 +52,13 @@ class View:
         return self.grid.geometry if self.common is None else self.common[1]
 
     def to_cells(self, tensor: Any) -> Any:
-        """The layer's tensor (N, ., ., channels) -> cells (N, rows, columns, channels)."""
+        """The layer's tensor (N, ., ., channels), or its tokens (N, ., channels) -> cells (N, rows,
+        columns, channels).
+        """
+        tokens = self.grid.tokens
+        if tokens is not None:
+            chosen = tf.gather(tensor, tokens.of_cells, axis=1)
+            tensor = tf.reshape(chosen, (-1, *self.grid.size, self.channels))
         if self.grid.is_transposed:
             tensor = tf.transpose(tensor, (0, 2, 1, 3))
         tensor = self._reversed(tensor)
@@ -67,8 +73,18 @@ class View:
         if self.spread is not None:
             rows, columns = (tf.cast(matrix, cells.dtype) for matrix in self.spread)
             cells = tf.einsum("fi,nfgk,gj->nijk", rows, cells, columns)
+        if self.grid.tokens is not None:
+            return self._tokens(cells, self.grid.tokens)
         cells = self._reversed(cells)
         return tf.transpose(cells, (0, 2, 1, 3)) if self.grid.is_transposed else cells
+
+    def _tokens(self, cells: Any, tokens: Tokens) -> Any:
+        """Cells as tokens, with those that are no cells between them."""
+        flat = tf.reshape(cells, (-1, len(tokens.of_cells), self.channels))
+        others = tf.cast(tokens.values, flat.dtype)[None]
+        others = tf.repeat(others, tf.shape(flat)[0], axis=0)
+        order = np.argsort((*tokens.of_cells, *tokens.others))
+        return tf.gather(tf.concat([flat, others], 1), order, axis=1)
 
     def _reversed(self, tensor: Any) -> Any:
         axes = [axis + 1 for axis, backwards in enumerate(self.grid.is_reversed) if backwards]

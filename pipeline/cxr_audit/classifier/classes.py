@@ -76,6 +76,13 @@ class Classes:
             )
 
     @property
+    def packed_shape(self) -> tuple[int, int, int]:
+        """(rows, columns, channels) of what a forward pass is given: the image, and the numbers of
+        further inputs, if there are any, as channels that are even.
+        """
+        return self.input_shape
+
+    @property
     def is_binary(self) -> bool:
         return len(self.class_names) == 2 and not self.is_multi_label
 

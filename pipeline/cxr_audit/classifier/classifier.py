@@ -21,7 +21,16 @@ import tensorflow as tf
 
 from cxr_audit.classifier.cells import View, common_grid
 from cxr_audit.classifier.classes import Classes
-from cxr_audit.classifier.graph import Graph, Step, ancestors, descendants, flatten, run
+from cxr_audit.classifier.graph import (
+    FRONT,
+    Graph,
+    Step,
+    ancestors,
+    behind,
+    descendants,
+    flatten,
+    run,
+)
 from cxr_audit.classifier.output import (
     IDENTITY,
     MERGING,
@@ -36,6 +45,7 @@ from cxr_audit.classifier.output import (
 )
 from cxr_audit.classifier.passes import counted
 from cxr_audit.classifier.receptive import Grid, Places, UnknownPlace, grid_of, places
+from cxr_audit.classifier.tokens import grid_of_tokens
 from cxr_audit.errors import ModelError
 from cxr_audit.records import Floats, GridGeometry
 from cxr_audit.vocabulary import Message, Text, message
@@ -59,6 +69,10 @@ _AFFINE = {
     "ZeroPadding2D",
 }
 _POSSIBLE = 5  # layers that a message names
+_FEWEST_TOKENS = 4  # of a grid of 2x2
+# Steps of two tensors without weights of their own that mix cells.
+_MIXING = ("Dot", "Einsum", "Matmul", "Tensordot")
+_RECURRENT = ("Bidirectional", "ConvLSTM2D", "GRU", "LSTM", "RNN", "SimpleRNN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +113,9 @@ class Classifier(Classes):
     threshold : probability from which the target is predicted, in (0, 1); None = 0.5.
     threshold_source : where the threshold comes from, in words.
     output : what the outputs are, where the last layer does not say; see `output.Stated`.
+    output_name : of a model with several outputs, the one that is audited.
+    front : a model that prepares the input; it is audited with the model as one function.
+    further : names of the inputs beside the image, in the order of their numbers.
 
     Raises
     ------
@@ -114,13 +131,18 @@ class Classifier(Classes):
         threshold: float | None = None,
         threshold_source: Text | None = None,
         output: Stated | None = None,
+        output_name: str | None = None,
+        front: keras.Model | None = None,
+        further: tuple[str, ...] = (),
     ) -> None:
         self.name = model.name
-        self.model = model
-        self.raw_graph = flatten(model, input_shape)
+        self.model, self.front = model, front
+        self.raw_graph = _graph_of(model, front, input_shape, output_name, further)
         _check_layout(self.raw_graph)
         self.parameters = int(model.count_params())
         self.input_shape = _check_input(self.raw_graph, input_shape)
+        if front is not None:
+            self._check_front()
         num_units = _count_units(self.raw_graph)
         self.output = read_output(self.raw_graph, num_units, output)
         self.graph = self.output.graph
@@ -135,20 +157,52 @@ class Classifier(Classes):
             threshold_source,
         )
 
+    def _check_front(self) -> None:
+        """Refuse a preprocessing model that moves pixels, or of which nothing is known."""
+        graph = self.raw_graph
+        shapes = _shapes(graph, self.input_shape)
+        known = places(graph, shapes, self.input_shape)
+        for step in reversed(graph.steps):
+            if not step.name.startswith(FRONT):
+                continue
+            where = known[step.outputs[0]]
+            if isinstance(where, UnknownPlace):
+                raise ModelError(
+                    f"the step {where.step!r} of preprocess.model cannot be followed: where its "
+                    "pixels lie in the radiograph is not known",
+                    "use steps that work pixel by pixel; resize and crop by preprocess.resize",
+                )
+            axes = [(0, 0.0), (1, 0.0), None]
+            found = [axis and (axis.of, axis.centre) for axis in where]
+            is_even = all(axis is None or axis.jump == 1 for axis in where)
+            if found != axes or not is_even:
+                raise ModelError(
+                    f"preprocess.model moves or resizes the image, in or before {step.name!r}",
+                    "use steps that work pixel by pixel; resize and crop by preprocess.resize",
+                )
+            return
+
+    @property
+    def packed_shape(self) -> tuple[int, int, int]:
+        rows, columns, channels = self.input_shape
+        return rows, columns, channels + self.graph.num_further
+
     @functools.cached_property
     def places(self) -> dict[int, Places]:
         """Where the cells of every value of the graph lie in the image."""
-        return places(self.graph, self.shapes, self.input_shape)
+        return places(self.graph, self.shapes, self.packed_shape)
 
     @functools.cached_property
     def _grids(self) -> dict[str, tuple[Step, Grid, Candidate]]:
-        """By layer, from the first convolution to the logit: every layer with a grid larger than
-        1x1.
+        """By layer, from the first convolution (or cutting into patches) to the logit: every layer
+        with a grid larger than 1x1. Where there is none, the first tokens that form a grid.
         """
         steps = self.graph.steps
-        convolutions = {s.outputs[0] for s in steps if "Conv" in type(s.operation).__name__}
+        convolutions = {
+            s.outputs[0] for s in steps if _makes_cells(s) and not s.name.startswith(FRONT)
+        }
         convolved = descendants(steps, convolutions)
-        grids = {}
+        grids: dict[str, tuple[Step, Grid, Candidate]] = {}
         for step, shape in self.shapes:
             value = step.outputs[0]
             grid = grid_of(self.places[value], shape) if value in convolved else None
@@ -156,7 +210,20 @@ class Classifier(Classes):
                 kind = type(step.operation).__name__
                 candidate = Candidate(step.name, kind, grid.size, int(shape[3]), grid.geometry)
                 grids[step.name] = step, grid, candidate
-        return grids
+        return grids or self._token_grids()
+
+    def _token_grids(self) -> dict[str, tuple[Step, Grid, Candidate]]:
+        """The first tokens (batch, tokens, channels) that form a grid of the image; see `tokens`."""
+        for step, shape in self.shapes:
+            (value, *others) = step.outputs
+            if others or len(shape) != 3 or None in shape[1:] or shape[1] < _FEWEST_TOKENS:
+                continue
+            grid = grid_of_tokens(self.graph, value, self.packed_shape)
+            if grid is not None:
+                kind = type(step.operation).__name__
+                candidate = Candidate(step.name, kind, grid.size, int(shape[2]), grid.geometry)
+                return {step.name: (step, grid, candidate)}
+        return {}
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -191,20 +258,37 @@ class Classifier(Classes):
         ------
         ModelError : the layer is none, has no grid, or the branches have no grid in common.
         """
-        if not any("Conv" in type(step.operation).__name__ for step in self.graph.steps):
-            raise ModelError(
-                f"the model {self.name!r} has no convolution; class activation maps need one",
-                "audit an image classifier",
-            )
         if not self._grids:
+            if not any(_makes_cells(step) for step in self.graph.steps):
+                raise ModelError(
+                    f"the model {self.name!r} has no convolution, and none of its layers has tokens "
+                    f"that form a grid of the image; maps need one{self._unknown()}",
+                    "audit an image classifier",
+                )
             raise ModelError(
                 f"no layer of the model {self.name!r} has a grid larger than 1x1{self._unknown()}",
                 "audit an image classifier",
             )
-        names = self.last_grids if layer in ("auto", " + ".join(self.last_grids)) else (layer,)
+        if layer == "auto":
+            return self._auto()
+        names = self.last_grids if layer == " + ".join(self.last_grids) else (layer,)
         for name in names:
             self._known_grid(name)
         return Split(self, self._views(names))
+
+    def _auto(self) -> Split:
+        """The last grid of every branch. Where the cells are mixed as tokens, and one layer lies
+        on all paths to the logit, that layer alone: residual paths around attention are no
+        branches of the model.
+        """
+        split = Split(self, self._views(self.last_grids))
+        if not split.mixes_tokens or (len(split.views) == 1 and not split.sides):
+            return split
+        for name in reversed(self._grids):
+            single = Split(self, self._views((name,)))
+            if not single.sides:
+                return single
+        return split
 
     def _views(self, names: tuple[str, ...]) -> tuple[View, ...]:
         chosen = [self._grids[name] for name in names]
@@ -275,16 +359,20 @@ class Classifier(Classes):
         Measured where the model leaves rows and columns open, and where a layer announces another
         shape than it gives at inference (RandomCrop).
         """
-        is_open = any(size is None for step in self.graph.steps for size in step.shape[1:])
-        crops = any(type(step.operation).__name__ == "RandomCrop" for step in self.graph.steps)
-        if not (is_open or crops):
-            return [(step, step.shape) for step in self.graph.steps]
-        values: dict[int, Any] = {self.graph.input: np.zeros((1, *self.input_shape), np.float32)}
-        shapes = []
-        for step in self.graph.steps:
-            step.call(values)
-            shapes.append((step, (None, *tuple(values[step.outputs[0]].shape)[1:])))
-        return shapes
+        return _shapes(self.graph, self.packed_shape)
+
+
+def _shapes(graph: Graph, input_shape: tuple[int, int, int]) -> list[tuple[Step, tuple[Any, ...]]]:
+    is_open = any(size is None for step in graph.steps for size in step.shape[1:])
+    crops = any(type(step.operation).__name__ == "RandomCrop" for step in graph.steps)
+    if not (is_open or crops):
+        return [(step, step.shape) for step in graph.steps]
+    values: dict[int, Any] = {graph.input: np.zeros((1, *input_shape), np.float32)}
+    shapes = []
+    for step in graph.steps:
+        step.call(values)
+        shapes.append((step, (None, *tuple(values[step.outputs[0]].shape)[1:])))
+    return shapes
 
 
 class Split:
@@ -351,6 +439,27 @@ class Split:
             and self.precision == "float32"
             and all(_is_affine(step.operation) for step in self.head)
         )
+
+    @functools.cached_property
+    def mixes_tokens(self) -> bool:
+        """Whether the head mixes cells that have no place any more, as attention does with tokens
+        and a recurrent layer with a sequence.
+
+        One gradient at the layer then says little: see the method token-integrated-gradients.
+        """
+        if self.is_affine:
+            return False
+        shapes = {step.outputs[0]: shape for step, shape in self.classifier.shapes}
+        for step in self.head:
+            shape = shapes[step.outputs[0]]
+            cells = [size for size in shape[1:-1] if size != 1]
+            kind = type(step.operation).__name__
+            if kind in _RECURRENT:
+                return True
+            is_mixing = kind in _MIXING and len(set(step.inputs)) > 1
+            if cells and (is_mixing or getattr(step.operation, "weights", None)):
+                return True
+        return False
 
     @functools.cached_property
     def precision(self) -> str:
@@ -426,7 +535,20 @@ class Split:
         """
         if self.pooled_weights is not None:
             return self._closed_form(selectors)
-        return np.asarray(self._head_gradients(features, sides, tf.constant(selectors))[1])
+        return self.through_head(features, sides, selectors)[1]
+
+    def through_head(
+        self, features: Any, sides: tuple[Any, ...], selectors: Floats
+    ) -> tuple[Floats, Floats]:
+        """Logits (N, units) and gradients dy/dA (N, h, w, channels) at other features.
+
+        Parameters
+        ----------
+        features, sides : tensors as `forward` gives them.
+        selectors : float32 (N, units), y = selector . logits of each case.
+        """
+        logits, gradients = self._head_gradients(features, sides, tf.constant(selectors))
+        return np.asarray(logits), np.asarray(gradients)
 
     def _closed_form(self, selectors: Floats) -> Floats:
         assert self.pooled_weights is not None
@@ -511,6 +633,40 @@ def _between(graph: Graph, cuts: set[int], after: set[int]) -> tuple[set[int], s
     return in_head, sides
 
 
+def _graph_of(
+    model: keras.Model,
+    front: keras.Model | None,
+    input_shape: tuple[int, int, int],
+    output_name: str | None,
+    further: tuple[str, ...],
+) -> Graph:
+    """The steps of a model, behind those of the model that prepares its input."""
+    if front is None:
+        return flatten(model, input_shape, output_name, further)
+    if further:
+        raise ModelError(
+            "preprocess.model is for models of one image; this one has further inputs",
+            "put the preprocessing steps into the model and save it again",
+        )
+    first = flatten(front, input_shape)
+    shape = maker_of_output(first).shape[1:]
+    if len(shape) != 3:
+        raise ModelError(
+            f"preprocess.model gives {tuple(shape)}, expected an image (rows, columns, channels)",
+            "name a model of the pixel-wise preprocessing steps",
+        )
+    rows, columns, channels = (have or want for have, want in zip(shape, input_shape, strict=True))
+    graph = flatten(model, (rows, columns, channels), output_name)
+    for want, have in zip(graph.input_shape[1:], shape, strict=True):
+        if None not in (want, have) and want != have:
+            raise ModelError(
+                f"the model takes {graph.input_shape[1:]} (rows, columns, channels), but "
+                f"preprocess.model gives {tuple(shape)}",
+                "name the preprocessing model that was saved with this classifier",
+            )
+    return behind(first, graph)
+
+
 def _check_layout(graph: Graph) -> None:
     for step in graph.steps:
         if getattr(step.operation, "data_format", None) == "channels_first":
@@ -549,6 +705,11 @@ def _count_units(graph: Graph) -> int:
             "audit a classifier, not a segmentation; or pool its output and save it again",
         )
     return int(shape[-1] or 1) if len(shape) > 1 else 1
+
+
+def _makes_cells(step: Step) -> bool:
+    kind = type(step.operation).__name__
+    return "Conv" in kind or kind == "ExtractPatches"
 
 
 def _is_affine(operation: Any) -> bool:

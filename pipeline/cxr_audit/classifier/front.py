@@ -90,7 +90,7 @@ def _has_kernel(step: Step) -> bool:
 
 def _answers(classifier: Classifier, fronts: list[int]) -> list[np.ndarray[Any, Any]]:
     """For each front the pixel in the middle, for each grey value: (greys, channels)."""
-    rows, columns, channels = classifier.input_shape
+    rows, columns, channels = classifier.packed_shape
     graph = classifier.graph
     needed = ancestors(graph.steps, set(fronts))
     steps = [step for step in graph.steps if needed.intersection(step.outputs)]

@@ -11,13 +11,16 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 from keras import tree
 
 from cxr_audit.errors import ModelError
+
+FRONT = "preprocess/"
+"""How the names of steps of a preprocessing model begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,43 +75,166 @@ class Graph:
     ----------
     input, output : the values at which they start and end.
     input_shape : of `input`; None = open.
+    output_place : of `output` among the outputs of the model.
+    num_further : numbers of further inputs, which are the last channels of the packed input.
+    input_order : places of the image and of each further input among the inputs of the model.
     """
 
     steps: tuple[Step, ...]
     input: int
     output: int
     input_shape: tuple[int | None, ...]
+    output_place: int = 0
+    num_further: int = 0
+    input_order: tuple[int, ...] = (0,)
 
     def maker(self, value: int) -> Step | None:
         """The step that computes a value; None for the input."""
         return next((step for step in self.steps if value in step.outputs), None)
 
 
-def flatten(model: keras.Model, input_shape: tuple[int, int, int]) -> Graph:
-    """All steps of a model with one input and one output, nested models written out.
+class Channels:
+    """Takes channels of the packed input: the image, or the numbers of one further input."""
 
-    `input_shape` is taken where the model does not say its own. Raises `ModelError` for several
-    inputs or outputs, and for a subclass of keras.Model whose `call` does more than call layers and
-    Keras operations.
+    def __init__(self, name: str, start: int, end: int, is_image: bool) -> None:
+        self.name, self.start, self.end, self.is_image = name, start, end, is_image
+
+    def __call__(self, packed: Any) -> Any:
+        chosen = packed[..., self.start : self.end]
+        return chosen if self.is_image else chosen[:, 0, 0]
+
+
+def flatten(
+    model: keras.Model,
+    input_shape: tuple[int, int, int],
+    output_name: str | None = None,
+    further: Sequence[str] = (),
+) -> Graph:
+    """All steps of a model from its input to one output, nested models written out.
+
+    Where the model has further inputs, its input is the image with their numbers as channels that
+    are even.
+
+    Parameters
+    ----------
+    input_shape : (rows, columns, channels), where the model does not say its own.
+    output_name : of several outputs, the one that is meant.
+    further : names of the inputs beside the image.
+
+    Raises
+    ------
+    ModelError : inputs that are not named, several outputs of which none is named, or a subclass of
+        keras.Model whose `call` does more than call layers and Keras operations.
     """
-    placeholder = keras.Input(input_shape)
+    placeholder = keras.Input(input_shape, name="image")
     function = _function_of(model, (placeholder,), {})
-    for tensors, what in ((function.inputs, "inputs"), (function.outputs, "outputs")):
-        if len(tensors) != 1:
-            names = ", ".join(tensor.name for tensor in tensors)
-            raise ModelError(
-                f"the model {model.name!r} has {len(tensors)} {what} ({names}), expected one",
-                f"audit a model of one {what[:-1]}",
-            )
+    image, others = _inputs(model.name, function, further)
+    place = _place_of_output(model.name, function.output_names, output_name)
     steps: list[Step] = []
     counter = iter(range(10**9))
     start = next(counter)
-    (end,) = _inline(function, (start,), "", steps, counter)
+    given = {id(image): start}
+    if others:
+        given = _unpacked(start, image, others, steps, counter)
+    inputs = tuple(given[id(tensor)] for tensor in function.inputs)
+    end = _inline(function, inputs, "", steps, counter)[place]
     needed = ancestors(steps, {end})
     kept = tuple(_unique_names(step for step in steps if needed.intersection(step.outputs)))
     for step in kept:
         _make_plain(step.operation)
-    return Graph(kept, start, end, tuple(function.inputs[0].shape))
+    names = [tensor.name for tensor in function.inputs]
+    order = tuple(names.index(name) for name in (image.name, *further))
+    num_further = sum(_width(tensor) for tensor in others)
+    return Graph(kept, start, end, tuple(image.shape), place, num_further, order)
+
+
+def _inputs(model: str, function: Any, further: Sequence[str]) -> tuple[Any, list[Any]]:
+    """(the image, the further inputs as the config orders them)."""
+    by_name = {tensor.name: tensor for tensor in function.inputs}
+    names = ", ".join(by_name)
+    unknown = [name for name in further if name not in by_name]
+    if unknown:
+        raise ModelError(
+            f"the model {model!r} has no input {unknown[0]!r}; its inputs are {names}",
+            "set the names of classifier.inputs to these",
+        )
+    images = [tensor for name, tensor in by_name.items() if name not in further]
+    if len(images) != 1:
+        raise ModelError(
+            f"the model {model!r} has {len(by_name)} inputs ({names}), expected one image",
+            "say in classifier.inputs where each input beside the image comes from",
+        )
+    others = [by_name[name] for name in further]
+    for tensor in others:
+        if len(tensor.shape) != 2 or tensor.shape[1] is None:
+            raise ModelError(
+                f"the input {tensor.name!r} takes {tuple(tensor.shape)}, expected numbers "
+                "(batch, numbers)",
+                "audit a model of one image and further inputs of numbers",
+            )
+    return images[0], others
+
+
+def _width(tensor: Any) -> int:
+    return int(tensor.shape[1])
+
+
+def _unpacked(
+    start: int, image: Any, others: Sequence[Any], steps: list[Step], counter: Any
+) -> dict[int, int]:
+    """Steps that take the image and each further input from the packed one; their values."""
+    given = {}
+    channels = image.shape[-1]
+    for tensor in (image, *others):
+        is_image = tensor is image
+        first = 0 if is_image else channels
+        channels = channels if is_image else channels + _width(tensor)
+        operation = Channels(tensor.name, first, channels, is_image)
+        value = next(counter)
+        name = f"{tensor.name}/input"
+        steps.append(Step(name, operation, (Value(start),), {}, (value,), tuple(tensor.shape)))
+        given[id(tensor)] = value
+    return given
+
+
+def behind(front: Graph, graph: Graph) -> Graph:
+    """A graph that takes the output of another one; the steps in front are named `FRONT` + name."""
+    offset = 1 + max(front.input, *(value for step in front.steps for value in step.outputs))
+
+    def moved(leaf: Any) -> Any:
+        if not isinstance(leaf, Value):
+            return leaf
+        if leaf.index == graph.input:
+            return Value(front.output)
+        return Value(leaf.index + offset)
+
+    steps = [replace(step, name=FRONT + step.name) for step in front.steps]
+    for step in graph.steps:
+        args, kwargs = tree.map_structure(moved, (step.args, step.kwargs))
+        outputs = tuple(value + offset for value in step.outputs)
+        steps.append(replace(step, args=args, kwargs=kwargs, outputs=outputs))
+    output = graph.output + offset
+    return replace(
+        graph, steps=tuple(steps), input=front.input, output=output, input_shape=front.input_shape
+    )
+
+
+def _place_of_output(model: str, names: Sequence[str], chosen: str | None) -> int:
+    """The place of the output that is audited among those of the model."""
+    if chosen is None and len(names) == 1:
+        return 0
+    known = ", ".join(names)
+    if chosen is None:
+        raise ModelError(
+            f"the model {model!r} has {len(names)} outputs ({known})",
+            "choose one: set classifier.output_name",
+        )
+    if list(names).count(chosen) != 1:
+        raise ModelError(
+            f"the model {model!r} has no single output {chosen!r}; its outputs are {known}",
+            f"set classifier.output_name to one of: {known}",
+        )
+    return list(names).index(chosen)
 
 
 def _make_plain(operation: Any) -> None:

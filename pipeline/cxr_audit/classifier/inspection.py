@@ -21,9 +21,10 @@ from cxr_audit.errors import ModelError
 _MAX_CARD_BYTES = 2**20
 
 
-def inspect_model(path: Path) -> dict[str, Any]:
+def inspect_model(path: Path, output_name: str | None = None) -> dict[str, Any]:
     """Plain facts of a model, JSON-ready.
 
+    `output_name` chooses one of several outputs.
     `layers` are those with a grid, from the first convolution to the logit. A model card beside
     the file (the same name with the suffix .json, as `import-torchxrayvision` writes it) is used
     where its SHA-256 is that of the file. Of an ONNX file there are no layers: it is only asked.
@@ -33,7 +34,7 @@ def inspect_model(path: Path) -> dict[str, Any]:
         return _inspect_onnx(path)
     model = load_keras(path)
     sha256 = file_sha256(path)
-    shape = flatten(model, (224, 224, 3)).input_shape
+    shape = flatten(model, (224, 224, 3), output_name).input_shape
     if len(shape) != 4:
         raise ModelError(
             f"the model takes {shape}, expected one image (batch, rows, columns, channels)",
@@ -43,7 +44,7 @@ def inspect_model(path: Path) -> dict[str, Any]:
         size or default for size, default in zip(shape[1:], (224, 224, 3), strict=True)
     )
     sizes = "x".join(str(size or "any") for size in shape[1:])
-    classifier = Classifier(model, (rows, columns, channels))
+    classifier = Classifier(model, (rows, columns, channels), output_name=output_name)
     target = classifier.split()
     card = _card(path, sha256)
     operation = card.get("operation", card)  # a converted model has no such part

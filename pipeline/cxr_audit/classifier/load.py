@@ -4,6 +4,7 @@
 
     model_file.py   a process that can do nothing else reads the network and the arrays
     allowed.py      every class that the network names must be Keras' own, and no Lambda
+    custom.py       or registered by an installed package that the config names and pins
     budget.py       the network may build no more parameters than the file holds
     clean_copy.py   Keras loads a copy that holds the checked network and the arrays, nothing else
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ import numpy as np
 from cxr_audit.classifier.allowed import APPLICATION_LAYERS, check_classes
 from cxr_audit.classifier.budget import ParameterBudget, name_initializers
 from cxr_audit.classifier.clean_copy import write_clean_copy
+from cxr_audit.classifier.custom import Package, custom_objects
 from cxr_audit.classifier.legacy import Factories, adapt, adapt_archive
 from cxr_audit.classifier.model_file import ModelContent, file_sha256, read_model
 from cxr_audit.errors import ModelError
@@ -52,18 +55,22 @@ _OPENS_ELSEWHERE = (
 )
 
 
-def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
+def load_keras(
+    path: Path, sha256: str | None = None, packages: Sequence[Package] = ()
+) -> keras.Model:
     """The Keras model in `path`, not compiled.
 
     Parameters
     ----------
     path : a `.keras` or `.h5` file.
     sha256 : of the file that is meant, hexadecimal; None: any.
+    packages : whose registered layers the model may use; their code runs.
 
     Raises
     ------
     ModelError : missing, another file than `sha256` says, another format, unsafe or unknown layers,
-        damaged, more parameters than values, weights that are not finite.
+        damaged, more parameters than values, weights that are not finite; a package that is not
+        the one that is meant.
     """
     _refuse_other_formats(path)
     content = read_model(path)
@@ -74,18 +81,19 @@ def load_keras(path: Path, sha256: str | None = None) -> keras.Model:
             "audit the file that was meant, or set classifier.sha256 to the new value",
         )
     content = replace(content, config=_without_training(content.config))
-    check_classes(path, content.config)
-    model = _build(path, content)
+    registered = custom_objects(packages)
+    check_classes(path, content.config, registered)
+    model = _build(path, content, registered)
     _check_finite(path, model)
     return model
 
 
-def _build(path: Path, content: ModelContent) -> keras.Model:
+def _build(path: Path, content: ModelContent, registered: dict[str, Any]) -> keras.Model:
     budget = ParameterBudget(content.num_values)
     try:
         factories: Factories = {}
         config = name_initializers(_as_keras_3(content, factories))
-        known = {**APPLICATION_LAYERS, **budget.initializers(), **factories}
+        known = {**registered, **APPLICATION_LAYERS, **budget.initializers(), **factories}
         scope = keras.saving.custom_object_scope(known)
         with tempfile.TemporaryDirectory() as folder, scope:
             copy = write_clean_copy(content, config, Path(folder))

@@ -118,7 +118,7 @@ def _exported(split: Split) -> bytes:
     except ModuleNotFoundError as error:
         raise ModelError("the package tf2onnx is not installed", INSTALL) from error
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    shape = (None, *split.classifier.input_shape)
+    shape = (None, *split.classifier.packed_shape)
     signature = [tf.TensorSpec(shape, tf.float32, name="input")]
     function = tf.function(split.forward_steps, autograph=False)
     try:

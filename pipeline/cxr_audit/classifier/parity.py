@@ -134,10 +134,14 @@ def check_closed_parity(classifier: ClosedClassifier, inputs: Floats) -> Parity:
 
 def _predict(classifier: Classifier, inputs: Floats) -> tuple[Doubles, float]:
     """(outputs of the model (N, units), the tolerance of their precision)."""
+    given: Any = _model_inputs(classifier, inputs)
+    if classifier.front is not None:
+        given = np.asarray(classifier.front.predict(inputs, batch_size=AT_ONCE, verbose=0))
     with classifier.passes.of("parity"):
-        raw = classifier.passes.measured(
-            len(inputs), lambda: classifier.model.predict(inputs, AT_ONCE, verbose=0)
+        all_outputs = classifier.passes.measured(
+            len(inputs), lambda: classifier.model.predict(given, AT_ONCE, verbose=0)
         )
+    raw = keras.tree.flatten(all_outputs)[classifier.raw_graph.output_place]
     outputs = np.asarray(raw).reshape(len(inputs), classifier.num_units)
     rounding = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
     tolerance = max(TOLERANCE, rounding.get(str(outputs.dtype), 0.0))
@@ -145,6 +149,21 @@ def _predict(classifier: Classifier, inputs: Floats) -> tuple[Doubles, float]:
         precision = str(getattr(step.operation, "compute_dtype", "float32"))
         tolerance = max(tolerance, rounding.get(precision, 0.0))
     return np.asarray(outputs, np.float64), tolerance
+
+
+def _model_inputs(classifier: Classifier, inputs: Floats) -> Any:
+    """The inputs as the model takes them: of several, one array each in its own order."""
+    graph = classifier.raw_graph
+    if not graph.num_further:
+        return inputs
+    widths = [int(tensor.shape[-1]) for tensor in classifier.model.inputs]
+    image, *others = graph.input_order
+    given: dict[int, Floats] = {image: inputs[..., : widths[image]]}
+    start = widths[image]
+    for place in others:
+        given[place] = inputs[:, 0, 0, start : start + widths[place]]
+        start += widths[place]
+    return [given[place] for place in range(len(widths))]
 
 
 def _logits(classifier: Classifier, inputs: Floats) -> Doubles:

@@ -24,7 +24,7 @@ from typing import Any
 from keras import tree
 
 from cxr_audit.classifier.graph import Graph, Step, Value
-from cxr_audit.records import GridAxis, GridGeometry
+from cxr_audit.records import Floats, GridAxis, GridGeometry
 
 _CELL_BY_CELL = {
     # layers
@@ -140,18 +140,36 @@ class _NotFollowed(Exception):
     """A step that is not known here."""
 
 
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Which tokens are cells.
+
+    Parameters
+    ----------
+    of_cells : the token of each cell, row by row.
+    others : tokens that do not depend on the image, such as a class token.
+    values : float32 (others, channels), what these are.
+    """
+
+    of_cells: tuple[int, ...]
+    others: tuple[int, ...]
+    values: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """A tensor of cells: (batch, rows, columns, channels), or with rows and columns exchanged or
     reversed.
 
-    `size` is (rows, columns) along the image's own axes, whatever the order in the tensor.
+    `size` is (rows, columns) along the image's own axes, whatever the order in the tensor. `tokens`
+    is given for a tensor (batch, tokens, channels) whose tokens are cells.
     """
 
     geometry: GridGeometry
     size: tuple[int, int]
-    is_transposed: bool
-    is_reversed: tuple[bool, bool]
+    is_transposed: bool = False
+    is_reversed: tuple[bool, bool] = (False, False)
+    tokens: Tokens | None = None
 
 
 def receptive_fields(
@@ -270,6 +288,8 @@ def _after(step: Step, shape: Shape, before: list[Axes], given: list[Shape]) -> 
     if len(before) != 1:
         raise _NotFollowed
     axes, size = before[0], given[0]
+    if kind == "Channels":
+        return axes if step.operation.is_image else (None,)
     if kind in _CELL_BY_CELL:
         return axes
     if kind.startswith("Random"):  # augmentation is the identity at inference
@@ -489,6 +509,24 @@ def _center_cropped(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
     return (_moved(axes[0], top), _moved(axes[1], left), *axes[2:])
 
 
+def _patched(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
+    """Each patch becomes one cell: a window whose pixels are the channels."""
+    operation = step.operation
+    strides = operation.strides or operation.size
+    sizes, steps, dilations = map(_pair, (operation.size, strides, operation.dilation_rate or 1))
+    after: list[Axis | None] = []
+    for place in range(2):
+        axis, k, s, d = axes[place], sizes[place], steps[place], dilations[place]
+        is_padded = operation.padding == "same"
+        padding = _same_padding(size[place + 1], k, s, d) if is_padded else 0
+        after.append(None if axis is None else _window(axis, k, s, d, padding))
+    return (*after, None)
+
+
+def _pair(setting: Any) -> tuple[int, int]:
+    return (setting, setting) if isinstance(setting, int) else (setting[0], setting[1])
+
+
 def _upsampled(step: Step, shape: Shape, axes: Axes, size: Shape) -> Axes:
     reach = _REACH.get(step.operation.interpolation, 5)
     rows = _resized(axes[0], size[1], shape[1], reach)
@@ -568,6 +606,7 @@ _FOLLOWED: dict[str, Callable[[Step, Shape, Axes, Shape], Axes]] = {
     "UnitNormalization": _normalised,
     "CenterCrop": _center_cropped,
     "Cropping2D": _cropped,
+    "ExtractPatches": _patched,
     "Flip": _flipped,
     "GetItem": _sliced,
     "UpSampling2D": _upsampled,

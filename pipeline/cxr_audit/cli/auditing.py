@@ -124,7 +124,7 @@ def explain(
         raise ConfigError(
             f"{image} is not a file", "give one radiograph; cxr-audit run audits folders"
         )
-    preprocess = _preprocess_keys(model, scaling, overrides or [])
+    preprocess = _preprocess_keys(image, model, scaling, overrides or [])
     number = next(n for n in itertools.count(1) if not (output / f"explain-{n}").exists())
     settings: dict[str, dict[str, Any]] = {
         "run": {"name": f"explain-{number}", "output": str(output)},
@@ -151,23 +151,64 @@ def explain(
     out.print(str(folder.case(case_id) / "report.pdf"), highlight=False)
 
 
-def _preprocess_keys(model: str, scaling: str | None, overrides: list[str]) -> dict[str, Any]:
-    """The keys of `preprocess` for `explain`: from the model, --scaling or --set."""
-    keys = _input_of(model)
+def _preprocess_keys(
+    image: Path, model: str, scaling: str | None, overrides: list[str]
+) -> dict[str, Any]:
+    """The keys of `preprocess` for `explain`: from the model, --scaling, --set, or what stands out
+    of the value ranges tried on the radiograph.
+    """
+    keys = _input_of(model, _output_name(overrides))
     if scaling is not None:
         return keys | {"scaling": scaling, "scaling_source": "--scaling"}
     if keys["scaling"] is not None:
         return keys
-    if not any(override.startswith("preprocess.") for override in overrides):
+    if any(override.startswith("preprocess.") for override in overrides):
+        return {key: keys[key] for key in ("rows", "columns", "channels")}
+    chosen, reason = _try_value_ranges(image, Path(model), keys, _output_name(overrides))
+    if chosen is None:
         raise ConfigError(
-            f"the value range of the model's input cannot be read: {keys['scaling_source']}",
+            f"the value range of the model's input cannot be read: {keys['scaling_source']}; tried "
+            f"on this radiograph, {reason}",
             "give --scaling unit, minus_one_one, imagenet, caffe, raw_255 or txv, as the program "
             "that trained the model does",
         )
-    return {key: keys[key] for key in ("rows", "columns", "channels")}
+    return keys | {"scaling": chosen, "scaling_source": reason}
 
 
-def _input_of(model: str) -> dict[str, Any]:
+def _try_value_ranges(
+    image: Path, model: Path, keys: dict[str, Any], output_name: str | None
+) -> tuple[str | None, str]:
+    """The value range that stands out on one radiograph, and why; None where none does."""
+    from cxr_audit.classifier import Classifier, load_keras, try_value_ranges
+    from cxr_audit.config import Preprocess
+    from cxr_audit.ingest import read
+    from cxr_audit.preprocess import SCALINGS, preprocess
+    from cxr_audit.records import CaseSource
+
+    radiograph = read(CaseSource("explain", image, image.name, None))
+    size = {key: keys[key] for key in ("rows", "columns", "channels")}
+    inputs = {}
+    for scaling in SCALINGS:
+        if size["channels"] == 1 and scaling in ("imagenet", "caffe"):
+            continue
+        settings = Preprocess.model_validate({**size, "scaling": scaling})
+        inputs[scaling] = preprocess(radiograph, settings)[0].tensor
+    shape = (size["rows"], size["columns"], size["channels"])
+    classifier = Classifier(load_keras(model), shape, output_name=output_name)
+    tried = try_value_ranges(classifier, inputs)
+    return tried.scaling, tried.reason
+
+
+def _output_name(overrides: list[str]) -> str | None:
+    """What --set says of the output to audit."""
+    for text in overrides:
+        key, _, value = text.partition("=")
+        if key == "classifier.output_name":
+            return value
+    return None
+
+
+def _input_of(model: str, output_name: str | None) -> dict[str, Any]:
     """The keys of `preprocess` that fit a model; `scaling` is None where it is not known."""
     if model == REFERENCE:
         return {
@@ -177,7 +218,7 @@ def _input_of(model: str) -> dict[str, Any]:
         }
     from cxr_audit.classifier import inspect_model
 
-    facts = inspect_model(Path(model))
+    facts = inspect_model(Path(model), output_name)
     return {
         **{key: facts[key] for key in ("rows", "columns", "channels")},
         "scaling": facts["scaling_guess"],

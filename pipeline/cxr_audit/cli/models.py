@@ -20,13 +20,16 @@ def inspect(
         Path, typer.Argument(help="a .keras, .h5 or .onnx file, or the word reference")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    output_name: Annotated[
+        str | None, typer.Option(help="of a model with several outputs, the one to look at")
+    ] = None,
 ) -> None:
     """Print the input, classes, layers with a grid, head, output and SHA-256 of a model."""
     from cxr_audit.classifier import inspect_model
 
     if str(model) == REFERENCE:
         model = WEIGHTS / card_of("classifier").weights
-    facts = inspect_model(model)
+    facts = inspect_model(model, output_name)
     if as_json:
         print(json.dumps(facts, indent=2, default=str))
         return

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from cxr_audit.cli.options import ConfigFile, Overrides, load
 from cxr_audit.cli.screen import err, out, progress_bar
-from cxr_audit.config import AuditConfig
+from cxr_audit.config import AuditConfig, Preprocess
 from cxr_audit.errors import ModelError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _print_trials(trials: Sequence[Trial], config: AuditConfig) -> None:
     for trial in trials[:SHOWN_TRIALS]:
         figures = trial.parity
         table.add_row(
-            escape(_in_words(trial.settings)),
+            escape(_in_words(trial.settings, config.preprocess)),
             f"{figures.largest_difference:.4f}",
             f"{figures.median_difference:.4f}",
             f"{figures.num_flipped} of {figures.num_cases}",
@@ -76,18 +76,25 @@ def _print_trials(trials: Sequence[Trial], config: AuditConfig) -> None:
             written = "" if value is None else json.dumps(value).strip('"')
             out.print(f"  {key}: {written}", highlight=False, markup=False)
     if best.same_input:
-        same = "; ".join(_in_words(settings) for settings in best.same_input)
+        same = "; ".join(_in_words(settings, config.preprocess) for settings in best.same_input)
         out.print(f"\nThe same model inputs: {same}", highlight=False, markup=False)
 
 
-def _in_words(settings: dict[str, Any]) -> str:
-    """What a trial changes, on one line."""
+def _in_words(settings: dict[str, Any], configured: Preprocess) -> str:
+    """What a trial changes, on one line; no two trials that differ have the same one."""
     if not settings:
         return "as configured"
-    parts = [settings.get("preset") or "no preset"]
-    if settings.get("interpolation"):
-        parts.append(settings["interpolation"])
-    if settings.get("antialias") is not None:
-        parts.append("antialiased" if settings["antialias"] else "not antialiased")
-    parts += [settings[key] for key in ("resize", "scaling") if settings.get(key)]
+    parts = []
+    for key, value in settings.items():
+        if key == "preset":
+            parts.append(value or "no preset")
+        elif value is None:
+            if getattr(configured, key) is not None:
+                parts.append(f"without {key}")
+        elif key == "antialias":
+            parts.append("antialiased" if value else "not antialiased")
+        elif key in ("interpolation", "resize", "scaling"):
+            parts.append(str(value))
+        else:
+            parts.append(f"{key} {value}")
     return ", ".join(parts)

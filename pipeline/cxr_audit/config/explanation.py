@@ -23,7 +23,8 @@ class Explain(Section):
     methods: tuple[Method, ...] = Field(
         (),
         description="the first gives the numbers; empty = grad-cam for global average pooling and "
-        "one dense layer, else hirescam, grad-cam; occlusion for an ONNX file or a command",
+        "one dense layer, token-integrated-gradients for transformers, else hirescam, grad-cam; "
+        "occlusion for an ONNX file or a command",
     )
     target_layer: Name = Field(
         "auto", description="auto = the last layer with a grid; `cxr-audit inspect` lists them"
@@ -41,12 +42,12 @@ class Explain(Section):
     baseline: Literal["black", "blurred", "mean"] = Field(
         "black",
         description=(
-            "the input without evidence, for integrated-gradients, score-cam, occlusion and "
-            "rise: black | blurred | mean"
+            "the input without evidence, for integrated gradients (of pixels and of tokens), "
+            "score-cam, occlusion and rise: black | blurred | mean"
         ),
     )
     steps: Annotated[int, Field(ge=1, le=1024)] = Field(
-        32, description="path steps of integrated-gradients, noisy copies of smoothgrad"
+        32, description="path steps of integrated gradients, noisy copies of smoothgrad"
     )
     score_cam_channels: Annotated[int, Field(ge=1)] | None = Field(
         None, description="score-cam asks this many channels, those that vary most; empty = all"

@@ -28,6 +28,7 @@ FORMER_LIMITS = (
 FORMS = {
     ("run", "name"): "1 to 64 letters, digits, dots, dashes, underscores; first a letter or digit",
     ("classifier", "sha256"): "64 hexadecimal digits",
+    ("preprocess", "model_sha256"): "64 hexadecimal digits",
 }
 """What a pattern asks for, in words."""
 UNSET_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
@@ -37,6 +38,7 @@ PATHS = (
     ("ingest", "source"),
     ("ingest", "manifest"),
     ("privacy", "key_file"),
+    ("preprocess", "model"),
     ("classifier", "path"),
     ("classifier", "reference_outputs"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -123,6 +124,15 @@ class Preprocess(Section):
         "(per_image_standardization) | keras (samplewise_*) | plain; with scaling: unit",
     )
 
+    model: Name | None = Field(
+        None,
+        description="a .keras or .h5 file that prepares the model input after scaling, with steps "
+        "that work pixel by pixel; empty = none. It is audited together with the classifier",
+    )
+    model_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = Field(
+        None, description="SHA-256 of that file; another file is refused"
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _with_the_resize_of_its_preset(cls, given: Any) -> Any:
@@ -213,6 +223,68 @@ class Card(Section):
     )
 
 
+class CustomObjects(Section):
+    """An installed package whose registered Keras layers the model may use; its code runs."""
+
+    module: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")] = Field(
+        description="the module to import, such as keras_hub"
+    )
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = Field(
+        None, description="of the package's files; `cxr-audit check` prints it where it is missing"
+    )
+
+
+class FurtherInput(Section):
+    """An input of the model beside the image, such as age or sex. A case without a value stops,
+    unless `missing` says what stands for it.
+    """
+
+    name: Name = Field(description="of the model's input")
+    column: Name | None = Field(None, description="the column of the manifest that has the value")
+    attribute: Literal["PatientAge", "PatientSex", "ViewPosition"] | None = Field(
+        None, description="or the DICOM attribute; an age is a band of ten years, such as 50-59"
+    )
+    values: dict[str, tuple[FiniteFloat, ...]] = Field(
+        {}, description="what each category becomes, such as {F: [0], M: [1]}; empty = a number"
+    )
+    scale: FiniteFloat = Field(1.0, description="of a number: value * scale + offset")
+    offset: FiniteFloat = Field(0.0, description="see scale")
+    missing: str | None = Field(
+        None, description="the value that stands for a missing one; empty = the case stops"
+    )
+    reference: str = Field(
+        description="the value that its contribution to the logit is measured against"
+    )
+
+    @field_validator("missing", "reference", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int | float) else value
+
+    @model_validator(mode="after")
+    def _has_numbers(self) -> FurtherInput:
+        if (self.column is None) == (self.attribute is None):
+            raise ValueError("give either column or attribute")
+        if len({len(numbers) for numbers in self.values.values()}) > 1:
+            raise ValueError("every category of values needs as many numbers")
+        for text in (self.missing, self.reference):
+            if text is not None and self.numbers(text) is None:
+                raise ValueError(f"{text!r} is none of values, or no number")
+        return self
+
+    def numbers(self, text: str) -> tuple[float, ...] | None:
+        """What the model is given for a value; None where it is none of the categories, or no
+        number.
+        """
+        if self.values:
+            return self.values.get(text.strip())
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        return (number * self.scale + self.offset,) if math.isfinite(number) else None
+
+
 class Classifier(Section):
     """The model under audit."""
 
@@ -237,6 +309,23 @@ class Classifier(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = Field(
         None,
         description="SHA-256 of the file; another file is refused. `cxr-audit inspect` prints it",
+    )
+    custom_objects: tuple[CustomObjects, ...] = Field(
+        (),
+        description=(
+            "packages with layers that the model file uses, each {module: ..., sha256: ...}; "
+            "their code runs, so name only what you trust; empty = Keras' own layers alone"
+        ),
+    )
+    inputs: tuple[FurtherInput, ...] = Field(
+        (),
+        description=(
+            "further inputs of the model beside the image, each {name: ..., column: ... or "
+            "attribute: ..., values: {...}, missing: ..., reference: ...}"
+        ),
+    )
+    output_name: Name | None = Field(
+        None, description="of a model with several outputs, the one to audit, by its name"
     )
     class_names: tuple[ClassName, ...] = Field(
         (),

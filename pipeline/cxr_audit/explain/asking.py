@@ -31,18 +31,24 @@ INPUT = "input"
 class Probing:
     """Settings of the methods that run the classifier again; see `explain.probing`.
 
-    `black` is the radiograph's black in the model's range, one value or one a channel; `steps` are
-    the path steps of integrated-gradients and the noisy copies of smoothgrad; `occlusion_cells` lie
-    along each side.
+    `black` is the radiograph's black in the model's range, one value or one a channel; None where
+    each image has another one (it is standardised): then the darkest value of each input is taken.
+    `steps` are the path steps of integrated gradients and the noisy copies of smoothgrad;
+    `occlusion_cells` lie along each side.
     """
 
     baseline: str = "black"
-    black: tuple[float, ...] = (0.0,)
+    black: tuple[float, ...] | None = (0.0,)
     steps: int = 32
     score_cam_channels: int | None = None
     seed: int = 0
     occlusion_cells: int = 8
     rise_masks: int = 1000
+
+    @property
+    def baseline_name(self) -> str:
+        """The baseline as records name it."""
+        return "darkest" if self.baseline == "black" and self.black is None else self.baseline
 
 
 DEFAULTS = Probing()
@@ -255,6 +261,22 @@ class AnyExplainer(ABC):
         """
 
     @property
+    def geometry(self) -> GridGeometry | None:
+        """Where the cells of the first map lie; None = an even division of the input."""
+        return self._geometry(self.methods[0], self.layer_name)
+
+    def unpacked(self, x: Floats) -> tuple[Floats, Floats]:
+        """(the image, the numbers of further inputs) of a packed input."""
+        channels = self.classifier.input_shape[2]
+        return x[..., :channels], x[0, 0, channels:]
+
+    def _baseline(self, x: Floats) -> Floats:
+        """The image of an input without evidence."""
+        name, black = self.probing.baseline_name, self.probing.black
+        image, _ = self.unpacked(x)
+        return probing.baseline(image, name, np.asarray(black or 0.0, np.float32))
+
+    @property
     def _passes_of_asking(self) -> dict[str, int]:
         """Model inputs for one case by each method that only asks."""
         return {
@@ -265,22 +287,23 @@ class AnyExplainer(ABC):
     def _asked(self, method: str, x: Floats, at_once: int) -> tuple[Floats, Message]:
         """A map (h, w, units) of a method that only asks, and how it was made."""
         settings = self.probing
-        start = probing.baseline(x, settings.baseline, np.asarray(settings.black, np.float32))
+        start = self._baseline(x)
+        x, further = self.unpacked(x)
 
-        def ask(inputs: Floats) -> Floats:
-            return self.ask(inputs, at_once)
+        def ask(images: Floats) -> Floats:
+            return self.ask(probing.repacked(images, further), at_once)
 
         if method == "occlusion":
             cells = settings.occlusion_cells
             values = occlusion.occlusion(x, start, ask, cells, at_once)
-            how = message("explain.occlusion", num=cells**2, background=settings.baseline)
+            how = message("explain.occlusion", num=cells**2, background=settings.baseline_name)
             return values, how
         grid, rng = probing.grid_of(x.shape), np.random.default_rng(settings.seed)
         values = occlusion.rise(x, start, ask, settings.rise_masks, grid, rng, at_once)
         how = message(
             "explain.rise",
             num=settings.rise_masks,
-            background=settings.baseline,
+            background=settings.baseline_name,
             seed=settings.seed,
         )
         return values, how
@@ -362,9 +385,9 @@ class AnyExplainer(ABC):
         )
         return ClassActivationMap(np.ascontiguousarray(values), facts)
 
-    def _scores(self, subject: Subject, at_once: int, inputs: Floats) -> Floats:
-        """y of some inputs."""
-        return self.ask(inputs, at_once) @ self._selector(subject)
+    def _scores(self, subject: Subject, at_once: int, further: Floats, images: Floats) -> Floats:
+        """y of some images, with the same further inputs."""
+        return self.ask(probing.repacked(images, further), at_once) @ self._selector(subject)
 
 
 def check_against(classifier: Classes, against: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ are the audit's numbers. Further methods, layers and classes follow, each with i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -35,6 +35,7 @@ from cxr_audit.explain.asking import (
 )
 from cxr_audit.explain.controls import CONTROLS, generator
 from cxr_audit.explain.methods import GradientMethod, fuse, gradient_method, layercam
+from cxr_audit.explain.probing import repacked
 from cxr_audit.records import Floats, GridGeometry
 from cxr_audit.vocabulary import METHODS, Message, message
 
@@ -46,15 +47,23 @@ FUSED = "layercam-fused"
 POOLED = ("grad-cam", "xgrad-cam", "hirescam")
 BY_GRADIENT = ("integrated-gradients", "smoothgrad")
 ON_INPUT = (*BY_GRADIENT, *ASKING)
+ON_PATH = "token-integrated-gradients"
+# Methods whose map adds up to the change of the logit from a baseline.
+FROM_BASELINE = ("integrated-gradients", ON_PATH)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """What a batch is at one layer: activations and gradients (N, h, w, channels)."""
+    """What a batch is at one layer: activations and gradients (N, h, w, channels); `features` and
+    `sides` as tensors. `start` are the features of the baseline; None where no method asks.
+    """
 
     split: Split
+    features: tf.Tensor
+    sides: tuple[tf.Tensor, ...]
     activations: Floats
     gradients: Floats
+    start: tf.Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +82,8 @@ class Explainer(AnyExplainer):
     Parameters
     ----------
     methods : the first gives the numbers; none = `grad-cam` where the head is global average
-        pooling and one dense layer, else `hirescam`, whose sum is the logit for any affine head,
-        then `grad-cam`.
+        pooling and one dense layer, `token-integrated-gradients` where the head mixes tokens, else
+        `hirescam`, whose sum is the logit for any affine head, then `grad-cam`.
     layers, classes : further ones, each with a map of the first method that is made from a layer's
         gradients.
     against : classes to contrast with the target: the target's logit minus theirs.
@@ -99,13 +108,13 @@ class Explainer(AnyExplainer):
         known_methods(methods)
         self.classifier = classifier
         self.target = classifier.split(target_layer)
-        is_pooled = self.target.pooled_weights is not None
-        self.methods = methods or (("grad-cam",) if is_pooled else ("hirescam", "grad-cam"))
+        self.methods = methods or _default_methods(self.target)
         self.layers = self._further_layers(layers)
         self.classes = tuple(name for name in classes if name != classifier.target_class)
         self.against = against
         self.probing = probing
-        self._sheet_method = next((m for m in self.methods if gradient_method(m)), "grad-cam")
+        at_layers = [m for m in self.methods if METHODS[m].needs in ("gradients", "path")]
+        self._sheet_method = at_layers[0] if at_layers else _default_methods(self.target)[-1]
         self._biases: dict[tuple[str, bytes], float | None] = {}
         self._input_gradients = tf.function(
             self._input_gradient_steps, reduce_retracing=True, autograph=False
@@ -158,6 +167,7 @@ class Explainer(AnyExplainer):
         cost = {"score-cam": min(channels, self.target.layer.channels)}
         cost |= {"smoothgrad": self.probing.steps} | self._passes_of_asking
         cost["integrated-gradients"] = self.probing.steps + 1  # and the baseline
+        cost[ON_PATH] = self.probing.steps + 2  # the baseline, and its logit
         return {method: cost[method] for method in self.methods if method in cost}
 
     @property
@@ -214,12 +224,8 @@ class Explainer(AnyExplainer):
         subjects = [Subject(self.classifier.target_class)] * num
         present = [n for n in range(num) if is_present is None or is_present[n]]
         with self.classifier.passes.filled_up(len(present)):
-            features, sides, logits, gradients = self.target.forward(
-                batch, self._selectors(subjects)
-            )
-            at_layers = [self._at(split, batch, subjects) for split in self.layers]
-        assert gradients is not None
-        at_target = _Layer(self.target, np.asarray(features, np.float32), gradients)
+            at_target, logits = self._at(self.target, batch, subjects)
+            at_layers = [self._at(split, batch, subjects)[0] for split in self.layers]
         collected = Collected(self, logits, present)
         self._add_methods(collected, batch, subjects, at_target, at_layers)
         self._add_layers(collected, subjects, at_layers)
@@ -227,10 +233,10 @@ class Explainer(AnyExplainer):
         for wanted in self._further_subjects(logits, expected):
             round_subjects = [subject or subjects[0] for subject in wanted]
             class_gradients = self.target.gradients(
-                features, sides, self._selectors(round_subjects)
+                at_target.features, at_target.sides, self._selectors(round_subjects)
             )
-            layer = _Layer(self.target, at_target.activations, class_gradients)
-            answers = self._cams(method, layer, round_subjects)
+            layer = replace(at_target, gradients=class_gradients)
+            answers = self._at_layer(method, layer, round_subjects)
             collected.add(method, method, self.target.layer.name, wanted, answers, True)
         controls: list[dict[str, Floats]] = [{} for _ in range(num)]
         for n in present:
@@ -262,6 +268,8 @@ class Explainer(AnyExplainer):
         done: dict[str, list[Answer]],
     ) -> dict[int, Answer] | list[Answer]:
         """The map of each case by one method; those made from gradients are added to `done`."""
+        if method == ON_PATH:
+            return self._on_path(at_target, asked.subjects)
         if gradient_method(method):
             done[method] = self._cams(method, at_target, asked.subjects, done)
             return done[method]
@@ -285,7 +293,7 @@ class Explainer(AnyExplainer):
         """A map at each further layer, for the target class."""
         method = self._sheet_method
         for layer in at_layers:
-            answers = self._cams(method, layer, subjects)
+            answers = self._at_layer(method, layer, subjects)
             name = layer.split.layer.name
             collected.add(f"{method}@{name}", method, name, subjects, answers)
 
@@ -297,19 +305,57 @@ class Explainer(AnyExplainer):
             return self.logits(batch)[:num], []
         method = self.methods[0]
         subjects = [Subject(self.classifier.target_class)] * at_once
-        features, _, logits, gradients = self.target.forward(batch, self._selectors(subjects))
-        assert gradients is not None
-        at_target = _Layer(self.target, np.asarray(features, np.float32), gradients)
+        at_target, logits = self._at(self.target, batch, subjects)
         further = self.layers if method == FUSED else ()
-        at_layers = [self._at(split, batch, subjects) for split in further]
+        at_layers = [self._at(split, batch, subjects)[0] for split in further]
         asked = _Asked(batch, logits, subjects, list(range(num)))
         answers = self._answers(method, asked, at_target, at_layers, {})
         return logits[:num], [answers[n].values for n in range(num)]
 
-    def _at(self, split: Split, batch: Floats, subjects: list[Subject]) -> _Layer:
-        features, _, _, gradients = split.forward(batch, self._selectors(subjects))
+    def _at(self, split: Split, batch: Floats, subjects: list[Subject]) -> tuple[_Layer, Floats]:
+        """(what a batch is at a layer, its logits)."""
+        features, sides, logits, gradients = split.forward(batch, self._selectors(subjects))
         assert gradients is not None
-        return _Layer(split, np.asarray(features, np.float32), gradients)
+        start = None
+        if ON_PATH in (*self.methods, self._sheet_method):
+            starts = [repacked(self._baseline(x)[None], self.unpacked(x)[1])[0] for x in batch]
+            start = split.forward(np.stack(starts), None)[0]
+        activations = np.asarray(features, np.float32)
+        return _Layer(split, features, sides, activations, gradients, start), logits
+
+    def _at_layer(self, method: str, layer: _Layer, subjects: list[Subject]) -> list[Answer]:
+        """The maps of a method that needs one layer, on a whole batch."""
+        if method == ON_PATH:
+            return self._on_path(layer, subjects)
+        return self._cams(method, layer, subjects)
+
+    def _on_path(self, layer: _Layer, subjects: list[Subject]) -> list[Answer]:
+        """Integrated gradients of the cells of a layer, on a whole batch."""
+        split, settings, selectors = layer.split, self.probing, self._selectors(subjects)
+        assert layer.start is not None
+        start = tf.cast(layer.start, tf.float32)
+        way = tf.cast(layer.features, tf.float32) - start
+
+        def through(share: float) -> tuple[Floats, Floats]:
+            features = tf.cast(start + share * way, layer.features.dtype)
+            return split.through_head(features, layer.sides, selectors)
+
+        before = (through(0.0)[0] * selectors).sum(1)
+        gradients = probing.path_integral(lambda share: through(share)[1], settings.steps)
+        evidence = np.asarray(way, np.float64) * gradients
+        answers = []
+        for n in range(len(subjects)):
+            how = message(
+                "explain.token_integrated_gradients",
+                baseline=settings.baseline_name,
+                num=settings.steps,
+            )
+            beside = self._how(None, split, ON_PATH, evidence[n], np.ones_like(evidence[n]))
+            if beside is not None:
+                how = message("explain.two_facts", first=how, second=beside)
+            values = np.asarray(evidence[n].sum(-1), np.float32)
+            answers.append(Answer(values, float(before[n]), how))
+        return answers
 
     def _cams(
         self,
@@ -365,9 +411,10 @@ class Explainer(AnyExplainer):
 
     def _control(self, name: str, x: Floats) -> Floats:
         layer, first, seed = self.target.layer, self.methods[0], self.probing.seed
+        image, _ = self.unpacked(x)
         if first in ASKING:  # controls lie where the map lies that they are compared with
-            return CONTROLS[name](x, self._grid_of(first, x.shape), seed, None)
-        return CONTROLS[name](x, layer.grid, seed, layer.geometry)
+            return CONTROLS[name](image, self._grid_of(first, x.shape), seed, None)
+        return CONTROLS[name](image, layer.grid, seed, layer.geometry)
 
     def _probe(
         self,
@@ -390,14 +437,18 @@ class Explainer(AnyExplainer):
         grid = self.target.layer.grid if method == "score-cam" else probing.grid_of(x.shape)
         if not (np.isfinite(logits).all() and np.isfinite(activations).all()):
             return Answer(np.full(grid, np.nan, np.float32))
-        start = probing.baseline(x, settings.baseline, np.asarray(settings.black, np.float32))
-        score = partial(self._scores, subject, at_once)
-        gradient = partial(self._gradients, subject)
+        image, further = self.unpacked(x)
+        start = self._baseline(x)
+        score = partial(self._scores, subject, at_once, further)
+        gradient = partial(self._gradients, subject, further)
+        x = image
         if method == "score-cam":
             limit, total = settings.score_cam_channels, activations.shape[-1]
             geometry = self.target.layer.geometry
             values, num = probing.score_cam(x, activations, score, start, at_once, limit, geometry)
-            how = message("explain.score_cam", num=num, total=total, background=settings.baseline)
+            how = message(
+                "explain.score_cam", num=num, total=total, background=settings.baseline_name
+            )
             return Answer(values, how=how)
         if method == "smoothgrad":
             rng = generator(x, settings.seed)
@@ -411,7 +462,7 @@ class Explainer(AnyExplainer):
             return Answer(probing.sum_cells(values.sum(2), grid), how=how)
         values = probing.integrated_gradients(x, start, gradient, settings.steps, GRADIENTS_AT_ONCE)
         how = message(
-            "explain.integrated_gradients", baseline=settings.baseline, num=settings.steps
+            "explain.integrated_gradients", baseline=settings.baseline_name, num=settings.steps
         )
         return Answer(probing.sum_cells(values.sum(2), grid), float(score(start[None])[0]), how)
 
@@ -432,16 +483,16 @@ class Explainer(AnyExplainer):
             self._biases[key] = split.bias(selector)
         return self._biases[key]
 
-    def _gradients(self, subject: Subject, inputs: Floats) -> Floats:
-        """dy/dx of up to `GRADIENTS_AT_ONCE` inputs."""
-        batch = tf.constant(filled(inputs, GRADIENTS_AT_ONCE))
+    def _gradients(self, subject: Subject, further: Floats, images: Floats) -> Floats:
+        """dy/dx of up to `GRADIENTS_AT_ONCE` images."""
+        batch = tf.constant(filled(repacked(images, further), GRADIENTS_AT_ONCE))
         selector = tf.constant(self._selector(subject))
         counter = self.classifier.passes
-        with counter.filled_up(len(inputs)):
+        with counter.filled_up(len(images)):
             gradients = counter.measured(
                 len(batch), lambda: np.asarray(self._input_gradients(batch, selector))
             )
-        return gradients[: len(inputs)]
+        return gradients[: len(images), ..., : images.shape[-1]]
 
     def _input_gradient_steps(self, inputs: tf.Tensor, selector: tf.Tensor) -> tf.Tensor:
         graph = self.classifier.graph
@@ -451,6 +502,13 @@ class Explainer(AnyExplainer):
             logits = tf.cast(tf.reshape(output, (-1, self.classifier.num_units)), tf.float32)
             explained = tf.reduce_sum(logits * selector)
         return tape.gradient(explained, inputs, unconnected_gradients="zero")
+
+
+def _default_methods(target: Split) -> tuple[str, ...]:
+    """The methods of a config that names none."""
+    if target.pooled_weights is not None:
+        return ("grad-cam",)
+    return (ON_PATH,) if target.mixes_tokens else ("hirescam", "grad-cam")
 
 
 def _gradient_method(key: str) -> GradientMethod:

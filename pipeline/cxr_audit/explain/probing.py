@@ -34,8 +34,8 @@ def baseline(x: Floats, name: str, black: Floats) -> Floats:
     Parameters
     ----------
     x : (rows, columns, channels)
-    name : "black", "mean" (this input's mean of each channel) or "blurred" (Gaussian, sigma 1/16 of
-        the longer side).
+    name : "black", "darkest" (this input's lowest value of each channel), "mean" (its mean of each
+        channel) or "blurred" (Gaussian, sigma 1/16 of the longer side).
     black : (channels,), the radiograph's black in the model's range.
 
     Returns
@@ -47,7 +47,7 @@ def baseline(x: Floats, name: str, black: Floats) -> Floats:
             x, (0, 0), BLUR * max(x.shape[:2]), borderType=cv2.BORDER_REPLICATE
         )
         return np.asarray(blurred.reshape(x.shape), np.float32)
-    values = {"black": black, "mean": x.mean((0, 1))}[name]
+    values = {"black": black, "darkest": x.min((0, 1)), "mean": x.mean((0, 1))}[name]
     return np.asarray(np.broadcast_to(values, x.shape), np.float32)
 
 
@@ -127,6 +127,29 @@ def integrated_gradients(
         gradients = gradient(start + along * (x - start))
         total += np.tensordot(weights[some] / 2, gradients.astype(np.float64), 1)
     return np.asarray((x - start) * total, np.float32)
+
+
+def path_integral(gradient: Callable[[float], Floats], steps: int) -> npt.NDArray[np.float64]:
+    """The integral of a gradient over a straight path, by Gauss-Legendre quadrature.
+
+    Parameters
+    ----------
+    gradient : share of the way, in (0, 1) -> the gradient there.
+    steps : number of nodes.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    total = np.zeros((), np.float64)
+    for node, weight in zip(nodes, weights, strict=True):
+        total = total + weight / 2 * gradient(float(node + 1) / 2).astype(np.float64)
+    return total
+
+
+def repacked(images: Floats, further: Floats) -> Floats:
+    """Images (N, rows, columns, channels) with the numbers of further inputs as even channels."""
+    if not len(further):
+        return images
+    planes = np.broadcast_to(further, (*images.shape[:3], len(further)))
+    return np.concatenate([images, planes], -1).astype(np.float32)
 
 
 def smoothgrad(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -98,6 +99,7 @@ def preprocess(
         *(Decision(message("preprocess.contrast"), step, CONFIG) for step in steps),
         *_resizing(placement, recipe, settings),
         *_value_range(settings),
+        *_model(settings),
     )
     return model_input, np.clip(grey, 0, 1), decisions
 
@@ -187,3 +189,11 @@ def _value_range(settings: Preprocess) -> list[Decision]:
     source = settings.scaling_source or CONFIG
     decisions.append(Decision(message("preprocess.scaling"), how, source))
     return decisions
+
+
+def _model(settings: Preprocess) -> list[Decision]:
+    """The model that prepares the input further, where the classifier runs."""
+    if settings.model is None:
+        return []
+    how = message("preprocess.model.named", name=Path(settings.model).name)
+    return [Decision(message("preprocess.model"), how, CONFIG)]

@@ -95,6 +95,7 @@ from cxr_audit.records.model_input import (
     ModelInput,
     Placement,
     Resize,
+    TabularValue,
 )
 from cxr_audit.records.passes import (
     PassCount,
@@ -250,6 +251,7 @@ __all__ = [
     "StoppedStatus",
     "Subgroup",
     "SubgroupColumn",
+    "TabularValue",
     "Transition",
     "Transitions",
     "Trust",

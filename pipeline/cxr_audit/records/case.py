@@ -10,7 +10,7 @@ from typing import Literal
 from cxr_audit.records.base import SCHEMA_VERSION, require
 from cxr_audit.records.checks import Check, Trust
 from cxr_audit.records.maps import LogitBudget, MapRecord, Measurements
-from cxr_audit.records.model_input import Placement
+from cxr_audit.records.model_input import Placement, TabularValue
 from cxr_audit.records.prediction import Outcome, Prediction
 from cxr_audit.records.radiograph import Decision, RadiographFacts
 from cxr_audit.records.regions import RegionsRecord
@@ -85,12 +85,14 @@ class InputRecord:
     ----------
     measured : plain measurements, by key of `vocabulary.FACTORS`.
     low_level : generic image statistics, in the order of `vocabulary.factors.low_level_names`.
+    further : the values of inputs beside the image.
     """
 
     placement: Placement
     preprocessing: tuple[Decision, ...] = ()
     measured: dict[str, float] = field(default_factory=dict)
     low_level: tuple[float, ...] = ()
+    further: tuple[TabularValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from cxr_audit.records.base import Floats, read_only, require
+from cxr_audit.vocabulary import Text
 
 Resize = Literal["stretch", "letterbox", "center_crop", "crop_resize", "pad_resize"]
 
@@ -41,6 +42,26 @@ TOUCHES = 1e-3  # share of a pixel of the model input from which a part is in it
 
 
 @dataclass(frozen=True, slots=True)
+class TabularValue:
+    """What a further input of the model was given for a case. A number may identify a person and is
+    not recorded.
+
+    Parameters
+    ----------
+    name : of the model's input.
+    origin : where the value comes from.
+    category : the value, where the config lists it as a category.
+    contribution : the explained logit minus that with the reference value in its place; None before
+        the classifier was asked.
+    """
+
+    name: str
+    origin: Text
+    category: str | None = None
+    contribution: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInput:
     """What the classifier is given.
 
@@ -49,11 +70,22 @@ class ModelInput:
     tensor : float32 (rows, columns, channels), in the range that the model was trained on.
     placement : where the radiograph lies in it.
     standardised_by : mean and divisor of per-image standardisation, before the value range.
+    further : the numbers of the model's further inputs, one after the other.
     """
 
     tensor: Floats
     placement: Placement
     standardised_by: tuple[float, float] | None = None
+    further: tuple[float, ...] = ()
+
+    def packed(self, tensor: Floats | None = None) -> Floats:
+        """The tensor, or a changed one, with each further number as a channel that is even."""
+        tensor = self.tensor if tensor is None else tensor
+        if not self.further:
+            return tensor
+        numbers = np.asarray(self.further, np.float32)
+        planes = np.broadcast_to(numbers, (*tensor.shape[:2], len(numbers)))
+        return np.concatenate([tensor, planes], -1)
 
     def __post_init__(self) -> None:
         read_only(self.tensor, 3, "tensor")

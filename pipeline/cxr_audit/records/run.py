@@ -25,6 +25,9 @@ class ModelFacts:
     labels : what a case may be: the classes, and "not" the target where several may hold at once.
     parameters : None where they cannot be counted.
     unavailable : what cannot be asked of this model; None where it can be opened.
+    output_name : of a model with several outputs, the one that was audited.
+    packages : with layers that the model uses, each with its version and the hash of its files.
+    preprocess_sha256 : of the file `preprocess.model`; None = there is none.
     """
 
     name: str
@@ -41,6 +44,9 @@ class ModelFacts:
     labels: tuple[str, ...] = ()
     card: ModelCard | None = None
     unavailable: Text | None = None
+    output_name: str | None = None
+    packages: tuple[str, ...] = ()
+    preprocess_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

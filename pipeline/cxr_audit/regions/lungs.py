@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,7 @@ class LungSegmenter:
 
     def __init__(self, weights: Path) -> None:
         self.sha256 = _check_weights(weights)
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is imported
         import keras
         import tensorflow as tf
 

@@ -55,6 +55,7 @@ PLAIN_NAMES = (
     N_("annotation"),
     *(N_("all but the lungs"), N_("padding"), N_("bias"), N_("logit of the baseline")),
     *(N_("not accounted for"), N_("blurred"), N_("mean"), N_("black")),
+    N_("darkest"),
     *(N_("left"), N_("right"), N_("upper"), N_("lower")),
     *(N_("row"), N_("column"), N_("detail level"), N_("histogram")),
 )

@@ -20,7 +20,7 @@ samples of 32, deletion gains 1.08 log-odds, insertion 0.87 and ROAD 2.55 on rad
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -31,8 +31,8 @@ from cxr_audit.config import Trust as Limits
 from cxr_audit.explain import AnyExplainer, Explainer
 from cxr_audit.explain.asking import ASKING, EXACT
 from cxr_audit.explain.controls import generator
-from cxr_audit.explain.explain import POOLED
-from cxr_audit.explain.probing import baseline
+from cxr_audit.explain.explain import FROM_BASELINE, POOLED
+from cxr_audit.explain.probing import baseline, repacked
 from cxr_audit.records import CascadeStage, Check, ClassActivationMap, Floats, PlainPass
 from cxr_audit.trust import faithfulness, randomisation
 from cxr_audit.trust.randomisation import Maps
@@ -216,7 +216,7 @@ class Checks:
 
     def plain_pass(self) -> PlainPass:
         """What one plain pass costs on this machine: a batch of zeros, the second of two."""
-        batch = np.zeros((self.batch_size, *self.explainer.classifier.input_shape), np.float32)
+        batch = np.zeros((self.batch_size, *self.explainer.classifier.packed_shape), np.float32)
         with self._counter.of("plain"):
             for _ in range(2):
                 start = time.perf_counter(), time.process_time()
@@ -362,7 +362,7 @@ class Checks:
 
     def _alike(self, inputs: Floats, maps: Floats) -> Floats:
         """Rank correlation of each map with those of its changed inputs, (N, changes)."""
-        changed = (change(x, self.seed) for change in CHANGES.values() for x in inputs)
+        changed = (self._on_image(change, x) for change in CHANGES.values() for x in inputs)
         with self._counter.of("stability"):
             _, found = self.explainer.first_maps(changed, self.batch_size)
         others = np.nan_to_num(np.stack(found)).reshape(len(CHANGES), *maps.shape)
@@ -376,12 +376,21 @@ class Checks:
             return False
         return check.state == "failed" and check.value > self._limits[check.name]
 
+    def _on_image(self, change: Callable[[Floats, int], Floats], x: Floats) -> Floats:
+        """A change of the image; further inputs stay."""
+        image, further = self.explainer.unpacked(x)
+        return np.asarray(repacked(change(image, self.seed)[None], further)[0], np.float32)
+
     def _gains(self, inputs: Floats, maps: Floats) -> list[faithfulness.Gains]:
         subjects = []
         for x, values in zip(inputs, maps, strict=True):
-            fill = baseline(x, FILL, np.zeros(x.shape[-1], np.float32))
-            rng = generator(x, self.seed)
-            subjects.append(faithfulness.Subject(x, values, fill, rng, self.series))
+            image, further = self.explainer.unpacked(x)
+            fill = baseline(image, FILL, np.zeros(image.shape[-1], np.float32))
+            rng = generator(image, self.seed)
+            subject = faithfulness.Subject(
+                image, values, fill, rng, self.series, self.explainer.geometry, further
+            )
+            subjects.append(subject)
         with self._counter.of("faithfulness"):
             return faithfulness.measure(subjects, self._scores)
 
@@ -431,7 +440,7 @@ def _completeness(explainer: AnyExplainer, first: ClassActivationMap) -> Check:
     if facts.gap is None or not np.isfinite(facts.gap):
         return _not_run(name, message("trust.not_in_logits", method=facts.method))
     gap = abs(facts.gap)
-    if facts.method == "integrated-gradients":
+    if facts.method in FROM_BASELINE:
         total = abs(float(first.values.sum(dtype=np.float64)) + facts.gap)
         value = gap / max(1.0, total)
         limit = message("trust.of_baseline_change", limit=IG_GAP)

@@ -26,13 +26,16 @@ import numpy.typing as npt
 import scipy.sparse
 from scipy.sparse.linalg import splu
 
-from cxr_audit.records import Floats, Mask
+from cxr_audit.explain.probing import cell_edges, repacked, sum_cells
+from cxr_audit.records import TOUCHES, Floats, GridGeometry, Mask
 
 Score = Callable[[Iterable[Floats]], Floats]
 Order = npt.NDArray[np.intp]
+Owners = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 NOISE = 0.01
 ROAD_GRID = 56
+NO_NUMBERS = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class Subject:
     fill : like x, what removed cells show.
     rng : of the orders and the noise.
     series : which inputs are asked.
+    geometry : where the cells lie in x; None = an even division of it.
+    further : numbers of further inputs, which go with each input unchanged.
     """
 
     def __init__(
@@ -85,19 +90,27 @@ class Subject:
         fill: Floats,
         rng: np.random.Generator,
         series: Series = Series(),
+        geometry: GridGeometry | None = None,
+        further: Floats = NO_NUMBERS,
     ) -> None:
         self.x, self.fill, self.rng, self.series = x, fill, rng, series
-        self.grid = values.shape
-        self._orders = _orders(values, rng, series.has_centre)
+        self.grid, self.further = values.shape, further
+        self._owner = _owners(x.shape, values.shape, geometry)
+        nearness = _nearness(x.shape, values.shape, geometry) if series.has_centre else None
+        self._orders = _orders(values, rng, nearness)
 
     def inputs(self) -> Iterator[Floats]:
         """The model inputs to ask, `series.num_inputs` of them."""
+        for image in self._images():
+            yield repacked(image[None], self.further)[0]
+
+    def _images(self) -> Iterator[Floats]:
         yield self.x
         yield self.fill
         steps = self.series.steps
         for order in self._orders.values():
             for step in range(1, steps):
-                removed = _enlarged(_cells(order, step / steps, self.grid), self.x)
+                removed = _enlarged(_cells(order, step / steps, self.grid), self._owner)
                 yield np.where(removed, self.fill, self.x)
         yield from self._imputed()
 
@@ -107,7 +120,8 @@ class Subject:
         for order in (self._orders["map"], self._orders["map last"]):
             for share in self.series.shares:
                 noise = deviation * self.rng.standard_normal(self.x.shape, np.float32)
-                yield impute(self.x, _cells(order, share, self.grid)) + noise
+                removed = _enlarged(_cells(order, share, self.grid), self._owner)
+                yield impute(self.x, removed[..., 0]) + noise
 
     def gains(self, answers: Floats) -> Gains:
         """What the map's order gains.
@@ -148,11 +162,11 @@ def measure(subjects: Sequence[Subject], score: Score) -> list[Gains]:
     return gains
 
 
-def _orders(values: Floats, rng: np.random.Generator, has_centre: bool) -> dict[str, Order]:
+def _orders(values: Floats, rng: np.random.Generator, nearness: Floats | None) -> dict[str, Order]:
     """The orders in which cells are removed, by name."""
     found = {"map": order_of(values, rng), "chance": order_of(_moved(values, rng), rng)}
-    if has_centre:
-        found["centre"] = order_of(_nearness(values.shape), rng)
+    if nearness is not None:
+        found["centre"] = order_of(nearness, rng)
     orders: dict[str, Order] = {}
     for name, order in found.items():
         orders |= {name: order, f"{name} last": order[::-1]}
@@ -174,20 +188,29 @@ def order_of(values: Floats, rng: np.random.Generator) -> Order:
 
 
 def impute(x: Floats, missing: Mask) -> Floats:
-    """The input with the cells `missing` (h, w) replaced by what their surroundings suggest.
+    """The input with the pixels `missing` replaced by what their surroundings suggest.
 
     Each missing value is the mean of its eight neighbours, weights 1/6 beside and 1/12 across a
-    corner, missing ones included: the linear imputation of Rong et al. It is solved on cells split
-    into about `ROAD_GRID` a side, not on pixels, since the result is smooth. Some cell has to stay.
+    corner, missing ones included: the linear imputation of Rong et al. It is solved on squares of
+    at most `ROAD_GRID` a side, not on pixels, since the result is smooth; a square with a missing
+    pixel is missing, and the others give the mean of their pixels. Some square has to stay.
+
+    Parameters
+    ----------
+    x : (rows, columns, channels)
+    missing : bool (rows, columns)
     """
     rows, columns = x.shape[:2]
-    h, w = missing.shape
-    parts = max(1, min(rows // h, columns // w, ROAD_GRID // max(h, w)))
-    fine = np.repeat(np.repeat(missing, parts, 0), parts, 1)
-    small = cv2.resize(x, fine.shape[::-1], interpolation=cv2.INTER_AREA).reshape(*fine.shape, -1)
+    size = min(rows, ROAD_GRID), min(columns, ROAD_GRID)
+    share = sum_cells(missing.astype(np.float32), size)
+    fine = share > TOUCHES
+    small = cv2.resize(x, size[::-1], interpolation=cv2.INTER_AREA).reshape(*size, -1)
+    if fine.all():
+        known = x[~missing] if not missing.all() else x.reshape(-1, x.shape[-1])
+        return np.where(missing[..., None], known.mean(0), x)
     small = solve(small, fine)
     smooth = cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR).reshape(x.shape)
-    return np.where(_enlarged(missing, x), smooth, x)
+    return np.where(missing[..., None], smooth, x)
 
 
 def _weights() -> dict[tuple[int, int], float]:
@@ -238,11 +261,24 @@ def _cells(order: Order, share: float, grid: tuple[int, ...]) -> Mask:
     return mask.reshape(grid)
 
 
-def _enlarged(cells: Mask, x: Floats) -> Mask:
-    """Cells (h, w) as a mask of the pixels of x, (rows, columns, 1)."""
-    size = x.shape[1::-1]
-    enlarged = cv2.resize(cells.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    return np.asarray(enlarged[..., None], np.bool_)
+def _owners(shape: tuple[int, ...], grid: tuple[int, ...], geometry: GridGeometry | None) -> Owners:
+    """The cell that each row and each column of pixels belongs to; -1 where no cell sees it."""
+    axes = (None, None) if geometry is None else (geometry.rows, geometry.columns)
+    owners = []
+    for axis, cells, size in zip(axes, grid, shape, strict=False):
+        edges = cell_edges(axis, cells, size)
+        centres = np.arange(size) + 0.5
+        owner = np.searchsorted(edges, centres, side="right") - 1
+        is_inside = (centres >= edges[0]) & (centres < edges[-1])
+        owners.append(np.where(is_inside, np.clip(owner, 0, cells - 1), -1))
+    return owners[0], owners[1]
+
+
+def _enlarged(cells: Mask, owner: Owners) -> Mask:
+    """Cells (h, w) as a mask of the pixels that they own, (rows, columns, 1)."""
+    rows, columns = owner
+    chosen = cells[np.ix_(rows, columns)] & (rows >= 0)[:, None] & (columns >= 0)
+    return np.asarray(chosen[..., None], np.bool_)
 
 
 def _moved(values: Floats, rng: np.random.Generator) -> Floats:
@@ -251,6 +287,13 @@ def _moved(values: Floats, rng: np.random.Generator) -> Floats:
     return np.roll(values, steps, (0, 1))
 
 
-def _nearness(grid: tuple[int, ...]) -> Floats:
-    along = [((np.arange(n) + 0.5) / n - 0.5) ** 2 for n in grid]
+def _nearness(
+    shape: tuple[int, ...], grid: tuple[int, ...], geometry: GridGeometry | None
+) -> Floats:
+    """How near each cell lies to the centre of the input, (h, w)."""
+    axes = (None, None) if geometry is None else (geometry.rows, geometry.columns)
+    along = []
+    for axis, cells, size in zip(axes, grid, shape, strict=False):
+        edges = cell_edges(axis, cells, size) / size
+        along.append(((edges[1:] + edges[:-1]) / 2 - 0.5) ** 2)
     return -np.add.outer(*along).astype(np.float32)

@@ -30,7 +30,7 @@ import keras
 import numpy as np
 
 from cxr_audit.classifier import Classifier
-from cxr_audit.classifier.graph import run
+from cxr_audit.classifier.graph import FRONT, Step, run
 from cxr_audit.classifier.output import Logits
 from cxr_audit.explain import AnyExplainer, Explainer
 from cxr_audit.records import CascadeStage, Check, Floats
@@ -244,7 +244,7 @@ def _groups(explainer: Explainer, num_stages: int) -> list[list[str]]:
     head = {id(step.operation) for step in explainer.target.head}
     first: dict[int, str] = {}  # a layer called more than once has one name
     for step in explainer.classifier.graph.steps:
-        if _has_weights(step.operation):
+        if _has_weights(step):
             first.setdefault(id(step.operation), step.name)
     deep_first = list(reversed(first.items()))
     in_head = [name for key, name in deep_first if key in head]
@@ -254,8 +254,11 @@ def _groups(explainer: Explainer, num_stages: int) -> list[list[str]]:
     return [group for group in groups if group]
 
 
-def _has_weights(operation: Any) -> bool:
-    return type(operation).__name__ not in KEPT and bool(getattr(operation, "weights", ()))
+def _has_weights(step: Step) -> bool:
+    """Whether a step has learned weights; those of a preprocessing model are none."""
+    if type(step.operation).__name__ in KEPT or step.name.startswith(FRONT):
+        return False
+    return bool(getattr(step.operation, "weights", ()))
 
 
 def untrained(classifier: Classifier, seed: int) -> dict[int, Any]:
@@ -265,10 +268,10 @@ def untrained(classifier: Classifier, seed: int) -> dict[int, Any]:
     try:
         fresh: dict[int, Any] = {}
         for step in classifier.graph.steps:
-            if _has_weights(step.operation):
+            if _has_weights(step):
                 fresh[id(step.operation)] = _anew(step.operation)
         graph = classifier.exchanged(fresh).graph
-        zeros = np.zeros((1, *classifier.input_shape), np.float32)
+        zeros = np.zeros((1, *classifier.packed_shape), np.float32)
         run(graph.steps, {graph.input: zeros})  # a call builds a layer
     finally:
         random.setstate(state)

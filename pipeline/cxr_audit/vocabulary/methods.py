@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from cxr_audit.vocabulary.registry import Registry, Row
 
-Needs = Literal["gradients", "several_layers", "inputs", "answers", "nothing"]
+Needs = Literal["gradients", "path", "several_layers", "inputs", "answers", "nothing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,8 @@ class Method(Row):
 
     Parameters
     ----------
-    needs : gradients = activations and gradients at one layer; several_layers = of several;
+    needs : gradients = activations and gradients at one layer; path = the same along a path from
+        the activations of a baseline; several_layers = of several;
         inputs = asks the classifier again with changed inputs, and needs a layer or a gradient;
         answers = only asks it, so that any classifier will do; nothing = a control that does not
         know the classifier.
@@ -109,6 +110,13 @@ METHODS = Registry(
             definition="Gradients along the path from a baseline to the input, times the change.",
             source="Sundararajan et al., arXiv 1703.01365",
             needs="inputs",
+        ),
+        Method(
+            key="token-integrated-gradients",
+            label="token-wise integrated gradients",
+            definition="Gradients along the path from a baseline's cells or tokens to the case's.",
+            source="Sundararajan et al., arXiv 1703.01365, at a layer as in arXiv 2009.07896",
+            needs="path",
         ),
         Method(
             key="smoothgrad",

@@ -51,7 +51,7 @@ def _audited(case: AuditedCase, run: RunRecord, pictures: Mapping[str, str]) -> 
         "alerts": find_alerts(case),
         "not_assessed": not_assessed(case),
         "model_input": clinician.small_picture(case, pictures),
-        "scores": numbers.class_scores(case.prediction),
+        "scores": [*numbers.class_scores(case.prediction), *numbers.further_inputs(case)],
         "regions": numbers.regions_view(case, pictures),
         "in_regions": numbers.other_metrics(case),
         "metrics": numbers.metric_rows(case),

@@ -66,6 +66,21 @@ def class_scores(prediction: Prediction) -> list[tuple[str, str]]:
     return rows
 
 
+def further_inputs(case: AuditedCase) -> list[tuple[str, str]]:
+    """What each input beside the image contributes to the logit."""
+    rows = []
+    for value in case.input.further:
+        name = _("Input {name} ({origin})", name=quoted(value.name), origin=said(value.origin))
+        told = "" if value.category is None else f"{quoted(value.category)}: "
+        if value.contribution is None:
+            rows.append((name, f"{told}{_('contribution not computed')}"))
+            continue
+        change = signed(value.contribution)
+        words = _("{change} log-odds against its reference value", change=change)
+        rows.append((name, f"{told}{words}"))
+    return rows
+
+
 # ---- regions
 
 

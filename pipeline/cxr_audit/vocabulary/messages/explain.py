@@ -15,6 +15,7 @@ MESSAGES: dict[str, Template] = {
     "explain.other_paths": (
         "paths beside the layer {layer} also reach the output; their evidence is not in this map"
     ),
+    "explain.two_facts": "{first}; {second}",
     "explain.fused": "fused from {layers}",
     "explain.score_cam": "{num} of {total} channels used, background {background}",
     "explain.occlusion": "{num} cells, each replaced in turn, background {background}",
@@ -26,6 +27,10 @@ MESSAGES: dict[str, Template] = {
     "explain.integrated_gradients": Plural(
         "baseline {baseline}, {num} step; the bias is the logit of the baseline",
         "baseline {baseline}, {num} steps; the bias is the logit of the baseline",
+    ),
+    "explain.token_integrated_gradients": Plural(
+        "path from the cells of the baseline {baseline}, {num} step; the bias is the logit there",
+        "path from the cells of the baseline {baseline}, {num} steps; the bias is the logit there",
     ),
     "explain.limit_output_varies": "at least {limit:g}",
     "explain.limit_maps_vary": "at most {limit:g}",

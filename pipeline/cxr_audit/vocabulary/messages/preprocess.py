@@ -66,6 +66,8 @@ MESSAGES: dict[str, Template] = {
     "preprocess.scaling": "value range",
     "preprocess.scaling.named": "{scaling}, channels {channels}",
     "preprocess.scaling.explicit": "pixel * {scale:g} + {offset:g}, channels {channels}",
+    "preprocess.model": "preprocessing model",
+    "preprocess.model.named": "{name}, after scaling; it runs in front of the classifier",
     "preprocess.why.config": "config",
     "preprocess.why.preset": "preset {preset}: {library}",
     "preprocess.why.default": "default; no preset is configured",
