@@ -2,12 +2,12 @@
 
     python -m benchmarks.third_party --python PYTHON_OF_TF_2.15 --models FOLDER --radiographs FOLDER
 
-Trained pneumonia classifiers from public repositories, by the SHA-256 of their files; FOLDER holds
-them under these names. That Python (TensorFlow 2.15 and Pillow) does what each repository's program
-does: Keras' own image loader or Pillow, its scaling, `model.predict`. Printed for each: the largest
-difference of the network on the same inputs, and of the whole pipeline from the JPEG file to the
-probability, the median difference, and how many predicted classes flip. Ends with 1 where the
-pipeline differs by more than 0.01.
+Trained pneumonia classifiers of Keras 2 from public repositories, by the SHA-256 of their files;
+FOLDER holds them under the names below. That Python (TensorFlow 2.15 and Pillow) does what each
+repository's program does: Keras' own image loader, 1/255, `model.predict`. Printed for each: the
+largest difference of the network on the same inputs, and of the whole pipeline from the JPEG file
+to the probability, the median difference, and how many predicted classes flip. Ends with 1 where
+the pipeline differs by more than 0.01.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ class Stranger:
     repository, commit : where it was found.
     sha256 : of the file.
     size : of its input in pixels.
-    reads : keras = `load_img` with its default, nearest | pil = `Image.resize` with its default,
-        bicubic; then divided by 255.
     preprocess : the audit's keys for the same.
     """
 
@@ -41,7 +39,6 @@ class Stranger:
     commit: str
     sha256: str
     size: int
-    reads: str
     preprocess: dict[str, str]
 
 
@@ -51,7 +48,6 @@ STRANGERS = {
         "a78ee93b859a03f9689f86e1eccdd6a6afdc85db",
         "96ccdb08707004c9ce29ff69664a68924ee919283508e28035406acffb0ce0af",
         150,
-        "keras",
         {"preset": "keras-generator"},
     ),
     "pediatric.h5": Stranger(
@@ -59,16 +55,7 @@ STRANGERS = {
         "ce58857b5947930d139ab731f077be92187f295d",
         "502eae080d6776588452154c7545d6954c3cd8690f9aca1ec8634128707bd4a4",
         128,
-        "keras",
         {"preset": "keras-generator"},
-    ),
-    "gandhirajj.h5": Stranger(
-        "gandhirajj/Pneumonia-Disease-Prediction",
-        "a718557af4f24fb938e93bbad6734360ad4ff950",
-        "e2484491cbeb8210a08567defa04c22962735826f9800cfd0b770d7951ff4f7d",
-        224,
-        "pil",
-        {"preset": "pil", "interpolation": "bicubic"},
     ),
 }
 
@@ -77,15 +64,10 @@ ASK = """
 import sys
 import numpy as np
 import tensorflow as tf
-from PIL import Image
-model_path, size, reads, out, *paths = sys.argv[1:]
-size = int(size)
+model_path, size, out, *paths = sys.argv[1:]
 inputs = []
 for path in paths:
-    if reads == "keras":
-        image = tf.keras.utils.load_img(path, target_size=(size, size))
-    else:
-        image = Image.open(path).convert("RGB").resize((size, size))
+    image = tf.keras.utils.load_img(path, target_size=(int(size), int(size)))
     inputs.append(np.asarray(image, np.float32) * np.float32(1 / 255))
 inputs = np.stack(inputs)
 model = tf.keras.models.load_model(model_path, compile=False)
@@ -132,7 +114,7 @@ def compare(
 
     answers = path.with_suffix(".npz")
     size = str(stranger.size)
-    command = [python, "-c", ASK, str(path), size, stranger.reads, str(answers)]
+    command = [python, "-c", ASK, str(path), size, str(answers)]
     subprocess.run([*command, *map(str, radiographs)], check=True, stderr=subprocess.DEVNULL)
     with np.load(answers) as file:
         inputs, expected = file["x"], file["y"]
