@@ -3,8 +3,7 @@
     .venv/bin/python -m benchmarks.value_range [--seeds FIRST LAST]
 
 Small convolutional networks learn on phantoms in each value range; then the range is hidden, and
-`explain` without a config has to find it from one other phantom. The limits of
-`classifier/value_range.py` were set on the seeds 1 to 40; the default are others.
+`explain` without a config has to find it from one other phantom.
 """
 
 from __future__ import annotations

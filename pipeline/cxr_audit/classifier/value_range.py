@@ -7,8 +7,8 @@ statistics that were kept; of a wrong one it has others, by the factor between t
 distance is the Kullback-Leibler divergence of two normal distributions, of the radiograph's values
 from those kept, as its mean over the channels.
 
-`LARGEST` and `APART` were set on phantoms of the seeds 1 to 40 (benchmarks/value_range.py), which
-reports phantoms of other seeds.
+`LARGEST` and `APART` are conventions, not fitted to any set; benchmarks/value_range.py counts the
+choices for networks that learned phantoms in a known range.
 """
 
 from __future__ import annotations
