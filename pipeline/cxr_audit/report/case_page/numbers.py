@@ -73,10 +73,10 @@ def further_inputs(case: AuditedCase) -> list[tuple[str, str]]:
         name = _("Input {name} ({origin})", name=quoted(value.name), origin=said(value.origin))
         told = "" if value.category is None else f"{quoted(value.category)}: "
         if value.contribution is None:
-            rows.append((name, f"{told}{_('contribution not computed')}"))
-            continue
-        change = signed(value.contribution)
-        words = _("{change} log-odds against its reference value", change=change)
+            words = _("contribution not computed")
+        else:
+            change = signed(value.contribution)
+            words = _("{change} log-odds against its reference value", change=change)
         rows.append((name, f"{told}{words}"))
     return rows
 
