@@ -18,6 +18,7 @@ from cxr_audit.records import (
     CardData,
     ModelCard,
     ModelFacts,
+    ModelParts,
     OutputBin,
     Population,
     Validation,
@@ -90,9 +91,11 @@ def open_classifier(config: AuditConfig) -> tuple[AnyExplainer, ModelFacts]:
         head=explainer.target.head_in_words,
         is_exact=explainer.target.is_affine,
         labels=classifier.labels,
-        output_name=settings.output_name,
-        packages=tuple(described(package) for package in packages),
-        preprocess_sha256=None if size.model is None else file_sha256(Path(size.model)),
+        parts=ModelParts(
+            settings.output_name,
+            tuple(described(package) for package in packages),
+            None if size.model is None else file_sha256(Path(size.model)),
+        ),
         card=card,
     )
     if card is None:

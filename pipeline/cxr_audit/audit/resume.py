@@ -197,11 +197,7 @@ def _changes(
     """What a run was made with differently, in words."""
     changes = _cheap_changes(folder, run, plan.config, plan.key)
     before, now = run.model, networks.model
-    if (before.sha256, before.preprocess_sha256, before.packages) != (
-        now.sha256,
-        now.preprocess_sha256,
-        now.packages,
-    ):
+    if (before.sha256, before.parts) != (now.sha256, now.parts):
         changes.append("model")
     if run.software.segmenter_sha256 != networks.segmenter_sha256:
         changes.append("lung segmenter")

@@ -101,8 +101,8 @@ def _identify(ours: Component, code: CodeIdentity | None) -> None:
 
 def _models(run: RunRecord) -> list[Component]:
     models = [_model(run.model.name, run.model.sha256)]
-    if run.model.preprocess_sha256 is not None:
-        models.append(_model("preprocessing model", run.model.preprocess_sha256))
+    if run.model.parts.preprocess_sha256 is not None:
+        models.append(_model("preprocessing model", run.model.parts.preprocess_sha256))
     if run.software.segmenter_sha256 is not None:
         models.append(_model("cxr-audit lung segmenter", run.software.segmenter_sha256))
     return models

@@ -14,6 +14,22 @@ from cxr_audit.vocabulary import Text
 
 
 @dataclass(frozen=True, slots=True)
+class ModelParts:
+    """What a model needs beside its file, and which of its outputs is meant.
+
+    Parameters
+    ----------
+    output_name : of a model with several outputs, the one that was audited.
+    packages : with layers that the model uses, each with its version and the hash of its files.
+    preprocess_sha256 : of the file `preprocess.model`; None = there is none.
+    """
+
+    output_name: str | None = None
+    packages: tuple[str, ...] = ()
+    preprocess_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What was audited.
 
@@ -25,9 +41,7 @@ class ModelFacts:
     labels : what a case may be: the classes, and "not" the target where several may hold at once.
     parameters : None where they cannot be counted.
     unavailable : what cannot be asked of this model; None where it can be opened.
-    output_name : of a model with several outputs, the one that was audited.
-    packages : with layers that the model uses, each with its version and the hash of its files.
-    preprocess_sha256 : of the file `preprocess.model`; None = there is none.
+    parts : what else the config says of the model.
     """
 
     name: str
@@ -44,9 +58,7 @@ class ModelFacts:
     labels: tuple[str, ...] = ()
     card: ModelCard | None = None
     unavailable: Text | None = None
-    output_name: str | None = None
-    packages: tuple[str, ...] = ()
-    preprocess_sha256: str | None = None
+    parts: ModelParts = ModelParts()
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,17 +103,17 @@ def _run_groups(case: CaseRecord, run: RunRecord) -> list[View]:
         (_("Input"), _("{size} (rows, columns, channels)", size=size)),
         (_("Target layer"), f"{model.target_layer}, {grid}"),
         (_("Head"), said(model.head)),
-        (_("Output"), " ".join(filter(None, (model.output_name, model.output_activation)))),
+        (_("Output"), " ".join(filter(None, (model.parts.output_name, model.output_activation)))),
         (_("Parameters"), counted(model.parameters)),
         (_("Repeated inference gives identical results"), repeated[model.is_deterministic]),
     ]
     model_rows += runtime_rows(run)
     if model.unavailable is not None:
         model_rows.append((_("Not available for this model"), said(model.unavailable)))
-    if model.preprocess_sha256 is not None:
-        model_rows.append((_("Preprocessing model"), f"SHA-256 {model.preprocess_sha256}"))
-    if model.packages:
-        model_rows.append((_("Layers of other packages"), "; ".join(model.packages)))
+    if model.parts.preprocess_sha256 is not None:
+        model_rows.append((_("Preprocessing model"), f"SHA-256 {model.parts.preprocess_sha256}"))
+    if model.parts.packages:
+        model_rows.append((_("Layers of other packages"), "; ".join(model.parts.packages)))
     versions = [f"{name} {version}" for name, version in sorted(run.software.versions.items())]
     run_rows = [
         (_("Name"), run.name),
