@@ -411,7 +411,8 @@ def test_check_says_what_expensive_methods_cost(config_file: Path) -> None:  # n
         "cost of brightness: 16 passes of 8 cases",
         "cost of border and markers: 16 passes of 8 cases",
         "cost of causal masking: 64 passes of 8 cases",  # 4 parts by 2 fills
-        "depth standard: 53.0 passes a case",  # 424 of 8 cases
+        "cost of factors: 304 passes of 8 cases",  # 11 factors both ways, 16 bands
+        "depth standard: 91.0 passes a case",  # 728 of 8 cases
     ):
         assert words in done.stderr
 

@@ -165,7 +165,7 @@ def test_inspection_of_a_nested_model(tmp_path: Path) -> None:
 def test_pytorch_and_onnx_say_how_to_convert(tmp_path: Path) -> None:
     for name, words in (
         ("m.pt", "cxr-audit import-torchxrayvision"),
-        ("m.onnx", "rebuild the network in Keras"),
+        ("m.onnx", "set classifier.path to it in a config"),
     ):
         (tmp_path / name).write_bytes(b"x")
         assert words in error_of(tmp_path / name).hint

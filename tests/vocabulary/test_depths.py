@@ -31,9 +31,10 @@ def _cells(depth: Depth) -> list[str]:
 def test_the_table_is_that_of_the_rows() -> None:
     lines = (ROOT / "docs" / "depth.md").read_text("utf-8").splitlines()
     start = lines.index(f"| Asked | {' | '.join(DEPTHS.keys())} |")
+    num_rows = len(_cells(DEPTHS[DEFAULT_DEPTH]))
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")][1:]
-        for line in lines[start + 2 : start + 11]
+        for line in lines[start + 2 : start + 2 + num_rows]
     ]
     columns = [list(column) for column in zip(*rows, strict=True)]
     assert columns == [_cells(depth) for depth in DEPTHS]

@@ -19,6 +19,7 @@ from cxr_audit.config import Acceptance, AuditConfig, Cohort, measured_by
 from cxr_audit.errors import ConfigError, VerificationError
 from cxr_audit.evidence import EventLog, RunFolder
 from cxr_audit.records import (
+    SCHEMA_VERSION,
     AuditedCase,
     CaseRecord,
     CohortRecord,
@@ -143,7 +144,10 @@ def finish_run(
     evidence.write(folder.path / "cases.csv-metadata.json", cohort.cases_metadata().encode())
     described = describe_cohort(folder, run, records)
     evidence.write(folder.path / "cohort.json", to_json(described))
-    run = from_json(to_json(run), RunRecord)  # as on disk: its mappings have another order there
+    if run.schema_version == SCHEMA_VERSION:  # an older one was read from disk
+        run = from_json(
+            to_json(run), RunRecord
+        )  # as on disk: its mappings have another order there
     for name, content in documents_of_run(folder, run, records, described, template_dir).items():
         evidence.write(folder.path / name, content)
     for output in OUTPUT_FILES:

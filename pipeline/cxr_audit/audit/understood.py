@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 
+USUAL_SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "holdout")
 NUM_ASKED = 20
 """Labelled cases that the classifier is asked about, and annotated ones that are opened."""
 CONSTANT = 1e-3
@@ -63,6 +64,11 @@ def understood_folder(config: AuditConfig, num_cases: int) -> Facts:
     }
 
 
+def _split_name(split: str) -> str:
+    """A usual name of a split as it is; any other text of the manifest may name a patient."""
+    return split if split.casefold() in USUAL_SPLITS else "of another name"
+
+
 def understood_cases(sources: Sequence[CaseSource], classes: Sequence[str]) -> Facts:
     """Cases by class, and what the manifest says beside the label.
 
@@ -73,7 +79,7 @@ def understood_cases(sources: Sequence[CaseSource], classes: Sequence[str]) -> F
     labels = Counter(source.label for source in sources)
     patients = {source.patient_id for source in sources if source.patient_id is not None}
     known = sum(source.patient_id is not None for source in sources)
-    splits = Counter(source.split for source in sources if source.split is not None)
+    splits = Counter(_split_name(source.split) for source in sources if source.split is not None)
     return {
         "num_cases": len(sources),
         "by_class": {name: labels[name] for name in classes if labels[name]},

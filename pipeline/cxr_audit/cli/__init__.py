@@ -73,7 +73,7 @@ for name, function in COMMANDS.items():
 
 
 @app.callback(invoke_without_command=True)
-def options(
+def general_options(
     show_version: Annotated[
         bool, typer.Option("--version", help="print the version", is_eager=True)
     ] = False,
