@@ -122,7 +122,7 @@ def opened(tmp_path: Path) -> dict[str, Any]:
 def test_a_config_names_it_and_the_record_has_its_hash(opened: dict[str, Any]) -> None:
     explainer, facts = open_classifier(config_of(opened))
     digest = file_sha256(Path(opened["preprocess"]["model"]))
-    assert facts.preprocess_sha256 == digest
+    assert facts.parts.preprocess_sha256 == digest
     assert facts.input_shape == SHAPE
     assert explainer.classifier.front is not None
     opened["preprocess"]["model_sha256"] = digest

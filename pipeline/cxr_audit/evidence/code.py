@@ -9,6 +9,7 @@ in a checkout.
 from __future__ import annotations
 
 import base64
+import csv
 import functools
 import hashlib
 import importlib
@@ -154,13 +155,14 @@ def _changed_since_install(distribution: metadata.Distribution) -> tuple[str, ..
     """Files that differ from the wheel's RECORD or are gone, and modules that were added."""
     changed = set()
     known = set()
-    for file in distribution.files or ():
-        if file.parts[0] != PACKAGE.name:
+    # Not `distribution.files`: the backport importlib_metadata leaves out files that are gone.
+    for name, digest, _ in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
+        if name.split("/")[0] != PACKAGE.name:
             continue
-        path = Path(str(file.locate()))
+        path = Path(str(distribution.locate_file(name)))
         known.add(path.resolve())
-        if file.hash is not None and _record_hash(path) != file.hash.value:
-            changed.add(file.as_posix())
+        if digest and _record_hash(path) != digest.partition("=")[2]:
+            changed.add(name)
     for path in PACKAGE.rglob("*.py"):
         if path.resolve() not in known:
             changed.add(path.relative_to(PACKAGE.parent).as_posix())
