@@ -59,7 +59,7 @@ class Run:
 
     @cached_property
     def cohort(self) -> CohortRecord | None:
-        """What the run says of the classifier (`cohort.json`); None before it has finished."""
+        """Figures of the whole run (`cohort.json`); None before the run has finished."""
         return self.folder.read_cohort()
 
     @cached_property

@@ -104,7 +104,7 @@ def open_classifier(config: AuditConfig) -> tuple[AnyExplainer, ModelFacts]:
 
 
 def _check_widths(classifier: Classifier, settings: ClassifierSettings) -> None:
-    """Refuse a config whose further inputs have other numbers than the model takes."""
+    """Refuse a config whose further inputs have more or fewer values than the model takes."""
     widths = {tensor.name: int(tensor.shape[-1]) for tensor in classifier.model.inputs}
     for wanted in settings.inputs:
         num = len(wanted.numbers(wanted.reference) or ())

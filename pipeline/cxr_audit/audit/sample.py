@@ -1,4 +1,4 @@
-"""What the networks say of the sample that a run is calibrated on, case by case."""
+"""Logits, maps and lungs of the calibration sample, case by case."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _finished(path: Path) -> RunFolder:
 
 
 def _merged(standing: ReaderAnswer | None, new: ReaderAnswer) -> ReaderAnswer:
-    """Both answers of one reader to one case; a contradiction is refused."""
+    """Two answers of one reader to one case as one; refused where they contradict each other."""
     if standing is None:
         return new
     values = {}

@@ -198,7 +198,7 @@ def _unpacked(
 
 
 def behind(front: Graph, graph: Graph) -> Graph:
-    """A graph that takes the output of another one; the steps in front are named `FRONT` + name."""
+    """Two graphs as one: `graph` reads the output of `front`, whose steps are named `FRONT` + name."""
     offset = 1 + max(front.input, *(value for step in front.steps for value in step.outputs))
 
     def moved(leaf: Any) -> Any:

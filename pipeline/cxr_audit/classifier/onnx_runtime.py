@@ -135,7 +135,7 @@ def _exported(split: Split) -> bytes:
 
 
 def _num_threads() -> int:
-    """As many as TensorFlow has in this process; see `engines/local.py`."""
+    """As many threads as TensorFlow uses in this process; see `engines/local.py`."""
     stated = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0"))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return stated or cores or 1

@@ -78,7 +78,7 @@ class PassCounter:
         return returned
 
     def take(self) -> dict[str, PassCount]:
-        """What was counted since the last call."""
+        """The passes since the last call of this function."""
         counts, self._counts = self._counts, {}
         return counts
 

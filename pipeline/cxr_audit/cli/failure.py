@@ -65,7 +65,7 @@ def unexpected(
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """An error and what led to it, the last first."""
+    """An error, then its cause, the cause of that, and so on."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:

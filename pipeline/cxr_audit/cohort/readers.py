@@ -1,4 +1,4 @@
-"""Answers of readers -> how far they agree with the model, the label and each other."""
+"""Readers' answers -> agreement with the model, the reference label and each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section on DICOM objects of the results."""
+"""The section `export`: which DICOM objects are made of the results."""
 
 from __future__ import annotations
 

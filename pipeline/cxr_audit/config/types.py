@@ -43,9 +43,11 @@ Words = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(print
 
 
 def _class_name(value: Any) -> Any:
-    """A class may be written as a number; it is a name all the same."""
+    """A class name that YAML reads as a number becomes text."""
     if isinstance(value, bool):
-        raise ValueError("true and false are no text in YAML: put the name of the class in quotes")
+        raise ValueError(
+            "YAML reads this name as true or false: put the name of the class in quotes"
+        )
     return str(value) if isinstance(value, int | float) else value
 
 

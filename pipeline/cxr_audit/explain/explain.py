@@ -68,7 +68,7 @@ class _Layer:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A batch, its logits (N, units), what is explained of each case, and which places hold one."""
+    """A batch with its logits (N, units), what is explained in each case, and the rows in use."""
 
     batch: Floats
     logits: Floats
@@ -267,7 +267,7 @@ class Explainer(AnyExplainer):
         at_layers: list[_Layer],
         done: dict[str, list[Answer]],
     ) -> dict[int, Answer] | list[Answer]:
-        """The map of each case by one method; those made from gradients are added to `done`."""
+        """The map of each case by one method. Maps made from gradients are also put into `done`."""
         if method == ON_PATH:
             return self._on_path(at_target, asked.subjects)
         if gradient_method(method):

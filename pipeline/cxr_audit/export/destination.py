@@ -50,7 +50,7 @@ class Outcome:
 
 
 class Destination(Protocol):
-    """A folder or a server. A context manager: it opens at the first use and closes at the end."""
+    """The folder or server that receives the objects; a context manager that closes it."""
 
     def send(self, objects: Sequence[MadeObject]) -> dict[str, Outcome]:
         """Deliver objects of one study; SOP Instance UID -> what came of it.

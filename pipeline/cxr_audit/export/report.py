@@ -132,7 +132,7 @@ def _output_group(making: Making, answer: Answer) -> sr.MeasurementsAndQualitati
 def _map_state(answer: Answer) -> sr.CodedConcept:
     words = {
         "passed": "All checks passed: the map reflects this model",
-        "caution": "Caution: a check of the explanation was not passed",
+        "caution": "Caution: a check of the map failed or was not run",
         "not_interpretable": "The map is not interpretable",
     }
     if answer.map_state is None:

@@ -203,7 +203,7 @@ class _Export:
     def _make(
         self, result: CaseResult, subject: Subject, found: str, entries: list[Entry]
     ) -> tuple[list[Line], MadeCase]:
-        """The objects with their lines in the ledger; those of another evidence are superseded."""
+        """The objects with their lines in the ledger. Objects of earlier evidence are superseded."""
         if entries and entries[-1].evidence == found:
             generation, superseded = entries[-1].generation, entries[-1].supersedes
         else:

@@ -30,7 +30,11 @@ def worklist_view(
     urls : "<role> <case id>" -> URL of a picture.
     """
     is_reading = part == "reading"
-    title = _("Reading sheet 1: plain radiographs") if is_reading else _("Reading sheet 2: results")
+    title = (
+        _("Reading sheet 1: radiographs without results")
+        if is_reading
+        else _("Reading sheet 2: radiographs with results")
+    )
     return {
         "language": current().code,
         "banner": _(BANNER),

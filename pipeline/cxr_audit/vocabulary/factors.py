@@ -59,7 +59,7 @@ FACTORS = Registry(
         FactorRow(
             key="tone_curve",
             label="tone curve",
-            definition="Where the mean grey value lies between the 5th and the 95th percentile.",
+            definition="Position of the mean grey value between the 5th and the 95th percentile.",
             unit="share",
             is_moved=True,
         ),

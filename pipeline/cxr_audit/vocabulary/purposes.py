@@ -46,7 +46,7 @@ PURPOSES = Registry(
         Purpose(
             key="stability",
             label="stability",
-            definition="Small shifts, noise and less contrast.",
+            definition="Small shifts, noise and reduced contrast.",
             scope="case",
         ),
         Purpose(
@@ -58,7 +58,7 @@ PURPOSES = Registry(
         Purpose(
             key="factors",
             label="factors",
-            definition="A factor moved to both ends of its usual range, and bands replaced.",
+            definition="Each factor changed to both ends of its usual range; rows and columns of the image replaced.",
             scope="case",
         ),
         Purpose(
@@ -88,7 +88,7 @@ PURPOSES = Registry(
         Purpose(
             key="runtime",
             label="parity of the runtime",
-            definition="The outputs and maps of the runtime beside those of TensorFlow.",
+            definition="Outputs and maps of the runtime compared with those of TensorFlow.",
             scope="sample",
         ),
         Purpose(

@@ -9,7 +9,7 @@ TERMS = (
     (N_("Score"), N_("Output of the model for the target class, 0 to 1. Not a probability unless calibration was shown.")),
     (N_("Logit, log-odds"), N_("The score before its last step; 0 corresponds to a score of 0.5. Parts of it add up.")),
     (N_("Threshold"), N_("From this score on the model predicts the target class.")),
-    (N_("Reference label"), N_("What the config gives as the true class. It may be wrong.")),
+    (N_("Reference label"), N_("The class that the data state as true. It may be wrong.")),
     (N_("Map"), N_("Class activation map: how much each cell of the image adds to the score.")),
     (N_("Evidence"), N_("The positive part of the map. A share of evidence is a share of its sum.")),
     (N_("Relative to the area"), N_("Share of evidence divided by share of area; a map that is the same everywhere has 1.")),
