@@ -233,13 +233,16 @@ def short_hash(value: str) -> str:
 
 
 def clipped(text: str, longest: int) -> str:
-    """At most so many characters, cut between words where that leaves most of them."""
+    """At most so many characters, cut behind a clause or a word where that leaves most of them."""
     if len(text) <= longest:
         return text
     short = text[: longest - 1]
+    clauses = [short.rpartition(end)[0] for end in (", ", "; ", ". ")]
     whole_words = short.rpartition(" ")[0].rstrip(" ,;:.")
-    if len(whole_words) > longest // 2:
-        short = whole_words
+    for candidate in (max(clauses, key=len), whole_words):
+        if len(candidate) > longest // 2:
+            short = candidate
+            break
     short = short.rstrip() + "…"
     return AsRecorded(short) if isinstance(text, AsRecorded) else short
 

@@ -70,7 +70,7 @@ def scope(case: AuditedCase, card: ModelCard | None) -> Scope:
     if card is None:
         sentences.append(_("The model has no model card."))
     else:
-        population = quoted(clipped(card.population.description, 52))
+        population = quoted(clipped(card.population.description, 60))
         sentences.append(_("Model made for: {population}.", population=population))
     return Scope(state, _(SCOPES[state]), clipped(joined(" ", sentences), 150))
 
@@ -115,7 +115,7 @@ def output(prediction: Prediction, card: ModelCard | None, label: str | None) ->
             )
         reached = _reached(prediction.probability, prediction.threshold)
         threshold = _(REACHED[reached], threshold=score(prediction.threshold))
-        source = clipped(stopped_short(said(prediction.threshold_source)), 42)
+        source = clipped(stopped_short(said(prediction.threshold_source)), 48)
         notes.append(full_stop(_("Threshold: {source}", source=source)))
     if card is None or card.operation.temperature is None:
         notes.insert(0, _("Not a calibrated probability."))

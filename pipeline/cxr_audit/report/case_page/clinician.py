@@ -23,7 +23,7 @@ from cxr_audit.report.words import (
 )
 
 MOST_ALERTS = 3
-LIMITS_LENGTH = 95
+LIMITS_LENGTH = 112
 MAP_MM = 27.0
 INPUT_MM = 30.0
 

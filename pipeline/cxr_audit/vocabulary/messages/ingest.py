@@ -331,7 +331,7 @@ MESSAGES: dict[str, Template] = {
     ),
     "ingest.spacing_none": "none: lengths are given in pixels only",
     "ingest.spacing_none_why": "no usable spacing in the header",
-    "ingest.spacing_invalid": "{keyword} is zero or invalid and was ignored",
+    "ingest.spacing_invalid": "the pixel size in the file ({keyword}) is zero or invalid and is not used",
     "ingest.not_square": "the pixels are not square; the image was not stretched",
     # ---- Cautions
     "ingest.lossy": "the image has been compressed with loss",
