@@ -13,7 +13,7 @@ import pytest
 from cxr_audit.cli import hoisted
 
 from tests.audit.conftest import model_file  # noqa: F401
-from tests.audit.runs import write_image
+from tests.audit.runs import small_config, write_image
 
 
 def cxr_audit(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -32,18 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, model_file: Path):  # noq
         (folder / "images" / label).mkdir(parents=True, exist_ok=True)
         write_image(folder / "images" / label / f"Doe^Jane_{number}.png", number)
     config = folder / "audit.yaml"
-    config.write_text(
-        f"""\
-run: {{name: test}}
-ingest: {{source: images, labels: folder}}
-quality: {{exclude: []}}
-preprocess: {{rows: 32, columns: 32, scaling: unit}}
-classifier: {{path: {model_file}, class_names: [NORMAL, PNEUMONIA]}}
-trust: {{randomisation: false, faithfulness: none, stability: none}}
-regions: {{lungs: none}}
-engine: {{workers: 1}}
-"""
-    )
+    config.write_text(small_config(model_file) + "engine: {workers: 1}\n")
     log = folder / "run.log"
     done = cxr_audit("run", config, "--lean", "--quiet", "--log-file", log)
     return config, folder / "reports" / "test", done, log

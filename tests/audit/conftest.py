@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.runs import write_image
+from tests.audit.runs import small_config, write_image
 from tests.classifier.models import nested
 
 
@@ -26,16 +26,7 @@ def config_file(tmp_path: Path, model_file: Path) -> Path:
             write_image(tmp_path / "images" / label / f"Doe^Jane_{n}.png", seed)
     path = tmp_path / "audit.yaml"
     path.write_text(
-        f"""\
-run: {{name: test}}
-ingest: {{source: images, labels: folder}}
-quality: {{exclude: []}}
-preprocess: {{rows: 32, columns: 32, scaling: unit}}
-classifier: {{path: {model_file}, class_names: [NORMAL, PNEUMONIA]}}
-trust: {{randomisation: false, faithfulness: none, stability: none}}
-regions: {{lungs: none}}
-report: {{documents: false}}
-engine: {{batch_size: 3, workers: 1}}
-"""
+        small_config(model_file)
+        + "report: {documents: false}\nengine: {batch_size: 3, workers: 1}\n"
     )
     return path

@@ -45,6 +45,19 @@ class Inline:
         return function(self._auditor, *arguments)
 
 
+def small_config(model_file: Path) -> str:
+    """The config of a small run on the folder `images`, as YAML."""
+    return f"""\
+run: {{name: test}}
+ingest: {{source: images, labels: folder}}
+quality: {{exclude: []}}
+preprocess: {{rows: 32, columns: 32, scaling: unit}}
+classifier: {{path: {model_file}, class_names: [NORMAL, PNEUMONIA]}}
+trust: {{randomisation: false, faithfulness: none, stability: none}}
+regions: {{lungs: none}}
+"""
+
+
 def write_image(path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     image = cv2.GaussianBlur(rng.random((60, 50)).astype(np.float32), (0, 0), 4)

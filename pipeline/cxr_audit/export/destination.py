@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from cxr_audit.errors import AuditError
 from cxr_audit.export.objects import MadeObject
@@ -50,7 +49,7 @@ class Outcome:
 
 
 class Destination(Protocol):
-    """The folder or server that receives the objects; a context manager that closes it."""
+    """The folder or server that receives the objects."""
 
     def send(self, objects: Sequence[MadeObject]) -> dict[str, Outcome]:
         """Deliver objects of one study; SOP Instance UID -> what came of it.
@@ -69,11 +68,5 @@ class Destination(Protocol):
         TryAgain, Stop
         """
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def close(self) -> None:
+        """Release what was opened."""

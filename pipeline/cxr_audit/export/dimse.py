@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Sequence
-from types import TracebackType
 from urllib.parse import urlsplit
 
 from pydicom.dataset import Dataset
@@ -135,17 +134,6 @@ class DimseDestination:
         if self._association is not None and self._association.is_established:
             self._association.release()
         self._association = None
-
-    def __enter__(self) -> DimseDestination:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _parsed(address: str) -> tuple[str, int, str, bool]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from pydicom.dataset import Dataset
 
@@ -63,16 +62,8 @@ class FolderDestination:
         """The file of an object; a case that was exported again has further files."""
         return self._path / made.case_id / f"{made.kind}-{made.uid[-8:]}.dcm"
 
-    def __enter__(self) -> FolderDestination:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
+    def close(self) -> None:
+        """A folder has nothing to close."""
 
 
 def encoded(dataset: Dataset) -> bytes:

@@ -11,6 +11,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -105,7 +106,7 @@ def export_run(
     _require_private(folder)
     with evidence.locked(folder.path):
         export = _Export(folder, to, overrides, supersedes)
-        with open_destination(to, folder, export.config.export) as destination:
+        with closing(open_destination(to, folder, export.config.export)) as destination:
             export.deliver(destination, progress)
     return export.done
 

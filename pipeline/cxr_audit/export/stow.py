@@ -9,7 +9,6 @@ no UID.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any, TypeVar
 
 import pydicom
@@ -139,15 +138,8 @@ class DicomwebDestination:
             raise failure  # outside the handlers: the original errors name the address
         return None
 
-    def __enter__(self) -> DicomwebDestination:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the session."""
         self._session.close()
 
 
