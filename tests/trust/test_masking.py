@@ -10,13 +10,18 @@ from cxr_audit.classifier import Classifier
 from cxr_audit.explain import Explainer
 from cxr_audit.preprocess import cell_shares, place, region_shares
 from cxr_audit.records import Placement, Prediction, Region
-from cxr_audit.trust.masking import FILLS, Subject, ask_again, fill, is_bad_news
+from cxr_audit.trust.masking import FILLS, Subject, all_fills, fill, is_bad_news, read_answers
 from cxr_audit.vocabulary import MASKING_NUMBERS, message
 from scipy.ndimage import gaussian_filter
 
 from tests.classifier.models import corner_detector
 
 FULL = place(16, 16, 16, 16, "stretch")
+
+
+def ask_again(explainer, subjects, at_once):
+    """The answers to every part of every subject, replaced by every fill."""
+    return read_answers(explainer, subjects, explainer.ask(all_fills(subjects), at_once))
 
 
 def region(name: str, kind: Any, rows: slice, columns: slice) -> Region:

@@ -136,17 +136,6 @@ def source_reference(subject: Subject) -> Dataset:
     return reference
 
 
-def series_reference(subject: Subject) -> Dataset:
-    """The radiograph's series with the radiograph (PS3.3 C.7.6.3, Common Instance Reference)."""
-    instance = Dataset()
-    instance.ReferencedSOPClassUID = subject.class_uid
-    instance.ReferencedSOPInstanceUID = subject.instance_uid
-    series = Dataset()
-    series.SeriesInstanceUID = subject.series_uid
-    series.ReferencedInstanceSequence = Sequence([instance])
-    return series
-
-
 def add_subject(dataset: Dataset, subject: Subject) -> None:
     """Patient and study, as the source file has them."""
     for keyword in (*REQUIRED, *OPTIONAL):

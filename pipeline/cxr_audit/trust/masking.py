@@ -98,24 +98,6 @@ def _parts(on_radiograph: Floats, found: Sequence[Region], shares: Floats) -> di
     return parts
 
 
-def ask_again(
-    explainer: AnyExplainer, subjects: Sequence[Subject], at_once: int
-) -> list[tuple[tuple[Masking, ...], dict[str, Text]]]:
-    """The answers with every part of every subject replaced by every fill.
-
-    Parameters
-    ----------
-    explainer : of the classifier.
-    subjects : the cases.
-    at_once : inputs a call of the classifier.
-
-    Returns
-    -------
-    For each subject, its answers, and what is missing with the reason.
-    """
-    return read_answers(explainer, subjects, explainer.ask(all_fills(subjects), at_once))
-
-
 def all_fills(subjects: Sequence[Subject]) -> Iterator[Floats]:
     """The model inputs to ask, subject by subject."""
     for subject in subjects:

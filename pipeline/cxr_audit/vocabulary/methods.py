@@ -33,10 +33,6 @@ class Method(Row):
     unit: str = "logit"
     function: Callable[..., Any] | None = None
 
-    @property
-    def is_control(self) -> bool:
-        return self.needs == "nothing"
-
 
 NO_UNIT = "none: a control that does not use the classifier"
 METHODS = Registry(
